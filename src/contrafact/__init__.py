@@ -1,0 +1,28 @@
+"""Find the factors hidden in image generators and image collections by contrast, edit them, and measure them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Reached as ``contrafact.<name>`` and imported on first use, so that ``import contrafact`` stays light.
+_LAZY = {
+    "load_generator": "contrafact.bench.load",
+    "load_dataset": "contrafact.bench.load",
+    "load_run": "contrafact.bench.load",
+}
+_SUBPACKAGES = frozenset({"core", "nn", "data", "generators", "methods", "metrics", "bench", "report", "app"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"contrafact.{name}")
+    raise AttributeError(f"module 'contrafact' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, *_SUBPACKAGES})

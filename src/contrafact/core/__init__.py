@@ -1,0 +1,1 @@
+"""The contracts every part of contrafact meets, and what runs share."""

@@ -1,0 +1,163 @@
+"""The dataset contracts: images with optional labels, and full grids of known factors.
+
+Shape suffixes: N images, C channels, H height, W width, K factors.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+IntArray = npt.NDArray[np.int64]
+
+
+class ImageDataset(ABC):
+    """Images, all of one size, with optional labels.
+
+    Attributes:
+        name: the dataset's standard name, for reports (``"fashion-mnist"``).
+        image_shape: ``(C, H, W)`` of every image.
+        source: where the images come from: a file's path, or ``"procedural stand-in"``; scores are labelled with it.
+        class_names: one name per label value, empty when there are no labels.
+    """
+
+    name: str
+    image_shape: tuple[int, int, int]
+    source: str
+    class_names: tuple[str, ...] = ()
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of images."""
+
+    @abstractmethod
+    def batch(self, indices: IntArray | Sequence[int] | Tensor) -> Tensor:
+        """Images at ``indices``: float32 ``(N, C, H, W)`` in [0, 1].
+
+        Raises:
+            ValueError: an index is outside ``[0, len(self))``.
+        """
+
+    @property
+    def labels(self) -> IntArray | None:
+        """Class label of every image ``(len(self),)``, or None."""
+        return None
+
+    def random_batch(self, n: int, rng: np.random.Generator) -> Tensor:
+        """``n`` images drawn uniformly with replacement: float32 ``(n, C, H, W)`` in [0, 1]."""
+        return self.batch(rng.integers(len(self), size=check_count("n", n)))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} images {self.image_shape}, {self.source})"
+
+
+class FactorDataset(ImageDataset):
+    """A full grid of known factors, row-major, the last factor fastest.
+
+    Attributes:
+        factor_names: K names, in grid order.
+        factor_sizes: K numbers of values.
+    """
+
+    factor_names: tuple[str, ...]
+    factor_sizes: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return int(np.prod(self.factor_sizes))
+
+    def images(self, factors: IntArray | Tensor) -> Tensor:
+        """Images of the given factor values.
+
+        Args:
+            factors: integer ``(N, K)``; column k in ``[0, factor_sizes[k])``.
+
+        Returns:
+            float32 ``(N, C, H, W)`` in [0, 1].
+
+        Raises:
+            ValueError: wrong shape, or a value outside its factor's range.
+        """
+        return self.batch(self.index_of(factors))
+
+    def sample(self, n: int, rng: np.random.Generator) -> IntArray:
+        """Draw ``n`` rows of factors, independent and uniform: int64 ``(n, K)``; ``images`` renders them."""
+        return rng.integers(np.asarray(self.factor_sizes), size=(check_count("n", n), len(self.factor_sizes)))
+
+    def index_of(self, factors: IntArray | Tensor) -> IntArray:
+        """Grid index ``(N,)`` of each row of factors ``(N, K)``."""
+        values = np.asarray(factors)
+        if values.ndim != 2 or values.shape[1] != len(self.factor_sizes):
+            raise ValueError(
+                f"{self.name}: expected factors of shape (N, {len(self.factor_sizes)}) in the order "
+                f"{', '.join(self.factor_names)}; got shape {values.shape}"
+            )
+        if values.size and not np.issubdtype(values.dtype, np.integer):
+            raise ValueError(f"{self.name}: expected integer factors, got dtype {values.dtype}; pass value indices")
+        bad = (values < 0) | (values >= np.asarray(self.factor_sizes))
+        if bad.any():
+            row, column = map(int, np.argwhere(bad)[0])
+            raise ValueError(
+                f"{self.name}: factor {self.factor_names[column]!r} takes values 0 to {self.factor_sizes[column] - 1}; "
+                f"row {row} has {values[row, column]}"
+            )
+        return np.asarray(np.ravel_multi_index(tuple(values.T), self.factor_sizes), dtype=np.int64)
+
+    def factors_of(self, indices: IntArray | Sequence[int]) -> IntArray:
+        """Rows of factors ``(N, K)`` at grid indices ``(N,)``: the inverse of :meth:`index_of`."""
+        checked = check_indices(self, indices)
+        return np.stack(np.unravel_index(checked, self.factor_sizes), axis=1).astype(np.int64)
+
+
+def check_count(name: str, value: int) -> int:
+    """``value`` if it is a positive whole number, else a ValueError that names it."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return int(value)
+
+
+def check_indices(dataset: ImageDataset, indices: IntArray | Sequence[int] | Tensor) -> IntArray:
+    """``indices`` as int64 ``(N,)``, checked against the dataset's length."""
+    if isinstance(indices, Tensor):
+        indices = indices.detach().cpu().numpy()
+    values = np.asarray(indices)
+    if values.ndim != 1 or (values.size and not np.issubdtype(values.dtype, np.integer)):
+        raise ValueError(
+            f"{dataset.name}: expected whole-number indices of shape (N,), got {values.dtype} of shape {values.shape}"
+        )
+    if values.size and (values.min() < 0 or values.max() >= len(dataset)):
+        raise ValueError(
+            f"{dataset.name}: indices must lie in [0, {len(dataset)}), got {values.min()} to {values.max()}"
+        )
+    return values.astype(np.int64)
+
+
+def check_images(images: Tensor, image_shape: tuple[int, int, int], who: str) -> Tensor:
+    """``images`` if they are float ``(N, C, H, W)`` of the given shape, else a ValueError.
+
+    Values are checked to be finite and near [0, 1]: an adapter may overshoot slightly (nothing clamps before a picture
+    is written), but bytes (0 to 255) and unscaled generator output (-1 to 1) are refused.
+
+    Raises:
+        ValueError: wrong rank, shape, dtype or range.
+    """
+    channels, height, width = image_shape
+    if images.ndim != 4 or tuple(images.shape[1:]) != image_shape:
+        raise ValueError(
+            f"{who} expects images of shape (N, {channels}, {height}, {width}), got {tuple(images.shape)}; "
+            "resize them, or load the dataset with size="
+        )
+    if not torch.is_floating_point(images):
+        raise ValueError(f"{who} expects float images in [0, 1], got {images.dtype}; divide bytes by 255")
+    if images.numel():
+        low, high = (float(v) for v in torch.aminmax(images.detach()))
+        if not (low >= -0.5 and high <= 1.5):  # also catches NaN
+            raise ValueError(
+                f"{who} expects images in [0, 1], got values from {low:.3g} to {high:.3g}; "
+                "divide bytes by 255, or map [-1, 1] by (x + 1) / 2"
+            )
+    return images

@@ -1,0 +1,146 @@
+"""The metric contract: what a metric says of itself, what it returns, and the checks all of them share.
+
+A metric is a function named as its file. Static metrics take ``(codes, factors)`` and, where the protocol has one, a
+held-out pair; interventional metrics take ``(encode, dataset)``; direction metrics take ``(generator, directions)``.
+Each metric file defines ``INFO``, a :class:`MetricInfo`.
+
+Shape suffixes: N points, J code dimensions, K factors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+ArrayLike = npt.ArrayLike | torch.Tensor
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """What a metric measures, for listings, tables and the docs.
+
+    Attributes:
+        kind: what it takes: ``static`` codes and factors, ``interventional`` an encoder and a dataset,
+            ``directions`` a generator and directions, ``images`` two sets of images.
+        low: lowest possible score.
+        high: highest possible score.
+        higher_is_better: direction of the score.
+        source: paper and equation.
+    """
+
+    kind: Literal["static", "interventional", "directions", "images"]
+    low: float
+    high: float
+    higher_is_better: bool
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricResult:
+    """A score and all that is needed to quote it.
+
+    Attributes:
+        score: the headline number.
+        protocol: name that carries the settings (``mig_n10000_bins20``).
+        per_factor: score of each factor ``(K,)``, where defined.
+        matrix: importance or information matrix ``(J, K)``, where the metric has one.
+        num_train: points the metric was fitted on.
+        num_test: held-out points, 0 where there are none.
+        seed: seed of the metric's own randomness, None when it has none.
+        seconds: wall time.
+        notes: what a reader must know (degenerate input that was given a documented value).
+    """
+
+    score: float
+    protocol: str
+    num_train: int
+    num_test: int = 0
+    per_factor: FloatArray | None = None
+    matrix: FloatArray | None = None
+    seed: int | None = None
+    seconds: float = 0.0
+    notes: tuple[str, ...] = field(default=())
+
+    def scores(self) -> dict[str, float]:
+        """Every scalar the metric reports, by name; ``{"score": ...}`` unless a metric has several."""
+        return {"score": self.score}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, lists and strings, ready for JSON."""
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return value
+
+
+def as_array(values: ArrayLike) -> npt.NDArray[Any]:
+    """Any array or tensor (of any device) as a numpy array."""
+    if isinstance(values, torch.Tensor):
+        return (
+            values.detach().cpu().float().numpy() if values.dtype == torch.bfloat16 else values.detach().cpu().numpy()
+        )
+    return np.asarray(values)
+
+
+def check_codes(codes: ArrayLike, name: str = "codes") -> FloatArray:
+    """Codes as float64 ``(N, J)``.
+
+    Raises:
+        ValueError: not a matrix, empty, not numbers, or not finite (the first bad row and column are named).
+    """
+    values = as_array(codes)
+    if values.ndim != 2 or 0 in values.shape:
+        raise ValueError(f"{name} must have shape (N, J) with N, J >= 1, one row per image; got {values.shape}")
+    if not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
+        raise ValueError(f"{name} must be numbers, got dtype {values.dtype}")
+    values = values.astype(np.float64)
+    finite = np.isfinite(values)
+    if not finite.all():
+        row, column = map(int, np.argwhere(~finite)[0])
+        raise ValueError(
+            f"{name} must be finite: row {row}, column {column} is {values[row, column]} "
+            f"({int((~finite).sum())} such values); drop those rows or find out why the encoder made them"
+        )
+    return values
+
+
+def check_factors(factors: ArrayLike, num_points: int, name: str = "factors") -> IntArray:
+    """Factors as int64 ``(N, K)``; whole-numbered floats are accepted.
+
+    Raises:
+        ValueError: not a matrix, another number of rows than the codes, or not whole numbers.
+    """
+    values = as_array(factors)
+    if values.ndim != 2 or 0 in values.shape:
+        raise ValueError(f"{name} must have shape (N, K) with K >= 1, one row per image; got {values.shape}")
+    if values.shape[0] != num_points:
+        raise ValueError(f"{name} has {values.shape[0]} rows but the codes have {num_points}; match them row by row")
+    if values.dtype == np.bool_:
+        values = values.astype(np.int64)
+    if not np.issubdtype(values.dtype, np.integer):
+        if not np.issubdtype(values.dtype, np.floating):
+            raise ValueError(f"{name} must be whole numbers, got dtype {values.dtype}")
+        bad = ~(np.isfinite(values) & (values == np.round(values)))
+        if bad.any():
+            row, column = map(int, np.argwhere(bad)[0])
+            raise ValueError(
+                f"{name} must be whole numbers (indices of factor values): row {row}, column {column} is "
+                f"{values[row, column]}; bin continuous factors first, or use a metric that takes continuous ones"
+            )
+    return values.astype(np.int64)

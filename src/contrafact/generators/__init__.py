@@ -1,0 +1,14 @@
+"""Generator architectures, one per file."""
+
+import sys
+
+from contrafact.core.catalog import Catalog, CataloguePackage
+
+CATALOG = Catalog("generators", "generator", helpers={"checkpoints"})
+
+
+class _Package(CataloguePackage):
+    CATALOG = CATALOG
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,14 @@
+"""Methods, one paper per file."""
+
+import sys
+
+from contrafact.core.catalog import Catalog, CataloguePackage
+
+CATALOG = Catalog("methods", "method")
+
+
+class _Package(CataloguePackage):
+    CATALOG = CATALOG
+
+
+sys.modules[__name__].__class__ = _Package

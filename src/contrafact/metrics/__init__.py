@@ -1,0 +1,14 @@
+"""Metrics, one per file."""
+
+import sys
+
+from contrafact.core.catalog import Catalog, CataloguePackage
+
+CATALOG = Catalog("metrics", "metric")
+
+
+class _Package(CataloguePackage):
+    CATALOG = CATALOG
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,1 @@
+"""Networks and losses that more than one method uses."""
