@@ -1,0 +1,149 @@
+"""Modules that live in one file: weights and constructor arguments, read back without running code from the file.
+
+The file is a safetensors file whose header names the class and its arguments. Only classes of this package are built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from contrafact.core.files import atomic_path
+
+
+class Artefact(nn.Module):
+    """A module that :func:`save_artefact` can write: it knows the arguments it was built with."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Constructor arguments, JSON-ready, that rebuild this module up to its weights.
+
+        Raises:
+            ValueError: the module cannot be rebuilt from a file (it wraps somebody's own code).
+        """
+        raise ValueError(f"{type(self).__name__} cannot be written to a file: it does not know its own arguments")
+
+
+ArtefactT = TypeVar("ArtefactT", bound=Artefact)
+
+
+def save_artefact(
+    module: Artefact, path: str | Path, note: dict[str, Any] | None = None, dtype: torch.dtype | None = None
+) -> None:
+    """Write ``module`` to one ``.safetensors`` file, atomically.
+
+    Args:
+        module: what to write.
+        path: file to write.
+        note: anything JSON-ready to keep beside the weights (the command that made it, its scores).
+        dtype: store floating-point weights in this type (``torch.float16`` halves a file); None keeps theirs.
+
+    Raises:
+        ValueError: the module cannot be rebuilt from a file.
+    """
+    from safetensors.torch import save_file
+
+    cls = type(module)
+    if not cls.__module__.startswith("contrafact."):
+        raise ValueError(
+            f"{cls.__module__}.{cls.__qualname__} is not one of contrafact's classes, so a file of it could not be "
+            "read back; keep it as your own code and pass it in again"
+        )
+    header = {
+        "format": "contrafact",
+        "class": f"{cls.__module__}:{cls.__qualname__}",
+        "arguments": json.dumps(module.arguments()),
+        "note": json.dumps(note or {}),
+    }
+    tensors = {}
+    for name, tensor in module.state_dict().items():
+        stored = tensor.detach().cpu()
+        if dtype is not None and stored.is_floating_point():
+            stored = stored.to(dtype)
+        tensors[name] = stored.contiguous().clone()
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=header)
+
+
+def read_header(path: str | Path) -> dict[str, Any]:
+    """Header of an artefact file: ``class``, ``arguments``, ``note``.
+
+    Raises:
+        ValueError: no such file, cut short, or not written by contrafact.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    source = Path(path)
+    if not source.is_file():
+        raise ValueError(f"{source} does not exist; expected a .safetensors file written by contrafact")
+    try:
+        with safe_open(source, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{source} is not a whole safetensors file ({error}); it may be cut short") from error
+    if metadata.get("format") != "contrafact":
+        raise ValueError(
+            f"{source} was not written by contrafact (its header names no class); "
+            "bring a foreign checkpoint in with `contrafact convert`"
+        )
+    try:
+        arguments, note = json.loads(metadata["arguments"]), json.loads(metadata["note"])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{source} has a damaged header ({error}); make the file again") from error
+    return {"class": metadata["class"], "arguments": arguments, "note": note}
+
+
+def load_artefact(path: str | Path, kind: type[ArtefactT]) -> ArtefactT:
+    """Read an artefact file back, in evaluation mode, with float32 weights.
+
+    Args:
+        path: file written by :func:`save_artefact`.
+        kind: the expected type (``Generator``, ``Encoder``, ``Directions``).
+
+    Raises:
+        ValueError: unreadable file, another kind of artefact, or weights that do not fit the arguments.
+    """
+    from safetensors.torch import load_file
+
+    header = read_header(path)
+    cls = _find_class(header["class"], path)
+    if not issubclass(cls, kind):
+        raise ValueError(f"{path} holds a {cls.__name__}, expected a {kind.__name__.lower()}")
+    try:
+        module = cls(**header["arguments"])
+    except TypeError as error:
+        raise ValueError(f"{path}: {cls.__name__} does not take the arguments in its header ({error})") from error
+    weights = {n: t.float() if t.is_floating_point() else t for n, t in load_file(path).items()}
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: the weights do not fit the {cls.__name__} its header describes: {error}") from error
+    return module.eval()
+
+
+def _find_class(dotted: str, path: str | Path) -> type[Any]:
+    module_name, _, class_name = dotted.partition(":")
+    # The header is a stranger's text: only modules of this package are imported for it, only artefact classes built.
+    if not module_name.startswith("contrafact."):
+        raise ValueError(f"{path} asks for {dotted!r}, which is not one of contrafact's classes; it is not loaded")
+    try:
+        cls = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{path} asks for {dotted!r}, which this version of contrafact does not have") from error
+    if not (isinstance(cls, type) and issubclass(cls, Artefact)):
+        raise ValueError(f"{path} asks for {dotted!r}, which is no artefact; it is not loaded")
+    return cls
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Short hash of a module's weights and their names: equal for equal models, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,280 @@
+"""The directions contract, and the directions that need no more than a latent: global vectors and curved paths.
+
+Shape suffixes: N samples, L latent dimensions, D directions.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from contrafact.core.artefact import Artefact
+from contrafact.core.catalog import unknown_name_message
+from contrafact.core.dataset import check_count
+
+
+class Directions(Artefact, ABC):
+    """Ways to move a latent: ``(latent (N, L), index (N,), magnitude (N,)) -> latent (N, L)``.
+
+    Magnitudes are in standard deviations of the edit space: a shift of 1 moves a latent by ``scale``.
+
+    Attributes:
+        latent_dim: L.
+        num_directions: D.
+        names: D names, ``"direction 0"`` … until somebody gives better ones.
+        scale: length of a unit step in the edit space (:meth:`Generator.latent_scale`).
+        layers: ``(first, last)`` layers (last excluded) the shift acts on, None for all.
+        num_layers: layers of the generator the directions belong to; needed when ``layers`` is given.
+    """
+
+    latent_dim: int
+    num_directions: int
+
+    def __init__(
+        self,
+        latent_dim: int,
+        num_directions: int,
+        scale: float = 1.0,
+        names: Sequence[str] | None = None,
+        layers: tuple[int, int] | None = None,
+        num_layers: int = 1,
+    ) -> None:
+        super().__init__()
+        self.latent_dim = check_count("latent_dim", latent_dim)
+        self.num_directions = check_count("num_directions", num_directions)
+        if not scale > 0:
+            raise ValueError(f"scale must be positive, got {scale}")
+        self.scale = float(scale)
+        self.names = [f"direction {i}" for i in range(num_directions)] if names is None else list(names)
+        if len(self.names) != num_directions or len(set(self.names)) != num_directions:
+            raise ValueError(f"expected {num_directions} different names, got {self.names}")
+        if layers is not None and not 0 <= layers[0] < layers[1] <= num_layers:
+            raise ValueError(
+                f"layers must be (first, last) with 0 <= first < last <= {num_layers}, got {tuple(layers)}"
+            )
+        self.layers = None if layers is None else (int(layers[0]), int(layers[1]))
+        self.num_layers = num_layers
+
+    @abstractmethod
+    def shift(self, latent: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
+        """The shift ``(N, L)`` itself, in standard deviations; all three arguments have N rows."""
+
+    def forward(self, latent: Tensor, index: Tensor | int, magnitude: Tensor | float) -> Tensor:
+        """Move latents.
+
+        Args:
+            latent: ``(N, L)``, or ``(N, num_layers, L)``.
+            index: direction of each row, ``(N,)`` integers in ``[0, D)``, or one for all.
+            magnitude: signed length of each row's step in standard deviations, ``(N,)``, or one for all.
+
+        Returns:
+            Shifted latents, of the latent's shape; ``(N, num_layers, L)`` when a layer range is set.
+
+        Raises:
+            ValueError: a shape that does not fit, or an index outside ``[0, D)``.
+        """
+        n = latent.shape[0]
+        if latent.shape[-1] != self.latent_dim or latent.ndim not in (2, 3):
+            raise ValueError(
+                f"these directions live in {self.latent_dim} latent dimensions; got latents of shape "
+                f"{tuple(latent.shape)}: use them with the generator they were found on"
+            )
+        index = torch.as_tensor(index, device=latent.device).expand(n) if _is_single(index) else torch.as_tensor(index)
+        magnitude = torch.as_tensor(magnitude, dtype=latent.dtype, device=latent.device)
+        magnitude = magnitude.expand(n) if magnitude.ndim == 0 else magnitude
+        if index.shape != (n,) or magnitude.shape != (n,):
+            raise ValueError(
+                f"expected one index and one magnitude per latent ({n}), got {tuple(index.shape)} and "
+                f"{tuple(magnitude.shape)}"
+            )
+        # Reading the index back would make every training step wait on a GPU; indexing itself raises there.
+        if index.device.type == "cpu" and n and not _within(index, self.num_directions):
+            raise ValueError(
+                f"direction index must lie in [0, {self.num_directions}), got {int(index.min())} to {int(index.max())}"
+            )
+        index = index.to(latent.device)
+        flat = latent if latent.ndim == 2 else latent.mean(dim=1)
+        step = self.scale * self.shift(flat, index, magnitude)
+        if self.layers is None:
+            return latent + (step if latent.ndim == 2 else step[:, None])
+        layered = latent if latent.ndim == 3 else latent[:, None].expand(-1, self.num_layers, -1)
+        mask = torch.zeros(self.num_layers, 1, dtype=latent.dtype, device=latent.device)
+        mask[self.layers[0] : self.layers[1]] = 1.0
+        return layered + mask * step[:, None]
+
+    def index(self, name: str | int) -> int:
+        """Number of the direction called ``name`` (a number passes through).
+
+        Raises:
+            ValueError: no such direction; the message suggests the nearest name.
+        """
+        if isinstance(name, str) and name in self.names:
+            return self.names.index(name)
+        try:
+            number = int(name)
+        except ValueError as error:
+            raise ValueError(unknown_name_message("direction", str(name), self.names)) from error
+        if not 0 <= number < self.num_directions:
+            raise ValueError(f"direction {number} does not exist; there are {self.num_directions}, from 0")
+        return number
+
+    def common_arguments(self) -> dict[str, Any]:
+        """The constructor arguments every kind of directions shares."""
+        return {
+            "latent_dim": self.latent_dim,
+            "num_directions": self.num_directions,
+            "scale": self.scale,
+            "names": self.names,
+            "layers": self.layers,
+            "num_layers": self.num_layers,
+        }
+
+
+def _within(index: Tensor, size: int) -> bool:
+    return int(index.min()) >= 0 and int(index.max()) < size
+
+
+def _is_single(index: Tensor | int) -> bool:
+    return not isinstance(index, Tensor) or index.ndim == 0
+
+
+Constraint = Literal["unit", "orthonormal", "free"]
+
+
+class GlobalDirections(Directions):
+    """One vector per direction, the same everywhere: ``z + ε·a_d``.
+
+    Args:
+        latent_dim: L.
+        num_directions: D.
+        constraint: ``unit`` rescales every vector to length 1; ``orthonormal`` makes them an orthonormal frame
+            (Gram–Schmidt, differentiable); ``free`` uses them as they are.
+        scale: length of a unit step in the edit space.
+        names: D names.
+        layers: layer range the shift acts on.
+        num_layers: layers of the generator.
+
+    Raises:
+        ValueError: more orthonormal directions than dimensions.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        num_directions: int,
+        constraint: Constraint = "unit",
+        scale: float = 1.0,
+        names: Sequence[str] | None = None,
+        layers: tuple[int, int] | None = None,
+        num_layers: int = 1,
+    ) -> None:
+        super().__init__(latent_dim, num_directions, scale, names, layers, num_layers)
+        if constraint not in ("unit", "orthonormal", "free"):
+            raise ValueError(unknown_name_message("constraint", constraint, ["unit", "orthonormal", "free"]))
+        if constraint == "orthonormal" and num_directions > latent_dim:
+            raise ValueError(
+                f"{num_directions} orthonormal directions do not fit in {latent_dim} dimensions; "
+                f"ask for at most {latent_dim}, or use unit-length directions"
+            )
+        self.constraint: Constraint = constraint
+        self.weight = nn.Parameter(torch.zeros(num_directions, latent_dim))
+
+    @classmethod
+    def random(
+        cls,
+        latent_dim: int,
+        num_directions: int,
+        rng: torch.Generator,
+        constraint: Constraint = "unit",
+        scale: float = 1.0,
+    ) -> GlobalDirections:
+        """Directions drawn uniformly from the sphere."""
+        directions = cls(latent_dim, num_directions, constraint, scale)
+        with torch.no_grad():
+            weight = torch.randn(num_directions, latent_dim, generator=rng)
+            directions.weight.copy_(weight / weight.norm(dim=1, keepdim=True))
+        return directions
+
+    @classmethod
+    def of(cls, vectors: Tensor, scale: float = 1.0, names: Sequence[str] | None = None) -> GlobalDirections:
+        """Unit-length directions along the rows of ``vectors (D, L)``.
+
+        Raises:
+            ValueError: a row of zeros has no direction.
+        """
+        if vectors.ndim != 2 or not (vectors.norm(dim=1) > 0).all():
+            raise ValueError(f"expected non-zero vectors of shape (D, L), got {tuple(vectors.shape)}")
+        directions = cls(vectors.shape[1], vectors.shape[0], "unit", scale, names)
+        with torch.no_grad():
+            directions.weight.copy_(vectors)
+        return directions
+
+    def vectors(self) -> Tensor:
+        """The directions ``(D, L)`` under their constraint."""
+        if self.constraint == "unit":
+            return self.weight / self.weight.norm(dim=1, keepdim=True)
+        if self.constraint == "orthonormal":
+            frame, triangle = torch.linalg.qr(self.weight.T)
+            # QR leaves each column's sign open; fixing it by the diagonal makes the map continuous in the weights.
+            oriented: Tensor = frame * triangle.diagonal().sign()
+            return oriented.T
+        return self.weight
+
+    def shift(self, latent: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
+        step: Tensor = magnitude[:, None] * self.vectors().to(latent.dtype)[index]
+        return step
+
+    def arguments(self) -> dict[str, Any]:
+        return {**self.common_arguments(), "constraint": self.constraint}
+
+
+class CurvedDirections(Directions):
+    """A three-layer network of the signed step ``ε·e_d``: directions that bend with the magnitude.
+
+    The output is rescaled to length |ε| and is zero at ε = 0, so magnitudes keep their unit (DisCo Section 4.3,
+    "3 fully-connected layers").
+
+    Args:
+        latent_dim: L.
+        num_directions: D.
+        hidden_dim: width of the two hidden layers.
+        scale: length of a unit step in the edit space.
+        names: D names.
+        layers: layer range the shift acts on.
+        num_layers: layers of the generator.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        num_directions: int,
+        hidden_dim: int = 128,
+        scale: float = 1.0,
+        names: Sequence[str] | None = None,
+        layers: tuple[int, int] | None = None,
+        num_layers: int = 1,
+    ) -> None:
+        super().__init__(latent_dim, num_directions, scale, names, layers, num_layers)
+        self.hidden_dim = check_count("hidden_dim", hidden_dim)
+        self.network = nn.Sequential(
+            nn.Linear(num_directions, hidden_dim),
+            nn.ELU(),
+            nn.Linear(hidden_dim, hidden_dim),
+            nn.ELU(),
+            nn.Linear(hidden_dim, latent_dim),
+        )
+
+    def shift(self, latent: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
+        step = torch.zeros(len(latent), self.num_directions, dtype=latent.dtype, device=latent.device)
+        step = step.scatter(1, index[:, None], magnitude[:, None])
+        # Subtracting the network's value at zero makes a zero magnitude leave the latent where it is.
+        raw = self.network(step) - self.network(torch.zeros_like(step[:1]))
+        step_NL: Tensor = magnitude.abs()[:, None] * raw / raw.norm(dim=1, keepdim=True).clamp_min(1e-8)
+        return step_NL
+
+    def arguments(self) -> dict[str, Any]:
+        return {**self.common_arguments(), "hidden_dim": self.hidden_dim}

@@ -1,0 +1,80 @@
+"""Writing files so that a crash, a kill or a full disk never costs what was already there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place once the block ends without an error.
+
+    Readers see the old file or the new one, never a part of it.
+
+    Raises:
+        OSError: the disk is full or read-only; the message names the file and the remedy, the old file is intact.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
+        os.close(handle)
+    except OSError as error:
+        raise _explained(error, target) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise _explained(error, target) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _explained(error: OSError, target: Path) -> OSError:
+    if error.errno == errno.ENOSPC:
+        text = (
+            f"no space left on the disk for {target}; free some and run again with --resume (earlier files are intact)"
+        )
+        return OSError(errno.ENOSPC, text)
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return OSError(error.errno, f"cannot write {target}: {error.strerror}; choose another folder with --out")
+    return error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON atomically, indented, keys in the given order."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        ValueError: missing, or not JSON; names the file.
+    """
+    source = Path(path)
+    try:
+        return json.loads(source.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"{source} does not exist") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{source} is not valid JSON ({error}); it may be cut short or another kind of file"
+        ) from error

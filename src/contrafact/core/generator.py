@@ -1,0 +1,130 @@
+"""The generator contract: a frozen image model with a latent space to walk in.
+
+Shape suffixes: N samples, L latent (edit space) dimensions, Z prior dimensions, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from contrafact.core.artefact import Artefact
+from contrafact.core.catalog import Catalog, unknown_name_message
+from contrafact.core.dataset import check_count
+
+
+class Generator(Artefact, ABC):
+    """Latent ``(N, L)`` to images ``(N, C, H, W)``, float32, black 0 and white 1, not clamped.
+
+    Weights are frozen; gradients flow to the latent. ``map`` takes prior noise to the edit space.
+
+    Attributes:
+        latent_dim: L, dimensions of the edit space.
+        prior_dim: Z, dimensions of the prior noise.
+        image_shape: ``(C, H, W)``.
+        space: name of the edit space (``"z"``, ``"w"``).
+        num_layers: layers that take the latent separately; with more than one, ``forward`` also takes
+            ``(N, num_layers, L)`` and directions may act on a range of layers.
+        layer_names: names ``features`` accepts, from the latent's side to the image's.
+        num_classes: classes of a conditional generator, 0 otherwise.
+    """
+
+    latent_dim: int
+    prior_dim: int
+    image_shape: tuple[int, int, int]
+    space: str = "z"
+    num_layers: int = 1
+    layer_names: tuple[str, ...] = ()
+    num_classes: int = 0
+
+    @abstractmethod
+    def forward(self, latent: Tensor) -> Tensor:
+        """Images ``(N, C, H, W)`` of latents ``(N, L)`` (or ``(N, num_layers, L)`` where there are several)."""
+
+    def features(self, latent: Tensor, layer: str) -> Tensor:
+        """Activations of ``layer`` (one of ``layer_names``), computed no further than that layer.
+
+        Raises:
+            ValueError: unknown layer; the message lists the known ones.
+        """
+        raise ValueError(unknown_name_message("layer", layer, self.layer_names))
+
+    def prior(self, n: int, rng: torch.Generator) -> Tensor:
+        """``n`` draws of prior noise, standard normal ``(n, Z)``, on the generator's device.
+
+        The draw itself happens on the CPU, so that one seed means the same latents on every device.
+        """
+        return torch.randn(check_count("n", n), self.prior_dim, generator=rng).to(self.device)
+
+    def map(self, z: Tensor, label: Tensor | None = None, truncation: float = 1.0) -> Tensor:
+        """Prior noise ``(N, Z)`` to the edit space ``(N, L)``.
+
+        Args:
+            z: prior noise.
+            label: class indices ``(N,)`` for a conditional generator.
+            truncation: pulls latents towards their mean: 1 leaves them, 0 is the mean.
+
+        Raises:
+            ValueError: truncation outside [0, 1], a label given to an unconditional generator, or none to a
+                conditional one.
+        """
+        self.check_condition(label, truncation)
+        return z * truncation
+
+    def sample(self, n: int, rng: torch.Generator, label: Tensor | None = None, truncation: float = 1.0) -> Tensor:
+        """``n`` latents ``(n, L)`` of the edit space: ``map`` of fresh prior noise."""
+        return self.map(self.prior(n, rng), label, truncation)
+
+    @torch.no_grad()
+    def latent_scale(self, samples: int = 4096) -> float:
+        """Root-mean-square standard deviation of an edit-space coordinate: 1 for a standard normal prior.
+
+        Edit magnitudes are in this unit, so that one default suits every generator.
+        """
+        latents = self.sample(samples, torch.Generator().manual_seed(0))
+        return float(latents.double().var(dim=0).mean().sqrt())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the generator's weights are (the CPU when it has none)."""
+        tensor = next(chain(self.parameters(), self.buffers()), None)
+        return torch.device("cpu") if tensor is None else tensor.device
+
+    def freeze(self) -> Generator:
+        """Evaluation mode, no gradients to the weights; returns itself."""
+        return self.eval().requires_grad_(False)
+
+    def check_condition(self, label: Tensor | None, truncation: float) -> None:
+        """Refuse a truncation outside [0, 1] and a label that does not fit the generator (ValueError)."""
+        if not 0.0 <= truncation <= 1.0:
+            raise ValueError(f"truncation must lie in [0, 1], got {truncation}; 1 means none, 0 the mean image")
+        if self.num_classes == 0 and label is not None:
+            raise ValueError(f"this {type(self).__name__} is unconditional: pass no class label")
+        if self.num_classes > 0 and label is None:
+            raise ValueError(
+                f"this {type(self).__name__} is conditional: pass a class label from 0 to {self.num_classes - 1}"
+            )
+
+    def check_latent(self, latent: Tensor) -> Tensor:
+        """``latent`` if its shape fits, else a ValueError that says what was expected."""
+        layered = (
+            self.num_layers > 1 and latent.ndim == 3 and tuple(latent.shape[1:]) == (self.num_layers, self.latent_dim)
+        )
+        if not layered and (latent.ndim != 2 or latent.shape[1] != self.latent_dim):
+            also = f" or (N, {self.num_layers}, {self.latent_dim})" if self.num_layers > 1 else ""
+            raise ValueError(
+                f"{type(self).__name__} expects latents of shape (N, {self.latent_dim}){also}, "
+                f"got {tuple(latent.shape)}"
+            )
+        return latent
+
+
+def architecture(name: str) -> type[Generator]:
+    """The catalogued generator class called ``name``: methods that train one ask here instead of importing it."""
+    cls = Catalog("generators", "generator architecture", helpers={"checkpoints"}).get(name)
+    if not (isinstance(cls, type) and issubclass(cls, Generator)):
+        raise ValueError(f"{name!r} is no generator architecture that can be built by name")
+    return cls

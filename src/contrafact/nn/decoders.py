@@ -1,0 +1,77 @@
+"""Convolutional decoders: latents to images.
+
+Shape suffixes: N samples, L latent dimensions, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from contrafact.core.dataset import check_count
+from contrafact.nn.encoders import Activation, activation_layer, kaiming_init, num_halvings
+
+
+class ConvDecoder(nn.Module):
+    """DisCo's VAE decoder (Table 8): three linear layers, stride-2 transposed conv4s, a conv7 to the image, a sigmoid.
+
+    Args:
+        latent_dim: L.
+        image_shape: ``(C, H, W)``; H and W must halve evenly down to the first feature map.
+        width: multiplies every channel count (1 is the paper's).
+        activation: ``relu`` (as printed) or ``leaky_relu`` (keeps more latents alive).
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        image_shape: tuple[int, int, int],
+        width: float = 1.0,
+        activation: Activation = "leaky_relu",
+    ) -> None:
+        super().__init__()
+        channels, height, image_width = image_shape
+        if not width > 0:
+            raise ValueError(f"width must be positive, got {width}")
+        halvings = num_halvings(height, image_width)
+        if height % 2**halvings or image_width % 2**halvings:
+            raise ValueError(
+                f"image sides must be multiples of {2**halvings} for this decoder, got {height}×{image_width}"
+            )
+        self.base = (height // 2**halvings, image_width // 2**halvings)
+        sizes = [max(8, round(c * width)) for c in [*[256] * (halvings - 1), 128, 64]]
+        hidden = max(8, round(256 * width))
+        self.stem = nn.Sequential(
+            nn.Linear(check_count("latent_dim", latent_dim), hidden),
+            activation_layer(activation),
+            nn.Linear(hidden, hidden),
+            activation_layer(activation),
+            nn.Linear(hidden, sizes[0] * self.base[0] * self.base[1]),
+            activation_layer(activation),
+        )
+        blocks = [
+            nn.Sequential(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), activation_layer(activation))
+            for before, after in zip(sizes, sizes[1:], strict=False)
+        ]
+        self.blocks = nn.ModuleList(blocks)
+        self.to_image = nn.Conv2d(sizes[-1], channels, 7, padding=3)
+        if activation == "leaky_relu":
+            kaiming_init(self)
+        self.to(memory_format=torch.channels_last)
+
+    def logits(self, latent: Tensor) -> Tensor:
+        """Images ``(N, C, H, W)`` before the sigmoid."""
+        hidden = self.features(latent, len(self.blocks))
+        image: Tensor = self.to_image(hidden)
+        return image
+
+    def features(self, latent: Tensor, depth: int) -> Tensor:
+        """Feature maps ``(N, F, h, w)`` after ``depth`` upsampling blocks (0: the first map)."""
+        hidden: Tensor = self.stem(latent).unflatten(1, (-1, *self.base)).contiguous(memory_format=torch.channels_last)
+        for block in self.blocks[:depth]:
+            hidden = block(hidden)
+        return hidden
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Images ``(N, C, H, W)`` in [0, 1] of latents ``(N, L)``."""
+        return torch.sigmoid(self.logits(latent))

@@ -1,0 +1,102 @@
+"""Convolutional encoders: images to codes.
+
+Shape suffixes: N images, J code dimensions, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from contrafact.core.catalog import unknown_name_message
+from contrafact.core.dataset import check_count
+from contrafact.core.encoder import Encoder
+
+Activation = Literal["relu", "leaky_relu"]
+
+
+def activation_layer(name: Activation) -> nn.Module:
+    """The activation module called ``name`` (leaky ReLU with slope 0.2)."""
+    if name == "relu":
+        return nn.ReLU()
+    if name == "leaky_relu":
+        return nn.LeakyReLU(0.2)
+    raise ValueError(unknown_name_message("activation", name, ["relu", "leaky_relu"]))
+
+
+def kaiming_init(module: nn.Module) -> None:
+    """He initialisation of every convolution and linear layer, zero biases (for the released DisCo encoder)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, a=0.2)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def num_halvings(height: int, width: int) -> int:
+    """Stride-2 convolutions that bring an image to about 4×4: 4 at 64 px, 3 at 32 and 28 px."""
+    if min(height, width) < 8:
+        raise ValueError(f"images must be at least 8 pixels on a side, got {height}×{width}")
+    return round(math.log2(min(height, width) / 4))
+
+
+class ConvEncoder(Encoder):
+    """The light encoder of DisCo (Table 7): conv7 64, then stride-2 conv4 128, 256, 256, …, then three linear layers.
+
+    One stride-2 convolution per halving down to about 4×4, so a 32-pixel image has one fewer than the table's 64.
+
+    Args:
+        image_shape: ``(C, H, W)``.
+        code_dim: J.
+        width: multiplies every channel count (1 is the paper's; ½ is four times cheaper).
+        activation: ``leaky_relu`` with He initialisation (as released), or ``relu`` (as printed).
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        code_dim: int,
+        width: float = 1.0,
+        activation: Activation = "leaky_relu",
+    ) -> None:
+        super().__init__()
+        channels, height, image_width = image_shape
+        self.image_shape = (check_count("channels", channels), height, image_width)
+        self.code_dim = check_count("code_dim", code_dim)
+        if not width > 0:
+            raise ValueError(f"width must be positive, got {width}")
+        self.width, self.activation = width, activation
+        halvings = num_halvings(height, image_width)
+        sizes = [max(8, round(c * width)) for c in [64, 128, *[256] * (halvings - 1)]]
+        layers: list[nn.Module] = [nn.Conv2d(channels, sizes[0], 7, padding=3), activation_layer(activation)]
+        for before, after in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), activation_layer(activation)]
+        self.convolutions = nn.Sequential(*layers)
+        hidden = max(8, round(256 * width))
+        flat = sizes[-1] * (height // 2**halvings) * (image_width // 2**halvings)
+        self.head = nn.Sequential(
+            nn.Linear(flat, hidden),
+            activation_layer(activation),
+            nn.Linear(hidden, hidden),
+            activation_layer(activation),
+            nn.Linear(hidden, code_dim),
+        )
+        if activation == "leaky_relu":
+            kaiming_init(self)
+        self.to(memory_format=torch.channels_last)
+
+    def encode(self, images: Tensor) -> Tensor:
+        features = self.convolutions(images.contiguous(memory_format=torch.channels_last))
+        codes: Tensor = self.head(features.flatten(1))
+        return codes
+
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "image_shape": self.image_shape,
+            "code_dim": self.code_dim,
+            "width": self.width,
+            "activation": self.activation,
+        }
