@@ -10,8 +10,13 @@ Shape suffixes: N points, J code dimensions, K factors.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
+import time
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +25,10 @@ import torch
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 ArrayLike = npt.ArrayLike | torch.Tensor
+
+
+class MetricWarning(UserWarning):
+    """A score was given its documented value for degenerate input, or needs a remark to be read rightly."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +86,40 @@ class MetricResult:
         return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
 
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result", bound=MetricResult)
+
+
+def measured(metric: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+    """Decorate a metric function: its result carries the wall time, and every note is also a :class:`MetricWarning`.
+
+    Raises:
+        RuntimeError: the metric returned a score that is not a number (a mistake of its author).
+    """
+
+    @functools.wraps(metric)
+    def timed(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+        start = time.perf_counter()
+        result = metric(*args, **kwargs)
+        for name, value in result.scores().items():
+            if math.isnan(value):
+                raise RuntimeError(f"{metric.__name__} returned NaN as its {name}; a metric must name the bad input")
+        for note in result.notes:
+            warnings.warn(f"{metric.__name__}: {note}", MetricWarning, stacklevel=2)
+        return dataclasses.replace(result, seconds=time.perf_counter() - start)
+
+    return timed
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        return _plain(value.tolist())
     if isinstance(value, np.generic):
-        return value.item()
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no NaN or infinity
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
     if isinstance(value, tuple):
         return [_plain(v) for v in value]
     if isinstance(value, dict):
@@ -99,7 +137,18 @@ def as_array(values: ArrayLike) -> npt.NDArray[Any]:
 
 
 def check_codes(codes: ArrayLike, name: str = "codes") -> FloatArray:
-    """Codes as float64 ``(N, J)``.
+    """Codes as float64 ``(N, J)``; no copy is made of codes that are float64 already.
+
+    Raises:
+        ValueError: see :func:`check_codes_as_given`.
+    """
+    return check_codes_as_given(codes, name).astype(np.float64, copy=False)
+
+
+def check_codes_as_given(codes: ArrayLike, name: str = "codes") -> npt.NDArray[np.floating[Any]]:
+    """Codes as floats ``(N, J)`` of the precision they came in (whole numbers and half precision as float64).
+
+    Bin edges computed in float32 differ from those in float64, so a metric that bins keeps the precision.
 
     Raises:
         ValueError: not a matrix, empty, not numbers, or not finite (the first bad row and column are named).
@@ -109,7 +158,8 @@ def check_codes(codes: ArrayLike, name: str = "codes") -> FloatArray:
         raise ValueError(f"{name} must have shape (N, J) with N, J >= 1, one row per image; got {values.shape}")
     if not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
         raise ValueError(f"{name} must be numbers, got dtype {values.dtype}")
-    values = values.astype(np.float64)
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float64)
     finite = np.isfinite(values)
     if not finite.all():
         row, column = map(int, np.argwhere(~finite)[0])

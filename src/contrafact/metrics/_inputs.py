@@ -1,0 +1,95 @@
+"""What static metrics do with their input before they look at it: pair it, split it, refuse it.
+
+Shape suffixes: N points, J code dimensions, K factors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from contrafact.core.metric import ArrayLike, FloatArray, IntArray, check_codes, check_factors
+
+SPLIT_SEED = 0
+# A code is dead when its spread is within this many rounding steps: a constant that went through batched arithmetic.
+ROUNDING_STEPS = 64
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Codes and factors to fit on and to test on.
+
+    Attributes:
+        codes_NJ: codes to fit on.
+        factors_NK: their factors.
+        codes_test_NJ: held-out codes, of the same J.
+        factors_test_NK: their factors.
+        tag: ends the protocol name: ``n10000_test5000``, with ``_split`` when the held-out part was cut off here.
+    """
+
+    codes_NJ: FloatArray
+    factors_NK: IntArray
+    codes_test_NJ: FloatArray
+    factors_test_NK: IntArray
+    tag: str
+
+
+def read_pair(
+    codes: ArrayLike, factors: ArrayLike, codes_test: ArrayLike | None, factors_test: ArrayLike | None
+) -> Pair:
+    """Check a training pair and a held-out pair; without one, hold out a third of the rows by a fixed shuffle.
+
+    Raises:
+        ValueError: anything :func:`check_codes` and :func:`check_factors` refuse, a constant factor, only half of a
+            held-out pair, held-out columns that do not fit, or fewer than 3 rows to split.
+    """
+    codes_NJ = check_codes(codes)
+    factors_NK = check_varying(check_factors(factors, len(codes_NJ)))
+    if (codes_test is None) != (factors_test is None):
+        given, missing = ("codes_test", "factors_test") if factors_test is None else ("factors_test", "codes_test")
+        raise ValueError(f"{given} came without {missing}; pass both, or neither to hold out a third of the rows")
+    if codes_test is None or factors_test is None:
+        if len(codes_NJ) < 3:
+            raise ValueError(f"need at least 3 rows to hold out a third, got {len(codes_NJ)}; pass codes_test")
+        order_N = np.random.default_rng(SPLIT_SEED).permutation(len(codes_NJ))
+        cut = len(codes_NJ) - len(codes_NJ) // 3
+        train, test = order_N[:cut], order_N[cut:]
+        kept_NK = check_varying(factors_NK[train])
+        return Pair(codes_NJ[train], kept_NK, codes_NJ[test], factors_NK[test], f"n{cut}_test{len(test)}_split")
+    codes_test_NJ = check_codes(codes_test, "codes_test")
+    factors_test_NK = check_factors(factors_test, len(codes_test_NJ), "factors_test")
+    for name, train_width, test_width in (
+        ("codes", codes_NJ.shape[1], codes_test_NJ.shape[1]),
+        ("factors", factors_NK.shape[1], factors_test_NK.shape[1]),
+    ):
+        if train_width != test_width:
+            raise ValueError(f"{name} has {train_width} columns but {name}_test has {test_width}; use the same columns")
+    tag = f"n{len(codes_NJ)}_test{len(codes_test_NJ)}"
+    return Pair(codes_NJ, factors_NK, codes_test_NJ, factors_test_NK, tag)
+
+
+def check_varying(factors_NK: IntArray) -> IntArray:
+    """``factors_NK`` if every factor takes at least two values.
+
+    Raises:
+        ValueError: a factor is constant; its column is named.
+    """
+    constant_K = np.ptp(factors_NK, axis=0) == 0
+    if constant_K.any():
+        column = int(np.argmax(constant_K))
+        keep = [int(k) for k in np.flatnonzero(~constant_K)]
+        raise ValueError(
+            f"factor {column} is constant (always {factors_NK[0, column]}), so there is nothing to find in the codes; "
+            f"drop the column (factors[:, {keep}]) or sample more points"
+        )
+    return factors_NK
+
+
+def dead_codes(codes_NJ: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]:
+    """Which codes ``(J,)`` never change, rounding noise aside."""
+    low_J, high_J = codes_NJ.min(axis=0), codes_NJ.max(axis=0)
+    step = float(np.finfo(codes_NJ.dtype).eps) * ROUNDING_STEPS
+    return np.asarray(high_J - low_J <= step * np.maximum(np.abs(low_J), np.abs(high_J)))

@@ -1,0 +1,149 @@
+"""Disentanglement, completeness, informativeness: who matters for predicting whom, by boosted trees.
+
+Eastwood & Williams, "A Framework for the Quantitative Evaluation of Disentangled Representations", ICLR 2018, in the
+protocol of Locatello et al., ICML 2019: one gradient-boosted classifier per factor, 100 stages of depth 3.
+
+Shape suffixes: N points, J code dimensions, K factors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, measured
+from contrafact.metrics._inputs import Pair, read_pair
+
+INFO = MetricInfo(
+    kind="static", low=0.0, high=1.0, higher_is_better=True, source="Eastwood & Williams 2018; protocol of 2019"
+)
+TINY = 1e-11
+
+
+@dataclass(frozen=True, kw_only=True)
+class DciResult(MetricResult):
+    """D, C and I; ``score`` is D, ``matrix`` the importances ``(J, K)``, ``per_factor`` the completenesses ``(K,)``.
+
+    Attributes:
+        disentanglement: 1 when each code matters for one factor only.
+        completeness: 1 when each factor needs one code only.
+        informativeness: mean test accuracy over factors.
+        informativeness_train: the same on the training points.
+        disentanglement_per_code: ``(J,)``.
+        accuracy_per_factor: test accuracy ``(K,)``.
+        accuracy_per_factor_train: training accuracy ``(K,)``.
+    """
+
+    disentanglement: float
+    completeness: float
+    informativeness: float
+    informativeness_train: float
+    disentanglement_per_code: FloatArray
+    accuracy_per_factor: FloatArray
+    accuracy_per_factor_train: FloatArray
+
+    def scores(self) -> dict[str, float]:
+        return {
+            "disentanglement": self.disentanglement,
+            "completeness": self.completeness,
+            "informativeness": self.informativeness,
+            "informativeness_train": self.informativeness_train,
+        }
+
+
+def concentration(mass: FloatArray) -> FloatArray:
+    """``1 - entropy`` of each row ``(R,)`` of non-negative masses ``(R, M)``, to the base M; 0 for a row of zeros.
+
+    A row of one entry has nothing to spread over: 1, or 0 when that entry is 0.
+
+    >>> concentration(np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])).round(4).tolist()
+    [1.0, 0.0, 0.0]
+    """
+    total = mass.sum(axis=1)
+    if mass.shape[1] == 1:
+        return np.where(total > 0, 1.0, 0.0)
+    share = (mass + TINY) / (mass + TINY).sum(axis=1, keepdims=True)
+    result = 1.0 + (share * np.log(share)).sum(axis=1) / np.log(mass.shape[1])
+    return np.where(total > 0, np.maximum(result, 0.0), 0.0)
+
+
+def weighted_concentration(mass: FloatArray) -> tuple[float, FloatArray]:
+    """Mean of the rows' :func:`concentration`, weighted by their mass, and the rows' own; 0 when all mass is 0."""
+    per_row = concentration(mass)
+    total = float(mass.sum())
+    return (float(per_row @ (mass.sum(axis=1) / total)) if total > 0 else 0.0), per_row
+
+
+def _importances_exact(pair: Pair, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    num_factors = pair.factors_NK.shape[1]
+    importances_JK = np.zeros((pair.codes_NJ.shape[1], num_factors))
+    accuracy_train_K, accuracy_test_K = np.zeros(num_factors), np.zeros(num_factors)
+    for k in range(num_factors):
+        model = GradientBoostingClassifier(random_state=np.random.RandomState(seed + k))
+        model.fit(pair.codes_NJ, pair.factors_NK[:, k])
+        importances_JK[:, k] = np.abs(model.feature_importances_)
+        accuracy_train_K[k] = np.mean(model.predict(pair.codes_NJ) == pair.factors_NK[:, k])
+        accuracy_test_K[k] = np.mean(model.predict(pair.codes_test_NJ) == pair.factors_test_NK[:, k])
+    return importances_JK, accuracy_train_K, accuracy_test_K
+
+
+@measured
+def dci(
+    codes: ArrayLike,
+    factors: ArrayLike,
+    codes_test: ArrayLike | None = None,
+    factors_test: ArrayLike | None = None,
+    *,
+    estimator: Literal["exact"] = "exact",
+    seed: int = 0,
+) -> DciResult:
+    """Disentanglement, completeness and informativeness by gradient-boosted trees.
+
+    With importances ``R`` ``(J, K)``: ``D_j = 1 - H_K(R_j.)`` weighted by each code's mass, ``C_k = 1 - H_J(R_.k)``
+    weighted by each factor's mass, I the mean accuracy.
+
+    Args:
+        codes: ``(N, J)`` numbers to fit on.
+        factors: ``(N, K)`` whole numbers.
+        codes_test: ``(M, J)`` held-out codes; without them a third of the rows is held out.
+        factors_test: ``(M, K)`` their factors.
+        estimator: ``"exact"`` runs scikit-learn's classifier.
+        seed: breaks ties between equally good splits.
+
+    Returns:
+        all four scores in [0, 1], higher is better. With one factor D is 1 and with one code C is 1, by definition
+        and whatever the codes; a note says so. Dead codes have D 0 and weight 0.
+
+    Raises:
+        ValueError: shapes, values or lengths do not fit, or a factor is constant.
+    """
+    pair = read_pair(codes, factors, codes_test, factors_test)
+    importances_JK, accuracy_train_K, accuracy_test_K = _importances_exact(pair, seed)
+    disentanglement, per_code = weighted_concentration(importances_JK)
+    completeness, per_factor = weighted_concentration(importances_JK.T)
+    notes = []
+    if importances_JK.shape[1] == 1:
+        notes.append("one factor only: disentanglement is 1 by definition")
+    if importances_JK.shape[0] == 1:
+        notes.append("one code only: completeness is 1 by definition")
+    return DciResult(
+        score=disentanglement,
+        protocol=f"dci_{pair.tag}_{estimator}",
+        num_train=len(pair.codes_NJ),
+        num_test=len(pair.codes_test_NJ),
+        per_factor=per_factor,
+        matrix=importances_JK,
+        seed=seed,
+        notes=tuple(notes),
+        disentanglement=disentanglement,
+        completeness=completeness,
+        informativeness=float(accuracy_test_K.mean()),
+        informativeness_train=float(accuracy_train_K.mean()),
+        disentanglement_per_code=per_code,
+        accuracy_per_factor=accuracy_test_K,
+        accuracy_per_factor_train=accuracy_train_K,
+    )

@@ -1,0 +1,82 @@
+"""Mutual information gap: does one code, and only one, know each factor?
+
+Chen et al., "Isolating Sources of Disentanglement in VAEs", NeurIPS 2018, Eq. 6; in the protocol of Locatello et al.,
+"Challenging Common Assumptions", ICML 2019: 20 equal-width bins per code, plug-in mutual information in nats.
+
+Shape suffixes: N points, J code dimensions, K factors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from contrafact.core.metric import (
+    ArrayLike,
+    FloatArray,
+    MetricInfo,
+    MetricResult,
+    check_codes_as_given,
+    check_factors,
+    measured,
+)
+from contrafact.metrics._information import discretize, entropy, mutual_information
+from contrafact.metrics._inputs import check_varying
+
+INFO = MetricInfo(
+    kind="static", low=0.0, high=1.0, higher_is_better=True, source="Chen et al. 2018, Eq. 6; 20-bin protocol of 2019"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigResult(MetricResult):
+    """A mutual information gap; ``matrix`` holds the mutual informations ``(J, K)`` in nats.
+
+    Attributes:
+        entropy: entropy of each factor ``(K,)`` in nats.
+    """
+
+    entropy: FloatArray
+
+
+@measured
+def mig(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20) -> MigResult:
+    """Mutual information gap, mean over factors of ``(I(best code) - I(second best)) / H(factor)``.
+
+    Args:
+        codes: ``(N, J)`` numbers.
+        factors: ``(N, K)`` whole numbers.
+        num_bins: equal-width bins per code.
+
+    Returns:
+        score in [0, 1], higher is better; ``per_factor`` ``(K,)``. A perfect code reaches about 0.988 at 10,000
+        points, not 1: the other codes share some information with each factor by chance. With one code the second
+        best is 0, and a note says so.
+
+    Raises:
+        ValueError: shapes, values or lengths do not fit, or a factor is constant.
+
+    >>> import numpy as np
+    >>> factors = np.random.default_rng(0).integers(4, size=(10_000, 2))
+    >>> round(mig(factors * [1.0, -2.0], factors).score, 2)
+    1.0
+    """
+    codes_NJ = check_codes_as_given(codes)
+    factors_NK = check_varying(check_factors(factors, len(codes_NJ)))
+    information_JK = mutual_information(discretize(codes_NJ, num_bins), factors_NK)
+    entropy_K = np.array([entropy(factors_NK[:, k]) for k in range(factors_NK.shape[1])])
+    single = codes_NJ.shape[1] == 1
+    top_2K = np.sort(
+        np.vstack([information_JK, np.zeros_like(information_JK[:1])]) if single else information_JK, axis=0
+    )
+    per_factor = (top_2K[-1] - top_2K[-2]) / entropy_K
+    return MigResult(
+        score=float(per_factor.mean()),
+        protocol=f"mig_n{len(codes_NJ)}_bins{num_bins}",
+        num_train=len(codes_NJ),
+        per_factor=per_factor,
+        matrix=information_JK,
+        entropy=entropy_K,
+        notes=("one code only: nothing competes with it, so the gap is taken to 0",) if single else (),
+    )
