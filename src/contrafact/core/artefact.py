@@ -18,7 +18,19 @@ from contrafact.core.files import atomic_path
 
 
 class Artefact(nn.Module):
-    """A module that :func:`save_artefact` can write: it knows the arguments it was built with."""
+    """A module that :func:`save_artefact` can write: it knows the arguments it was built with.
+
+    Attributes:
+        note: anything JSON-ready that travels with the weights: what made them, their scores.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.note: dict[str, Any] = {}
+
+    def is_writable(self) -> bool:
+        """Whether a file can hold this module; False for wrappers of somebody's own code."""
+        return True
 
     def arguments(self) -> dict[str, Any]:
         """Constructor arguments, JSON-ready, that rebuild this module up to its weights.
@@ -32,15 +44,12 @@ class Artefact(nn.Module):
 ArtefactT = TypeVar("ArtefactT", bound=Artefact)
 
 
-def save_artefact(
-    module: Artefact, path: str | Path, note: dict[str, Any] | None = None, dtype: torch.dtype | None = None
-) -> None:
+def save_artefact(module: Artefact, path: str | Path, dtype: torch.dtype | None = None) -> None:
     """Write ``module`` to one ``.safetensors`` file, atomically.
 
     Args:
         module: what to write.
         path: file to write.
-        note: anything JSON-ready to keep beside the weights (the command that made it, its scores).
         dtype: store floating-point weights in this type (``torch.float16`` halves a file); None keeps theirs.
 
     Raises:
@@ -58,7 +67,7 @@ def save_artefact(
         "format": "contrafact",
         "class": f"{cls.__module__}:{cls.__qualname__}",
         "arguments": json.dumps(module.arguments()),
-        "note": json.dumps(note or {}),
+        "note": json.dumps(module.note),
     }
     tensors = {}
     for name, tensor in module.state_dict().items():
@@ -123,6 +132,7 @@ def load_artefact(path: str | Path, kind: type[ArtefactT]) -> ArtefactT:
         module.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"{path}: the weights do not fit the {cls.__name__} its header describes: {error}") from error
+    module.note = header["note"]
     return module.eval()
 
 

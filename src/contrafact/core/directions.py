@@ -216,7 +216,8 @@ class GlobalDirections(Directions):
     def vectors(self) -> Tensor:
         """The directions ``(D, L)`` under their constraint."""
         if self.constraint == "unit":
-            return self.weight / self.weight.norm(dim=1, keepdim=True)
+            unit: Tensor = self.weight / self.weight.norm(dim=1, keepdim=True)
+            return unit
         if self.constraint == "orthonormal":
             frame, triangle = torch.linalg.qr(self.weight.T)
             # QR leaves each column's sign open; fixing it by the diagonal makes the map continuous in the weights.

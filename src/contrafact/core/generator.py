@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ class Generator(Artefact, ABC):
     Weights are frozen; gradients flow to the latent. ``map`` takes prior noise to the edit space.
 
     Attributes:
+        name: what it was loaded as, for reports.
         latent_dim: L, dimensions of the edit space.
         prior_dim: Z, dimensions of the prior noise.
         image_shape: ``(C, H, W)``.
@@ -32,6 +34,7 @@ class Generator(Artefact, ABC):
         num_classes: classes of a conditional generator, 0 otherwise.
     """
 
+    name: str = "generator"
     latent_dim: int
     prior_dim: int
     image_shape: tuple[int, int, int]
@@ -122,7 +125,7 @@ class Generator(Artefact, ABC):
         return latent
 
 
-def architecture(name: str) -> type[Generator]:
+def architecture(name: str) -> Any:
     """The catalogued generator class called ``name``: methods that train one ask here instead of importing it."""
     cls = Catalog("generators", "generator architecture", helpers={"checkpoints"}).get(name)
     if not (isinstance(cls, type) and issubclass(cls, Generator)):

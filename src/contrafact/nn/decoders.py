@@ -5,6 +5,8 @@ Shape suffixes: N samples, L latent dimensions, C channels, H height, W width.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -51,13 +53,13 @@ class ConvDecoder(nn.Module):
         )
         blocks = [
             nn.Sequential(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), activation_layer(activation))
-            for before, after in zip(sizes, sizes[1:], strict=False)
+            for before, after in itertools.pairwise(sizes)
         ]
         self.blocks = nn.ModuleList(blocks)
         self.to_image = nn.Conv2d(sizes[-1], channels, 7, padding=3)
         if activation == "leaky_relu":
             kaiming_init(self)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
     def logits(self, latent: Tensor) -> Tensor:
         """Images ``(N, C, H, W)`` before the sigmoid."""

@@ -5,6 +5,7 @@ Shape suffixes: N images, J code dimensions, C channels, H height, W width.
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any, Literal
 
@@ -72,7 +73,7 @@ class ConvEncoder(Encoder):
         halvings = num_halvings(height, image_width)
         sizes = [max(8, round(c * width)) for c in [64, 128, *[256] * (halvings - 1)]]
         layers: list[nn.Module] = [nn.Conv2d(channels, sizes[0], 7, padding=3), activation_layer(activation)]
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in itertools.pairwise(sizes):
             layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), activation_layer(activation)]
         self.convolutions = nn.Sequential(*layers)
         hidden = max(8, round(256 * width))
@@ -86,7 +87,7 @@ class ConvEncoder(Encoder):
         )
         if activation == "leaky_relu":
             kaiming_init(self)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
     def encode(self, images: Tensor) -> Tensor:
         features = self.convolutions(images.contiguous(memory_format=torch.channels_last))
@@ -100,3 +101,36 @@ class ConvEncoder(Encoder):
             "width": self.width,
             "activation": self.activation,
         }
+
+
+class GaussianEncoder(Encoder):
+    """A VAE's encoder: a diagonal Gaussian posterior; its mean is the code.
+
+    Args:
+        image_shape: ``(C, H, W)``.
+        code_dim: J.
+        width: multiplies every channel count of the :class:`ConvEncoder` inside.
+        activation: ``leaky_relu`` or ``relu``.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        code_dim: int,
+        width: float = 1.0,
+        activation: Activation = "leaky_relu",
+    ) -> None:
+        super().__init__()
+        self.body = ConvEncoder(image_shape, 2 * check_count("code_dim", code_dim), width, activation)
+        self.image_shape, self.code_dim = self.body.image_shape, code_dim
+
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, each ``(N, J)``, of the posterior of each image."""
+        mean, log_variance = self.body.encode(images).float().chunk(2, dim=1)
+        return mean, log_variance
+
+    def encode(self, images: Tensor) -> Tensor:
+        return self.posterior(images)[0]
+
+    def arguments(self) -> dict[str, Any]:
+        return {**self.body.arguments(), "code_dim": self.code_dim}

@@ -1,0 +1,65 @@
+"""Checkpoints of a running loop: everything needed to continue bit by bit, read back without running code."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from contrafact.core.files import atomic_path
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
+RandomState = torch.Generator | np.random.Generator
+
+
+def save_state(path: Path, state: Mapping[str, Any], step: int, processes: PartialState) -> None:
+    """Write ``state`` after ``step`` steps, atomically; every process takes part, the main one writes.
+
+    Modules and optimisers are equal in all processes; random streams are not, so each process's are kept.
+    """
+    from accelerate.utils import gather_object
+
+    streams = gather_object([{name: _random_state(v) for name, v in state.items() if isinstance(v, RandomState)}])
+    if not processes.is_main_process:
+        return
+    shared = {name: v.state_dict() for name, v in state.items() if not isinstance(v, RandomState)}
+    with atomic_path(path) as temporary:
+        torch.save({"step": step, "shared": shared, "streams": streams}, temporary)
+
+
+def load_state(path: Path, state: Mapping[str, Any], rank: int, world_size: int) -> int:
+    """Put ``state`` back as it was saved; returns the number of steps done.
+
+    Raises:
+        ValueError: damaged or foreign file, another number of processes, or names that do not match.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        step, shared, streams = int(saved["step"]), saved["shared"], saved["streams"]
+    except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is no whole checkpoint of contrafact ({error}); remove it to start again") from error
+    if len(streams) != world_size:
+        raise ValueError(f"{path} was saved by {len(streams)} process(es), this run has {world_size}; use as many")
+    expected = {n for n, v in state.items() if not isinstance(v, RandomState)}
+    if set(shared) != expected or set(streams[rank]) != set(state) - expected:
+        raise ValueError(f"{path} holds {sorted(shared)}, this method needs {sorted(expected)}; it is another method's")
+    for name, value in state.items():
+        if isinstance(value, torch.Generator):
+            value.set_state(streams[rank][name])
+        elif isinstance(value, np.random.Generator):
+            value.bit_generator.state = json.loads(streams[rank][name])
+        else:
+            value.load_state_dict(shared[name])
+    return step
+
+
+def _random_state(stream: RandomState) -> Any:
+    # numpy's state holds integers beyond 64 bits; as text they pass through the safe loader.
+    return stream.get_state() if isinstance(stream, torch.Generator) else json.dumps(stream.bit_generator.state)

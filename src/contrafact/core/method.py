@@ -1,0 +1,231 @@
+"""The method contract: a frozen dataclass of hyperparameters with ``fit(source, run) -> Artefacts``.
+
+A method's file defines one dataclass named after its paper. Each field has a docstring below it, which is also its
+``--help``. Defaults are the paper's; ``presets`` name other settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from contrafact.core.artefact import fingerprint, load_artefact, save_artefact
+from contrafact.core.catalog import unknown_name_message
+from contrafact.core.dataset import ImageDataset
+from contrafact.core.directions import Directions
+from contrafact.core.encoder import Encoder
+from contrafact.core.files import read_json
+from contrafact.core.generator import Generator
+from contrafact.core.run import CONFIG, LOG, RESULT, Run, read_log
+
+_ARTEFACT_KINDS: dict[str, type[Encoder] | type[Directions] | type[Generator]] = {
+    "encoder": Encoder,
+    "directions": Directions,
+    "generator": Generator,
+}
+
+
+@dataclass(frozen=True)
+class Artefacts:
+    """What a method yields; the ones it does not are None.
+
+    Attributes:
+        encoder: images to codes.
+        directions: how to change one factor.
+        generator: what a latent looks like.
+    """
+
+    encoder: Encoder | None = None
+    directions: Directions | None = None
+    generator: Generator | None = None
+
+    def save(self, folder: Path) -> list[str]:
+        """Write each artefact to ``<name>.safetensors``; returns the names written.
+
+        A generator that wraps foreign code cannot be read back from a file and is left out.
+        """
+        written = []
+        for name in _ARTEFACT_KINDS:
+            module = getattr(self, name)
+            if module is not None and module.is_writable():
+                save_artefact(module, folder / f"{name}.safetensors")
+                written.append(name)
+        return written
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """Base of all methods.
+
+    Attributes:
+        source: what ``fit`` learns from: a ``generator`` or ``images``.
+        yields: names of the artefacts it makes.
+        presets: named settings: field values that differ from the defaults, which are the paper's.
+    """
+
+    source: ClassVar[Literal["generator", "images"]]
+    yields: ClassVar[tuple[str, ...]]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """The method with the settings called ``name``.
+
+        Raises:
+            ValueError: unknown preset; the message lists the known ones.
+        """
+        if name not in cls.presets:
+            raise ValueError(unknown_name_message(f"preset of {cls.name()}", name, list(cls.presets)))
+        return cls(**cls.presets[name])
+
+    @classmethod
+    def name(cls) -> str:
+        """The method's catalogue name: its file's."""
+        return cls.__module__.rpartition(".")[2]
+
+    @abstractmethod
+    def train(self, source: Any, run: Run) -> Artefacts:
+        """The method itself: reads ``source``, loops over ``run.steps``, returns what it learned."""
+
+    def fit(self, source: Generator | ImageDataset, run: Run | str | Path) -> Artefacts:
+        """Train on ``source`` and write everything to the run folder.
+
+        Args:
+            source: a generator or a dataset, whichever the method learns from.
+            run: a :class:`Run`, or just a folder for one with default settings.
+
+        Returns:
+            What was learned, in evaluation mode; the same is in the folder.
+
+        Raises:
+            ValueError: the wrong kind of source, or a folder that already holds a run.
+        """
+        wanted: type[Any] = Generator if self.source == "generator" else ImageDataset
+        if not isinstance(source, wanted):
+            what = "a generator (load_generator)" if self.source == "generator" else "a dataset (load_dataset)"
+            raise ValueError(f"{type(self).__name__} learns from {what}, got {type(source).__name__}")
+        run = run if isinstance(run, Run) else Run(run)
+        run.start(
+            {
+                "method": self.name(),
+                "hyperparameters": dataclasses.asdict(self),
+                "source": _describe(source),
+                "command": sys.argv,
+            }
+        )
+        if (run.folder / RESULT).exists():
+            print(f"{run.folder} is already finished", file=sys.stderr)
+            return FinishedRun(run.folder, source if isinstance(source, Generator) else None).artefacts()
+        begin = time.monotonic()
+        if isinstance(source, Generator):
+            source.to(run.device).freeze()
+        artefacts = self.train(source, run)
+        for name in self.yields:
+            getattr(artefacts, name).eval().requires_grad_(False)
+        if artefacts.generator is not None and isinstance(source, ImageDataset):
+            artefacts.generator.note = {"trained_on": source.name, "from": source.source, "method": self.name()}
+        run.finish(artefacts, time.monotonic() - begin)
+        return artefacts
+
+
+class FinishedRun:
+    """A finished run: ``.encoder(images)``, ``.directions(latent, index, magnitude)``, ``.generator(latent)``.
+
+    Args:
+        folder: the run folder.
+        generator: the run's generator, for runs on a module of your own, which the folder cannot hold.
+
+    Raises:
+        ValueError: no run folder, or a run that has not finished; the message says how to go on.
+    """
+
+    def __init__(self, folder: str | Path, generator: Generator | None = None) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise ValueError(f"{self.folder} is no folder; expected a run folder written by `contrafact fit`")
+        if not (self.folder / CONFIG).exists():
+            raise ValueError(f"{self.folder} holds no {CONFIG}, so it is no run; expected a folder written by fit")
+        self.config: dict[str, Any] = read_json(self.folder / CONFIG)
+        if not (self.folder / RESULT).exists():
+            raise ValueError(
+                f"the run in {self.folder} has not finished; go on with `{self._command()} --resume`, then come back"
+            )
+        self.result: dict[str, Any] = read_json(self.folder / RESULT)
+        self._given_generator = generator
+
+    def _command(self) -> str:
+        command = [str(part) for part in self.config.get("command", [])]
+        if command and Path(command[0]).name in ("contrafact", "__main__.py"):
+            command = ["contrafact", *(part for part in command[1:] if part != "--resume")]
+            return " ".join(command)
+        return f"contrafact fit {self.config.get('method', 'METHOD')} ... --out {self.folder}"
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Images to codes."""
+        return load_artefact(self._file("encoder"), Encoder).requires_grad_(False)
+
+    @cached_property
+    def directions(self) -> Directions:
+        """How to change one factor."""
+        return load_artefact(self._file("directions"), Directions).requires_grad_(False)
+
+    @cached_property
+    def generator(self) -> Generator:
+        """What a latent looks like."""
+        if self._given_generator is not None:
+            return self._given_generator
+        return load_artefact(self._file("generator"), Generator).requires_grad_(False)
+
+    @cached_property
+    def log(self) -> list[dict[str, float]]:
+        """Lines of the training log: ``step`` and the mean of each logged value."""
+        path = self.folder / LOG
+        return read_log(path) if path.exists() else []
+
+    def has(self, artefact: str) -> bool:
+        """Whether the run yields ``encoder``, ``directions`` or ``generator``."""
+        return artefact in self.result["artefacts"] or (artefact == "generator" and self._given_generator is not None)
+
+    def artefacts(self) -> Artefacts:
+        """All that the run yields."""
+        return Artefacts(**{name: getattr(self, name) for name in _ARTEFACT_KINDS if self.has(name)})
+
+    def _file(self, artefact: str) -> Path:
+        if self.has(artefact):
+            return self.folder / f"{artefact}.safetensors"
+        has = ", ".join(self.result["artefacts"]) or "nothing"
+        own = (
+            "; it ran on a module of your own: pass it, load_run(folder, generator=...)"
+            if artefact == "generator"
+            else ""
+        )
+        raise ValueError(f"the {self.config['method']} run in {self.folder} yields {has}, but no {artefact}{own}")
+
+
+def load_run(folder: str | Path, generator: Generator | None = None) -> FinishedRun:
+    """Read a finished run.
+
+    Args:
+        folder: run folder.
+        generator: the run's generator, when it is a module of your own.
+
+    Raises:
+        ValueError: no run there, or an unfinished one.
+    """
+    return FinishedRun(folder, generator)
+
+
+def _describe(source: Generator | ImageDataset) -> dict[str, Any]:
+    if isinstance(source, Generator):
+        described = {"kind": "generator", "name": source.name, "weights": fingerprint(source)}
+    else:
+        described = {"kind": "data", "name": source.name, "from": source.source}
+    return {**described, "image_shape": list(source.image_shape)}

@@ -1,0 +1,390 @@
+"""The run folder and what every training loop shares: device, seed, progress, log, checkpoint, resume, NaN guard.
+
+A run folder holds ``config.json`` (what was asked), ``log.jsonl`` (what happened), ``checkpoint.pt`` (until finished),
+``encoder|directions|generator.safetensors`` and ``result.json`` (what came out), then ``scores.jsonl``, ``figures/``
+and ``report.html``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from contrafact.core.catalog import unknown_name_message
+from contrafact.core.checkpoint import load_state, save_state
+from contrafact.core.dataset import check_count
+from contrafact.core.files import read_json, write_json, write_text
+from contrafact.core.progress import Progress
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
+CONFIG, LOG, CHECKPOINT, RESULT = "config.json", "log.jsonl", "checkpoint.pt", "result.json"
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class Savable(Protocol):
+    """Anything that writes itself to a folder and says what it wrote."""
+
+    def save(self, folder: Path) -> list[str]:
+        """Write to ``folder``; names of what was written."""
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """Ctrl-C (or SIGTERM) arrived: the run saved itself; the message says how to go on."""
+
+
+class Run:
+    """One run folder and the machinery a training loop needs.
+
+    Args:
+        folder: run folder; made if missing.
+        seed: seed of every random stream of the run.
+        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        precision: ``bfloat16`` runs convolutions and products in bfloat16 where that is safe (weights and losses stay
+            float32), ``float32`` does not, ``auto`` uses bfloat16 where the hardware computes in it.
+        resume: go on from the folder's checkpoint instead of refusing a folder that holds a run.
+        save_every: seconds between checkpoints; 0 saves at every ``log_every`` steps.
+        log_every: steps averaged in one line of the log; checkpoints fall on multiples of it.
+        progress: show a progress bar on stderr.
+        tensorboard: also write scalars for TensorBoard into the folder.
+
+    Raises:
+        ValueError: an argument out of range, or a device this machine does not have.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        seed: int = 0,
+        device: str = "auto",
+        precision: Precision = "auto",
+        resume: bool = False,
+        save_every: float = 60.0,
+        log_every: int = 20,
+        progress: bool = True,
+        tensorboard: bool = False,
+    ) -> None:
+        if not str(folder).strip():
+            raise ValueError("the run folder's name is empty; give one, such as --out runs/first")
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"{self.folder} is a file; a run needs a folder")
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
+        if save_every < 0:
+            raise ValueError(f"save_every is in seconds and must not be negative, got {save_every}")
+        self.seed, self.resume, self.save_every = seed, resume, save_every
+        self.log_every = check_count("log_every", log_every)
+        self.device = _find_device(device)
+        self.precision = _find_precision(precision, self.device)
+        self._show_progress, self._tensorboard = progress, tensorboard
+        self._pending: list[dict[str, Tensor]] = []
+        self._processes: PartialState | None = None
+        self._stop_signal: int | None = None
+
+    # -- identity -------------------------------------------------------------------------------------------------
+
+    @property
+    def processes(self) -> PartialState:
+        """The processes training together (accelerate's state): one unless started by torchrun or accelerate."""
+        if self._processes is None:
+            from accelerate import PartialState
+
+            self._processes = PartialState(cpu=self.device.type == "cpu")
+        return self._processes
+
+    @property
+    def rank(self) -> int:
+        """This process's number."""
+        return int(self.processes.process_index)
+
+    @property
+    def world_size(self) -> int:
+        """How many processes train together."""
+        return int(self.processes.num_processes)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the files."""
+        return bool(self.processes.is_main_process)
+
+    def start(self, config: Mapping[str, Any]) -> None:
+        """Claim the folder: write ``config.json``, or, when resuming, check that it holds the same configuration.
+
+        Raises:
+            ValueError: the folder holds a run and ``resume`` is off, or it holds one with another configuration.
+        """
+        full = {**config, "seed": self.seed, "precision": self.precision, "processes": self.world_size}
+        path = self.folder / CONFIG
+        if path.exists():
+            if not self.resume:
+                raise ValueError(f"{self.folder} already holds a run; go on with --resume, or choose another --out")
+            before = read_json(path)
+            changed = [
+                f"{key}: {_short(before.get(key))} before, {_short(full[key])} now"
+                for key in full
+                if key != "command" and before.get(key) != json.loads(json.dumps(full[key]))
+            ]
+            if changed:
+                raise ValueError(
+                    f"{self.folder} was started with another configuration ({'; '.join(changed)}); "
+                    "resume with the same one, or choose another --out"
+                )
+            return
+        if self.resume and self.folder.exists() and any(self.folder.iterdir()):
+            raise ValueError(
+                f"{self.folder} holds files but no {CONFIG}, so it is no run to resume; choose another --out"
+            )
+        self.processes.wait_for_everyone()
+        if self.is_main:
+            write_json(path, {**full, "environment": _environment(self.device)})
+        self.processes.wait_for_everyone()
+
+    # -- randomness and precision ---------------------------------------------------------------------------------
+
+    def rng(self, name: str, shared: bool = False) -> torch.Generator:
+        """A random stream of its own: depends on the run's seed, ``name`` and (unless ``shared``) the process.
+
+        Streams live on the CPU, so that a seed means the same draws on every device.
+        """
+        rank = 0 if shared else self.rank
+        entropy = np.random.SeedSequence([self.seed, rank, *name.encode()]).generate_state(1, np.uint64)[0]
+        return torch.Generator().manual_seed(int(entropy >> np.uint64(1)))
+
+    def numpy_rng(self, name: str, shared: bool = False) -> np.random.Generator:
+        """As :meth:`rng`, for numpy (datasets draw with it)."""
+        rank = 0 if shared else self.rank
+        return np.random.default_rng([self.seed, rank, *name.encode()])
+
+    @contextmanager
+    def seeded_init(self, name: str) -> Iterator[None]:
+        """Within the block torch's global generator is seeded from the run, so that modules made there are the same
+        in every process and every repetition; afterwards it is as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.rng(name, shared=True).initial_seed())
+            yield
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Mixed precision for a forward pass: bfloat16 where safe, nothing in float32 runs."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    # -- several processes ----------------------------------------------------------------------------------------
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Mean gradient over the processes, in one message; call between ``backward`` and ``step``."""
+        if self.world_size == 1:
+            return
+        from accelerate.utils import reduce
+
+        with_gradient = [p for p in parameters if p.requires_grad]
+        flat = torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in with_gradient])
+        mean = reduce(flat, reduction="mean")
+        for p, gradient in zip(with_gradient, mean.split([p.numel() for p in with_gradient]), strict=True):
+            p.grad = gradient.view_as(p).clone()
+
+    # -- the loop -------------------------------------------------------------------------------------------------
+
+    def steps(self, total: int, state: Mapping[str, Any], what: str = "training") -> Iterator[int]:
+        """Step numbers from the checkpoint's (0 when starting) to ``total - 1``, with everything a loop shares.
+
+        Draws the progress bar, flushes the log, saves checkpoints, and on Ctrl-C or SIGTERM saves and raises.
+
+        Args:
+            total: steps of a whole run.
+            state: everything the loop changes, by name: modules, optimisers, schedulers, random generators. A resumed
+                run continues bit by bit as if it had not stopped.
+            what: label of the progress bar.
+
+        Raises:
+            RunInterrupted: after saving, on Ctrl-C or SIGTERM.
+            FloatingPointError: a logged value became NaN or infinite; the last good checkpoint stays.
+        """
+        check_count("steps", total)
+        checkpoint = self.folder / CHECKPOINT
+        first = load_state(checkpoint, state, self.rank, self.world_size) if self.resume and checkpoint.exists() else 0
+        self._truncate_log(first)
+        last_save = time.monotonic()
+        writer = self._tensorboard_writer()
+        with self._catch_signals(), Progress(what, total, first, self._show_progress and self.is_main) as bar:
+            for step in range(first, total):
+                yield step
+                bar.advance()
+                done = step + 1
+                if done % self.log_every and done != total:
+                    continue
+                line = self._flush_log(done)
+                bar.show(line)
+                if writer is not None:
+                    for key, value in line.items():
+                        writer.add_scalar(key, value, done)
+                stop, save = self._agree(self._stop_signal is not None, time.monotonic() - last_save >= self.save_every)
+                if (stop or save) and done != total:
+                    save_state(checkpoint, state, done, self.processes)
+                    last_save = time.monotonic()
+                if stop and done != total:
+                    raise RunInterrupted(
+                        f"stopped after step {done} of {total}; go on with the same command and --resume"
+                    )
+
+    def log(self, **scalars: Tensor | float) -> None:
+        """Note scalars of this step; lines of the log are means over ``log_every`` steps."""
+        self._pending.append({k: torch.as_tensor(v).detach().float() for k, v in scalars.items()})
+
+    def finish(self, artefacts: Savable, seconds: float) -> None:
+        """Write the artefacts, mark the run finished, and drop its checkpoint."""
+        if self.is_main:
+            written = artefacts.save(self.folder)
+            write_json(self.folder / RESULT, {"artefacts": written, "seconds": round(seconds, 1)})
+            (self.folder / CHECKPOINT).unlink(missing_ok=True)
+        self.processes.wait_for_everyone()
+
+    def _flush_log(self, done: int) -> dict[str, float]:
+        # Values stay on the device until here: one read per line, not one per step.
+        keys = dict.fromkeys(key for scalars in self._pending for key in scalars)
+        line = {}
+        for key in keys:
+            values = torch.stack([scalars[key] for scalars in self._pending if key in scalars])
+            line[key] = float(values.mean())
+        self._pending.clear()
+        bad = [key for key, value in line.items() if not math.isfinite(value)]
+        if bad:
+            raise FloatingPointError(
+                f"{', '.join(bad)} became NaN or infinite before step {done}; the last checkpoint is intact: "
+                "try a lower learning rate, or --precision float32"
+            )
+        if line and self.is_main:
+            with open(self.folder / LOG, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": done, **line}) + "\n")
+        return line
+
+    def _truncate_log(self, step: int) -> None:
+        path = self.folder / LOG
+        if self.is_main and path.exists():
+            kept = [line for line in read_log(path) if line["step"] <= step]
+            write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def _agree(self, *flags: bool) -> list[bool]:
+        """Each flag, true if it is true in any process: all must save and stop at the same step."""
+        if self.world_size == 1:
+            return list(flags)
+        from accelerate.utils import reduce
+
+        votes = reduce(torch.tensor([float(f) for f in flags], device=self.processes.device), reduction="sum")
+        return [bool(v > 0) for v in votes]
+
+    @contextmanager
+    def _catch_signals(self) -> Iterator[None]:
+        def note(number: int, frame: FrameType | None) -> None:
+            if self._stop_signal is not None:  # the second Ctrl-C means it: stop without saving
+                raise KeyboardInterrupt
+            self._stop_signal = number
+            print("\nstopping: saving the run first (again to stop at once)", file=sys.stderr)
+
+        previous = {}
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                previous[number] = signal.signal(number, note)
+        except ValueError:
+            previous = {}  # not the main thread: signals are somebody else's business
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            self._stop_signal = None
+
+    def _tensorboard_writer(self) -> Any:
+        if not (self._tensorboard and self.is_main):
+            return None
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ValueError(
+                "--tensorboard needs the tensorboard package: pip install 'contrafact[tensorboard]'"
+            ) from error
+        return SummaryWriter(str(self.folder))
+
+
+def read_log(path: str | Path) -> list[dict[str, float]]:
+    """Lines of a ``log.jsonl``; a last line cut short by a crash is left out.
+
+    Raises:
+        ValueError: a line other than the last is damaged.
+    """
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    parsed = []
+    for number, line in enumerate(lines, 1):
+        try:
+            parsed.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                break
+            raise ValueError(f"{path}, line {number}, is not valid JSON ({error}); the log is damaged") from error
+    return parsed
+
+
+def _find_device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(unknown_name_message("device", name, ["auto", "cpu", "cuda", "mps"])) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {name!r} asked for, but torch sees no CUDA device here; use --device cpu")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError(f"device {name!r} asked for, but this is no Apple GPU; use --device cpu")
+    return device
+
+
+def _find_precision(name: Precision, device: torch.device) -> Literal["float32", "bfloat16"]:
+    if name not in ("auto", "float32", "bfloat16"):
+        raise ValueError(unknown_name_message("precision", name, ["auto", "float32", "bfloat16"]))
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if device.type == "cpu":
+        # Emulated bfloat16 is slower than float32; only processors with bfloat16 products gain.
+        return "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() and _cpu_has_bfloat16() else "float32"
+    return "float32"
+
+
+def _cpu_has_bfloat16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    from contrafact import __version__
+
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "contrafact": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": f"{device} ({name})",
+        "threads": torch.get_num_threads(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,130 @@
+"""VAE: an encoder and a generator from images alone (Kingma & Welling 2014), and β-VAE by its weight.
+
+Auto-Encoding Variational Bayes, ICLR 2014, https://arxiv.org/abs/1312.6114; β-VAE, Higgins et al., ICLR 2017. Networks
+of DisCo's Tables 7 and 8.
+
+Deviations: LeakyReLU; a Gaussian likelihood of fixed σ is the default because the Bernoulli one, at β = 1, lets most
+latents die on coloured images; the KL term is warmed up for the same reason.
+
+Shape suffixes: N images, J latent dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from contrafact.core.catalog import unknown_name_message
+from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.generator import architecture
+from contrafact.core.method import Artefacts, Method
+from contrafact.core.run import Run
+from contrafact.nn.encoders import GaussianEncoder
+
+Likelihood = Literal["gaussian", "bernoulli"]
+ACTIVE_NATS = 0.1
+
+
+@dataclass(frozen=True)
+class VAE(Method):
+    """Variational autoencoder; β > 1 makes it a β-VAE."""
+
+    source: ClassVar[Literal["generator", "images"]] = "images"
+    yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "quick": {"width": 0.5, "steps": 2000, "batch_size": 96, "learning_rate": 7e-4, "cosine": True},
+    }
+
+    latent_dim: int = 10
+    """Latent dimensions J."""
+    beta: float = 1.0
+    """Weight of the KL term."""
+    likelihood: Likelihood = "gaussian"
+    """Reconstruction term: gaussian (squared error) or bernoulli (cross-entropy)."""
+    sigma: float = 0.1
+    """Standard deviation of the Gaussian likelihood; smaller keeps more latents alive and images sharper."""
+    warmup: float = 0.4
+    """Share of the steps over which the KL term's weight rises from 0 to beta."""
+    width: float = 1.0
+    """Multiplies the channel counts of both networks."""
+    steps: int = 300_000
+    """Training steps."""
+    batch_size: int = 64
+    """Images per step."""
+    learning_rate: float = 1e-4
+    """Adam's learning rate."""
+    cosine: bool = False
+    """Let the learning rate fall to zero along a cosine."""
+
+    def train(self, source: ImageDataset, run: Run) -> Artefacts:
+        """Maximise the evidence lower bound."""
+        if not 0.0 <= self.warmup <= 1.0:
+            raise ValueError(f"warmup is a share of the steps and must lie in [0, 1], got {self.warmup}")
+        check_count("batch_size", self.batch_size)
+        with run.seeded_init("networks"):
+            encoder = GaussianEncoder(source.image_shape, self.latent_dim, self.width).to(run.device)
+            generator = architecture("vae")(self.latent_dim, source.image_shape, self.width).to(run.device)
+        parameters = [*encoder.parameters(), *generator.parameters()]
+        optimizer = torch.optim.Adam(parameters, lr=self.learning_rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._decay)
+        images_rng, noise_rng = run.numpy_rng("images"), run.rng("noise")
+        state = {"encoder": encoder, "generator": generator, "optimizer": optimizer, "schedule": schedule}
+        state |= {"images": images_rng, "noise": noise_rng}
+
+        for step in run.steps(self.steps, state):
+            images = source.random_batch(self.batch_size, images_rng).to(run.device)
+            noise = torch.randn(self.batch_size, self.latent_dim, generator=noise_rng).to(run.device)
+            with run.autocast():
+                mean, log_variance = encoder.posterior(images)
+                logits = generator.logits(mean + (0.5 * log_variance).exp() * noise)
+            reconstruction = reconstruction_loss(logits.float(), images, self.likelihood, self.sigma)
+            divergence = kl_to_standard_normal(mean, log_variance)
+            weight = self.beta * min(1.0, (step + 1) / max(1.0, self.warmup * self.steps))
+            loss = reconstruction + weight * divergence.sum()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            run.average_gradients(parameters)
+            optimizer.step()
+            schedule.step()
+            run.log(
+                loss=loss, reconstruction=reconstruction, kl=divergence.sum(), active=(divergence > ACTIVE_NATS).sum()
+            )
+
+        encoder.eval()
+        with torch.no_grad():
+            images = source.random_batch(512, run.numpy_rng("held out", shared=True)).to(run.device)
+            divergence = kl_to_standard_normal(*encoder.posterior(images))
+            error = (generator(encoder(images)) - images).square().mean()
+        generator.note = {"kl_per_latent": [round(float(v), 3) for v in divergence], "mse": round(float(error), 5)}
+        return Artefacts(encoder=encoder, generator=generator)
+
+    def _decay(self, step: int) -> float:
+        return 0.5 * (1 + math.cos(math.pi * min(step, self.steps) / self.steps)) if self.cosine else 1.0
+
+
+def reconstruction_loss(logits: Tensor, images: Tensor, likelihood: Likelihood, sigma: float) -> Tensor:
+    """Negative log-likelihood of images ``(N, C, H, W)``, summed over pixels, mean over the batch, constants left out.
+
+    Args:
+        logits: images before the sigmoid.
+        images: targets in [0, 1].
+        likelihood: ``gaussian``: ``‖x − x̂‖² / 2σ²``; ``bernoulli``: cross-entropy.
+        sigma: the Gaussian's standard deviation.
+    """
+    if likelihood == "gaussian":
+        return (torch.sigmoid(logits) - images).square().sum() / (2 * sigma**2 * len(images))
+    if likelihood == "bernoulli":
+        return F.binary_cross_entropy_with_logits(logits, images, reduction="sum") / len(images)
+    raise ValueError(unknown_name_message("likelihood", likelihood, ["gaussian", "bernoulli"]))
+
+
+def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL divergence of diagonal Gaussians ``(N, J)`` from the standard normal: per latent ``(J,)``, mean over N, nats."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(dim=0)
