@@ -130,7 +130,8 @@ class Method(ABC):
         for name in self.yields:
             getattr(artefacts, name).eval().requires_grad_(False)
         if artefacts.generator is not None and isinstance(source, ImageDataset):
-            artefacts.generator.note = {"trained_on": source.name, "from": source.source, "method": self.name()}
+            origin = {"trained_on": source.name, "from": source.source, "method": self.name(), "seed": run.seed}
+            artefacts.generator.note = {**origin, **artefacts.generator.note}
         run.finish(artefacts, time.monotonic() - begin)
         return artefacts
 

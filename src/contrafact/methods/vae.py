@@ -126,5 +126,5 @@ def reconstruction_loss(logits: Tensor, images: Tensor, likelihood: Likelihood, 
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL divergence of diagonal Gaussians ``(N, J)`` from the standard normal: per latent ``(J,)``, mean over N, nats."""
+    """KL divergence of diagonal Gaussians ``(N, J)`` from the standard normal, in nats: ``(J,)``, mean over N."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(dim=0)
