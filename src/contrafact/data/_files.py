@@ -1,71 +1,377 @@
-"""Where dataset files and their unpacked caches live, and how caches are written so that none is ever half there."""
+"""Where dataset files and their unpacked caches live, how caches are written, and rows read without filling memory."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
+import mmap
 import os
-import tempfile
-from collections.abc import Callable, Sequence
+import shutil
+import struct
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from contrafact.core.dataset import IntArray
+from contrafact.core.progress import Progress
 
 PathLike = str | os.PathLike[str]
+AnyArray = npt.NDArray[Any]
+ArraySpec = tuple[tuple[int, ...], npt.DTypeLike]
+"""Shape and element type."""
+
+STAND_IN = "procedural stand-in"
+"""``source`` of a dataset that no file was found for."""
+
+_BLOCK_BYTES = 64 * 2**20
+_RESIDENT_BYTES = 128 * 2**20
+_FAULT_BYTES = 64 * 2**10  # Linux maps up to 16 neighbouring pages for every page touched
+_DAY_SECONDS = 86_400.0
 
 
 def cache_folder() -> Path:
     """Folder of caches: ``$CONTRAFACT_CACHE``, else ``$XDG_CACHE_HOME/contrafact``, else ``~/.cache/contrafact``."""
     if own := os.environ.get("CONTRAFACT_CACHE"):
-        return Path(own)
+        return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "contrafact"
 
 
-def data_folders() -> list[Path]:
-    """Folders searched for dataset files: ``$CONTRAFACT_DATA`` if set, then ``data`` in the cache folder."""
-    named = os.environ.get("CONTRAFACT_DATA")
-    return [*([Path(named)] if named else []), cache_folder() / "data"]
+def data_folder() -> Path:
+    """Folder searched for dataset files: ``$CONTRAFACT_DATA``, else ``data`` in the cache folder.
+
+    Raises:
+        ValueError: the variable names no folder; a stand-in taken silently would be worse.
+    """
+    if named := os.environ.get("CONTRAFACT_DATA"):
+        folder = Path(named).expanduser()
+        if not folder.is_dir():
+            raise ValueError(f"CONTRAFACT_DATA is {named!r}, which is not a folder; create it or unset the variable")
+        return folder
+    return cache_folder() / "data"
 
 
 def find_file(dataset: str, path: PathLike | None, names: Sequence[str]) -> Path | None:
-    """The dataset's file: ``path`` itself, or one of ``names`` in the folder ``path``, or in the data folders.
+    """The dataset's file: ``path`` itself or in the folder ``path``; without ``path``, in the data folder.
+
+    Args:
+        dataset: the dataset's name; its own subfolder of the data folder is searched too.
+        path: what the caller was given.
+        names: file names to look for, in order of preference.
 
     Returns:
-        the file, or None when no path was given and the data folders hold none of the names.
+        the file, or None when no ``path`` was given and the data folder holds none of the names.
 
     Raises:
         ValueError: ``path`` was given and leads to no such file.
     """
     if path is None:
-        candidates = (folder / name for folder in data_folders() for name in names)
-        return next((file for file in candidates if file.is_file()), None)
+        folders = (data_folder(), data_folder() / dataset)
+        return next((folder / name for folder in folders for name in names if (folder / name).is_file()), None)
     given = Path(path).expanduser()
     if given.is_file():
         return given
     found = next((given / name for name in names if (given / name).is_file()), None)
     if found is None:
-        what = "holds none of" if given.is_dir() else "does not exist; expected a file, or a folder with one of"
-        raise ValueError(f"{dataset}: {given} {what} {', '.join(names)}")
+        problem = "holds none of" if given.is_dir() else "does not exist; expected a file, or a folder with one of"
+        raise ValueError(f"{dataset}: {given} {problem}: {', '.join(names)}")
     return found
 
 
-def write_atomically(target: Path, write: Callable[[BinaryIO], None]) -> None:
+def missing_file_message(dataset: str, names: Sequence[str], remedy: str) -> str:
+    """Error text for a dataset that has no stand-in and whose file is nowhere."""
+    return (
+        f"{dataset}: found none of {', '.join(names)} in {data_folder()}; {remedy}, then put it there, pass path=, "
+        "or set CONTRAFACT_DATA to its folder"
+    )
+
+
+def write_atomically(target: Path, write: Callable[[IO[bytes]], None]) -> None:
     """Write a file that appears complete or not at all, whoever else writes it at the same time.
 
     Raises:
         ValueError: the disk is full or the folder cannot be written to; nothing is left behind.
     """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            try:
+        _remove_stale(target)
+        try:
+            with temporary.open("wb") as file:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
-                os.replace(temporary, target)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(
-            f"could not write the cache file {target}: {error.strerror}; free some space, or set CONTRAFACT_CACHE "
-            "to a folder that can be written to"
+            f"could not write the cache file {target}: {error.strerror or error}; free some space, or set "
+            "CONTRAFACT_CACHE to a folder that can be written to"
         ) from error
+
+
+def _remove_stale(target: Path) -> None:
+    """Delete what a killed process left of this file; a day old is older than any unpacking takes."""
+    for partial in target.parent.glob(f".{target.name}.*.partial"):
+        if time.time() - partial.stat().st_mtime > _DAY_SECONDS:
+            partial.unlink(missing_ok=True)
+
+
+class StoredArray:
+    """Rows of an array that lies uncompressed in a file, read at random with little memory resident.
+
+    Args:
+        file: the file.
+        offset: byte at which the array starts.
+        shape: ``(rows, ...)``.
+        dtype: element type.
+
+    Raises:
+        ValueError: the file is too short for the array.
+    """
+
+    def __init__(self, file: Path, offset: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+        self.file, self.offset, self.shape, self.dtype = file, offset, shape, np.dtype(dtype)
+        self._row_bytes = math.prod(shape[1:]) * self.dtype.itemsize
+        needed, found = offset + shape[0] * self._row_bytes, file.stat().st_size
+        if found < needed:
+            raise ValueError(f"{file} is truncated: expected at least {needed} bytes, found {found}; get it again")
+        with file.open("rb") as stream:
+            self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        self._advise("MADV_RANDOM")
+        self._rows = np.frombuffer(self._map, self.dtype, math.prod(shape), offset).reshape(shape)
+        self._touched = 0
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __reduce__(self) -> tuple[type[StoredArray], tuple[Path, int, tuple[int, ...], str]]:
+        return StoredArray, (self.file, self.offset, self.shape, self.dtype.str)
+
+    def rows(self, indices: IntArray) -> AnyArray:
+        """A copy of the rows at ``indices``, in that order."""
+        picked = self._rows[indices]
+        self._touched += len(indices) * (self._row_bytes + _FAULT_BYTES)
+        if self._touched > _RESIDENT_BYTES:  # mapped pages count as resident although the kernel could drop them
+            self._advise("MADV_DONTNEED")
+            self._touched = 0
+        return picked
+
+    def _advise(self, advice: str) -> None:
+        if hasattr(mmap, advice):  # not on every platform
+            self._map.madvise(getattr(mmap, advice))
+
+
+def unpack_once(
+    source: Path, part: str, shape: tuple[int, ...], dtype: npt.DTypeLike, blocks: Callable[[], Iterator[AnyArray]]
+) -> StoredArray:
+    """The array that ``blocks`` yields row block by row block, kept uncompressed in the cache folder.
+
+    A checksum is stored beside it. It is compared again whenever the cached file's size or date differ from what was
+    written, and a damaged cache is unpacked anew; another ``source`` (by name, size or date) gets a cache of its own.
+
+    Args:
+        source: the packed file or the folder it stands for.
+        part: which array of it, and anything else its content depends on.
+        shape: ``(rows, ...)`` of the whole.
+        dtype: element type.
+        blocks: called when there is work to do.
+
+    Raises:
+        ValueError: too little disk space; or whatever ``blocks`` raises.
+    """
+    stamp = source.stat()
+    identity = f"{source.name}|{stamp.st_size}|{stamp.st_mtime_ns}|{part}|{shape}|{np.dtype(dtype).str}"
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    target = cache_folder() / "unpacked" / f"{source.stem}-{digest}.npy"
+    if not _is_intact(target):
+        _unpack(source, target, shape, np.dtype(dtype), blocks)
+    return map_npy(target)
+
+
+def _unpack(
+    source: Path, target: Path, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Callable[[], Iterator[AnyArray]]
+) -> None:
+    needed = math.prod(shape) * dtype.itemsize
+    folder = next(parent for parent in target.parents if parent.is_dir())
+    if (free := shutil.disk_usage(folder).free) < needed:
+        raise ValueError(
+            f"unpacking {source} needs {needed / 1e9:.2f} GB in {target.parent}, where {free / 1e9:.2f} GB are free; "
+            "free some space, or set CONTRAFACT_CACHE to a folder on a larger disk"
+        )
+    checksum = 0
+
+    def write(file: IO[bytes]) -> None:
+        nonlocal checksum
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        with Progress(f"unpacking {source.name} (once)", shape[0]) as progress:
+            for block in blocks():
+                data = np.ascontiguousarray(block, dtype=dtype).data
+                checksum = zlib.crc32(data, checksum)
+                file.write(data)
+                progress.advance(len(block))
+
+    write_atomically(target, write)
+    _write_record(target, source, checksum)
+
+
+def _write_record(target: Path, source: Path | str, checksum: int) -> None:
+    stamp = target.stat()
+    record = {"source": str(source), "bytes": stamp.st_size, "modified_ns": stamp.st_mtime_ns, "crc32": checksum}
+    write_atomically(_record_path(target), lambda file: _write_json(file, record))
+
+
+def _write_json(file: IO[bytes], record: dict[str, Any]) -> None:
+    file.write(json.dumps(record).encode())
+
+
+def _record_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.json")
+
+
+def _is_intact(target: Path) -> bool:
+    """Whether the cached file is the one that was written, by its record."""
+    try:
+        record = json.loads(_record_path(target).read_bytes())
+        stamp = target.stat()
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    if stamp.st_size != record["bytes"]:
+        return False
+    if stamp.st_mtime_ns == record["modified_ns"]:
+        return True
+    if _checksum(target) != record["crc32"]:
+        return False
+    _write_record(target, record["source"], record["crc32"])
+    return True
+
+
+def _checksum(file: Path) -> int:
+    """CRC-32 of a .npy file's data."""
+    checksum = 0
+    with file.open("rb") as stream:
+        _read_header(stream, file)
+        while block := stream.read(_BLOCK_BYTES):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def _read_header(stream: IO[bytes], what: object) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and element type of the .npy data that follows in ``stream``."""
+    try:
+        version = np.lib.format.read_magic(stream)
+        reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, fortran_order, dtype = reader(stream)
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{what} does not start like an array saved by numpy ({error}); get the file again") from error
+    if fortran_order or dtype.hasobject:
+        raise ValueError(
+            f"{what} must hold plain numbers in C order; found dtype {dtype}, Fortran order {fortran_order}"
+        )
+    return shape, dtype
+
+
+def map_npy(file: Path) -> StoredArray:
+    """The array of a .npy file, not read into memory."""
+    with file.open("rb") as stream:
+        shape, dtype = _read_header(stream, file)
+        return StoredArray(file, stream.tell(), shape, dtype)
+
+
+class NumpyArchive:
+    """An ``.npz`` file of a dataset, its members checked before use; nothing is ever unpickled.
+
+    Args:
+        dataset: the dataset's name, for errors.
+        file: the archive.
+
+    Raises:
+        ValueError: it is not a complete zip file.
+    """
+
+    def __init__(self, dataset: str, file: Path) -> None:
+        self.dataset, self.file = dataset, file
+        try:
+            with zipfile.ZipFile(file) as archive:
+                self._members = {Path(info.filename).stem: info for info in archive.infolist()}
+        except (zipfile.BadZipFile, OSError) as error:
+            raise ValueError(
+                f"{dataset}: {file} is not a complete npz file ({error}); it may be truncated, get it again"
+            ) from error
+
+    def header(self, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Shape and element type of a member.
+
+        Raises:
+            ValueError: no such key; the ones found are named.
+        """
+        if key not in self._members:
+            raise ValueError(
+                f"{self.dataset}: {self.file} has no key {key!r}; found {', '.join(sorted(self._members)) or 'nothing'}"
+            )
+        with zipfile.ZipFile(self.file) as archive, archive.open(self._members[key]) as stream:
+            return _read_header(stream, f"{self.dataset}: key {key!r} of {self.file}")
+
+    def check(self, key: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+        """Refuse a member of another shape or element type."""
+        check_array(self.dataset, self.file, key, self.header(key), (shape, dtype))
+
+    def read(self, key: str) -> AnyArray:
+        """A small member, whole."""
+        shape, dtype = self.header(key)
+        return np.concatenate(list(self._blocks(key, shape, dtype)))
+
+    def stored(self, key: str) -> StoredArray:
+        """A large member: mapped in place if the archive is uncompressed, else unpacked once."""
+        shape, dtype = self.header(key)
+        info = self._members[key]
+        if info.compress_type == zipfile.ZIP_STORED:
+            with self.file.open("rb") as stream:
+                stream.seek(info.header_offset + 26)
+                name_bytes, extra_bytes = struct.unpack("<HH", stream.read(4))
+                stream.seek(name_bytes + extra_bytes, os.SEEK_CUR)
+                _read_header(stream, self.file)
+                return StoredArray(self.file, stream.tell(), shape, dtype)
+        return unpack_once(self.file, key, shape, dtype, lambda: self._blocks(key, shape, dtype))
+
+    def _blocks(self, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Iterator[AnyArray]:
+        row_bytes = max(1, math.prod(shape[1:]) * dtype.itemsize)
+        step = max(1, _BLOCK_BYTES // row_bytes)
+        try:
+            with zipfile.ZipFile(self.file) as archive, archive.open(self._members[key]) as stream:
+                _read_header(stream, self.file)
+                for first in range(0, shape[0], step):
+                    rows = min(step, shape[0] - first)
+                    data = stream.read(rows * row_bytes)
+                    if len(data) < rows * row_bytes:
+                        raise EOFError(f"it ends in row {first + len(data) // row_bytes} of {shape[0]}")
+                    yield np.frombuffer(data, dtype).reshape(rows, *shape[1:])
+                if stream.read(1):
+                    raise EOFError(f"it goes on after row {shape[0]}")
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise ValueError(
+                f"{self.dataset}: key {key!r} of {self.file} is damaged ({error}); get the file again"
+            ) from error
+
+
+def check_array(
+    dataset: str, file: Path, key: str, found: tuple[tuple[int, ...], np.dtype[Any]], expected: ArraySpec
+) -> None:
+    """Refuse an array of another shape or element type than its dataset's.
+
+    Raises:
+        ValueError: names the file, the key, what was expected and what was found.
+    """
+    if found != (expected[0], np.dtype(expected[1])):
+        raise ValueError(
+            f"{dataset}: key {key!r} of {file}: expected {np.dtype(expected[1])} of shape {expected[0]}, found "
+            f"{found[1]} of shape {found[0]}; it is another dataset's file or an incomplete one"
+        )
