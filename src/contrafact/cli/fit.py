@@ -1,0 +1,146 @@
+"""Train a method on a generator or on images; writes a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from contrafact.cli._parse import parse, print_table
+from contrafact.methods import CATALOG
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options every method shares.
+
+    Attributes:
+        RESERVED: names a method's own fields must not take.
+    """
+
+    generator: str | None = None
+    """Generator to learn from: a shipped one's name, a checkpoint, or a run folder that holds one."""
+    data: str | None = None
+    """Images to learn from: a dataset's name (a variant after a colon), its file, or a folder of images."""
+    size: int | None = None
+    """Side to load the images at; by default the dataset's own."""
+    split: str | None = None
+    """Part of the dataset (train, test), where it has parts."""
+    preset: str | None = None
+    """Named settings to start from; by default the paper's."""
+    out: Path | None = None
+    """Run folder to write; by default runs/METHOD-SOURCE-NUMBER."""
+    seed: int = 0
+    """Seed of every random draw."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """bfloat16 is faster where the hardware computes in it; auto uses it there."""
+    resume: bool = False
+    """Go on with the run in --out (by default the latest of this method and source)."""
+    save_every: float = 60.0
+    """Seconds between checkpoints."""
+    tensorboard: bool = False
+    """Also write the log for TensorBoard."""
+
+
+def fit(arguments: Sequence[str]) -> None:
+    """Train the method named first, with the options that follow."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: contrafact fit METHOD (--generator NAME-OR-FILE | --data NAME-OR-PATH) [options]\n\nmethods:")
+        print_table((name, CATALOG.summary(name)) for name in CATALOG)
+        print("\n`contrafact fit METHOD --help` lists a method's options.")
+        return
+    if arguments[0].startswith("-"):
+        raise ValueError(f"name the method first: contrafact fit METHOD {' '.join(arguments)}")
+    name = CATALOG.resolve(arguments[0])
+    options, method = _parse(name, arguments[1:])
+    source = _load_source(name, method.source, options)
+
+    from contrafact.core.run import Run
+
+    run = Run(
+        options.out or _default_folder(name, options),
+        seed=options.seed,
+        device=options.device,
+        precision=options.precision,
+        resume=options.resume,
+        save_every=options.save_every,
+        tensorboard=options.tensorboard,
+    )
+    method.fit(source, run)
+    if run.is_main:
+        _print_next(run.folder)
+
+
+def _parse(name: str, arguments: Sequence[str]) -> tuple[RunOptions, Any]:
+    """Run options and the method with its fields set: the preset's values, then the command line's."""
+    cls = CATALOG.get(name)
+    preset = _preset_in(arguments)
+    method = cls() if preset is None else cls.preset(preset)
+    # One flat list of options: an empty name keeps tyro from writing --run.seed and --method.steps.
+    flat = tyro.conf.arg(name="")
+    command = dataclasses.make_dataclass(
+        "Fit", [("run", Annotated[RunOptions, flat]), ("method", Annotated[cls, flat])], frozen=True
+    )
+    needs = "--generator" if cls.source == "generator" else "--data"
+    description = f"{CATALOG.summary(name)}\n\nLearns from {needs}. Presets: {', '.join(cls.presets) or 'none'}."
+    parsed: Any = parse(command, arguments, f"fit {name}", command(RunOptions(preset=preset), method), description)
+    return parsed.run, parsed.method
+
+
+def _preset_in(arguments: Sequence[str]) -> str | None:
+    """Value of ``--preset``: known before the rest is parsed, because it sets the defaults that --help shows."""
+    for position, argument in enumerate(arguments):
+        if argument == "--preset" and position + 1 < len(arguments):
+            return arguments[position + 1]
+        if argument.startswith("--preset="):
+            return argument.partition("=")[2]
+    return None
+
+
+def _load_source(name: str, kind: str, options: RunOptions) -> Any:
+    if kind == "generator":
+        if options.generator is None or options.data is not None:
+            raise ValueError(f"{name} learns from a generator: give --generator NAME-OR-FILE, and no --data")
+        from contrafact.generators.checkpoints import load_generator
+
+        return load_generator(options.generator)
+    if options.data is None or options.generator is not None:
+        raise ValueError(f"{name} learns from images: give --data NAME-OR-PATH, and no --generator")
+    from contrafact.data.load import load_dataset
+
+    return load_dataset(options.data, size=options.size, split=options.split)
+
+
+def _default_folder(name: str, options: RunOptions) -> Path:
+    """``runs/METHOD-SOURCE-NUMBER``: the next free number, or when resuming the latest taken one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("several processes must share one run folder; name it with --out")
+    source = Path(options.generator or options.data or "").stem.replace(":", "-")
+    number = 1
+    while Path("runs", f"{name}-{source}-{number}").exists():
+        number += 1
+    if options.resume and number > 1:
+        number -= 1
+    return Path("runs", f"{name}-{source}-{number}")
+
+
+def _print_next(folder: Path) -> None:
+    from contrafact.core.method import FinishedRun
+
+    run = FinishedRun(folder)
+    print(f"{folder}: {', '.join(run.result['artefacts'])} in {run.result['seconds']:.0f} s")
+    print("next:")
+    if run.has("encoder"):
+        print(f"  contrafact evaluate {folder}" + (" --control" if run.has("directions") else ""))
+    if run.has("directions") and run.has("generator"):
+        print(f"  contrafact traverse {folder}")
+    elif run.has("generator"):
+        print(f"  contrafact fit disco --generator {folder} --preset quick")
+    print(f"  contrafact report {folder}")

@@ -1,0 +1,95 @@
+"""Loading a dataset by its name, its file or its folder."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from contrafact.core.dataset import ImageDataset
+from contrafact.data import CATALOG
+from contrafact.data._files import PathLike
+
+FOLDER_DATASET = "images"
+"""The dataset that reads any folder of pictures."""
+
+
+def load_dataset(
+    name_or_path: PathLike, *, size: int | None = None, split: str | None = None, variant: str | None = None
+) -> ImageDataset:
+    """A dataset by name, or by the file or folder it lies in.
+
+    Args:
+        name_or_path: a catalogued name in any spelling (``shapes3d``, ``FashionMNIST``), with a variant after a colon
+            (``dsprites:noisy``); or a dataset's file, its folder, or any folder of images. A name wins over a folder of
+            that name: write ``./shapes3d`` for the folder.
+        size: image side in pixels; None keeps the dataset's own.
+        split: part of the dataset (``"train"``, ``"test"``), where it has parts.
+        variant: version of the dataset, where it has several.
+
+    Raises:
+        ValueError: unknown name (the nearest one is suggested), no such file, a file of no known dataset, or an option
+            the dataset does not have.
+
+    >>> load_dataset("Shapes-3D", size=32).image_shape
+    (3, 32, 32)
+    """
+    text = str(name_or_path)
+    name, path, variant_in_name = _find(text)
+    if variant_in_name is not None:
+        if variant is not None and variant != variant_in_name:
+            raise ValueError(f"{text!r} names the variant {variant_in_name!r}, but variant={variant!r} was given too")
+        variant = variant_in_name
+    return _build(name, {"path": path, "size": size, "split": split, "variant": variant})
+
+
+def _find(text: str) -> tuple[str, Path | None, str | None]:
+    """Catalogue name, path and variant that ``text`` stands for."""
+    name, _, variant = text.partition(":")
+    if name in CATALOG:
+        return CATALOG.resolve(name), None, variant or None
+    path = Path(text).expanduser()
+    if path.exists():
+        return _recognise(path), path, None
+    if path.suffix or len(path.parts) > 1:
+        raise ValueError(f"{path} does not exist; expected a dataset's file or folder, or a name: {', '.join(CATALOG)}")
+    return CATALOG.resolve(name), None, None
+
+
+def _recognise(path: Path) -> str:
+    """Name of the dataset that lies at ``path``, by the file names each dataset declares.
+
+    Raises:
+        ValueError: no dataset has such a file.
+    """
+    declared = {name: _file_names(name) for name in CATALOG}
+    for name, files in declared.items():
+        if path.name in files or (path.is_dir() and any((path / file).exists() for file in files)):
+            return name
+    if path.is_dir() and FOLDER_DATASET in CATALOG:
+        return FOLDER_DATASET
+    expected = ", ".join(file for files in declared.values() for file in files)
+    raise ValueError(f"{path} is not a dataset's file under its published name; expected one of: {expected}")
+
+
+def _file_names(name: str) -> tuple[str, ...]:
+    """Published file names of a dataset: its module's ``FILES`` (or one ``FILE``)."""
+    module = CATALOG.module(name)
+    files = getattr(module, "FILES", getattr(module, "FILE", ()))
+    return (files,) if isinstance(files, str) else tuple(files)
+
+
+def _build(name: str, options: dict[str, Any]) -> ImageDataset:
+    cls = CATALOG.get(name)
+    parameters = inspect.signature(cls).parameters
+    given = {key: value for key, value in options.items() if value is not None}
+    for key in given:
+        if key not in parameters:
+            known = ", ".join(k for k in options if k in parameters) or "no options"
+            raise ValueError(f"{name} takes no {key}; it takes {known}")
+    if "path" in parameters and parameters["path"].default is inspect.Parameter.empty and "path" not in given:
+        raise ValueError(f"{name} has no file of its own; give the path of yours instead of the name")
+    dataset: ImageDataset = cls(**given)
+    if "variant" in given:
+        dataset.name = f"{dataset.name}:{given['variant']}"  # so that the name alone loads the same data again
+    return dataset
