@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contrafact.core.dataset import IntArray
+from contrafact.core.files import atomic_path
 from contrafact.core.progress import Progress
 
 PathLike = str | os.PathLike[str]
@@ -92,36 +93,24 @@ def missing_file_message(dataset: str, names: Sequence[str], remedy: str) -> str
     )
 
 
-def write_atomically(target: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Write a file that appears complete or not at all, whoever else writes it at the same time.
+def write_cache(target: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a cache file that appears complete or not at all, whoever else writes it at the same time.
 
     Raises:
         ValueError: the disk is full or the folder cannot be written to; nothing is left behind.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(target)
-        try:
-            with temporary.open("wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        for partial in target.parent.glob(f".{target.name}.*"):  # left by killed processes; no unpacking takes a day
+            if time.time() - partial.stat().st_mtime > _DAY_SECONDS:
+                partial.unlink(missing_ok=True)
+        with atomic_path(target) as temporary, temporary.open("wb") as file:
+            write(file)
     except OSError as error:
         raise ValueError(
-            f"could not write the cache file {target}: {error.strerror or error}; free some space, or set "
+            f"could not write the cache file {target} ({error.strerror or error}); free some space, or set "
             "CONTRAFACT_CACHE to a folder that can be written to"
         ) from error
-
-
-def _remove_stale(target: Path) -> None:
-    """Delete what a killed process left of this file; a day old is older than any unpacking takes."""
-    for partial in target.parent.glob(f".{target.name}.*.partial"):
-        if time.time() - partial.stat().st_mtime > _DAY_SECONDS:
-            partial.unlink(missing_ok=True)
 
 
 class StoredArray:
@@ -175,11 +164,11 @@ def unpack_once(
     """The array that ``blocks`` yields row block by row block, kept uncompressed in the cache folder.
 
     A checksum is stored beside it. It is compared again whenever the cached file's size or date differ from what was
-    written, and a damaged cache is unpacked anew; another ``source`` (by name, size or date) gets a cache of its own.
+    written, and a damaged cache is unpacked anew; another ``source`` file (by name, size or date) gets its own.
 
     Args:
         source: the packed file or the folder it stands for.
-        part: which array of it, and anything else its content depends on.
+        part: which array of it, and all else the result depends on; of a folder, its files.
         shape: ``(rows, ...)`` of the whole.
         dtype: element type.
         blocks: called when there is work to do.
@@ -188,7 +177,8 @@ def unpack_once(
         ValueError: too little disk space; or whatever ``blocks`` raises.
     """
     stamp = source.stat()
-    identity = f"{source.name}|{stamp.st_size}|{stamp.st_mtime_ns}|{part}|{shape}|{np.dtype(dtype).str}"
+    state = f"{stamp.st_size} {stamp.st_mtime_ns}" if source.is_file() else "folder"
+    identity = f"{source.name}|{state}|{part}|{shape}|{np.dtype(dtype).str}"
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
     target = cache_folder() / "unpacked" / f"{source.stem}-{digest}.npy"
     if not _is_intact(target):
@@ -219,18 +209,14 @@ def _unpack(
                 file.write(data)
                 progress.advance(len(block))
 
-    write_atomically(target, write)
+    write_cache(target, write)
     _write_record(target, source, checksum)
 
 
 def _write_record(target: Path, source: Path | str, checksum: int) -> None:
     stamp = target.stat()
     record = {"source": str(source), "bytes": stamp.st_size, "modified_ns": stamp.st_mtime_ns, "crc32": checksum}
-    write_atomically(_record_path(target), lambda file: _write_json(file, record))
-
-
-def _write_json(file: IO[bytes], record: dict[str, Any]) -> None:
-    file.write(json.dumps(record).encode())
+    write_cache(_record_path(target), lambda file: file.write(json.dumps(record).encode()))
 
 
 def _record_path(target: Path) -> Path:

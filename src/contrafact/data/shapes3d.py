@@ -21,7 +21,7 @@ from torch import Tensor
 
 from contrafact.core.dataset import FactorDataset, IntArray, check_indices
 from contrafact.data import _room
-from contrafact.data._files import STAND_IN, PathLike, StoredArray, cache_folder, find_file, write_atomically
+from contrafact.data._files import STAND_IN, PathLike, StoredArray, cache_folder, find_file, write_cache
 from contrafact.data._grid import check_grid
 from contrafact.data._h5 import H5File
 from contrafact.data._pixels import check_size, shrink, to_images
@@ -90,7 +90,7 @@ def _load_buffers() -> npt.NDArray[np.float16]:
         return stored
     buffers = np.stack(list(_room.render_buffers())).astype(np.float16)
     try:
-        write_atomically(file, lambda stream: np.save(stream, buffers))
+        write_cache(file, lambda stream: np.save(stream, buffers))
     except ValueError as error:  # costs the next process a few seconds, not this one its images
         warnings.warn(f"shapes3d: {error}", stacklevel=3)
     return buffers
