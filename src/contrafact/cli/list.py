@@ -9,6 +9,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from contrafact.cli._parse import parse, print_table
+from contrafact.core.catalog import PACKAGE_ROOT
 from contrafact.data import CATALOG as DATA
 from contrafact.generators import CATALOG as GENERATORS
 from contrafact.methods import CATALOG as METHODS
@@ -32,3 +33,7 @@ def list_(arguments: Sequence[str]) -> None:
         if options.what in (title, "all"):
             print(f"{title}:")
             print_table((name, catalog.summary(name)) for name in catalog)
+            if title == "generators":
+                shipped = sorted(path.stem for path in (PACKAGE_ROOT / "generators" / "weights").glob("*.safetensors"))
+                print("generators with trained weights, by these names:")
+                print_table((name, f"contrafact show generator {name}") for name in shipped)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contrafact.core.generator import Generator
 
 _COLUMNS, _ROWS = 10, 6
-_SHEET_PIXELS = 96  # images smaller than this are enlarged by whole pixels
+_SHEET_PIXELS = 128  # images smaller than this are enlarged by whole pixels
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,13 @@ def _dataset_rows(dataset: ImageDataset, seed: int) -> tuple[list[str], Tensor]:
     if isinstance(dataset, FactorDataset):
         start = dataset.sample(1, rng)[0]
         factors = np.tile(start, (len(dataset.factor_sizes), _COLUMNS, 1))
+        shown = [min(size, _COLUMNS) for size in dataset.factor_sizes]
         for k, size in enumerate(dataset.factor_sizes):
-            factors[k, :, k] = np.linspace(0, size - 1, _COLUMNS).round()
-        images = dataset.images(factors.reshape(-1, len(start)))
-        return list(dataset.factor_names), images.unflatten(0, (-1, _COLUMNS))
+            factors[k, : shown[k], k] = np.linspace(0, size - 1, shown[k]).round()
+        images = dataset.images(factors.reshape(-1, len(start))).unflatten(0, (-1, _COLUMNS))
+        for k, count in enumerate(shown):
+            images[k, count:] = 1.0  # no more values: blank paper
+        return list(dataset.factor_names), images
     if (labels := dataset.labels) is not None and dataset.class_names:
         picks = [rng.choice(np.flatnonzero(labels == c), _COLUMNS) for c in range(len(dataset.class_names))]
         return list(dataset.class_names), dataset.batch(np.concatenate(picks)).unflatten(0, (-1, _COLUMNS))

@@ -35,39 +35,50 @@ def load_dataset(
     (3, 32, 32)
     """
     text = str(name_or_path)
-    name, path, variant_in_name = _find(text)
+    names, path, variant_in_name = _find(text)
     if variant_in_name is not None:
         if variant is not None and variant != variant_in_name:
             raise ValueError(f"{text!r} names the variant {variant_in_name!r}, but variant={variant!r} was given too")
         variant = variant_in_name
-    return _build(name, {"path": path, "size": size, "split": split, "variant": variant})
+    options = {"path": path, "size": size, "split": split, "variant": variant}
+    # Datasets can share file names (MNIST and its successors): all but the last may refuse what lies there.
+    for name in names[:-1]:
+        try:
+            return _build(name, options)
+        except ValueError:
+            continue
+    return _build(names[-1], options)
 
 
-def _find(text: str) -> tuple[str, Path | None, str | None]:
-    """Catalogue name, path and variant that ``text`` stands for."""
+def _find(text: str) -> tuple[list[str], Path | None, str | None]:
+    """Catalogue names, path and variant that ``text`` may stand for."""
     name, _, variant = text.partition(":")
     if name in CATALOG:
-        return CATALOG.resolve(name), None, variant or None
+        return [CATALOG.resolve(name)], None, variant or None
     path = Path(text).expanduser()
     if path.exists():
         return _recognise(path), path, None
     if path.suffix or len(path.parts) > 1:
         raise ValueError(f"{path} does not exist; expected a dataset's file or folder, or a name: {', '.join(CATALOG)}")
-    return CATALOG.resolve(name), None, None
+    return [CATALOG.resolve(name)], None, None
 
 
-def _recognise(path: Path) -> str:
-    """Name of the dataset that lies at ``path``, by the file names each dataset declares.
+def _recognise(path: Path) -> list[str]:
+    """Names of the datasets that may lie at ``path``, by the file names each dataset declares.
 
     Raises:
         ValueError: no dataset has such a file.
     """
     declared = {name: _file_names(name) for name in CATALOG}
-    for name, files in declared.items():
-        if path.name in files or (path.is_dir() and any((path / file).exists() for file in files)):
-            return name
-    if path.is_dir() and FOLDER_DATASET in CATALOG:
-        return FOLDER_DATASET
+    found = [
+        name
+        for name, files in declared.items()
+        if path.name in files or (path.is_dir() and any((path / file).exists() for file in files))
+    ]
+    if found:
+        return found
+    if path.is_dir():
+        return [FOLDER_DATASET]
     expected = ", ".join(file for files in declared.values() for file in files)
     raise ValueError(f"{path} is not a dataset's file under its published name; expected one of: {expected}")
 

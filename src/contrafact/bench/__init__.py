@@ -1,0 +1,1 @@
+"""The one place that joins data, generators, methods and metrics: scoring runs, controls, tables of papers."""

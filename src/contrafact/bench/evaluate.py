@@ -1,0 +1,222 @@
+"""Scoring a run: codes of a random sample and a held-out one, and every metric that applies.
+
+Shape suffixes: N images, J code dimensions, K factors, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from contrafact.bench.scores import add_scores, score_line
+from contrafact.core.dataset import FactorDataset, ImageDataset, IntArray, check_count
+from contrafact.core.encoder import Encoder
+from contrafact.core.method import FinishedRun, load_run
+from contrafact.core.metric import FloatArray, MetricInfo, MetricResult
+from contrafact.core.progress import Progress
+from contrafact.data.load import load_dataset
+from contrafact.metrics import CATALOG
+
+DEFAULT_METRICS = ("mig", "dci")
+CONTROL = "control"
+Who = Literal["run", "control"]
+
+
+@torch.no_grad()
+def encode(encoder: Encoder, dataset: ImageDataset, indices: IntArray, batch: int = 512) -> FloatArray:
+    """Codes ``(N, J)`` of the dataset's images at ``indices`` ``(N,)``, in batches, on the encoder's device.
+
+    Raises:
+        ValueError: the dataset's images are not of the encoder's shape.
+    """
+    device = next(encoder.parameters()).device
+    codes_NJ = np.empty((len(indices), encoder.code_dim))
+    with Progress(f"encoding {dataset.name}", len(indices)) as progress:
+        for start in range(0, len(indices), check_count("batch", batch)):
+            images = dataset.batch(indices[start : start + batch]).to(device)
+            codes_NJ[start : start + batch] = encoder(images).double().cpu().numpy()
+            progress.advance(len(images))
+    return codes_NJ
+
+
+def factors_of(dataset: ImageDataset, indices: IntArray) -> IntArray:
+    """What is known of the images at ``indices`` ``(N,)``: their factors ``(N, K)``, or their label as one factor.
+
+    Raises:
+        ValueError: the dataset has neither.
+    """
+    if isinstance(dataset, FactorDataset):
+        return dataset.factors_of(indices)
+    if dataset.labels is None:
+        raise ValueError(
+            f"{dataset.name} has neither factors nor labels, so nothing is known to score codes against; "
+            "choose another dataset with --data"
+        )
+    return dataset.labels[indices][:, None]
+
+
+def sample_indices(dataset: ImageDataset, num_train: int, num_test: int, seed: int) -> tuple[IntArray, IntArray]:
+    """Indices of a random training sample and a held-out one, without repetition.
+
+    A dataset too small for both is used whole, divided in the proportion asked for.
+    """
+    total = check_count("num_train", num_train) + check_count("num_test", num_test)
+    if total > len(dataset):
+        num_train, total = max(1, len(dataset) * num_train // total), len(dataset)
+    chosen = np.random.default_rng(seed).choice(len(dataset), total, replace=False)
+    return chosen[:num_train].astype(np.int64), chosen[num_train:].astype(np.int64)
+
+
+def dataset_of(run: FinishedRun) -> ImageDataset:
+    """The data a run is about: what it was trained on, or what its generator was, at the size of its images.
+
+    Raises:
+        ValueError: nothing says what data that was.
+    """
+    source = run.config["source"]
+    height = source["image_shape"][-1]
+    if source["kind"] == "data":
+        return _load_again(source["name"], source["from"], height)
+    note = run.generator.note if run.has("generator") else {}
+    if "trained_on" not in note:
+        raise ValueError(
+            f"the generator of {run.folder} does not say what images it was trained on; name them with --data"
+        )
+    return _load_again(note["trained_on"], note.get("from", ""), height)
+
+
+def _load_again(name: str, origin: str, size: int) -> ImageDataset:
+    """The dataset called ``name``, from the file it was read from when that is still there."""
+    from_file = ":" not in name and Path(origin).exists()  # a path does not carry a variant, a name does
+    return load_dataset(origin if from_file else name, size=size)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What static metrics see: codes and factors to fit on, and held out.
+
+    Attributes:
+        codes_NJ: codes to fit on.
+        factors_NK: their factors.
+        codes_test_NJ: held-out codes.
+        factors_test_NK: their factors.
+    """
+
+    codes_NJ: FloatArray
+    factors_NK: IntArray
+    codes_test_NJ: FloatArray
+    factors_test_NK: IntArray
+
+
+def draw_sample(encoder: Encoder, dataset: ImageDataset, num_train: int, num_test: int, seed: int) -> Sample:
+    """Codes and factors of a random sample and of a held-out one.
+
+    Raises:
+        ValueError: images of another shape than the encoder's, or nothing known of them.
+    """
+    train, test = sample_indices(dataset, num_train, num_test, seed)
+    factors_NK, factors_test_NK = factors_of(dataset, train), factors_of(dataset, test)
+    codes = encode(encoder, dataset, np.concatenate([train, test]))
+    return Sample(codes[: len(train)], factors_NK, codes[len(train) :], factors_test_NK)
+
+
+def default_metrics(run: FinishedRun) -> tuple[str, ...]:
+    """MIG and DCI where there is an encoder; recovery of true directions where the generator knows them."""
+    static = DEFAULT_METRICS if run.has("encoder") else ()
+    knows = run.has("directions") and run.has("generator") and hasattr(run.generator, "true_directions")
+    about_directions = [name for name in CATALOG if info(name).kind == "directions"] if knows else []
+    return (*static, *about_directions)
+
+
+def info(metric: str) -> MetricInfo:
+    """What the catalogued metric called ``metric`` measures."""
+    found: MetricInfo = CATALOG.module(metric).INFO
+    return found
+
+
+def evaluate_run(
+    run: FinishedRun | str | Path,
+    dataset: ImageDataset | None = None,
+    metrics: Sequence[str] | None = None,
+    num_train: int = 10_000,
+    num_test: int = 5_000,
+    seed: int = 0,
+    who: Who = "run",
+    device: torch.device | str = "cpu",
+) -> list[tuple[str, MetricResult]]:
+    """Score a run, or its control, and note the scores in the run's ``scores.jsonl``.
+
+    Args:
+        run: a finished run, or its folder.
+        dataset: images with factors or labels; by default what the run, or its generator, was trained on.
+        metrics: names; by default :func:`default_metrics`.
+        num_train: images that metrics are fitted on.
+        num_test: held-out images.
+        seed: of the sample of images, and of metrics with randomness of their own.
+        who: ``control`` scores the control in the run's folder instead.
+        device: where to encode.
+
+    Returns:
+        ``(metric, result)`` in the order asked for.
+
+    Raises:
+        ValueError: unknown metric, no data, nothing known of the data, an artefact the metric needs and the run does
+            not yield, or no control.
+    """
+    run = run if isinstance(run, FinishedRun) else load_run(run)
+    scored = run if who == "run" else _control_of(run)
+    names = default_metrics(scored) if metrics is None else tuple(CATALOG.resolve(name) for name in metrics)
+    if not names:
+        raise ValueError(f"no metric applies to {run.folder}, which yields {', '.join(run.result['artefacts'])}")
+    needs_data = any(info(name).kind in ("static", "interventional") for name in names)
+    if needs_data:
+        dataset = dataset_of(run) if dataset is None else dataset
+        encoder = scored.encoder.to(device)
+    sample = None
+    results = []
+    for name in names:
+        kind, metric = info(name).kind, CATALOG.get(name)
+        extra = {"seed": seed} if "seed" in inspect.signature(metric).parameters else {}
+        if kind == "static":
+            assert dataset is not None
+            sample = sample or draw_sample(encoder, dataset, num_train, num_test, seed)
+            held_out = (sample.codes_test_NJ, sample.factors_test_NK)
+            takes_test = "codes_test" in inspect.signature(metric).parameters
+            result = metric(sample.codes_NJ, sample.factors_NK, *(held_out if takes_test else ()), **extra)
+        elif kind == "interventional":
+            result = metric(_encoding(encoder), dataset, **extra)
+        elif kind == "directions":
+            result = metric(scored.generator, scored.directions, **extra)
+        else:
+            raise ValueError(f"{name} compares images with images; it does not score a run")
+        results.append((name, result))
+    lines = [score_line(n, r, who, None if info(n).kind == "directions" else dataset, seed) for n, r in results]
+    add_scores(run.folder, lines)
+    return results
+
+
+def _control_of(run: FinishedRun) -> FinishedRun:
+    folder = run.folder / CONTROL
+    if not folder.exists():
+        raise ValueError(f"{run.folder} has no control yet; make one with `contrafact evaluate {run.folder} --control`")
+    return load_run(folder, run.generator if run.has("generator") else None)
+
+
+def _encoding(encoder: Encoder) -> Any:
+    """Images ``(N, C, H, W)`` to codes ``(N, J)``, as interventional metrics call it."""
+    device = next(encoder.parameters()).device
+
+    @torch.no_grad()
+    def codes(images: Tensor) -> npt.NDArray[np.float64]:
+        values: npt.NDArray[np.float64] = encoder(images.to(device)).double().cpu().numpy()
+        return values
+
+    return codes

@@ -1,0 +1,102 @@
+"""The representation that directions alone give: an encoder trained to read a latent's coordinates along them.
+
+Khrulkov et al., "Disentangled Representations from Non-Disentangled Models", 2021, https://arxiv.org/abs/2102.06204, as
+used for LD, CF, GS and DS in DisCo's Table 1: the top 10 directions, and the same light encoder.
+
+Shape suffixes: N samples, L latent dimensions, D directions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from contrafact.core.dataset import check_count
+from contrafact.core.directions import Directions
+from contrafact.core.generator import Generator
+from contrafact.core.run import Run
+from contrafact.nn.encoders import ConvEncoder
+
+
+@dataclass(frozen=True)
+class RegressionSettings:
+    """How the regression encoder is trained.
+
+    Attributes:
+        steps: training steps.
+        batch_size: generated images per step.
+        learning_rate: Adam's.
+        num_directions: the first so many directions are read.
+        width: multiplies the encoder's channel counts.
+    """
+
+    steps: int = 10_000
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    num_directions: int = 10
+    width: float = 1.0
+
+
+@torch.no_grad()
+def coordinates_along(directions: Directions, latent: Tensor, center: Tensor) -> Tensor:
+    """Coordinates ``(N, D)`` of latents ``(N, L)`` along the directions, in standard deviations of the edit space.
+
+    For direction vectors ``a_d`` that is ``(w − w̄)·a_d / scale``; a curved direction counts as its unit step.
+
+    Args:
+        directions: D directions.
+        latent: latents of the edit space.
+        center: their mean ``(L,)``.
+    """
+    every = torch.arange(directions.num_directions, device=latent.device)
+    vectors_DL = directions.shift(center.expand(len(every), -1), every, torch.ones_like(every, dtype=latent.dtype))
+    return (latent - center) @ vectors_DL.T / directions.scale
+
+
+def regress_encoder(
+    generator: Generator, directions: Directions, run: Run, settings: RegressionSettings
+) -> ConvEncoder:
+    """Train an encoder to read latents' coordinates along directions from the generated images.
+
+    Args:
+        generator: the frozen generator.
+        directions: directions found on it.
+        run: supplies seed, device, log and checkpoints.
+        settings: how long and how wide.
+
+    Returns:
+        the encoder, one code per direction, in evaluation mode.
+
+    Raises:
+        ValueError: a setting out of range, or directions of another latent size.
+    """
+    if directions.latent_dim != generator.latent_dim:
+        raise ValueError(
+            f"the directions live in {directions.latent_dim} latent dimensions, the generator has "
+            f"{generator.latent_dim}; use the generator they were found on"
+        )
+    check_count("batch_size", settings.batch_size)
+    num_codes = min(check_count("num_directions", settings.num_directions), directions.num_directions)
+    generator, directions = generator.to(run.device), directions.to(run.device)
+    center = generator.sample(4096, run.rng("center", shared=True)).mean(dim=0)
+    with run.seeded_init("encoder"):
+        encoder = ConvEncoder(generator.image_shape, num_codes, settings.width).to(run.device)
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=settings.learning_rate)
+    rng = run.rng("latents")
+    state = {"encoder": encoder, "optimizer": optimizer, "rng": rng}
+    for _ in run.steps(settings.steps, state, "regression"):
+        latent = generator.sample(settings.batch_size, rng)
+        with run.autocast():
+            with torch.no_grad():
+                images = generator(latent)
+            codes = encoder(images.float())
+        target = coordinates_along(directions, latent, center)[:, :num_codes]
+        loss = (codes.float() - target).square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        run.average_gradients(encoder.parameters())
+        optimizer.step()
+        run.log(loss=loss)
+    return encoder.eval().requires_grad_(False)

@@ -1,0 +1,67 @@
+"""The score file of a run: one JSON line per metric, of the run itself or of its control."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from contrafact.core.dataset import ImageDataset
+from contrafact.core.files import write_text
+from contrafact.core.metric import MetricResult
+
+SCORES = "scores.jsonl"
+_KEY = ("metric", "of", "data", "protocol", "seed")
+
+
+def read_scores(folder: str | Path) -> list[dict[str, Any]]:
+    """Lines of a run's ``scores.jsonl``, empty when it has not been evaluated.
+
+    Returns:
+        one dict per score: ``metric``, ``of`` (``"run"`` or ``"control"``), ``data`` (``name``, ``source``,
+        ``image_shape``; None for scores that need no data), ``protocol``, ``seed``, ``scores`` (every scalar by name),
+        ``result`` (all of the metric's result), ``date``.
+
+    Raises:
+        ValueError: a line is damaged; it is named.
+    """
+    path = Path(folder) / SCORES
+    if not path.exists():
+        return []
+    lines = []
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"{path}, line {number}, is not valid JSON ({error}); delete it and evaluate again"
+            ) from error
+    return lines
+
+
+def score_line(metric: str, result: MetricResult, of: str, dataset: ImageDataset | None, seed: int) -> dict[str, Any]:
+    """One line of ``scores.jsonl``; ``seed`` is that of the sample the metric saw."""
+    data = dataset and {"name": dataset.name, "source": dataset.source, "image_shape": list(dataset.image_shape)}
+    return {
+        "metric": metric,
+        "of": of,
+        "data": data,
+        "protocol": result.protocol,
+        "seed": seed,
+        "scores": result.scores(),
+        "result": result.to_dict(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def add_scores(folder: str | Path, lines: list[dict[str, Any]]) -> None:
+    """Write ``lines`` into the run's score file, atomically; they replace earlier ones of the same measurement."""
+    new = {_key(line): line for line in lines}
+    kept = [line for line in read_scores(folder) if _key(line) not in new]
+    text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in [*kept, *new.values()])
+    write_text(Path(folder) / SCORES, text)
+
+
+def _key(line: dict[str, Any]) -> str:
+    return json.dumps([line[name] for name in _KEY])

@@ -1,0 +1,39 @@
+"""Random directions: the control every table needs.
+
+No paper: directions drawn uniformly from the sphere. Whatever a method finds has to beat them, with the same encoder
+trained for as long.
+
+Shape suffixes: L latent dimensions, D directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from contrafact.core.directions import GlobalDirections
+from contrafact.core.generator import Generator
+from contrafact.core.method import Artefacts, Method
+from contrafact.core.run import Run
+
+
+@dataclass(frozen=True)
+class Random(Method):
+    """Random directions of unit length; nothing is trained."""
+
+    source: ClassVar[Literal["generator", "images"]] = "generator"
+    yields: ClassVar[tuple[str, ...]] = ("directions", "generator")
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}}
+
+    num_directions: int = 10
+    """Directions D."""
+    constraint: Literal["unit", "orthonormal"] = "unit"
+    """Independent unit vectors, or an orthonormal frame (at most as many as latent dimensions)."""
+
+    def train(self, source: Generator, run: Run) -> Artefacts:
+        """Draw the directions from the run's seed."""
+        rng = run.rng("directions", shared=True)
+        scale = source.latent_scale()
+        directions = GlobalDirections.random(source.latent_dim, self.num_directions, rng, self.constraint, scale)
+        return Artefacts(directions=directions, generator=source)
