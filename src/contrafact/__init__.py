@@ -9,9 +9,10 @@ __version__ = "0.1.0"
 
 # Reached as ``contrafact.<name>`` and imported on first use, so that ``import contrafact`` stays light.
 _LAZY = {
-    "load_generator": "contrafact.bench.load",
-    "load_dataset": "contrafact.bench.load",
-    "load_run": "contrafact.bench.load",
+    "load_generator": "contrafact.generators.checkpoints",
+    "load_dataset": "contrafact.data.load",
+    "load_run": "contrafact.core.method",
+    "Run": "contrafact.core.run",
 }
 _SUBPACKAGES = frozenset({"core", "nn", "data", "generators", "methods", "metrics", "bench", "report", "app"})
 

@@ -90,9 +90,10 @@ class Run:
             raise ValueError(f"save_every is in seconds and must not be negative, got {save_every}")
         self.seed, self.resume, self.save_every = seed, resume, save_every
         self.log_every = check_count("log_every", log_every)
-        self.device = _find_device(device)
+        self.device = find_device(device)
         self.precision = _find_precision(precision, self.device)
         self._show_progress, self._tensorboard = progress, tensorboard
+        self.last_line: dict[str, float] = {}
         self._pending: list[dict[str, Tensor]] = []
         self._processes: PartialState | None = None
         self._stop_signal: int | None = None
@@ -227,7 +228,7 @@ class Run:
                 done = step + 1
                 if done % self.log_every and done != total:
                     continue
-                line = self._flush_log(done)
+                line = self.last_line = self._flush_log(done)
                 bar.show(line)
                 if writer is not None:
                     for key, value in line.items():
@@ -338,7 +339,12 @@ def read_log(path: str | Path) -> list[dict[str, float]]:
     return parsed
 
 
-def _find_device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device called ``name``; ``auto`` is a GPU if there is one.
+
+    Raises:
+        ValueError: unknown name, or a device this machine does not have.
+    """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -4,7 +4,7 @@ import sys
 
 from contrafact.core.catalog import Catalog, CataloguePackage
 
-CATALOG = Catalog("data", "dataset")
+CATALOG = Catalog("data", "dataset", helpers={"load"})
 
 
 class _Package(CataloguePackage):
