@@ -1,0 +1,203 @@
+"""wrap: any torch module that turns latents into images, as a generator.
+
+>>> module = torch.nn.Sequential(torch.nn.Linear(4, 3 * 8 * 8), torch.nn.Tanh(), torch.nn.Unflatten(1, (3, 8, 8)))
+>>> generator = wrap(module, latent_dim=4)
+>>> generator.image_shape, generator.layer_names
+((3, 8, 8), ('0', '1', '2'))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from contrafact.core.catalog import unknown_name_message
+from contrafact.core.dataset import check_count
+from contrafact.core.generator import Generator
+
+Sample = Callable[[int, torch.Generator], Tensor]
+Transform = Callable[[Tensor], Tensor]
+
+
+def wrap(
+    module: nn.Module,
+    latent_dim: int,
+    *,
+    image_range: tuple[float, float] = (-1.0, 1.0),
+    latent_shape: Sequence[int] | None = None,
+    sample: Sample | None = None,
+    map: Transform | None = None,
+    output: Callable[[Any], Tensor] | None = None,
+    layers: Sequence[str] | None = None,
+    name: str = "wrapped",
+) -> Generator:
+    """Make a generator of ``module``, whose weights are frozen; the module itself is kept, not copied.
+
+    Args:
+        module: takes latents ``(N, L)`` and returns images ``(N, C, H, W)``.
+        latent_dim: L.
+        image_range: what the module returns for black and for white; images are rescaled to 0 and 1, not clamped.
+        latent_shape: shape one latent has when the module takes it, if not ``(L,)``: ``(100, 1, 1)``, ``(4, 8, 8)``.
+        sample: ``(n, rng) -> (n, Z)``: draws prior noise; standard normal ``(n, L)`` by default.
+        map: ``(N, Z) -> (N, L)``: prior noise to the edit space; unchanged by default.
+        output: what the module returns to a tensor of images, where that is no tensor (``lambda out: out.sample``).
+        layers: submodules whose outputs :meth:`Generator.features` gives, by their name in ``module.named_modules()``;
+            all of its leaves that run once by default.
+        name: what to call it in reports.
+
+    Returns:
+        A frozen generator. It cannot be written to a file: runs on it are read back with
+        ``load_run(folder, generator=...)``.
+
+    Raises:
+        ValueError: no module; a module that does not return images for such latents; no gradient to the latent;
+            unknown layers; an image range that is none.
+    """
+    return Wrapped(module, latent_dim, image_range, latent_shape, sample, map, output, layers, name)
+
+
+class _Reached(Exception):
+    """The layer asked for has run; its output is in ``args``."""
+
+
+class Wrapped(Generator):
+    """Somebody's module behind the generator contract; see :func:`wrap` for the arguments."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        latent_dim: int,
+        image_range: tuple[float, float],
+        latent_shape: Sequence[int] | None,
+        sample: Sample | None,
+        map: Transform | None,
+        output: Callable[[Any], Tensor] | None,
+        layers: Sequence[str] | None,
+        name: str,
+    ) -> None:
+        super().__init__()
+        if not isinstance(module, nn.Module):
+            raise ValueError(f"wrap takes a torch.nn.Module, got {type(module).__name__}")
+        self.black, self.white = (float(v) for v in image_range)
+        if not self.black != self.white:
+            raise ValueError(f"image_range must be (black, white) with two different numbers, got {image_range}")
+        self.latent_dim = check_count("latent_dim", latent_dim)
+        self.latent_shape = (latent_dim,) if latent_shape is None else tuple(latent_shape)
+        if math.prod(self.latent_shape) != latent_dim:
+            raise ValueError(
+                f"latent_shape {self.latent_shape} holds {math.prod(self.latent_shape)} numbers, "
+                f"latent_dim is {latent_dim}"
+            )
+        self.name = name
+        self.module, self._sample, self._map, self._output = module, sample, map, output
+        self.prior_dim = latent_dim
+        self.freeze()
+        rng = torch.Generator().manual_seed(0)
+        self.prior_dim = self.prior(2, rng).shape[1]
+        latent = self.sample(2, rng)
+        self.image_shape = self._probe(latent)
+        ran = self._layers_that_ran_once(latent)
+        self.layer_names = tuple(ran) if layers is None else tuple(layers)
+        for layer in self.layer_names:
+            if layer not in ran:
+                raise ValueError(unknown_name_message("layer (of those that run once)", layer, ran))
+
+    def _probe(self, latent: Tensor) -> tuple[int, int, int]:
+        with torch.enable_grad():
+            probe = latent.detach().requires_grad_()
+            images = self._run(probe)
+            if images.ndim != 4 or len(images) != len(latent):
+                raise ValueError(
+                    f"the module must return images (N, C, H, W); for 2 latents it returned {tuple(images.shape)}"
+                )
+            gradient = torch.autograd.grad(images.sum(), probe, allow_unused=True)[0] if images.requires_grad else None
+        if gradient is None:
+            raise ValueError(
+                "no gradient flows from the module's images to its latent; remove torch.no_grad, detach or rounding "
+                "inside it"
+            )
+        channels, height, width = images.shape[1:]
+        return channels, height, width
+
+    def _layers_that_ran_once(self, latent: Tensor) -> list[str]:
+        calls: dict[str, int] = {}
+
+        def count(layer: str) -> Callable[[nn.Module, Any, Any], None]:
+            def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+                if isinstance(output, Tensor):
+                    calls[layer] = calls.get(layer, 0) + 1
+
+            return hook
+
+        hooks = [m.register_forward_hook(count(n)) for n, m in self.module.named_modules() if n]
+        try:
+            with torch.no_grad():
+                self._run(latent)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return [layer for layer, number in calls.items() if number == 1]
+
+    def _run(self, latent: Tensor) -> Tensor:
+        weight = next(self.module.parameters(), None)
+        given = latent.reshape(-1, *self.latent_shape)
+        returned = self.module(given if weight is None else given.to(weight.dtype))
+        images = returned if self._output is None else self._output(returned)
+        if not isinstance(images, Tensor):
+            raise ValueError(
+                f"the module returned a {type(images).__name__}, not a tensor of images; pass output=, a function that "
+                "takes the images out of it"
+            )
+        return (images.float() - self.black) / (self.white - self.black)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self._run(self.check_latent(latent))
+
+    def prior(self, n: int, rng: torch.Generator) -> Tensor:
+        if self._sample is None:
+            return super().prior(n, rng)
+        drawn = self._sample(check_count("n", n), rng).to(self.device)
+        if drawn.ndim != 2 or len(drawn) != n:
+            raise ValueError(f"sample({n}, rng) must return noise of shape ({n}, Z), got {tuple(drawn.shape)}")
+        return drawn
+
+    def map(self, z: Tensor, label: Tensor | None = None, truncation: float = 1.0) -> Tensor:
+        if self._map is None:
+            return super().map(z, label, truncation)
+        self.check_condition(label, truncation)
+        latent = self._map(z)
+        if latent.shape != (len(z), self.latent_dim):
+            raise ValueError(
+                f"map must return latents of shape ({len(z)}, {self.latent_dim}), got {tuple(latent.shape)}"
+            )
+        return latent if truncation == 1.0 else self._mean + truncation * (latent - self._mean)
+
+    @property
+    def _mean(self) -> Tensor:
+        """Mean latent ``(1, L)`` of the mapped prior, from 4,096 draws."""
+        with torch.no_grad():
+            return self.map(self.prior(4096, torch.Generator().manual_seed(0))).mean(0, keepdim=True)
+
+    def features(self, latent: Tensor, layer: str) -> Tensor:
+        if layer not in self.layer_names:
+            raise ValueError(unknown_name_message("layer", layer, self.layer_names))
+
+        def stop(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            raise _Reached(output)
+
+        hook = self.module.get_submodule(layer).register_forward_hook(stop)
+        try:
+            self._run(self.check_latent(latent))
+        except _Reached as reached:
+            activations: Tensor = reached.args[0]
+            return activations.float()
+        finally:
+            hook.remove()
+        raise ValueError(f"layer {layer!r} did not run this time; choose one that always does")
+
+    def is_writable(self) -> bool:
+        return False
