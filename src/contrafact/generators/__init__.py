@@ -1,4 +1,9 @@
-"""Generator architectures, one per file."""
+"""Generator architectures, one per file.
+
+A file that defines a class of its own name is an entry. The class has ``tiny()``, a small instance with random weights
+on which the contract test runs; a module-level ``read(content)``, where there is one, recognises other programs'
+checkpoints (see ``checkpoints.py``).
+"""
 
 import sys
 

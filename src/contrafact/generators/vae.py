@@ -24,6 +24,9 @@ class VAE(Generator):
         image_shape: ``(C, H, W)``.
         width: multiplies every channel count.
         activation: ``leaky_relu`` or ``relu``.
+
+    >>> VAE(10, (3, 32, 32)).layer_names
+    ('blocks.0', 'blocks.1', 'blocks.2', 'blocks.3')
     """
 
     def __init__(
@@ -40,6 +43,11 @@ class VAE(Generator):
         self.image_shape = (channels, height, image_width)
         self.width, self.activation = width, activation
         self.layer_names = tuple(f"blocks.{i}" for i in range(len(self.decoder.blocks) + 1))
+
+    @classmethod
+    def tiny(cls) -> VAE:
+        """A small instance for examples and contract tests."""
+        return cls(3, (3, 16, 16), width=0.1)
 
     def forward(self, latent: Tensor) -> Tensor:
         return torch.sigmoid(self.logits(latent))

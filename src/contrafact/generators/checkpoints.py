@@ -1,0 +1,198 @@
+"""Finding generators: shipped ones by name, analytic scenes, files and run folders, other programs' checkpoints.
+
+An architecture's file may define ``read(content) -> Generator | None``: given what a foreign checkpoint holds (see
+:func:`contrafact.generators._stored.read_stored`) it builds the generator, or returns None if the checkpoint is not of
+its kind. Nothing else has to know about it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from contrafact.core.artefact import load_artefact, save_artefact
+from contrafact.core.generator import Generator
+from contrafact.core.method import load_run
+from contrafact.core.run import CONFIG, RESULT
+from contrafact.generators import CATALOG
+from contrafact.generators._stored import StoredModule, read_stored
+from contrafact.generators.analytic import Analytic
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+_ANALYTIC: dict[str, dict[str, Any]] = {
+    "analytic": {"scene": "sprite"},
+    "analytic:sprite": {"scene": "sprite"},
+    "analytic:sprite:warped": {"scene": "sprite", "warp": True},
+    "analytic:room": {"scene": "room"},
+    "analytic:room:warped": {"scene": "room", "warp": True},
+}
+
+
+def shipped_names() -> list[str]:
+    """Names of the trained generators that come with the package."""
+    return sorted(p.stem for p in WEIGHTS.glob("*.safetensors"))
+
+
+def generator_names() -> list[str]:
+    """Every name :func:`load_generator` knows: the shipped generators, then the analytic scenes."""
+    return [*shipped_names(), *_ANALYTIC]
+
+
+def load_generator(source: str | Path) -> Generator:
+    """A frozen generator, by name or from a file.
+
+    Args:
+        source: a shipped generator (``shapes3d``), an analytic scene (``analytic:room``), a run folder whose run has a
+            generator, a file written by ``contrafact convert`` or a run, or another program's checkpoint: StyleGAN2
+            (rosinality's, NVIDIA's, genforce's), BigGAN, ProgGAN, SNGAN, Glow. A name wins over a file of the same
+            name; write ``./shapes3d`` for the file.
+
+    Returns:
+        The generator in evaluation mode, without gradients to its weights, ``name`` set to ``source``.
+
+    Raises:
+        ValueError: unknown name (the message lists the known ones), or a file that cannot be read as a generator.
+
+    >>> load_generator("analytic:room").image_shape
+    (3, 64, 64)
+    """
+    generator = _load(source).freeze()
+    generator.name = str(source)
+    return generator
+
+
+def _load(source: str | Path) -> Generator:
+    path = Path(source)
+    if isinstance(source, str):
+        name = source.strip().lower().replace("_", "-")
+        if name in _ANALYTIC:
+            return Analytic(**_ANALYTIC[name])
+        if name in shipped_names():
+            return load_artefact(WEIGHTS / f"{name}.safetensors", Generator)
+    if not str(source).strip() or not path.exists():
+        raise ValueError(_unknown(str(source)))
+    if path.is_dir() and ((path / RESULT).exists() or ((path / CONFIG).exists() and not _holds_weights(path))):
+        return load_run(path).generator
+    if path.is_file() and _is_ours(path):
+        return load_artefact(path, Generator)
+    beside = path.parent / CONFIG
+    return _read_foreign(path.parent if path.name == "pytorch_model.bin" and beside.is_file() else path)
+
+
+def _unknown(name: str) -> str:
+    known = generator_names()
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return (
+        f"unknown generator {name!r}; {hint}known: {', '.join(known)}; or the path of a checkpoint or a run folder "
+        "(there is no file or folder of that name here)"
+    )
+
+
+def _holds_weights(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("pytorch_model.bin", "model.safetensors"))
+
+
+def _is_ours(path: Path) -> bool:
+    from safetensors import SafetensorError, safe_open
+
+    with open(path, "rb") as file:
+        if file.read(9)[8:] != b"{":
+            return False
+    try:
+        with safe_open(path, framework="pt") as opened:
+            return bool((opened.metadata() or {}).get("format") == "contrafact")
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({error}); it may be cut short") from error
+
+
+def _read_foreign(path: Path) -> Generator:
+    content = read_stored(path)
+    readers = {name: getattr(CATALOG.module(name), "read", None) for name in CATALOG.names()}
+    for reader in readers.values():
+        try:
+            generator = None if reader is None else reader(content)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        if isinstance(generator, Generator):
+            generator.note = {"read_from": path.name, "sha256": _digest(path)}
+            return generator
+    known = ", ".join(name for name, reader in readers.items() if reader is not None)
+    raise ValueError(
+        f"{path} holds no generator of an architecture known here ({known}); it holds {_outline(content)}. Build its "
+        "network yourself and pass it through contrafact.generators.wrap"
+    )
+
+
+def _outline(content: Any) -> str:
+    if isinstance(content, StoredModule):
+        return f"a {content.class_name}"
+    if isinstance(content, dict):
+        keys = [str(k) for k in content]
+        return ", ".join(keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "") if keys else "nothing"
+    return f"a {type(content).__name__}"
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
+    for file in files:
+        with open(file, "rb") as opened:
+            while block := opened.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def convert(source: str | Path, target: str | Path) -> dict[str, Any]:
+    """Write any generator that can be read to one of contrafact's own files.
+
+    Args:
+        source: what :func:`load_generator` takes.
+        target: ``.safetensors`` file to write; its header holds the architecture, its arguments and the hash of the
+            source.
+
+    Returns:
+        The description of what was written, as :func:`describe` gives it.
+
+    Raises:
+        ValueError: unreadable source, a target that is no ``.safetensors`` name or is the source itself.
+    """
+    target = Path(target)
+    if target.suffix != ".safetensors":
+        raise ValueError(f"the converted file must be called *.safetensors, got {target.name!r}")
+    if target.exists() and Path(source).exists() and target.resolve() == Path(source).resolve():
+        raise ValueError(f"{target} is the source itself; choose another name, so that the original stays")
+    generator = load_generator(source)
+    save_artefact(generator, target)
+    return describe(target)
+
+
+def describe(source: str | Path | Generator) -> dict[str, Any]:
+    """What a generator is: the lines of ``contrafact show generator``.
+
+    Args:
+        source: a generator, or what :func:`load_generator` takes.
+
+    Returns:
+        ``architecture``, ``parameters`` (how many), ``latent_dim``, ``prior_dim``, ``space``, ``num_layers`` (that take
+        the latent separately), ``num_classes``, ``image_shape``, ``layers`` (names ``features`` accepts), ``arguments``
+        (None for a wrapped module) and ``note`` (training data, scores, where it was read from).
+    """
+    generator = source if isinstance(source, Generator) else load_generator(source)
+    return {
+        "name": generator.name,
+        "architecture": type(generator).__name__,
+        "parameters": sum(p.numel() for p in generator.parameters()),
+        "latent_dim": generator.latent_dim,
+        "prior_dim": generator.prior_dim,
+        "space": generator.space,
+        "num_layers": generator.num_layers,
+        "num_classes": generator.num_classes,
+        "image_shape": list(generator.image_shape),
+        "layers": list(generator.layer_names),
+        "arguments": generator.arguments() if generator.is_writable() else None,
+        "note": generator.note,
+    }

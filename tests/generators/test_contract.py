@@ -1,0 +1,159 @@
+"""What every generator of the catalogue keeps to."""
+
+import pytest
+import torch
+from torch import nn
+
+from contrafact.core.artefact import fingerprint, load_artefact, save_artefact
+from contrafact.core.generator import Generator, architecture
+from contrafact.generators import CATALOG, wrap
+
+
+class _Toy(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Linear(5, 4 * 4 * 4)
+        self.up = nn.ConvTranspose2d(4, 3, 4, stride=2, padding=1)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return self.up(self.stem(z).relu().view(-1, 4, 4, 4)).tanh()
+
+
+def _tiny(name: str) -> Generator:
+    torch.manual_seed(0)
+    item = CATALOG.get(name)
+    generator = item.tiny() if isinstance(item, type) else wrap(_Toy(), 5)
+    return generator.freeze()
+
+
+@pytest.fixture(params=CATALOG.names())
+def generator(request):
+    return _tiny(request.param)
+
+
+def _label(generator: Generator, n: int) -> torch.Tensor | None:
+    return torch.arange(n) % generator.num_classes if generator.num_classes else None
+
+
+def _sample(generator: Generator, n: int, seed: int = 0, truncation: float = 1.0) -> torch.Tensor:
+    return generator.sample(n, torch.Generator().manual_seed(seed), _label(generator, n), truncation)
+
+
+def test_samples_are_images_of_the_stated_shape(generator):
+    latent = _sample(generator, 3)
+    images = generator(latent)
+    assert latent.shape == (3, generator.latent_dim)
+    assert images.shape == (3, *generator.image_shape)
+    assert images.dtype == torch.float32
+    assert torch.isfinite(images).all()
+    # Random weights need not stay in range, but they must be centred in 0..1, not in −1..1 or 0..255.
+    assert -3 < float(images.mean()) < 4
+    assert generator.prior(2, torch.Generator().manual_seed(0)).shape == (2, generator.prior_dim)
+
+
+def test_images_do_not_depend_on_their_neighbours_in_the_batch(generator):
+    latent = _sample(generator, 3)
+    assert torch.allclose(generator(latent)[1:2], generator(latent[1:2]), atol=1e-5)
+
+
+def test_gradients_reach_every_latent_and_no_weight(generator):
+    latent = _sample(generator, 2).requires_grad_()
+    generator(latent).square().sum().backward()
+    assert torch.isfinite(latent.grad).all()
+    assert (latent.grad.norm(dim=1) > 0).all()
+    assert all(p.grad is None and not p.requires_grad for p in generator.parameters())
+
+
+def test_layered_latents_agree_with_flat_ones(generator):
+    latent = _sample(generator, 2)
+    if generator.num_layers == 1:
+        with pytest.raises(ValueError, match="expects latents of shape"):
+            generator(latent[:, None])
+        return
+    layered = latent[:, None].repeat(1, generator.num_layers, 1)
+    assert torch.allclose(generator(layered), generator(latent), atol=1e-6)
+    layered = layered.requires_grad_()
+    generator(layered).square().sum().backward()
+    assert (layered.grad.abs().sum(dim=(0, 2)) > 0).all(), "a layer has no influence"
+
+
+def test_latents_of_another_shape_are_refused(generator):
+    width = generator.latent_dim
+    for wrong in (torch.zeros(2, width + 1), torch.zeros(width), torch.zeros(2, 99, width)):
+        with pytest.raises(ValueError, match=rf"expects latents of shape \(N, {width}\)"):
+            generator(wrong)
+
+
+def test_the_same_seed_draws_the_same_latents(generator):
+    assert torch.equal(_sample(generator, 4, seed=7), _sample(generator, 4, seed=7))
+    assert not torch.equal(_sample(generator, 4, seed=7), _sample(generator, 4, seed=8))
+
+
+def test_forward_is_repeatable(generator):
+    latent = _sample(generator, 2)
+    assert torch.equal(generator(latent), generator(latent))
+
+
+def test_truncation_draws_latents_together(generator):
+    spread = [_sample(generator, 32, truncation=t).std(dim=0).sum() for t in (0.0, 0.5, 1.0)]
+    assert spread[0] < spread[1] < spread[2]
+    for wrong in (-0.1, 1.1):
+        with pytest.raises(ValueError, match=r"truncation must lie in \[0, 1\]"):
+            _sample(generator, 2, truncation=wrong)
+
+
+def test_class_labels_fit(generator):
+    rng = torch.Generator().manual_seed(0)
+    if generator.num_classes == 0:
+        with pytest.raises(ValueError, match="unconditional"):
+            generator.sample(2, rng, torch.zeros(2, dtype=torch.long))
+        return
+    with pytest.raises(ValueError, match="conditional: pass a class label"):
+        generator.sample(2, rng)
+    with pytest.raises(ValueError, match="label"):
+        generator.sample(2, rng, torch.full((2,), generator.num_classes))
+
+
+def test_features_stop_at_their_layer(generator):
+    latent = _sample(generator, 2).requires_grad_()
+    assert generator.layer_names
+    for layer in generator.layer_names:
+        features = generator.features(latent, layer)
+        assert features.shape[0] == 2
+        assert torch.autograd.grad(features.sum(), latent, allow_unused=True)[0] is not None
+    with pytest.raises(ValueError, match=rf"unknown layer.*{generator.layer_names[0]}"):
+        generator.features(latent, "no such layer")
+
+
+def test_files_hold_everything(generator, tmp_path):
+    path = tmp_path / "generator.safetensors"
+    if not generator.is_writable():
+        with pytest.raises(ValueError, match="cannot be written to a file"):
+            save_artefact(generator, path)
+        return
+    generator.note = {"active": [1, 2]}
+    save_artefact(generator, path)
+    torch.manual_seed(99)  # what is read back must not depend on the random state
+    again = load_artefact(path, Generator).freeze()
+    assert type(again) is type(generator)
+    assert fingerprint(again) == fingerprint(generator)
+    assert again.note == {"active": [1, 2]}
+    assert again.arguments() == generator.arguments()
+    latent = _sample(generator, 2)
+    assert torch.equal(_sample(again, 2), latent)
+    assert torch.equal(again(latent), generator(latent))
+
+
+def test_latent_scale_is_the_spread_of_samples(generator):
+    if generator.num_classes:
+        pytest.skip("conditional generators need a label")
+    latents = torch.cat([_sample(generator, 2048, seed=s) for s in range(2)])
+    assert generator.latent_scale() == pytest.approx(float(latents.var(dim=0).mean().sqrt()), rel=0.05)
+
+
+def test_architectures_are_found_by_name():
+    assert architecture("VAE").__name__ == "VAE"
+    with pytest.raises(ValueError, match="no generator architecture"):
+        architecture("wrap")
+    with pytest.raises(ValueError, match="unknown generator architecture 'vea'; did you mean 'vae'"):
+        architecture("vea")

@@ -1,0 +1,207 @@
+import argparse
+import collections
+import os
+import pickle
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+
+from contrafact.generators._stored import StoredModule, read_stored
+
+
+class _Hostile:
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+class _HostileEval:
+    def __reduce__(self):
+        return eval, ("1 + 1",)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pkl", ".legacy.pt"])
+def test_hostile_pickles_do_not_run_and_are_named(tmp_path, suffix):
+    mark, path = tmp_path / "was_here", tmp_path / f"model{suffix}"
+    content = {"G_ema": _Hostile(mark), "weight": torch.zeros(3)}
+    if suffix == ".pkl":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=suffix == ".pt")
+    with pytest.raises(ValueError, match=r"asks to run (posix|nt|os)\.mkdir.*nothing of it was run"):
+        read_stored(path)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("name", ["eval", "exec", "getattr", "__import__"])
+def test_builtins_are_refused_by_name(tmp_path, name):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(b"\x80\x04c__builtin__\n" + name.encode() + b"\n.")
+    with pytest.raises(ValueError, match=rf"asks to run \w+\.{name}"):
+        read_stored(path)
+
+
+def test_globals_with_dots_are_refused(tmp_path):
+    # Protocol 4 resolves dotted names: torch.nn.modules.module must not lead to what that module imports.
+    path = tmp_path / "model.pkl"
+    path.write_bytes(b"\x80\x04\x8c\x17torch.nn.modules.module\x8c\x0cwarnings.sys\x93.")
+    with pytest.raises(ValueError, match=r"asks to run torch\.nn\.modules\.module\.warnings\.sys"):
+        read_stored(path)
+
+
+def test_source_text_in_nvidia_pickles_is_not_run(tmp_path, monkeypatch):
+    """A file as NVIDIA's persistence writes it, with program text that would leave a mark."""
+    mark, path = tmp_path / "was_here", tmp_path / "network.pkl"
+    module = types.ModuleType("torch_utils.persistence")
+
+    def _reconstruct_persistent_obj(meta):
+        raise AssertionError("only its name is used")
+
+    _reconstruct_persistent_obj.__module__ = module.__name__
+    _reconstruct_persistent_obj.__qualname__ = "_reconstruct_persistent_obj"
+    module._reconstruct_persistent_obj = _reconstruct_persistent_obj
+    monkeypatch.setitem(sys.modules, "torch_utils", types.ModuleType("torch_utils"))
+    monkeypatch.setitem(sys.modules, "torch_utils.persistence", module)
+
+    class Persistent:
+        def __init__(self, class_name, state):
+            self.meta = {
+                "type": "class",
+                "version": 6,
+                "module_src": f"import os; os.mkdir({str(mark)!r})",
+                "class_name": class_name,
+                "state": state,
+            }
+
+        def __reduce__(self):
+            return _reconstruct_persistent_obj, (self.meta,)
+
+    weight = torch.nn.Parameter(torch.randn(2, 3))
+    child = Persistent(
+        "Layer",
+        {"_parameters": collections.OrderedDict(weight=weight, bias=None), "_buffers": {"f": torch.arange(4.0)}},
+    )
+    container = torch.nn.ModuleList([torch.nn.Linear(2, 2)])
+    network = Persistent(
+        "Generator",
+        {
+            "_init_kwargs": {"z_dim": 4, "gain": np.float64(2.5), "size": np.int64(8)},
+            "_parameters": {},
+            "_buffers": {"w_avg": torch.ones(4)},
+            "_modules": collections.OrderedDict(layer=child, items=container),
+            "training": False,
+        },
+    )
+    path.write_bytes(pickle.dumps({"G_ema": network, "training_set_kwargs": None}))
+    stored = read_stored(path)["G_ema"]
+    assert isinstance(stored, StoredModule)
+    assert stored.class_name == "Generator"
+    assert stored.arguments == {"z_dim": 4, "gain": 2.5, "size": 8}
+    expected = {"w_avg", "layer.weight", "layer.f", "items.0.weight", "items.0.bias"}
+    assert set(stored.tensors) == expected
+    assert torch.equal(stored.tensors["layer.weight"], weight.detach())
+    assert torch.equal(stored.tensors["items.0.weight"], container[0].weight.detach())
+    assert not mark.exists()
+
+
+def test_training_files_with_a_namespace(tmp_path):
+    path = tmp_path / "train.pt"
+    torch.save({"g_ema": {"w": torch.ones(2)}, "args": argparse.Namespace(size=64, path="x")}, path)
+    stored = read_stored(path)
+    assert stored["args"].size == 64
+    assert torch.equal(stored["g_ema"]["w"], torch.ones(2))
+
+
+def test_old_and_new_torch_files_and_safetensors(tmp_path):
+    from safetensors.torch import save_file
+
+    weights = {"a.weight": torch.randn(3, 2), "b": torch.arange(3)}
+    for modern in (True, False):
+        path = tmp_path / f"{modern}.pth"
+        torch.save(weights, path, _use_new_zipfile_serialization=modern)
+        assert all(torch.equal(read_stored(path)[k], v) for k, v in weights.items())
+    save_file(weights, tmp_path / "x.safetensors")
+    assert torch.equal(read_stored(tmp_path / "x.safetensors")["b"], weights["b"])
+
+
+def test_folders_give_their_known_files(tmp_path):
+    (tmp_path / "args.json").write_text('{"dim": 2}')
+    torch.save({"w": torch.ones(1)}, tmp_path / "generator.pt")
+    (tmp_path / "unrelated.txt").write_text("x")
+    stored = read_stored(tmp_path)
+    assert set(stored) == {"args.json", "generator.pt"}
+    assert stored["args.json"] == {"dim": 2}
+
+
+def test_folders_without_weights(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="holds no weights"):
+        read_stored(tmp_path)
+
+
+def test_folders_with_damaged_json(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    torch.save({}, tmp_path / "generator.pt")
+    with pytest.raises(ValueError, match=r"config\.json is not valid JSON"):
+        read_stored(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "pkl", "safetensors"])
+def test_truncated_files(tmp_path, kind):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "model"
+    weights = {"w": torch.randn(50, 50)}
+    if kind == "pkl":
+        path.write_bytes(pickle.dumps(weights))
+    elif kind == "safetensors":
+        save_file(weights, path)
+    else:
+        torch.save(weights, path, _use_new_zipfile_serialization=kind == "zip")
+    whole = path.read_bytes()
+    for share in (0.3, 0.9):
+        path.write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(ValueError, match="cut short"):
+            read_stored(path)
+
+
+def test_files_of_another_kind(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("a text file, not weights, long enough to have a start")
+    with pytest.raises(ValueError, match=r"is no weight file: expected \.safetensors"):
+        read_stored(path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="is no weight file"):
+        read_stored(path)
+
+
+def test_pickles_that_contain_themselves(tmp_path):
+    loop: list[object] = []
+    loop.append(loop)
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps(loop))
+    with pytest.raises(ValueError, match="not a whole network pickle"):
+        read_stored(path)
+
+
+def test_tensorflow_pickles_say_what_to_do(tmp_path):
+    path = tmp_path / "network.pkl"
+    path.write_bytes(b"\x80\x03cdnnlib.tflib.network\nNetwork\n.")
+    with pytest.raises(ValueError, match="TensorFlow network pickle; convert it"):
+        read_stored(path)
+
+
+def test_a_pickle_cannot_leave_attributes_behind(tmp_path):
+    # BUILD with slot state sets attributes on whatever global it was given.
+    path = tmp_path / "model.pkl"
+    path.write_bytes(
+        b"\x80\x04ctorch_utils.persistence\n_reconstruct_persistent_obj\nN}X\x04\x00\x00\x00evilK\x01s\x86b."
+    )
+    read_stored(path)
+    path.write_bytes(b"\x80\x04ctorch_utils.persistence\n_reconstruct_persistent_obj\n.")
+    assert not hasattr(read_stored(path), "evil")
