@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from contrafact.core.files import atomic_path
+from contrafact.core.files import write_bytes
 
 
 class Artefact(nn.Module):
@@ -55,7 +55,7 @@ def save_artefact(module: Artefact, path: str | Path, dtype: torch.dtype | None 
     Raises:
         ValueError: the module cannot be rebuilt from a file.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     cls = type(module)
     if not cls.__module__.startswith("contrafact."):
@@ -75,8 +75,7 @@ def save_artefact(module: Artefact, path: str | Path, dtype: torch.dtype | None 
         if dtype is not None and stored.is_floating_point():
             stored = stored.to(dtype)
         tensors[name] = stored.contiguous().clone()
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata=header)
+    write_bytes(path, save(tensors, metadata=header))
 
 
 def read_header(path: str | Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from contrafact.core.files import atomic_path
+from contrafact.core.files import write_bytes
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -30,8 +31,10 @@ def save_state(path: Path, state: Mapping[str, Any], step: int, processes: Parti
     if not processes.is_main_process:
         return
     shared = {name: v.state_dict() for name, v in state.items() if not isinstance(v, RandomState)}
-    with atomic_path(path) as temporary:
-        torch.save({"step": step, "shared": shared, "streams": streams}, temporary)
+    # Through memory: torch's own file writer reports a full disk as an internal error.
+    buffer = io.BytesIO()
+    torch.save({"step": step, "shared": shared, "streams": streams}, buffer)
+    write_bytes(path, buffer.getbuffer())
 
 
 def load_state(path: Path, state: Mapping[str, Any], rank: int, world_size: int) -> int:

@@ -42,20 +42,39 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def _explained(error: OSError, target: Path) -> OSError:
-    if error.errno == errno.ENOSPC:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         text = (
             f"no space left on the disk for {target}; free some and run again with --resume (earlier files are intact)"
         )
-        return OSError(errno.ENOSPC, text)
+        return OSError(error.errno, text)
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return OSError(error.errno, f"cannot write {target}: {error.strerror}; choose another folder with --out")
     return error
 
 
+def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
+    """Write a file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
+
+
+def append_text(path: str | Path, text: str) -> None:
+    """Add to the end of a text file.
+
+    Raises:
+        OSError: as for :func:`atomic_path`; what was there stays.
+    """
+    target = Path(path)
+    try:
+        with open(target, "a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise _explained(error, target) from error
 
 
 def write_json(path: str | Path, value: Any) -> None:

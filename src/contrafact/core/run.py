@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.checkpoint import load_state, save_state
 from contrafact.core.dataset import check_count
-from contrafact.core.files import read_json, write_json, write_text
+from contrafact.core.files import append_text, read_json, write_json, write_text
 from contrafact.core.progress import Progress
 
 if TYPE_CHECKING:
@@ -135,11 +135,11 @@ class Run:
         if path.exists():
             if not self.resume:
                 raise ValueError(f"{self.folder} already holds a run; go on with --resume, or choose another --out")
-            before = read_json(path)
+            before, now = _flat(read_json(path)), _flat(json.loads(json.dumps(full)))
             changed = [
-                f"{key}: {_short(before.get(key))} before, {_short(full[key])} now"
-                for key in full
-                if key != "command" and before.get(key) != json.loads(json.dumps(full[key]))
+                f"{key}: {_short(before.get(key))} before, {_short(now.get(key))} now"
+                for key in {**before, **now}
+                if not key.startswith(("command", "environment")) and before.get(key) != now.get(key)
             ]
             if changed:
                 raise ValueError(
@@ -147,7 +147,7 @@ class Run:
                     "resume with the same one, or choose another --out"
                 )
             return
-        if self.resume and self.folder.exists() and any(self.folder.iterdir()):
+        if self.resume and self.folder.exists() and any(p for p in self.folder.iterdir() if p.name[0] != "."):
             raise ValueError(
                 f"{self.folder} holds files but no {CONFIG}, so it is no run to resume; choose another --out"
             )
@@ -269,8 +269,7 @@ class Run:
                 "try a lower learning rate, or --precision float32"
             )
         if line and self.is_main:
-            with open(self.folder / LOG, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": done, **line}) + "\n")
+            append_text(self.folder / LOG, json.dumps({"step": done, **line}) + "\n")
         return line
 
     def _truncate_log(self, step: int) -> None:
@@ -389,6 +388,14 @@ def _environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Every value by its path (``hyperparameters.steps``), so that a difference is named, not its surroundings."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= {f"{key}.{k}": v for k, v in _flat(value).items()} if isinstance(value, dict) else {key: value}
+    return flat
 
 
 def _short(value: Any) -> str:
