@@ -100,10 +100,10 @@ def read_header(path: str | Path) -> dict[str, Any]:
             "bring a foreign checkpoint in with `contrafact convert`"
         )
     try:
-        arguments, note = json.loads(metadata["arguments"]), json.loads(metadata["note"])
+        dotted, arguments, note = metadata["class"], json.loads(metadata["arguments"]), json.loads(metadata["note"])
     except (KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{source} has a damaged header ({error}); make the file again") from error
-    return {"class": metadata["class"], "arguments": arguments, "note": note}
+    return {"class": dotted, "arguments": arguments, "note": note}
 
 
 def load_artefact(path: str | Path, kind: type[ArtefactT]) -> ArtefactT:
