@@ -153,7 +153,7 @@ class Run:
             )
         self.processes.wait_for_everyone()
         if self.is_main:
-            write_json(path, {**full, "environment": _environment(self.device)})
+            write_json(path, {**full, "environment": environment(self.device)})
         self.processes.wait_for_everyone()
 
     # -- randomness and precision ---------------------------------------------------------------------------------
@@ -376,7 +376,8 @@ def _cpu_has_bfloat16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def _environment(device: torch.device) -> dict[str, Any]:
+def environment(device: torch.device) -> dict[str, Any]:
+    """What a number was computed with: versions, device, threads, time."""
     from contrafact import __version__
 
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()

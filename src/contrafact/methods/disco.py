@@ -1,0 +1,330 @@
+"""DisCo: directions of a frozen generator and an encoder, learned together by contrasting image variations.
+
+Learning Disentangled Representation by Exploiting Pretrained Generative Models: A Contrastive Learning View,
+Ren, Yang, Wang & Zeng, ICLR 2022, https://arxiv.org/abs/2102.10543.
+
+Paper and released program differ; ``formulation`` names either, and each of its parts is an option of its own.
+Deviations: magnitudes are in standard deviations of the edit space and the smallest one is symmetric (the release lifts
+positive ones only); the release's bias before rescaling a direction is left out; ``batching="all_pairs"`` is ours.
+
+Shape suffixes: B queries, N positives, M negatives, S samples, J code dimensions, D directions, L latent dimensions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from contrafact.core.artefact import load_artefact
+from contrafact.core.catalog import unknown_name_message
+from contrafact.core.dataset import check_count
+from contrafact.core.directions import CurvedDirections, Directions, GlobalDirections
+from contrafact.core.encoder import Encoder
+from contrafact.core.generator import Generator
+from contrafact.core.method import Artefacts, Method
+from contrafact.core.run import Run
+from contrafact.nn.contrastive import (
+    Domination,
+    Flipping,
+    domination_loss,
+    effective_dimensions,
+    infonce_loss,
+    pair_losses,
+)
+from contrafact.nn.encoders import ConvEncoder
+from contrafact.nn.resnet import ResNetEncoder
+
+FORMULATIONS: dict[str, dict[str, Any]] = {
+    "released": {
+        "code_dim": 64, "steps": 70_000, "learning_rate": 1e-4, "shift": "normal", "reduction": "mean",
+        "flipping": "cross_entropy", "detach_negatives": True, "domination": "query",
+    },
+    "paper": {
+        "code_dim": 32, "steps": 100_000, "learning_rate": 1e-5, "shift": "uniform", "reduction": "sum",
+        "flipping": "pseudo_label", "detach_negatives": False, "domination": "mean_per_dimension",
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DisCo(Method):
+    """Disentanglement via Contrast. Options left empty take the value their formulation gives them."""
+
+    source: ClassVar[Literal["generator", "images"]] = "generator"
+    yields: ClassVar[tuple[str, ...]] = ("encoder", "directions", "generator")
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "released": {},
+        "paper": {"formulation": "paper"},
+        "quick": {
+            "batching": "all_pairs", "num_directions": 32, "code_dim": 32, "steps": 1500, "learning_rate": 3e-4,
+            "navigator_learning_rate": 1e-3, "shift": "uniform", "max_shift": 2.0, "detach_negatives": False,
+            "domination": "mean", "domination_weight": 3.0, "encoder_width": 0.5,
+        },
+    }  # fmt: skip
+
+    formulation: Literal["released", "paper"] = "released"
+    """Whose settings fill the options left empty: the released program's (it made the numbers) or the paper's."""
+    num_directions: int = 64
+    """Candidate directions D."""
+    code_dim: int | None = None
+    """Code dimensions J."""
+    navigator: Literal["unit", "orthonormal", "curved"] = "unit"
+    """Directions of unit length, an orthonormal frame, or a three-layer network (Table 4)."""
+    encoder: Literal["conv", "resnet50"] = "conv"
+    """The light encoder of Table 7, or a ResNet-50, which collapses (Table 11)."""
+    encoder_width: float = 1.0
+    """Multiplies the light encoder's channel counts."""
+    pretrained_encoder: str | None = None
+    """An encoder.safetensors to start from (Appendix E)."""
+    train_encoder: bool = True
+    """Train the encoder; off keeps a pretrained one as it is and learns directions only."""
+    initial_directions: str | None = None
+    """A directions.safetensors to start from (Table 12)."""
+    train_directions: bool = True
+    """Train the directions; off keeps the initial ones and learns the encoder only."""
+    first_layer: int | None = None
+    """First layer of a style-based generator the directions act on; empty for all."""
+    last_layer: int | None = None
+    """One past the last such layer."""
+
+    batching: Literal["paper", "all_pairs"] = "paper"
+    """paper: one direction a step against others; all_pairs: several directions, every pair of variations compared."""
+    num_queries: int = 32
+    """Queries B of a step (paper batching)."""
+    num_positives: int = 32
+    """Positives N of a step (paper batching)."""
+    num_negatives: int = 64
+    """Negatives M of a step (paper batching)."""
+    directions_per_step: int = 16
+    """Directions in a step (all_pairs batching)."""
+    samples_per_direction: int = 8
+    """Variations of each of them (all_pairs batching)."""
+    shift: Literal["uniform", "normal"] | None = None
+    """Magnitudes: uniform in ±max_shift, or max_shift times a standard normal."""
+    max_shift: float = 6.0
+    """Scale of the magnitudes, in standard deviations of the edit space."""
+    min_shift: float = 0.5
+    """Smaller magnitudes are lifted to this, keeping their sign."""
+
+    variation: Literal["difference", "concatenation"] = "difference"
+    """What is contrasted: |E(x') − E(x)| (Eq. 1), or both codes side by side (Table 2)."""
+    objective: Literal["logits", "infonce", "classification"] = "logits"
+    """Binary contrast (Eqs 3–4), InfoNCE (Eq. 2), or guessing direction and magnitude (Table 2)."""
+    temperature: float = 1.0
+    """Temperature τ."""
+    threshold: float = 0.95
+    """Negatives at least this similar are flipped (T)."""
+    flipping: Flipping | None = None
+    """none, pseudo_label (Eq. 7), or cross_entropy (released)."""
+    detach_negatives: bool | None = None
+    """Stop gradients through the negatives (released)."""
+    reduction: Literal["mean", "sum"] | None = None
+    """Mean over all pairs (released), or sum over a query's keys (Eq. 3)."""
+    domination: Domination | None = None
+    """Entropy per query (released), of the mean of a direction's variations (Eq. 5), that over J (Eq. 6), or none."""
+    domination_weight: float = 1.0
+    """Weight λ of the domination loss."""
+
+    steps: int | None = None
+    """Training steps."""
+    learning_rate: float | None = None
+    """Adam's learning rate."""
+    navigator_learning_rate: float | None = None
+    """Adam's learning rate for the directions; empty: the encoder's."""
+
+    def resolved(self) -> DisCo:
+        """The same settings with every empty option filled in from the formulation.
+
+        Raises:
+            ValueError: a setting out of range; the message names it.
+        """
+        if self.formulation not in FORMULATIONS:
+            raise ValueError(unknown_name_message("formulation", self.formulation, FORMULATIONS))
+        given = {k: v for k in FORMULATIONS[self.formulation] if (v := getattr(self, k)) is not None}
+        full = dataclasses.replace(self, **(FORMULATIONS[self.formulation] | given))
+        counts = ("num_directions", "code_dim", "steps", "num_queries", "num_positives", "num_negatives")
+        for name in (*counts, "directions_per_step", "samples_per_direction"):
+            check_count(name, getattr(full, name))
+        if full.num_directions < 2 or (full.batching == "all_pairs" and full.directions_per_step < 2):
+            raise ValueError("a contrast needs at least 2 directions (num_directions, directions_per_step)")
+        if full.batching == "all_pairs" and full.samples_per_direction < 2:
+            raise ValueError("all_pairs batching needs at least 2 samples_per_direction, or nothing is positive")
+        if not 0 <= full.min_shift <= full.max_shift or full.max_shift <= 0:
+            raise ValueError(f"expected 0 <= min_shift <= max_shift, got {full.min_shift} and {full.max_shift}")
+        if not full.temperature > 0:
+            raise ValueError(f"temperature must be positive, got {full.temperature}")
+        if not full.train_encoder and full.pretrained_encoder is None:
+            raise ValueError("train_encoder is off but there is no pretrained_encoder to keep; name one")
+        if not (full.train_encoder or full.train_directions):
+            raise ValueError("train_encoder and train_directions are both off: nothing would be learned")
+        return full
+
+    def train(self, source: Generator, run: Run) -> Artefacts:
+        """Minimise Eq. 9 over encoder and directions."""
+        cfg = self.resolved()
+        assert cfg.code_dim is not None
+        assert cfg.steps is not None
+        assert cfg.learning_rate is not None
+        encoder, directions = cfg._encoder(source, run), cfg._directions(source, run)
+        features = cfg.code_dim * (2 if cfg.variation == "concatenation" else 1)
+        with run.seeded_init("classifier"):
+            classifier = nn.Linear(features, cfg.num_directions + 1).to(run.device)
+        encoder.requires_grad_(cfg.train_encoder)
+        directions.requires_grad_(cfg.train_directions)
+        learned = [p for p in (*encoder.parameters(), *classifier.parameters()) if p.requires_grad]
+        navigator = [p for p in directions.parameters() if p.requires_grad]
+        navigator_rate = cfg.navigator_learning_rate or cfg.learning_rate
+        groups: list[dict[str, Any]] = [{"params": learned}, {"params": navigator, "lr": navigator_rate}]
+        optimizer = torch.optim.Adam(groups, lr=cfg.learning_rate)
+        rng = run.rng("pairs")
+        state = {
+            "encoder": encoder,
+            "directions": directions,
+            "classifier": classifier,
+            "optimizer": optimizer,
+            "rng": rng,
+        }
+
+        for _ in run.steps(cfg.steps, state):
+            index_S, magnitude_S = (t.to(run.device) for t in cfg._draw_edits(rng))
+            latent = source.sample(len(index_S), rng)
+            with run.autocast():
+                with torch.no_grad():
+                    before = source(latent)
+                after = source(directions(latent, index_S, magnitude_S))
+                codes = encoder.encode(torch.cat([before, after]).float())
+            codes_before, codes_after = codes.float().chunk(2)
+            if cfg.variation == "difference":
+                variation_SJ = F.normalize((codes_after - codes_before).abs(), dim=1)
+            else:
+                variation_SJ = F.normalize(torch.cat([codes_after, codes_before], dim=1), dim=1)
+            loss, scalars = cfg._loss(variation_SJ, index_S, magnitude_S, classifier)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            run.average_gradients([*learned, *navigator])
+            optimizer.step()
+            run.log(loss=loss, **scalars, dimensions=effective_dimensions(variation_SJ))
+
+        _warn_of_collapse(run)
+        return Artefacts(encoder=encoder, directions=directions, generator=source)
+
+    def _encoder(self, source: Generator, run: Run) -> Encoder:
+        if self.pretrained_encoder is not None:
+            encoder = load_artefact(self.pretrained_encoder, Encoder)
+            if encoder.image_shape != source.image_shape or encoder.code_dim != self.code_dim:
+                raise ValueError(
+                    f"the pretrained encoder takes images {encoder.image_shape} to {encoder.code_dim} codes; the "
+                    f"generator makes {source.image_shape} and code_dim is {self.code_dim}: use a fitting one"
+                )
+            return encoder.to(run.device).train(self.train_encoder)
+        assert self.code_dim is not None
+        with run.seeded_init("encoder"):
+            if self.encoder == "conv":
+                encoder = ConvEncoder(source.image_shape, self.code_dim, self.encoder_width)
+            elif self.encoder == "resnet50":
+                encoder = ResNetEncoder(source.image_shape, self.code_dim, 50)
+            else:
+                raise ValueError(unknown_name_message("encoder", self.encoder, ["conv", "resnet50"]))
+        return encoder.to(run.device).train()
+
+    def _directions(self, source: Generator, run: Run) -> Directions:
+        if self.initial_directions is not None:
+            directions = load_artefact(self.initial_directions, Directions)
+            if (directions.latent_dim, directions.num_directions) != (source.latent_dim, self.num_directions):
+                raise ValueError(
+                    f"{self.initial_directions} holds {directions.num_directions} directions in "
+                    f"{directions.latent_dim} dimensions; expected {self.num_directions} in {source.latent_dim}: "
+                    "set num_directions, or use the generator they were found on"
+                )
+            return directions.to(run.device)
+        layers = None
+        if self.first_layer is not None or self.last_layer is not None:
+            layers = (self.first_layer or 0, source.num_layers if self.last_layer is None else self.last_layer)
+        scale = source.latent_scale()
+        shape = (source.latent_dim, self.num_directions)
+        with run.seeded_init("directions"):
+            if self.navigator == "curved":
+                curved = CurvedDirections(*shape, scale=scale, layers=layers, num_layers=source.num_layers)
+                return curved.to(run.device)
+            if self.navigator not in ("unit", "orthonormal"):
+                raise ValueError(unknown_name_message("navigator", self.navigator, ["unit", "orthonormal", "curved"]))
+            fixed = GlobalDirections(*shape, self.navigator, scale, None, layers, source.num_layers)
+            nn.init.normal_(fixed.weight, std=shape[0] ** -0.5)
+        return fixed.to(run.device)
+
+    def _draw_edits(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Direction and magnitude of every pair of a step, each ``(S,)``; queries first, then positives, negatives."""
+        if self.batching == "all_pairs":
+            chosen = torch.randperm(self.num_directions, generator=rng)[: self.directions_per_step]
+            index = chosen.repeat_interleave(self.samples_per_direction)
+        else:
+            one = torch.randint(self.num_directions, (1,), generator=rng)
+            # Adding 1 to D − 1 modulo D reaches every other direction equally often, and never the query's.
+            others = torch.randint(1, self.num_directions, (self.num_negatives,), generator=rng)
+            index = torch.cat([one.expand(self.num_queries + self.num_positives), (one + others) % self.num_directions])
+        if self.shift == "normal":
+            magnitude = self.max_shift * torch.randn(len(index), generator=rng)
+        else:
+            magnitude = self.max_shift * (2 * torch.rand(len(index), generator=rng) - 1)
+        lifted = magnitude.abs().clamp_min(self.min_shift)
+        return index, torch.where(magnitude < 0, -lifted, lifted)
+
+    def _loss(
+        self, variation_SJ: Tensor, index_S: Tensor, magnitude_S: Tensor, classifier: nn.Module
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Eq. 9 on one step's variations, and what to log."""
+        if self.objective == "classification":
+            guess = classifier(variation_SJ)
+            shift_error = (guess[:, -1] - magnitude_S).abs().mean()
+            contrast = F.cross_entropy(guess[:, :-1], index_S) + 0.25 * shift_error
+            return contrast, {"contrast": contrast}
+        if self.batching == "all_pairs":
+            queries = keys = variation_SJ
+            positive_QK = index_S[:, None] == index_S[None]
+            counted_QK = ~torch.eye(len(index_S), dtype=torch.bool, device=index_S.device)
+            groups_PSJ = variation_SJ.view(-1, self.samples_per_direction, variation_SJ.shape[1])
+        else:
+            queries, keys = variation_SJ[: self.num_queries], variation_SJ[self.num_queries :]
+            positive_QK = (index_S[: self.num_queries, None] == index_S[self.num_queries :]).expand(len(queries), -1)
+            counted_QK = torch.ones_like(positive_QK)
+            groups_PSJ = variation_SJ[None, : self.num_queries + self.num_positives]
+        similarity_QK = queries @ keys.T
+        if self.detach_negatives:
+            similarity_QK = torch.where(positive_QK, similarity_QK, queries @ keys.detach().T)
+        logits_QK = similarity_QK / self.temperature
+        flipped_QK = counted_QK & ~positive_QK & (logits_QK >= self.threshold)
+        negatives = (counted_QK & ~positive_QK).sum()
+        if self.objective == "infonce":
+            contrast = infonce_loss(logits_QK, positive_QK & counted_QK, counted_QK)
+        else:
+            terms = pair_losses(logits_QK, positive_QK, self.threshold, self.flipping or "none") * counted_QK
+            contrast = terms.sum() / (len(queries) if self.reduction == "sum" else counted_QK.sum())
+        domination = domination_loss(groups_PSJ, self.domination or "none")
+        scalars = {
+            "contrast": contrast,
+            "domination": domination,
+            "flipped": flipped_QK.sum() / negatives,
+            "within": logits_QK[positive_QK & counted_QK].mean(),
+            "across": logits_QK[counted_QK & ~positive_QK].mean(),
+        }
+        return contrast + self.domination_weight * domination, scalars
+
+
+def _warn_of_collapse(run: Run) -> None:
+    """Say so when the variations of all directions became the same vector (most negatives were flipped)."""
+    last = run.last_line
+    if last.get("flipped", 0.0) > 0.5 or last.get("dimensions", math.inf) < 1.5:
+        warnings.warn(
+            f"DisCo has collapsed: {last.get('flipped', 0.0):.0%} of the negatives were flipped and the variations use "
+            f"{last['dimensions']:.1f} code dimensions. Try more code dimensions, a smaller domination_weight, "
+            "flipping='none', or a higher threshold.",
+            stacklevel=2,
+        )
