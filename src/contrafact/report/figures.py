@@ -1,0 +1,316 @@
+"""Traversals: what each direction does to the picture, as strips, sheets and animations.
+
+Shape suffixes: D directions, S base samples, M magnitudes, C channels, H height, W width, L latent dimensions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from contrafact.core.dataset import check_count
+from contrafact.core.directions import Directions, GlobalDirections
+from contrafact.core.generator import Generator
+from contrafact.core.method import FinishedRun
+from contrafact.core.pictures import save_gif, save_png, to_bytes
+from contrafact.report.sheets import comfortable_factor, sample_latents, sheet
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FloatArray = npt.NDArray[np.float64]
+FIGURES = "figures"
+MOST = 64
+"""Directions drawn at most unless asked otherwise: pages and folders of more are no longer looked at."""
+STILL = 1 / 255
+"""Mean pixel change below which a direction counts as doing nothing: one grey level of 255."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Directions swept over magnitudes, the one that changes the picture most first.
+
+    Attributes:
+        frames: ``(D, S, M, C, H, W)``, black 0 and white 1; the middle frame is the unchanged image.
+        magnitudes: ``(M,)`` in standard deviations.
+        names: D names.
+        indices: D numbers of the directions in the artefact.
+        change: ``(D,)`` mean absolute pixel change, in [0, 1].
+        found: directions the artefact holds; more than D when only the strongest are shown.
+        kind: ``direction``, or ``code`` for a generator's latent axes; names the files.
+    """
+
+    frames: Tensor
+    magnitudes: FloatArray
+    names: tuple[str, ...]
+    indices: tuple[int, ...]
+    change: FloatArray
+    found: int
+    kind: str = "direction"
+
+    def num_moving(self) -> int:
+        """How many of the shown directions change the picture by more than one grey level."""
+        return int((self.change > STILL).sum())
+
+    def thinned(self, step: int) -> Sweep:
+        """The same sweep with only every ``step``-th magnitude; the middle one must stay."""
+        return dataclasses.replace(self, frames=self.frames[:, :, ::step], magnitudes=self.magnitudes[::step])
+
+
+def magnitude_range(frames: int, span: float) -> FloatArray:
+    """``frames`` magnitudes from ``-span`` to ``span`` standard deviations, the middle one 0.
+
+    Raises:
+        ValueError: an even number, fewer than three, or a span that is not positive.
+
+    >>> magnitude_range(5, 2.0).tolist()
+    [-2.0, -1.0, 0.0, 1.0, 2.0]
+    """
+    if check_count("frames", frames) < 3 or frames % 2 == 0:
+        raise ValueError(f"frames must be odd and at least 3, so that the middle one is the image itself; got {frames}")
+    if not (np.isfinite(span) and span > 0):
+        raise ValueError(f"span is in standard deviations and must be positive, got {span}")
+    return np.linspace(-span, span, frames)
+
+
+def latent_axes(generator: Generator) -> GlobalDirections:
+    """The generator's own latent axes as directions ``code 0`` …: what each code of a VAE does."""
+    axes = torch.eye(generator.latent_dim)
+    return GlobalDirections.of(axes, generator.latent_scale(), [f"code {j}" for j in range(generator.latent_dim)])
+
+
+@torch.no_grad()
+def traversal(
+    generator: Generator,
+    directions: Directions,
+    latents: Tensor,
+    magnitudes: FloatArray | Sequence[float],
+    *,
+    indices: Sequence[int] | None = None,
+    max_side: int | None = None,
+    batch_size: int = 256,
+) -> Tensor:
+    """Images of every latent moved along every direction by every magnitude.
+
+    Args:
+        generator: makes the images.
+        directions: moves the latents.
+        latents: base latents ``(S, L)``.
+        magnitudes: M of them, in standard deviations.
+        indices: directions to sweep; all by default.
+        max_side: area-average images down to at most this side, for overviews of large generators.
+        batch_size: images made at once.
+
+    Returns:
+        ``(D, S, M, C, H, W)`` float32 on the CPU, not clamped.
+
+    Raises:
+        ValueError: directions of another latent size than the generator's.
+    """
+    if directions.latent_dim != generator.latent_dim:
+        raise ValueError(
+            f"the directions live in {directions.latent_dim} latent dimensions but the generator has "
+            f"{generator.latent_dim}: use them with the generator they were found on"
+        )
+    home = next(chain(directions.parameters(), directions.buffers()), latents).device
+    chosen = torch.arange(directions.num_directions) if indices is None else torch.as_tensor(list(indices))
+    steps = torch.as_tensor(np.asarray(magnitudes), dtype=torch.float32, device=home)
+    grid = (len(chosen), len(latents), len(steps))
+    latents = latents.to(home)
+    parts = []
+    for cell in torch.arange(int(np.prod(grid))).split(check_count("batch_size", batch_size)):
+        d, s, m = (axis.to(home) for axis in torch.unravel_index(cell, grid))
+        moved = directions(latents[s], chosen.to(home)[d], steps[m])
+        images = generator(moved.to(generator.device)).float()
+        if max_side is not None and max(images.shape[-2:]) > max_side:
+            factor = max_side / max(images.shape[-2:])
+            images = F.interpolate(images, [round(side * factor) for side in images.shape[-2:]], mode="area")
+        parts.append(images.cpu())
+    frames: Tensor = torch.cat(parts).unflatten(0, grid)
+    return frames
+
+
+def pixel_change(frames: Tensor) -> FloatArray:
+    """Mean absolute change of a pixel from the middle frame, over a sweep ``(D, S, M, C, H, W)``: ``(D,)``.
+
+    >>> frames = torch.zeros(2, 1, 3, 1, 1, 1)
+    >>> frames[1, 0, :, 0, 0, 0] = torch.tensor([0.5, 0.0, 1.0])
+    >>> pixel_change(frames).tolist()
+    [0.0, 0.75]
+    """
+    middle = frames.shape[2] // 2
+    others = torch.cat((frames[:, :, :middle], frames[:, :, middle + 1 :]), dim=2)
+    shown, base = others.clamp(0, 1), frames[:, :, middle : middle + 1].clamp(0, 1)  # what a person can see of them
+    change: FloatArray = (shown - base).abs().flatten(1).double().mean(dim=1).numpy()
+    return change
+
+
+def sweep(
+    generator: Generator,
+    directions: Directions,
+    latents: Tensor,
+    magnitudes: FloatArray,
+    *,
+    most: int = MOST,
+    max_side: int | None = None,
+    kind: str = "direction",
+) -> Sweep:
+    """:func:`traversal` of the ``most`` directions that change the picture most, strongest first.
+
+    Args:
+        generator: makes the images.
+        directions: moves the latents.
+        latents: base latents ``(S, L)``.
+        magnitudes: ``(M,)``, M odd, the middle one 0.
+        most: directions to keep.
+        max_side: area-average images down to at most this side.
+        kind: ``direction`` or ``code``.
+    """
+    chosen = np.arange(directions.num_directions)
+    if directions.num_directions > check_count("most", most):
+        # Hundreds of full sweeps would not fit in memory: the two ends of one or two samples rank them well enough.
+        ends = magnitudes[[0, len(magnitudes) // 2, -1]]
+        glimpse = traversal(generator, directions, latents[:2], ends, max_side=32)
+        chosen = np.argsort(-pixel_change(glimpse), kind="stable")[:most]
+    frames = traversal(generator, directions, latents, magnitudes, indices=chosen.tolist(), max_side=max_side)
+    change = pixel_change(frames)
+    order = np.argsort(-change, kind="stable")
+    return Sweep(
+        frames=frames[torch.from_numpy(order)],
+        magnitudes=magnitudes,
+        names=tuple(directions.names[i] for i in chosen[order]),
+        indices=tuple(chosen[order].tolist()),
+        change=change[order],
+        found=directions.num_directions,
+        kind=kind,
+    )
+
+
+def sweep_run(
+    run: FinishedRun,
+    samples: int = 4,
+    frames: int = 9,
+    span: float = 2.5,
+    *,
+    seed: int = 0,
+    most: int = MOST,
+    max_side: int | None = None,
+) -> Sweep:
+    """Sweep a run's directions, or its generator's latent axes where it yields no directions (a VAE).
+
+    Args:
+        run: a finished run with a generator.
+        samples: base samples S.
+        frames: magnitudes M; odd.
+        span: largest magnitude, in standard deviations of the latent space.
+        seed: seed of the base samples.
+        most: directions to keep, the strongest.
+        max_side: area-average images down to at most this side.
+
+    Raises:
+        ValueError: the run has no generator, or an argument is out of range.
+    """
+    magnitudes = magnitude_range(frames, span)
+    latents = sample_latents(run.generator, check_count("samples", samples), torch.Generator().manual_seed(seed))
+    found = run.has("directions")
+    directions = run.directions if found else latent_axes(run.generator)
+    kind = "direction" if found else "code"
+    return sweep(run.generator, directions, latents, magnitudes, most=most, max_side=max_side, kind=kind)
+
+
+def magnitude_labels(magnitudes: FloatArray) -> list[str]:
+    """``−2.5 σ`` … ``0`` … ``+2.5 σ``.
+
+    >>> magnitude_labels(np.array([-1.25, 0.0, 2.0]))
+    ['−1.25 σ', '0', '+2 σ']
+    """
+    texts = [f"{m:+.2f}".rstrip("0").rstrip(".").replace("-", "−") for m in magnitudes]
+    return ["0" if m == 0 else f"{text} σ" for m, text in zip(magnitudes, texts, strict=True)]
+
+
+def strip(swept: Sweep, position: int) -> Image:
+    """One direction: a row per base sample, a column per magnitude. ``position`` counts from the strongest."""
+    title = f"{swept.names[position]} · mean pixel change {swept.change[position]:.3f}"
+    labels = [f"sample {s}" for s in range(swept.frames.shape[1])]
+    return sheet(to_bytes(swept.frames[position]), title, labels, magnitude_labels(swept.magnitudes))
+
+
+def traversal_sheet(swept: Sweep, sample: int = 0) -> Image:
+    """All directions on one base sample, the strongest first, each with its mean pixel change."""
+    labels = [f"{name}\nchange {change:.3f}" for name, change in zip(swept.names, swept.change, strict=True)]
+    shown = f"the {len(swept.names)} strongest of {swept.found}" if swept.found > len(swept.names) else str(swept.found)
+    title = f"{shown} {swept.kind}s, the strongest first"
+    return sheet(to_bytes(swept.frames[:, sample]), title, labels, magnitude_labels(swept.magnitudes))
+
+
+def animation(swept: Sweep, position: int | None = None) -> list[Image]:
+    """Frames of an endless loop there and back: a row per direction, a column per sample.
+
+    Args:
+        swept: the sweep.
+        position: one direction, counted from the strongest; None shows the six strongest.
+    """
+    rows = slice(0, 6) if position is None else slice(position, position + 1)
+    pixels = to_bytes(swept.frames[rows])
+    factor = comfortable_factor(*pixels.shape[3:5])
+    there = [sheet(pixels[:, :, m], row_labels=swept.names[rows], upscale=factor) for m in range(len(swept.magnitudes))]
+    return [*there, *there[-2:0:-1]]
+
+
+def write_traversal(
+    run: FinishedRun,
+    out: str | Path | None = None,
+    *,
+    samples: int = 4,
+    frames: int = 9,
+    span: float = 2.5,
+    seed: int = 0,
+    most: int = MOST,
+) -> list[Path]:
+    """Write a run's traversal: ``traversal.png``, ``traversal.gif`` and ``direction_03.png`` (or ``code_03.png``) each.
+
+    Args:
+        run: a finished run with a generator.
+        out: folder; the run's ``figures`` by default.
+        samples: base samples.
+        frames: columns of a strip; odd.
+        span: largest magnitude, in standard deviations of the latent space.
+        seed: seed of the base samples.
+        most: directions to draw, the strongest.
+
+    Returns:
+        The files, overview first.
+    """
+    magnitude_range(frames, span)
+    smooth = sweep_run(run, samples, 2 * frames - 1, span, seed=seed, most=most, max_side=128)
+    return write_sweep(smooth, 2, run.folder / FIGURES if out is None else Path(out))
+
+
+def write_sweep(smooth: Sweep, step: int, folder: Path) -> list[Path]:
+    """Write a sweep's animation, and an overview and strips ``<kind>_<number>.png`` of every ``step``-th frame of it.
+
+    Args:
+        smooth: the sweep, with enough frames for a smooth animation.
+        step: divides the frames left and right of the middle.
+        folder: where to.
+
+    Returns:
+        The files, overview first.
+    """
+    swept = smooth.thinned(step)
+    digits = max(2, len(str(swept.found - 1)))
+    written = [save_png(traversal_sheet(swept), folder / "traversal.png")]
+    written.append(save_gif(animation(smooth.thinned(max(1, step // 2))), folder / "traversal.gif"))
+    for position, index in enumerate(swept.indices):
+        written.append(save_png(strip(swept, position), folder / f"{swept.kind}_{index:0{digits}}.png"))
+    return written
