@@ -1,0 +1,248 @@
+"""Score tables: this run, the control beside it, published numbers; for the terminal and for pages.
+
+``scores.jsonl`` holds one JSON object per line: ``{"metric": "mig", "of": "run" or "control" or another label,
+"data": {"name": ..., "source": ...}, "result": {"score": ..., "protocol": ..., ...}}``.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from contrafact.metrics import CATALOG
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SCORES = "scores.jsonl"
+_BOOKKEEPING = frozenset({"num_train", "num_test", "seed", "seconds"})
+
+
+@dataclass(frozen=True)
+class Score:
+    """One line of ``scores.jsonl``.
+
+    Attributes:
+        metric: catalogue name.
+        of: whose codes were scored: ``run``, ``control``, or another label.
+        data: the dataset's name.
+        source: where its images came from.
+        result: the metric's result: ``score``, ``protocol`` and more.
+    """
+
+    metric: str
+    of: str
+    data: str
+    source: str
+    result: Mapping[str, Any]
+
+    def values(self) -> dict[str, float]:
+        """The numbers to print, by name; ``score`` only where no named number says the same."""
+        numbers = {
+            key: float(value)
+            for key, value in self.result.items()
+            if isinstance(value, int | float) and not isinstance(value, bool) and key not in _BOOKKEEPING
+        }
+        named = {key: value for key, value in numbers.items() if key != "score"}
+        return named if numbers.get("score") in named.values() else numbers
+
+    def protocol(self) -> str:
+        """Name of the protocol; empty when the line has none."""
+        return str(self.result.get("protocol") or "")
+
+
+def read_scores(path: str | Path) -> list[Score]:
+    """Scores of a run; none when nothing was evaluated yet, and a last line cut short by a crash is left out.
+
+    An evaluation repeated with the same outcome counts once.
+
+    Raises:
+        ValueError: a damaged line; the message says which and what to do.
+    """
+    source = Path(path)
+    if not source.exists():
+        return []
+    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
+    scores: dict[str, Score] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"{source}, line {number}"
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError as error:
+            if number == len(lines) and not line.endswith("\n"):
+                break
+            raise ValueError(f"{where}, is not valid JSON ({error}); delete that line and evaluate again") from error
+        score = _score_of(entry, where)
+        outcome = {key: value for key, value in score.result.items() if key != "seconds"}
+        scores[json.dumps([score.metric, score.of, score.data, score.source, outcome], sort_keys=True)] = score
+    return list(scores.values())
+
+
+def _score_of(entry: Any, where: str) -> Score:
+    result = entry.get("result") if isinstance(entry, dict) else None
+    if not isinstance(result, dict) or not isinstance(entry.get("metric"), str):
+        raise ValueError(
+            f'{where}, is no score: expected {{"metric": name, "of": "run" or "control", "data": {{...}}, '
+            '"result": {"score": ...}}; delete that line and evaluate again'
+        )
+    data = entry.get("data")
+    data = data if isinstance(data, dict) else {"name": data}
+    return Score(
+        metric=entry["metric"],
+        of=str(entry.get("of") or "run"),
+        data=str(data.get("name") or ""),
+        source=str(data.get("source") or ""),
+        result=result,
+    )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Mean and sample standard deviation over ``count`` evaluations; one evaluation has no deviation (NaN)."""
+
+    mean: float
+    std: float = math.nan
+    count: int = 1
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Cell:
+        """The cell of some evaluations."""
+        return cls(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else math.nan, len(values))
+
+    def __str__(self) -> str:
+        text = f"{self.mean:.3f}"
+        return text if math.isnan(self.std) else f"{text} ± {self.std:.3f}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of one metric.
+
+    Attributes:
+        label: what is printed, ``dci completeness``.
+        cells: by column; a column without this number has no cell.
+        best: columns that hold the best mean; none where better has no meaning.
+        notes: numbers, from 1, of the table's footnotes that belong to the row.
+    """
+
+    label: str
+    cells: Mapping[str, Cell]
+    best: frozenset[str]
+    notes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Rows of numbers under columns ``run``, ``control``, …, with footnotes."""
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    footnotes: tuple[str, ...]
+
+
+Published = Mapping[str, Mapping[str, tuple[float, float]]]
+
+
+def score_table(scores: Iterable[Score], published: Published | None = None) -> ScoreTable:
+    """Scores side by side: a row per number, a column per label; several evaluations become mean ± std.
+
+    Numbers of another protocol or dataset get a row of their own: they are not averaged.
+
+    Args:
+        scores: from :func:`read_scores`.
+        published: other people's numbers: column name to row label to ``(mean, std)``, NaN where unknown.
+    """
+    published = published or {}
+    gathered: dict[tuple[str, str, str, str, str], dict[str, list[float]]] = {}
+    remarks: dict[tuple[str, str, str, str, str], dict[str, None]] = {}
+    for score in scores:
+        for name, value in score.values().items():
+            key = (score.metric, name, score.protocol(), score.data, score.source)
+            gathered.setdefault(key, {}).setdefault(score.of, []).append(value)
+            remarks.setdefault(key, {}).update(dict.fromkeys(str(note) for note in score.result.get("notes") or ()))
+    labels = dict.fromkeys(of for columns in gathered.values() for of in columns)
+    columns = (*sorted(labels, key=_run_first),)
+    footnotes: dict[str, int] = {}
+    rows = []
+    for key, by_column in gathered.items():
+        metric, name, protocol, data, source = key
+        label = metric if name == "score" else f"{metric} {name.replace('_', ' ')}"
+        cells = {of: Cell.of(values) for of, values in by_column.items()}
+        for column, numbers in published.items():
+            if label in numbers:
+                cells[column] = Cell(*numbers[label])
+        texts = [f"Protocol {protocol}." if protocol else "", _data_note(data, source), *remarks[key]]
+        notes = tuple(sorted(footnotes.setdefault(text, len(footnotes) + 1) for text in texts if text))
+        rows.append(Row(label, cells, _best(metric, cells), notes))
+    counts = sorted({cell.count for row in rows for cell in row.cells.values() if cell.count > 1})
+    if counts:
+        spread = " or ".join(map(str, counts))
+        footnotes[f"Mean ± sample standard deviation over {spread} evaluations."] = len(footnotes) + 1
+    return ScoreTable((*columns, *published), tuple(rows), tuple(footnotes))
+
+
+def _run_first(label: str) -> int:
+    return {"run": 0, "control": 1}.get(label, 2)
+
+
+def _data_note(data: str, source: str) -> str:
+    if "stand-in" in source:
+        return f"On a procedural stand-in of {data}, not the published images: not comparable with published numbers."
+    return f"On {data}{f' from {source}' if source else ''}." if data else ""
+
+
+def _best(metric: str, cells: Mapping[str, Cell]) -> frozenset[str]:
+    if metric not in CATALOG or len(cells) < 2:
+        return frozenset()
+    means = {column: round(cell.mean, 3) for column, cell in cells.items()}  # as printed: equal numbers tie
+    choose = max if CATALOG.module(metric).INFO.higher_is_better else min
+    return frozenset(column for column, mean in means.items() if mean == choose(means.values()))
+
+
+def to_rich(table: ScoreTable, title: str = "") -> Table:
+    """The table for a terminal: best numbers bold, footnotes below."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    drawn = Table(title=title or None, caption="\n".join(_numbered(table.footnotes)) or None, caption_justify="left")
+    drawn.add_column("score")
+    for column in table.columns:
+        drawn.add_column(escape(column), justify="right")
+    for row in table.rows:
+        texts = [str(row.cells[c]) if c in row.cells else "–" for c in table.columns]
+        bold = [f"[bold]{t}[/bold]" if c in row.best else t for c, t in zip(table.columns, texts, strict=True)]
+        drawn.add_row(escape(f"{row.label} {_marks(row.notes)}"), *bold)
+    return drawn
+
+
+def to_html(table: ScoreTable) -> str:
+    """The table for a page: best numbers bold, footnotes below."""
+    head = "".join(f"<th scope=col>{html.escape(column)}</th>" for column in table.columns)
+    body = []
+    for row in table.rows:
+        label = f"<th scope=row>{html.escape(row.label)}<sup>{_marks(row.notes)}</sup></th>"
+        texts = [(c, str(row.cells[c]) if c in row.cells else "–") for c in table.columns]
+        cells = (f"<td>{f'<strong>{text}</strong>' if c in row.best else text}</td>" for c, text in texts)
+        body.append(f"<tr>{label}{''.join(cells)}</tr>")
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.footnotes)
+    return (
+        f'<div class="scroll"><table class="scores"><thead><tr><th scope=col>score</th>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>" + (f'<ol class="notes">{notes}</ol>' if notes else "")
+    )
+
+
+def _marks(notes: Sequence[int]) -> str:
+    return ",".join(map(str, notes))
+
+
+def _numbered(footnotes: Sequence[str]) -> list[str]:
+    return [f"{number} {text}" for number, text in enumerate(footnotes, 1)]
