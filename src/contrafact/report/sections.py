@@ -1,0 +1,297 @@
+"""The sections of the report page: each says what the run holds, or what it lacks and how to get it."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import html
+import json
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contrafact.core.dataset import FactorDataset
+from contrafact.core.method import FinishedRun
+from contrafact.core.pictures import ByteArray, tile, to_bytes, webp
+from contrafact.data import CATALOG as DATASETS
+from contrafact.methods import CATALOG as METHODS
+from contrafact.report import charts, tables
+from contrafact.report.figures import STILL, Sweep, magnitude_labels
+
+_MAX_BYTES = 4_500_000  # of all pictures together, before base64 adds a third
+_QUALITIES = (88, 75, 60, 40, 20)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the page: its anchor, heading and HTML, and a shorter heading for the navigation."""
+
+    name: str
+    heading: str
+    body: str
+    link: str = ""
+
+
+def method_name(run: FinishedRun) -> str:
+    """The method's name as its paper writes it."""
+    method = str(run.config.get("method", "unknown method"))
+    return str(METHODS.get(method).__name__) if method in METHODS else method
+
+
+def listed(parts: Sequence[str]) -> str:
+    """``a, b and c``; ``nothing`` for no parts."""
+    *first, last = parts or ["nothing"]
+    return f"{', '.join(first)} and {last}" if first else str(last)
+
+
+def _missing(text: str) -> str:
+    return f'<p class="missing">{html.escape(text)}</p>'
+
+
+def traversal_sections(run: FinishedRun, swept: Sweep | None, step: int) -> list[Section]:
+    """The explorer and the strips; ``step`` explorer frames lie between two columns of a strip."""
+    if swept is None:
+        foreign = run.config.get("source", {}).get("kind") == "generator"
+        why = "This run holds no generator, so there is nothing to draw" + (
+            ": it ran on a module of your own. Pass it, load_run(folder, generator=...), and write the report again."
+            if foreign
+            else f": {method_name(run)} yields {listed(run.result['artefacts'])}."
+        )
+        return [Section("explore", "Explore", _missing(why))]
+    columns = swept.thinned(step)
+    sheets = [tile(to_bytes(frames)) for frames in swept.frames]
+    strips = [_spaced(to_bytes(frames)) for frames in columns.frames]
+    addresses = _data_addresses([*sheets, *strips])
+    explorer = _explorer(swept, addresses[: len(sheets)])
+    return [
+        Section("explore", "Explore", explorer),
+        Section("strips", "Traversals", _strips(columns, addresses[len(sheets) :])),
+    ]
+
+
+def _spaced(cells: ByteArray) -> ByteArray:
+    """Cells side by side, RGBA, with see-through gaps: on a page of any colour the images stay apart."""
+    opaque = np.concatenate((cells, np.full_like(cells[..., :1], 255)), axis=-1)
+    return tile(opaque, gap=max(1, cells.shape[2] // 32), background=0)
+
+
+def _data_addresses(pictures: Sequence[ByteArray]) -> list[str]:
+    """The pictures as ``data:`` addresses, at the best quality that keeps the page small."""
+    from PIL import Image
+
+    encoded: list[bytes] = []
+    for quality in _QUALITIES:
+        encoded = [webp(Image.fromarray(picture), quality) for picture in pictures]
+        if sum(map(len, encoded)) <= _MAX_BYTES:
+            break
+    return [f"data:image/webp;base64,{base64.b64encode(data).decode()}" for data in encoded]
+
+
+def _explorer(swept: Sweep, addresses: Sequence[str]) -> str:
+    num_samples, steps, _, height, width = swept.frames.shape[1:]
+    directions = [{"name": n, "sheet": a} for n, a in zip(swept.names, addresses, strict=True)]
+    labels = magnitude_labels(swept.magnitudes)
+    # "</" inside a script element would end it, whatever a direction is called.
+    data = json.dumps({"width": width, "height": height, "labels": labels, "directions": directions}).replace(
+        "<", "\\u003c"
+    )
+    top = max(float(swept.change.max()), STILL)
+    choices = "".join(
+        f'<button aria-pressed="false"><span>{html.escape(name)}</span>'
+        f'<meter max="{top:.4f}" value="{change:.4f}" aria-label="mean pixel change {change:.3f}" '
+        f'title="mean pixel change {change:.3f}"></meter></button>'
+        for name, change in zip(swept.names, swept.change, strict=True)
+    )
+    canvas = f'<canvas width="{width}" height="{height}"'
+    thumbnails = "".join(
+        f'<button aria-pressed="false" aria-label="enlarge sample {s}">{canvas}></canvas></button>'
+        for s in range(num_samples)
+    )
+    return f"""
+<p>Pick a {swept.kind} (those that change most come first), move the slider, pick one of the samples to enlarge it.
+Magnitudes are in standard deviations σ of the latent space.</p>
+<noscript><p class="missing">The explorer needs JavaScript; the strips below show the same images.</p></noscript>
+<div class="explorer" id="explorer">
+<div class="choices" role="group" aria-label="{swept.kind}s">{choices}</div>
+<div>
+<h3 id="now" aria-live="polite"></h3>
+<div class="drive"><button id="play">▶ Play</button>
+<input type="range" min="0" max="{steps - 1}" value="{steps // 2}" aria-label="magnitude">
+<output>0</output>
+<label><input type="checkbox" id="difference"> only what changes</label></div>
+<div class="stage">{canvas} class="large" role="img" aria-label="chosen sample"></canvas>
+<div class="small" role="group" aria-label="samples">{thumbnails}</div></div>
+</div></div>
+<script type="application/json" id="sweep">{data}</script>"""
+
+
+def _strips(swept: Sweep, addresses: Sequence[str]) -> str:
+    low, high = magnitude_labels(swept.magnitudes)[:: len(swept.magnitudes) - 1]
+    num_samples, _, _, height, width = swept.frames.shape[1:]
+    shape = f"{width * len(swept.magnitudes)} / {height * num_samples}"
+    drawn = [
+        f"<figure><figcaption><h3>{html.escape(name)}</h3><span>change {change:.3f}</span></figcaption>"
+        f'<img style="aspect-ratio: auto {shape}" decoding="async" src="{address}" alt="{num_samples} samples moved along {html.escape(name)} from '
+        f'{low} to {high}; mean pixel change {change:.3f}"></figure>'
+        for name, change, address in zip(swept.names, swept.change, addresses, strict=True)
+    ]
+    moving = swept.num_moving()
+    text = (
+        f"<p>A row per sample, from {low} (left) to {high} (right), the unchanged image in the middle. "
+        "<em>Change</em> is the mean absolute change of a pixel over the sweep, black to white being 1.</p>"
+    )
+    if swept.found > len(swept.names):
+        text += f"<p>These are the {len(swept.names)} of {swept.found} {swept.kind}s that change the picture most.</p>"
+    if moving:
+        text += f'<div class="strips">{"".join(drawn[:moving])}</div>'
+    else:
+        text += _missing(f"No {swept.kind} changes the picture by more than one grey level of 255.")
+    if rest := drawn[moving:]:
+        text += (
+            f"<details><summary>{len(rest)} that do nothing visible (change below one grey level of 255)</summary>"
+            f'<div class="strips">{"".join(rest)}</div></details>'
+        )
+    return text
+
+
+def _chart(matrix_KJ: charts.FloatArray, rows: Sequence[str], name: str, description: str) -> str:
+    drawing = charts.inline_svg(lambda ink: charts.heat_map(matrix_KJ, rows, ink=ink), name, description)
+    return f'<div class="chart">{drawing}</div>'
+
+
+def variation_section(run: FinishedRun, dataset: FactorDataset | None, seed: int, folder: Path) -> Section:
+    """The variation heat map; needs an encoder and known factors. Also writes ``variation.png``."""
+    heading = "Which code follows which factor"
+    if not run.has("encoder"):
+        return Section("variation", heading, _missing(f"{method_name(run)} yields no encoder, so there are no codes."))
+    if dataset is None:
+        how = "Needs a dataset with known factors: write the report again with one, such as --data shapes3d."
+        return Section("variation", heading, _missing(how))
+    matrix_KJ = charts.variation(run.encoder, dataset, np.random.default_rng(seed))
+    names = dataset.factor_names
+    charts.save_chart(charts.heat_map(matrix_KJ, names, title="Variation of the codes"), folder / "variation.png")
+    leaders = "; ".join(f"{name}: code {j}" for name, j in zip(names, matrix_KJ.argmax(axis=1), strict=True))
+    text = (
+        f"<p>Pairs of images of {html.escape(dataset.name)} ({html.escape(dataset.source)}) that differ in one factor "
+        "alone: how far each code moves, relative to the whole code vector. One strong cell in a row: one code alone "
+        "follows that factor.</p>"
+    )
+    return Section(
+        "variation", heading, text + _chart(matrix_KJ, names, "variation", f"Strongest code: {leaders}"), "Variation"
+    )
+
+
+def scores_section(run: FinishedRun, table: tables.ScoreTable) -> Section:
+    """The score table with its footnotes."""
+    if not table.rows:
+        how = f"Not evaluated yet: contrafact evaluate {run.folder} scores the run and its control."
+        return Section("scores", "Scores", _missing(how))
+    note = "" if "control" in table.columns else _missing("There is no control beside these scores yet.")
+    return Section("scores", "Scores", tables.to_html(table) + note)
+
+
+_MATRICES = {
+    "mig": "Mutual information of codes and factors (MIG), in nats",
+    "dci": "Importance of each code for each factor (DCI)",
+}
+
+
+def matrices_section(scores: Sequence[tables.Score], dataset: FactorDataset | None, folder: Path) -> Section:
+    """The matrices of the run's scores, one per metric. Also writes ``<metric>.png``."""
+    drawn: dict[str, str] = {}
+    for score in scores:
+        if score.of != "run" or score.metric in drawn or not score.result.get("matrix"):
+            continue
+        matrix_KJ = np.asarray(score.result["matrix"], dtype=np.float64).T
+        rows = _factor_names(score.data, len(matrix_KJ), dataset)
+        title = _MATRICES.get(score.metric, f"Codes and factors ({score.metric})")
+        charts.save_chart(charts.heat_map(matrix_KJ, rows, title=title), folder / f"{score.metric}.png")
+        leaders = "; ".join(f"{name}: code {j}" for name, j in zip(rows, matrix_KJ.argmax(axis=1), strict=True))
+        chart = _chart(matrix_KJ, rows, f"matrix-{len(drawn)}", f"{title}. Strongest code: {leaders}")
+        drawn[score.metric] = f"<div><h3>{html.escape(title)}</h3>{chart}</div>"
+    body = f'<div class="pair">{"".join(drawn.values())}</div>' if drawn else _missing("No score with a matrix yet.")
+    return Section("matrices", "Codes and factors, by metric", body, "Matrices")
+
+
+def _factor_names(data: str, count: int, dataset: FactorDataset | None) -> Sequence[str]:
+    known: Any = dataset if dataset is not None and dataset.name == data else None
+    if known is None and data in DATASETS:
+        known = DATASETS.get(data)
+    names = getattr(known, "factor_names", ())
+    return names if len(names) == count else [f"factor {k}" for k in range(count)]
+
+
+def training_section(run: FinishedRun, folder: Path) -> Section:
+    """One panel per logged value. Also writes ``losses.png``."""
+    names = charts.scalars(run.log)
+    if not names:
+        return Section("training", "Training", _missing("This run logged nothing: the method does not train in steps."))
+    charts.save_chart(charts.loss_curves(run.log), folder / "losses.png")
+    panels = "".join(_panel(run.log, name, f"loss-{number}") for number, name in enumerate(names))
+    text = "<p>Pale: as logged. Strong: smoothed. Across: steps.</p>"
+    return Section("training", "Training", f'{text}<div class="panels chart">{panels}</div>')
+
+
+def _panel(log: Sequence[Mapping[str, float]], name: str, identifier: str) -> str:
+    last = next(line[name] for line in reversed(log) if name in line)
+    description = f"{name} over the steps; at the end {last:.4g}"
+    return charts.inline_svg(lambda ink: charts.loss_curves(log, [name], ink=ink), identifier, description)
+
+
+def settings_section(run: FinishedRun) -> Section:
+    """Command, hyperparameters, where the data and the generator come from, environment."""
+    config = run.config
+    method = str(config.get("method"))
+    defaults: dict[str, Any] = {}
+    if method in METHODS:
+        defaults = {f.name: f.default for f in dataclasses.fields(METHODS.get(method))}
+    hyperparameters = config.get("hyperparameters", {})
+    changed = {name for name, value in hyperparameters.items() if name in defaults and value != defaults[name]}
+    source = dict(config.get("source", {}))
+    if run.has("generator"):
+        source |= {f"generator: {key}": value for key, value in run.generator.note.items()}
+    rest: dict[str, Any] = {key: config[key] for key in ("seed", "precision", "processes") if key in config}
+    about = html.escape(METHODS.summary(method)) if method in METHODS else ""
+    program, *arguments = config.get("command") or ["(command not recorded)"]
+    command = shlex.join([Path(program).name, *map(str, arguments)])
+    return Section(
+        name="settings",
+        heading="Settings and provenance",
+        link="Settings",
+        body=f"<p>{about}</p><pre>{html.escape(command)}</pre>"
+        '<div class="columns"><div>'
+        f"<h3>Hyperparameters</h3>{_facts(hyperparameters, changed)}"
+        + ('<p class="soft">Bold: differs from the default.</p>' if changed else "")
+        + f"</div><div><h3>Source</h3>{_facts(source)}<h3>Run</h3>{_facts(rest | config.get('environment', {}))}"
+        "</div></div>",
+    )
+
+
+def _facts(facts: Mapping[str, Any], bold: Collection[str] = ()) -> str:
+    rows = []
+    for key, value in facts.items():
+        text = html.escape(value if isinstance(value, str) else json.dumps(value))
+        rows.append(
+            f"<tr><th scope=row>{html.escape(key.replace('_', ' '))}</th>"
+            f"<td>{f'<strong>{text}</strong>' if key in bold else text}</td></tr>"
+        )
+    return f"<table>{''.join(rows)}</table>"
+
+
+def loading_section(run: FinishedRun) -> Section:
+    """The lines of Python that load the run."""
+    own = ", generator=my_generator" if run.has("generator") and "generator" not in run.result["artefacts"] else ""
+    lines = ["import contrafact as cf", f"run = cf.load_run({str(run.folder)!r}{own})"]
+    if run.has("encoder"):
+        lines.append("codes = run.encoder(images)  # float images (N, C, H, W) in [0, 1]")
+    if run.has("generator"):
+        moved = "run.directions(latent, index=0, magnitude=2.0)" if run.has("directions") else "latent"
+        lines.append(f"images = run.generator({moved})")
+    elif run.has("directions"):
+        lines.append("moved = run.directions(latent, index=0, magnitude=2.0)")
+    code = html.escape("\n".join(lines))
+    return Section("python", "Use it in Python", f"<pre>{code}</pre>")
