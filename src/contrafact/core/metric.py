@@ -36,15 +36,16 @@ class MetricInfo:
     """What a metric measures, for listings, tables and the docs.
 
     Attributes:
-        kind: what it takes: ``static`` codes and factors, ``interventional`` an encoder and a dataset,
-            ``directions`` a generator and directions, ``images`` two sets of images.
+        kind: what it takes: ``static`` codes and factors, ``models`` the codes of several models on the same images,
+            ``interventional`` an encoder and a dataset, ``directions`` directions and what judges them, ``images``
+            sets of images or their features.
         low: lowest possible score.
         high: highest possible score.
         higher_is_better: direction of the score.
         source: paper and equation.
     """
 
-    kind: Literal["static", "interventional", "directions", "images"]
+    kind: Literal["static", "models", "interventional", "directions", "images"]
     low: float
     high: float
     higher_is_better: bool
@@ -194,3 +195,15 @@ def check_factors(factors: ArrayLike, num_points: int, name: str = "factors") ->
                 f"{values[row, column]}; bin continuous factors first, or use a metric that takes continuous ones"
             )
     return values.astype(np.int64)
+
+
+def check_continuous_factors(factors: ArrayLike, num_points: int, name: str = "factors") -> FloatArray:
+    """Factors as float64 ``(N, K)`` that may take any finite value.
+
+    Raises:
+        ValueError: not a matrix, another number of rows than the codes, not numbers, or not finite.
+    """
+    values = check_codes(factors, name)
+    if values.shape[0] != num_points:
+        raise ValueError(f"{name} has {values.shape[0]} rows but the codes have {num_points}; match them row by row")
+    return values

@@ -16,6 +16,7 @@ from contrafact.core.metric import ArrayLike, FloatArray, IntArray, check_codes,
 SPLIT_SEED = 0
 # A code is dead when its spread is within this many rounding steps: a constant that went through batched arithmetic.
 ROUNDING_STEPS = 64
+SINGLE_CODE = "one code only: nothing competes with it, so the gap is its own score"
 
 
 @dataclass(frozen=True)
@@ -93,3 +94,16 @@ def dead_codes(codes_NJ: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]
     low_J, high_J = codes_NJ.min(axis=0), codes_NJ.max(axis=0)
     step = float(np.finfo(codes_NJ.dtype).eps) * ROUNDING_STEPS
     return np.asarray(high_J - low_J <= step * np.maximum(np.abs(low_J), np.abs(high_J)))
+
+
+def top_two_gap(scores_JK: FloatArray) -> FloatArray:
+    """Best minus second-best row of each column ``(K,)``; with one row, that row.
+
+    >>> top_two_gap(np.array([[0.2, 0.9], [0.7, 0.8], [0.4, 0.1]])).round(2).tolist()
+    [0.3, 0.1]
+    """
+    if len(scores_JK) == 1:
+        return np.array(scores_JK[0])
+    top_2K = np.partition(scores_JK, len(scores_JK) - 2, axis=0)[-2:]
+    gap_K: FloatArray = top_2K[1] - top_2K[0]
+    return gap_K

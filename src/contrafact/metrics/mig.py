@@ -22,7 +22,7 @@ from contrafact.core.metric import (
     measured,
 )
 from contrafact.metrics._information import discretize, entropy, mutual_information
-from contrafact.metrics._inputs import check_varying
+from contrafact.metrics._inputs import SINGLE_CODE, check_varying, top_two_gap
 
 INFO = MetricInfo(
     kind="static", low=0.0, high=1.0, higher_is_better=True, source="Chen et al. 2018, Eq. 6; 20-bin protocol of 2019"
@@ -66,11 +66,7 @@ def mig(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20) -> MigResul
     factors_NK = check_varying(check_factors(factors, len(codes_NJ)))
     information_JK = mutual_information(discretize(codes_NJ, num_bins), factors_NK)
     entropy_K = np.array([entropy(factors_NK[:, k]) for k in range(factors_NK.shape[1])])
-    single = codes_NJ.shape[1] == 1
-    top_2K = np.sort(
-        np.vstack([information_JK, np.zeros_like(information_JK[:1])]) if single else information_JK, axis=0
-    )
-    per_factor = (top_2K[-1] - top_2K[-2]) / entropy_K
+    per_factor = top_two_gap(information_JK) / entropy_K
     return MigResult(
         score=float(per_factor.mean()),
         protocol=f"mig_n{len(codes_NJ)}_bins{num_bins}",
@@ -78,5 +74,5 @@ def mig(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20) -> MigResul
         per_factor=per_factor,
         matrix=information_JK,
         entropy=entropy_K,
-        notes=("one code only: nothing competes with it, so the gap is taken to 0",) if single else (),
+        notes=(SINGLE_CODE,) if codes_NJ.shape[1] == 1 else (),
     )

@@ -1,0 +1,34 @@
+"""Logistic regressions as the published protocols fit them.
+
+Shape suffixes: N points, M test points, J code dimensions, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from contrafact.core.metric import FloatArray, IntArray
+from contrafact.metrics._inputs import dead_codes
+
+
+def standardize(codes_NJ: FloatArray, *others: FloatArray) -> list[FloatArray]:
+    """Codes and any others, shifted and scaled to the first's mean 0 and deviation 1; dead codes become 0."""
+    mean_J, deviation_J = codes_NJ.mean(axis=0), codes_NJ.std(axis=0)
+    live_J = ~dead_codes(codes_NJ) & (deviation_J > 0)
+    scale_J = np.where(live_J, 1.0 / np.where(live_J, deviation_J, 1.0), 0.0)
+    return [(values - mean_J) * scale_J for values in (codes_NJ, *others)]
+
+
+def fit_logistic(codes_NJ: FloatArray, labels_N: IntArray, seed: int | None = None) -> Any:
+    """scikit-learn's default multinomial logistic regression (L2 penalty, C = 1, at most 100 L-BFGS steps)."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():
+        # The published numbers come from 100 steps whether or not they suffice.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(random_state=seed).fit(codes_NJ, labels_N)

@@ -1,0 +1,115 @@
+"""Separated attribute predictability: how far the best single code beats the second best at each factor.
+
+Kumar et al., "Variational Inference of Disentangled Latent Concepts from Unlabeled Observations", ICLR 2018, Section 3;
+in the protocol of Locatello et al., ICML 2019: a balanced linear support vector machine (C = 0.01) per code and factor,
+or the squared correlation for continuous factors.
+
+Shape suffixes: N points, J code dimensions, K factors.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from contrafact.core.metric import (
+    ArrayLike,
+    FloatArray,
+    MetricInfo,
+    MetricResult,
+    check_codes,
+    check_continuous_factors,
+    measured,
+)
+from contrafact.metrics._inputs import SINGLE_CODE, Pair, dead_codes, read_pair, top_two_gap
+
+INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Kumar et al. 2018, Section 3")
+SMALLEST_VARIANCE = 1e-12  # below it the original calls a code constant
+
+
+def squared_correlations(codes_NJ: FloatArray, factors_NK: FloatArray) -> FloatArray:
+    """Squared Pearson correlation ``(J, K)`` of every code with every factor; 0 for a dead code."""
+    centred_NK = factors_NK - factors_NK.mean(axis=0)
+    factor_squares_K = (centred_NK**2).sum(axis=0)
+    result_JK = np.zeros((codes_NJ.shape[1], factors_NK.shape[1]))
+    for j in np.flatnonzero(~dead_codes(codes_NJ)):  # one code at a time keeps a million points small
+        code_N = codes_NJ[:, j] - codes_NJ[:, j].mean()
+        squares = float(code_N @ code_N)
+        if squares / max(1, len(code_N) - 1) > SMALLEST_VARIANCE:
+            result_JK[j] = (code_N @ centred_NK) ** 2 / (squares * factor_squares_K)
+    return result_JK
+
+
+def _accuracies_exact(pair: Pair) -> FloatArray:
+    from sklearn.svm import LinearSVC
+
+    result_JK = np.zeros((pair.codes_NJ.shape[1], pair.factors_NK.shape[1]))
+    for j, k in np.ndindex(result_JK.shape):
+        model = LinearSVC(C=0.01, class_weight="balanced").fit(pair.codes_NJ[:, [j]], pair.factors_NK[:, k])
+        result_JK[j, k] = np.mean(model.predict(pair.codes_test_NJ[:, [j]]) == pair.factors_test_NK[:, k])
+    return result_JK
+
+
+@measured
+def sap(
+    codes: ArrayLike,
+    factors: ArrayLike,
+    codes_test: ArrayLike | None = None,
+    factors_test: ArrayLike | None = None,
+    *,
+    continuous: bool = False,
+    estimator: Literal["fast", "exact"] = "fast",
+) -> MetricResult:
+    """Separated attribute predictability, the mean over factors of best minus second-best single-code score.
+
+    Args:
+        codes: ``(N, J)`` numbers to fit on.
+        factors: ``(N, K)`` whole numbers, or any numbers when ``continuous``.
+        codes_test: ``(M, J)`` held-out codes; without them a third of the rows is held out. Unused when ``continuous``.
+        factors_test: ``(M, K)`` their factors.
+        continuous: score a code by its squared correlation with the factor instead of by classification.
+        estimator: ``"fast"`` solves each support vector machine to its optimum; ``"exact"`` runs scikit-learn's
+            ``LinearSVC``, which stops a little before it.
+
+    Returns:
+        score in [0, 1], higher is better; ``per_factor`` ``(K,)``; ``matrix`` ``(J, K)`` test accuracies or squared
+        correlations. With one code the gap is its own score, and a note says so.
+
+    Raises:
+        ValueError: shapes, values or lengths do not fit, a factor is constant, or the estimator is unknown.
+
+    >>> import numpy as np
+    >>> factors = np.random.default_rng(0).integers(4, size=(1000, 2))
+    >>> round(sap(factors * [1.0, -2.0], factors, continuous=True).score, 2)
+    1.0
+    """
+    if continuous:
+        codes_NJ = check_codes(codes)
+        factors_NK = check_continuous_factors(factors, len(codes_NJ))
+        flat = np.ptp(factors_NK, axis=0) == 0
+        if flat.any():
+            raise ValueError(f"factor {int(np.argmax(flat))} is constant; drop the column or sample more points")
+        scores_JK = squared_correlations(codes_NJ, factors_NK)
+        num_train, num_test, protocol = len(codes_NJ), 0, f"sap_continuous_n{len(codes_NJ)}"
+    else:
+        pair = read_pair(codes, factors, codes_test, factors_test)
+        if estimator == "exact":
+            scores_JK = _accuracies_exact(pair)
+        elif estimator == "fast":
+            from contrafact.metrics._margin import margin_accuracies
+
+            scores_JK = margin_accuracies(pair.codes_NJ, pair.factors_NK, pair.codes_test_NJ, pair.factors_test_NK)
+        else:
+            raise ValueError(f"estimator must be 'fast' or 'exact', got {estimator!r}")
+        num_train, num_test, protocol = len(pair.codes_NJ), len(pair.codes_test_NJ), f"sap_{pair.tag}_{estimator}"
+    per_factor = top_two_gap(scores_JK)
+    return MetricResult(
+        score=float(per_factor.mean()),
+        protocol=protocol,
+        num_train=num_train,
+        num_test=num_test,
+        per_factor=per_factor,
+        matrix=scores_JK,
+        notes=(SINGLE_CODE,) if len(scores_JK) == 1 else (),
+    )
