@@ -1,4 +1,4 @@
-"""The control beside a run: random directions and a regression encoder, with the run's generator and budget."""
+"""Encoders beside a run: its control's (random directions, same generator and budget), or one for its directions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from contrafact.bench.evaluate import CONTROL
 from contrafact.bench.regression import RegressionSettings, regress_encoder
-from contrafact.core.directions import GlobalDirections
+from contrafact.core.directions import Directions, GlobalDirections
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, FinishedRun, load_run
 from contrafact.core.run import RESULT, Run
@@ -41,48 +41,70 @@ def fit_control(
     run: FinishedRun,
     settings: RegressionSettings | None = None,
     *,
-    seed: int | None = None,
     device: str = "auto",
     generator: Generator | None = None,
 ) -> FinishedRun:
-    """Train the run's control and write it to the folder ``control`` inside the run's; a finished one is kept.
+    """Train the run's control (random directions, regression encoder) into the folder ``control`` inside the run's.
 
     Args:
         run: a finished run on a generator.
         settings: how to train the encoder; by default :func:`budget_of` the run.
-        seed: of directions and encoder; by default the run's.
         device: where to train.
         generator: the run's generator, when it is a module of your own.
 
     Returns:
-        the control, as a run.
+        the control, as a run; a finished one is kept.
 
     Raises:
-        ValueError: a method without a control, or another control already there.
+        ValueError: a method without a control, or a control of another configuration already there.
     """
     settings = settings or budget_of(run)
     generator = generator or run.generator
-    control = Run(run.folder / CONTROL, seed=run.config["seed"] if seed is None else seed, device=device, resume=True)
-    control.start(
+    rng = torch.Generator().manual_seed(run.config["seed"])
+    directions = GlobalDirections.random(
+        generator.latent_dim, settings.num_directions, rng, scale=generator.latent_scale()
+    )
+    return fit_regression(run, directions, CONTROL, settings, device=device, generator=generator)
+
+
+def fit_regression(
+    run: FinishedRun,
+    directions: Directions,
+    name: str,
+    settings: RegressionSettings | None = None,
+    *,
+    device: str = "auto",
+    generator: Generator | None = None,
+) -> FinishedRun:
+    """Train an encoder that reads coordinates along ``directions``, into the folder ``name`` inside the run's.
+
+    Args:
+        run: the run whose generator and seed are used.
+        directions: what the codes shall mean.
+        name: ``control``, or ``regression`` for a run's own directions.
+        settings: how to train the encoder.
+        device: where to train.
+        generator: the run's generator, when it is a module of your own.
+
+    Returns:
+        the encoder and its directions, as a run; a finished one is kept.
+
+    Raises:
+        ValueError: directions of another latent size, or another configuration already there.
+    """
+    settings, generator = settings or RegressionSettings(), generator or run.generator
+    inner = Run(run.folder / name, seed=run.config["seed"], device=device, resume=True)
+    inner.start(
         {
-            "method": "random",
+            "method": name,
             "hyperparameters": dataclasses.asdict(settings),
             "source": run.config["source"],
             "command": sys.argv,
         }
     )
-    if not (control.folder / RESULT).exists():
+    if not (inner.folder / RESULT).exists():
         begin = time.monotonic()
-        generator.to(control.device).freeze()
-        with torch.no_grad():
-            directions = GlobalDirections.random(
-                generator.latent_dim,
-                settings.num_directions,
-                control.rng("directions", shared=True),
-                scale=generator.latent_scale(),
-            )
-        encoder = regress_encoder(generator, directions, control, settings)
-        control.finish(
-            Artefacts(encoder=encoder, directions=directions.requires_grad_(False)), time.monotonic() - begin
-        )
-    return load_run(control.folder, generator)
+        directions.requires_grad_(False)
+        encoder = regress_encoder(generator.freeze(), directions, inner, settings)
+        inner.finish(Artefacts(encoder=encoder, directions=directions), time.monotonic() - begin)
+    return load_run(inner.folder, generator)

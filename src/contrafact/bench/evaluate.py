@@ -26,7 +26,8 @@ from contrafact.data.load import load_dataset
 from contrafact.metrics import CATALOG
 
 DEFAULT_METRICS = ("mig", "dci")
-CONTROL = "control"
+CONTROL, REGRESSION = "control", "regression"
+"""Folders inside a run's: its control, and the encoder made for a run that found directions only."""
 Who = Literal["run", "control"]
 
 
@@ -172,7 +173,9 @@ def evaluate_run(
             not yield, or no control.
     """
     run = run if isinstance(run, FinishedRun) else load_run(run)
-    scored = run if who == "run" else _control_of(run)
+    scored = _control_of(run) if who == "control" else run
+    if who == "run" and not run.has("encoder") and (run.folder / REGRESSION).exists():
+        scored = load_run(run.folder / REGRESSION, run.generator)
     names = default_metrics(scored) if metrics is None else tuple(CATALOG.resolve(name) for name in metrics)
     if not names:
         raise ValueError(f"no metric applies to {run.folder}, which yields {', '.join(run.result['artefacts'])}")

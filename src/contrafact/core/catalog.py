@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,15 @@ PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 
 def _squeeze(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
+
+
+def slug(name: str) -> str:
+    """``name`` as part of a file name: lower case, anything but letters and digits a hyphen.
+
+    >>> slug("W + 3 layers")
+    'w-3-layers'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def unknown_name_message(noun: str, name: str, known: Collection[str]) -> str:

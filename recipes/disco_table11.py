@@ -1,0 +1,27 @@
+"""DisCo, Table 11: the light encoder against a ResNet-50."""
+
+from contrafact.bench.recipe import Recipe, Row
+
+RECIPE = Recipe(
+    title="DisCo: a light encoder or a ResNet-50",
+    table="Ren et al. 2022, Table 11",
+    rows=(
+        Row(
+            "light encoder",
+            "disco",
+            {"loss": (0.550, None), "MIG": (0.562, None), "DCI": (0.736, None)},
+            {"encoder": "conv"},
+        ),
+        Row(
+            "ResNet-50",
+            "disco",
+            {"loss": (0.725, None), "MIG": (0.03, None), "DCI": (0.07, None)},
+            {"encoder": "resnet50"},
+        ),
+    ),
+    columns={"loss": ("log", "contrast"), "MIG": ("mig", "score"), "DCI": ("dci", "disentanglement")},
+    presets={"small": "quick", "paper": "released"},
+    sources={"small": "shapes3d"},
+    small={"steps": 500},
+    remark="small: 500 steps on the shipped VAE, as a ResNet-50 is slow there; one seed on StyleGAN2 in the paper",
+)

@@ -1,0 +1,40 @@
+"""DisCo, Table 4: latent space, kind of navigator, and the two techniques."""
+
+from contrafact.bench.recipe import Recipe, Row
+
+Z, W = ("small",), ("paper",)
+
+
+def navigator(name: str, kind: str, mig: float, dci: float, scales: tuple[str, ...]) -> Row:
+    return Row(name, "disco", {"MIG": (mig, None), "DCI": (dci, None)}, {"navigator": kind}, scales=scales)
+
+
+def loss(name: str, mig: float, dci: float, **off: str) -> Row:
+    return Row(name, "disco", {"MIG": (mig, None), "DCI": (dci, None)}, off)
+
+
+RECIPE = Recipe(
+    title="DisCo: latent space, kind of directions, flipping and domination loss",
+    table="Ren et al. 2022, Table 4",
+    rows=(
+        navigator("Z, unit length", "unit", 0.242, 0.673, Z),
+        navigator("Z, orthonormal", "orthonormal", 0.183, 0.578, Z),
+        navigator("Z, 3 fully connected layers", "curved", 0.169, 0.504, Z),
+        navigator("W, unit length", "unit", 0.547, 0.730, W),
+        navigator("W, orthonormal", "orthonormal", 0.551, 0.709, W),
+        navigator("W, 3 fully connected layers", "curved", 0.340, 0.665, W),
+        loss("no flipping, no domination", 0.134, 0.632, flipping="none", domination="none"),
+        loss("domination only", 0.296, 0.627, flipping="none"),
+        loss("flipping only", 0.134, 0.681, domination="none"),
+        loss("both", 0.547, 0.730),
+    ),
+    columns={"MIG": ("mig", "score"), "DCI": ("dci", "disentanglement")},
+    presets={"small": "quick", "paper": "released"},
+    sources={"small": "shapes3d"},
+    # An orthonormal frame holds no more directions than the shipped VAE has dimensions: all navigators get as many.
+    small={"num_directions": 10, "directions_per_step": 10},
+    remark=(
+        "small: the quick preset with 10 directions on the shipped VAE, whose only latent space is Z; the paper's "
+        "numbers are one seed on StyleGAN2"
+    ),
+)

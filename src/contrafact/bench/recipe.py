@@ -1,0 +1,108 @@
+"""What a recipe is: a table of a paper as rows to run, columns to measure, and the numbers that were published.
+
+A recipe is one Python file in ``recipes/`` that defines ``RECIPE``; ``contrafact bench NAME`` runs it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from contrafact.bench.regression import RegressionSettings
+from contrafact.core.catalog import PACKAGE_ROOT, unknown_name_message
+
+Scale = Literal["small", "paper"]
+SCALES: tuple[Scale, ...] = ("small", "paper")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        name: as the table prints it.
+        method: catalogue name, or ``"control"`` for the control of the row above. A method that this version does not
+            have leaves our side of the row empty.
+        published: ``{column: (mean, standard deviation)}``; the second is None where the paper gives none.
+        settings: fields that differ from the preset.
+        small: further fields at the small scale.
+        source: generator or data, if other than the recipe's.
+        scales: scales at which the row makes sense.
+        regression: settings of the encoder for a method that finds directions only, and for a control; None takes the
+            recipe's, and for a control the budget of the run it controls.
+    """
+
+    name: str
+    method: str
+    published: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    small: Mapping[str, Any] = field(default_factory=dict)
+    source: str | None = None
+    scales: tuple[Scale, ...] = SCALES
+    regression: RegressionSettings | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A paper's table.
+
+    Attributes:
+        title: what the table shows.
+        table: paper and number.
+        rows: its lines.
+        columns: ``{title: (metric, scalar)}``, such as ``{"MIG": ("mig", "score")}``; the metric ``"log"`` means the
+            last line of the training log.
+        presets: named settings methods start from at each scale; one that lacks the name starts from its defaults.
+        sources: generator of the rows at each scale; a scale without one needs ``--source``.
+        small: fields every row takes at the small scale.
+        regression: encoder of rows that find directions only, at each scale.
+        num_train: images that metrics are fitted on.
+        num_test: held-out images.
+        remark: how the small scale differs from the paper, for the reader of the table.
+    """
+
+    title: str
+    table: str
+    rows: tuple[Row, ...]
+    columns: Mapping[str, tuple[str, str]]
+    presets: Mapping[Scale, str] = field(default_factory=dict)
+    sources: Mapping[Scale, str] = field(default_factory=dict)
+    small: Mapping[str, Any] = field(default_factory=dict)
+    regression: Mapping[Scale, RegressionSettings] = field(default_factory=dict)
+    num_train: int = 10_000
+    num_test: int = 5_000
+    remark: str = ""
+
+
+def recipe_folder() -> Path:
+    """Where the recipes are: inside an installed package, or at the top of a checkout."""
+    installed = PACKAGE_ROOT / "recipes"
+    return installed if installed.is_dir() else PACKAGE_ROOT.parents[1] / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """Names of all recipes, with hyphens."""
+    return sorted(path.stem.replace("_", "-") for path in recipe_folder().glob("*.py"))
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe called ``name`` (``disco-table1``), in any spelling.
+
+    Raises:
+        ValueError: unknown name; the nearest one is suggested.
+    """
+    known = recipe_names()
+    wanted = name.replace("_", "-").lower()
+    if wanted not in known:
+        raise ValueError(unknown_name_message("recipe", name, known))
+    path = recipe_folder() / f"{wanted.replace('-', '_')}.py"
+    spec = importlib.util.spec_from_file_location(f"contrafact_recipe_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} cannot be imported as a recipe")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    recipe: Recipe = module.RECIPE
+    return recipe

@@ -1,0 +1,219 @@
+"""Running a recipe: every row at every seed as a run folder, scored, beside the published numbers.
+
+Finished runs and scores are kept, so a run that was stopped goes on where it was, and a repeated one costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from contrafact.bench.control import fit_control, fit_regression
+from contrafact.bench.evaluate import CONTROL, REGRESSION, Who, evaluate_run
+from contrafact.bench.recipe import Recipe, Row, Scale
+from contrafact.bench.scores import read_scores
+from contrafact.core.catalog import slug
+from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.files import write_json, write_text
+from contrafact.core.method import FinishedRun, load_run
+from contrafact.core.run import Run, environment, find_device
+from contrafact.data.load import load_dataset
+from contrafact.generators.checkpoints import load_generator
+from contrafact.methods import CATALOG
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A recipe and how to run it.
+
+    Attributes:
+        name: the recipe's name.
+        recipe: rows, columns and published numbers.
+        out: folder of the results and of one run folder per cell.
+        scale: ``small`` is what two cores do, ``paper`` the paper's own settings.
+        seeds: number of seeds, from 0.
+        source: generator or data, instead of the recipe's.
+        data: images to score on, instead of those the source was trained on.
+        device: where to train.
+    """
+
+    name: str
+    recipe: Recipe
+    out: Path
+    scale: Scale = "small"
+    seeds: int = 5
+    source: str | None = None
+    data: str | None = None
+    device: str = "auto"
+
+
+LOG = "log"
+"""In a recipe's columns: not a metric, but the last line of the training log."""
+
+
+class Cell(NamedTuple):
+    """One row at one seed: its scores by column title, and its training time in seconds."""
+
+    row: str
+    seed: int
+    scores: Mapping[str, float]
+    seconds: float
+
+
+def run_bench(bench: Bench) -> str:
+    """Run a recipe; ``results.json`` and ``results.md`` in its folder are written anew after every cell.
+
+    Returns:
+        the table, as markdown.
+
+    Raises:
+        ValueError: no source for this scale, or a cell in the folder that was run with another configuration.
+    """
+    dataset = None if bench.data is None else load_dataset(bench.data)
+    cells: list[Cell] = []
+    table = ""
+    for seed in range(check_count("seeds", bench.seeds)):
+        run: FinishedRun | None = None
+        for row in bench.recipe.rows:
+            if not _can_run(bench, row):
+                continue
+            print(f"{bench.name}: {row.name}, seed {seed} of {bench.seeds}", file=sys.stderr)
+            run, who = _train(bench, row, seed, run)
+            cells.append(_score(bench, row, run, who, dataset, seed))
+            table = _write_results(bench, cells)
+    if not cells:
+        raise ValueError(
+            f"nothing of {bench.name} can run at the {bench.scale} scale as it is: it needs a generator of your own, "
+            "name it with --source"
+        )
+    return table
+
+
+def _can_run(bench: Bench, row: Row) -> bool:
+    if bench.scale not in row.scales:
+        return False
+    return row.method == CONTROL or (row.method in CATALOG and _source_of(bench, row) is not None)
+
+
+def _source_of(bench: Bench, row: Row) -> str | None:
+    """Generator or data of a row: the row's own, else for methods on generators the one asked for or the recipe's."""
+    if row.source is not None or CATALOG.get(row.method).source != "generator":
+        return row.source
+    return bench.source or bench.recipe.sources.get(bench.scale)
+
+
+def _train(bench: Bench, row: Row, seed: int, previous: FinishedRun | None) -> tuple[FinishedRun, Who]:
+    """The row's run, trained unless it is finished; and whether the run itself or its control is the row."""
+    if row.method == CONTROL:
+        if previous is None:
+            raise ValueError(f"row {row.name!r} is a control, so it must follow the row it controls")
+        fit_control(previous, row.regression, device=bench.device)
+        return previous, "control"
+    cls = CATALOG.get(row.method)
+    preset = cls.presets.get(bench.recipe.presets.get(bench.scale, ""), {})
+    small = {**bench.recipe.small, **row.small} if bench.scale == "small" else {}
+    method = cls(**{**preset, **row.settings, **small})
+    load: Any = load_generator if cls.source == "generator" else load_dataset
+    source = load(_source_of(bench, row))
+    folder = bench.out / slug(row.name) / f"seed{seed}"
+    method.fit(source, Run(folder, seed=seed, device=bench.device, resume=True))
+    run = load_run(folder)
+    if not run.has("encoder"):
+        regression = row.regression or bench.recipe.regression.get(bench.scale)
+        fit_regression(run, run.directions, REGRESSION, regression, device=bench.device)
+    return run, "run"
+
+
+def _score(bench: Bench, row: Row, run: FinishedRun, who: Who, dataset: ImageDataset | None, seed: int) -> Cell:
+    """The row's scores, measured unless they are in the run folder already."""
+    recipe = bench.recipe
+    metrics = tuple(dict.fromkeys(metric for metric, _ in recipe.columns.values() if metric != LOG))
+    if not set(metrics) <= set(_scores_of(run, who)):
+        device = find_device(bench.device)
+        evaluate_run(run, dataset, metrics, recipe.num_train, recipe.num_test, seed=0, who=who, device=device)
+    trained = load_run(run.folder / CONTROL) if who == "control" else run
+    scores = _scores_of(run, who) | {LOG: trained.log[-1] if trained.log else {}}
+    values = {title: float(scores[metric][scalar]) for title, (metric, scalar) in recipe.columns.items()}
+    return Cell(row.name, seed, values, trained.result["seconds"])
+
+
+def _scores_of(run: FinishedRun, who: Who) -> dict[str, dict[str, float]]:
+    return {line["metric"]: line["scores"] for line in read_scores(run.folder) if line["of"] == who}
+
+
+def _write_results(bench: Bench, cells: Sequence[Cell]) -> str:
+    recipe, device = bench.recipe, find_device(bench.device)
+    by_row = {row.name: [cell for cell in cells if cell.row == row.name] for row in recipe.rows}
+    facts: dict[str, Any] = {
+        "recipe": bench.name,
+        "title": recipe.title,
+        "table": recipe.table,
+        "scale": bench.scale,
+        "source": bench.source or recipe.sources.get(bench.scale, ""),
+        "command": " ".join(["contrafact", *sys.argv[1:]]),
+        "environment": environment(device),
+        "date": time.strftime("%Y-%m-%d"),
+        "remark": recipe.remark,
+    }
+    results = {
+        row.name: {
+            "published": {title: list(numbers) for title, numbers in row.published.items()},
+            "cells": [cell._asdict() for cell in by_row[row.name]],
+        }
+        for row in recipe.rows
+    }
+    write_json(bench.out / "results.json", {**facts, "rows": results})
+    table = results_table(recipe, by_row)
+    about = [f"- {key}: {value}" for key, value in facts.items() if value and key not in ("title", "environment")]
+    about += [f"- {key}: {value}" for key, value in facts["environment"].items() if key != "started"]
+    write_text(bench.out / "results.md", "\n".join([f"# {recipe.title}", "", table, "", *about, ""]))
+    return table
+
+
+def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Cell]]) -> str:
+    """Markdown: each row's mean ± standard deviation over seeds beside the published numbers.
+
+    A row that is a control is followed by the margin over it: the difference of the means, also in units of the larger
+    of the two standard deviations.
+    """
+    titles = list(recipe.columns)
+    head = ["", *(f"{title}, {whose}" for title in titles for whose in ("ours", "published")), "seeds", "training"]
+    lines = [head, ["---"] * len(head)]
+    controlled: Row | None = None
+    for row in recipe.rows:
+        mine = cells[row.name]
+        numbers = []
+        for title in titles:
+            numbers += [_mean_std([cell.scores[title] for cell in mine]), _published(row.published.get(title))]
+        seconds = f"{np.mean([cell.seconds for cell in mine]):.0f} s" if mine else "–"
+        lines.append([row.name, *numbers, str(len(mine)), seconds])
+        if row.method == CONTROL and controlled is not None and len(mine) > 1:
+            margins = [_margin(title, cells[controlled.name], mine) for title in titles]
+            lines.append([f"{controlled.name} − {row.name}", *(part for m in margins for part in (m, "")), "", ""])
+        controlled = row
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _mean_std(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{spread}"
+
+
+def _published(numbers: tuple[float, float | None] | None) -> str:
+    if numbers is None:
+        return "–"
+    return f"{numbers[0]:.3f}" if numbers[1] is None else f"{numbers[0]:.3f} ± {numbers[1]:.3f}"
+
+
+def _margin(title: str, ours: Sequence[Cell], control: Sequence[Cell]) -> str:
+    first, second = ([cell.scores[title] for cell in cells] for cells in (ours, control))
+    gap, spread = np.mean(first) - np.mean(second), max(np.std(first, ddof=1), np.std(second, ddof=1))
+    return f"{gap:+.3f} ({gap / spread:+.1f} std)" if spread > 0 else f"{gap:+.3f}"

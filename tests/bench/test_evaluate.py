@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+import torch
+
+from contrafact.bench.control import budget_of, fit_control, fit_regression
+from contrafact.bench.evaluate import (
+    REGRESSION,
+    dataset_of,
+    default_metrics,
+    encode,
+    evaluate_run,
+    factors_of,
+    sample_indices,
+)
+from contrafact.bench.regression import RegressionSettings
+from contrafact.bench.scores import read_scores
+from contrafact.core.dataset import ImageDataset
+from contrafact.core.method import load_run
+from contrafact.data.load import load_dataset
+from contrafact.methods.random import Random
+from contrafact.metrics.mig import mig
+
+from .conftest import quiet
+
+SMALL = {"num_train": 300, "num_test": 100}
+
+
+class Pictures(ImageDataset):
+    """Grey pictures whose brightness is their label."""
+
+    name, image_shape, source = "pictures", (3, 16, 16), "made up"
+
+    def __init__(self, labels=None):
+        self._labels = labels
+
+    def __len__(self):
+        return 40
+
+    def batch(self, indices):
+        return torch.as_tensor(np.asarray(indices) % 4 / 4).float()[:, None, None, None].expand(-1, 3, 16, 16)
+
+    @property
+    def labels(self):
+        return self._labels
+
+
+def test_encoding_in_batches_is_encoding_at_once(vae_folder):
+    encoder, dataset = load_run(vae_folder).encoder, load_dataset("shapes3d", size=16)
+    indices = np.arange(0, 480_000, 40_001)
+    with torch.no_grad():
+        at_once = encoder(dataset.batch(indices)).numpy()
+    np.testing.assert_allclose(encode(encoder, dataset, indices, batch=5), at_once, atol=1e-5)
+
+
+def test_images_of_another_size_are_refused(vae_folder):
+    with pytest.raises(ValueError, match=r"expects images of shape \(N, 3, 16, 16\), got .*32.*size="):
+        encode(load_run(vae_folder).encoder, load_dataset("shapes3d", size=32), np.arange(3))
+
+
+def test_samples_do_not_overlap_and_a_small_dataset_is_divided():
+    train, test = sample_indices(load_dataset("shapes3d", size=16), 300, 100, seed=3)
+    assert (len(train), len(test)) == (300, 100)
+    assert len({*train, *test}) == 400
+    train, test = sample_indices(Pictures(), 10_000, 5_000, seed=0)
+    assert (len(train), len(test)) == (26, 14)
+    assert {*train, *test} == set(range(40))
+
+
+def test_the_score_is_the_metric_of_the_codes(vae_folder):
+    run, dataset = load_run(vae_folder), load_dataset("shapes3d", size=16)
+    ((name, result),) = evaluate_run(run, metrics=["MIG"], seed=5, **SMALL)
+    train, _ = sample_indices(dataset, 300, 100, seed=5)
+    assert name == "mig"
+    assert result.score == pytest.approx(mig(encode(run.encoder, dataset, train), dataset.factors_of(train)).score)
+    (line,) = [r for r in read_scores(vae_folder) if r["seed"] == 5]
+    assert line["scores"] == {"score": result.score}
+    assert line["data"] == {"name": "shapes3d", "source": "procedural stand-in", "image_shape": [3, 16, 16]}
+
+
+def test_held_out_points_are_those_the_metric_was_not_fitted_on(disco_folder):
+    ((_, result),) = evaluate_run(disco_folder, metrics=["dci"], **SMALL)
+    assert (result.num_train, result.num_test) == (300, 100)
+
+
+def test_labels_count_as_one_factor():
+    labels = np.arange(40) % 4
+    assert factors_of(Pictures(labels), np.array([5, 2])).tolist() == [[1], [2]]
+    with pytest.raises(
+        ValueError, match=r"pictures has neither factors nor labels.*choose another dataset with --data"
+    ):
+        factors_of(Pictures(), np.array([0]))
+
+
+def test_a_generator_remembers_its_data_through_a_run_on_it(disco_folder):
+    dataset = dataset_of(load_run(disco_folder))
+    assert (dataset.name, dataset.image_shape) == ("shapes3d", (3, 16, 16))
+
+
+def test_without_data_the_remedy_is_named(tmp_path):
+    from contrafact.generators.analytic import Analytic
+
+    Random().fit(Analytic.tiny(), quiet(tmp_path / "r"))
+    run = load_run(tmp_path / "r")
+    with pytest.raises(ValueError, match="does not say what images it was trained on; name them with --data"):
+        dataset_of(run)
+
+
+def test_the_control_is_scored_beside_the_run(disco_folder):
+    run = load_run(disco_folder)
+    with pytest.raises(ValueError, match=r"has no control yet; make one with `contrafact evaluate .* --control`"):
+        evaluate_run(run, who="control")
+    control = fit_control(run, device="cpu")
+    assert len(control.log) == 1
+    assert control.log[-1]["step"] == 6
+    again = fit_control(run, device="cpu")
+    assert again.result == control.result
+    for who in ("run", "control"):
+        evaluate_run(run, metrics=["mig"], who=who, **SMALL)
+    assert [line["of"] for line in read_scores(disco_folder)] == ["run", "control"]
+
+
+def test_the_control_has_the_runs_budget(disco_folder):
+    budget = budget_of(load_run(disco_folder))
+    assert budget == RegressionSettings(steps=6, batch_size=12, width=0.1)
+
+
+def test_a_run_of_images_has_no_control(vae_folder):
+    with pytest.raises(ValueError, match="a control is for runs that find directions and an encoder together; vae"):
+        fit_control(load_run(vae_folder))
+
+
+def test_directions_alone_are_scored_through_a_regression_encoder(vae_folder, tmp_path):
+    Random(num_directions=3).fit(load_run(vae_folder).generator, quiet(tmp_path / "r"))
+    run = load_run(tmp_path / "r")
+    assert default_metrics(run) == ()
+    with pytest.raises(ValueError, match="yields directions, generator, but no encoder"):
+        evaluate_run(run, metrics=["mig"])
+    fit_regression(run, run.directions, REGRESSION, RegressionSettings(steps=3, batch_size=4, width=0.1), device="cpu")
+    ((_, result),) = evaluate_run(run, metrics=["mig"], **SMALL)
+    assert result.matrix.shape == (3, 6)
+
+
+def test_no_metric_and_an_unknown_metric(vae_folder, tmp_path):
+    Random().fit(load_run(vae_folder).generator, quiet(tmp_path / "r"))
+    with pytest.raises(ValueError, match=r"no metric applies to .*, which yields directions, generator"):
+        evaluate_run(tmp_path / "r")
+    with pytest.raises(ValueError, match="unknown metric 'migg'; did you mean 'mig'"):
+        evaluate_run(vae_folder, metrics=["migg"])

@@ -1,0 +1,81 @@
+import json
+
+import pytest
+
+from contrafact.bench import suite
+from contrafact.bench.recipe import Recipe, Row
+from contrafact.bench.regression import RegressionSettings
+from contrafact.bench.suite import Bench, Cell, results_table, run_bench
+from contrafact.methods.disco import DisCo
+
+from .conftest import TINY_DISCO
+
+COLUMNS = {"MIG": ("mig", "score"), "loss": ("log", "loss")}
+
+
+@pytest.fixture
+def recipe(vae_folder):
+    return Recipe(
+        title="A tiny table",
+        table="none",
+        rows=(
+            Row("DisCo", "disco", {"MIG": (0.5, 0.1)}, {**TINY_DISCO, "steps": 4}),
+            Row("control", "control"),
+            Row("directions only", "random", regression=RegressionSettings(steps=3, batch_size=4, width=0.1)),
+            Row("not here", "no_such_method", {"MIG": (0.3, None)}),
+            Row("another scale", "disco", scales=("paper",)),
+        ),
+        columns={"MIG": ("mig", "score")},
+        sources={"small": str(vae_folder)},
+        num_train=200,
+        num_test=50,
+    )
+
+
+def test_a_recipe_runs_and_a_second_time_costs_nothing(recipe, tmp_path, monkeypatch):
+    bench = Bench("tiny", recipe, tmp_path / "out", seeds=2, device="cpu")
+    table = run_bench(bench)
+    lines = table.splitlines()
+    assert lines[0] == "|  | MIG, ours | MIG, published | seeds | training |"
+    assert lines[2].startswith("| DisCo | 0.")
+    assert "0.500 ± 0.100" in lines[2]
+    assert lines[4].startswith("| DisCo − control | ")
+    assert lines[6] == "| not here | – | 0.300 | 0 | – |"
+    assert lines[7] == "| another scale | – | – | 0 | – |"
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [cell["seed"] for cell in results["rows"]["DisCo"]["cells"]] == [0, 1]
+    assert results["environment"]["device"].startswith("cpu")
+    assert table in (tmp_path / "out" / "results.md").read_text()
+
+    def train(*_):
+        raise AssertionError("a finished cell was trained again")
+
+    monkeypatch.setattr(DisCo, "train", train)
+    monkeypatch.setattr(suite, "evaluate_run", train)
+    assert run_bench(bench) == table
+
+
+def test_a_scale_that_nothing_runs_at_says_what_is_missing(recipe, tmp_path):
+    recipe = Recipe("t", "t", (Row("DisCo", "disco", settings=TINY_DISCO),), COLUMNS)
+    with pytest.raises(ValueError, match="needs a generator of your own, name it with --source"):
+        run_bench(Bench("tiny", recipe, tmp_path))
+
+
+def test_the_training_log_can_be_a_column(recipe, tmp_path, vae_folder):
+    recipe = Recipe("t", "t", (Row("DisCo", "disco", settings=TINY_DISCO),), COLUMNS, num_train=100, num_test=30)
+    table = run_bench(Bench("tiny", recipe, tmp_path, seeds=1, source=str(vae_folder), device="cpu"))
+    last = json.loads((tmp_path / "disco" / "seed0" / "log.jsonl").read_text().splitlines()[-1])
+    assert f"{last['loss']:.3f}" in table
+
+
+def test_means_spreads_and_the_margin_over_the_control():
+    recipe = Recipe("t", "t", (Row("A", "disco"), Row("control", "control")), {"MIG": ("mig", "score")})
+    cells = {
+        "A": [Cell("A", seed, {"MIG": value}, 2.0) for seed, value in enumerate([0.4, 0.5, 0.6])],
+        "control": [Cell("control", seed, {"MIG": value}, 4.0) for seed, value in enumerate([0.1, 0.1, 0.1])],
+    }
+    assert results_table(recipe, cells).splitlines()[2:] == [
+        "| A | 0.500 ± 0.100 | – | 3 | 2 s |",
+        "| control | 0.100 ± 0.000 | – | 3 | 4 s |",
+        "| A − control | +0.400 (+4.0 std) |  |  |  |",
+    ]
