@@ -19,8 +19,7 @@ from contrafact.core.method import load_run
 from contrafact.data.load import load_dataset
 from contrafact.methods.random import Random
 from contrafact.metrics.mig import mig
-
-from .conftest import quiet
+from tests.bench.conftest import quiet
 
 SMALL = {"num_train": 300, "num_test": 100}
 

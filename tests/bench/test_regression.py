@@ -5,8 +5,7 @@ import torch
 from contrafact.bench.regression import RegressionSettings, coordinates_along, regress_encoder
 from contrafact.core.directions import CurvedDirections, GlobalDirections
 from contrafact.generators.analytic import Analytic
-
-from .conftest import quiet
+from tests.bench.conftest import quiet
 
 
 def test_coordinates_are_projections_in_standard_deviations():

@@ -7,8 +7,7 @@ from contrafact.bench.recipe import Recipe, Row
 from contrafact.bench.regression import RegressionSettings
 from contrafact.bench.suite import Bench, Cell, results_table, run_bench
 from contrafact.methods.disco import DisCo
-
-from .conftest import TINY_DISCO
+from tests.bench.conftest import TINY_DISCO
 
 COLUMNS = {"MIG": ("mig", "score"), "loss": ("log", "loss")}
 
