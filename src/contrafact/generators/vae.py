@@ -1,6 +1,8 @@
 """VAE decoder (DisCo, Table 8) as a generator: prior noise in, images out.
 
-Deviation: LeakyReLU instead of ReLU by default, which keeps more latents active when trained briefly.
+Deviations: LeakyReLU instead of ReLU by default, which keeps more latents active when trained briefly; and, with
+``flow_layers``, a mapping network from noise to the codes that images really have (the second stage of Dai & Wipf,
+"Diagnosing and Enhancing VAE Models", ICLR 2019), because a standard normal latent mostly falls between them.
 """
 
 from __future__ import annotations
@@ -14,16 +16,18 @@ from contrafact.core.catalog import unknown_name_message
 from contrafact.core.generator import Generator
 from contrafact.nn.decoders import ConvDecoder
 from contrafact.nn.encoders import Activation
+from contrafact.nn.flow import CouplingFlow
 
 
 class VAE(Generator):
-    """A convolutional decoder whose latent is standard normal; Z is its edit space.
+    """A convolutional decoder; its edit space is Z (standard normal), or W where a flow maps noise to codes.
 
     Args:
         latent_dim: L.
         image_shape: ``(C, H, W)``.
         width: multiplies every channel count.
         activation: ``leaky_relu`` or ``relu``.
+        flow_layers: coupling layers of the mapping network, 0 for none.
 
     >>> VAE(10, (3, 32, 32)).layer_names
     ('blocks.0', 'blocks.1', 'blocks.2', 'blocks.3')
@@ -35,19 +39,27 @@ class VAE(Generator):
         image_shape: tuple[int, int, int],
         width: float = 1.0,
         activation: Activation = "leaky_relu",
+        flow_layers: int = 0,
     ) -> None:
         super().__init__()
         self.decoder = ConvDecoder(latent_dim, image_shape, width, activation)
         self.latent_dim = self.prior_dim = latent_dim
         channels, height, image_width = image_shape
         self.image_shape = (channels, height, image_width)
-        self.width, self.activation = width, activation
+        self.width, self.activation, self.flow_layers = width, activation, flow_layers
+        self.flow = CouplingFlow(latent_dim, flow_layers) if flow_layers else None
+        self.space = "w" if flow_layers else "z"
         self.layer_names = tuple(f"blocks.{i}" for i in range(len(self.decoder.blocks) + 1))
 
     @classmethod
     def tiny(cls) -> VAE:
         """A small instance for examples and contract tests."""
         return cls(3, (3, 16, 16), width=0.1)
+
+    def map(self, z: Tensor, label: Tensor | None = None, truncation: float = 1.0) -> Tensor:
+        self.check_condition(label, truncation)
+        # Truncating the noise keeps the result among the codes that images have; the mean of the codes is none of them.
+        return truncation * z if self.flow is None else self.flow(truncation * z)
 
     def forward(self, latent: Tensor) -> Tensor:
         return torch.sigmoid(self.logits(latent))
@@ -67,4 +79,5 @@ class VAE(Generator):
             "image_shape": self.image_shape,
             "width": self.width,
             "activation": self.activation,
+            "flow_layers": self.flow_layers,
         }
