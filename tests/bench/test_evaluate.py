@@ -101,7 +101,7 @@ def test_without_data_the_remedy_is_named(tmp_path):
     Random().fit(Analytic.tiny(), quiet(tmp_path / "r"))
     run = load_run(tmp_path / "r")
     with pytest.raises(ValueError, match="does not say what images it was trained on; name them with --data"):
-        dataset_of(run)
+        evaluate_run(run, metrics=["mig"])
 
 
 def test_the_control_is_scored_beside_the_run(disco_folder):

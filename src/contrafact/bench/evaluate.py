@@ -76,22 +76,21 @@ def sample_indices(dataset: ImageDataset, num_train: int, num_test: int, seed: i
     return chosen[:num_train].astype(np.int64), chosen[num_train:].astype(np.int64)
 
 
-def dataset_of(run: FinishedRun) -> ImageDataset:
+def dataset_of(run: FinishedRun) -> ImageDataset | None:
     """The data a run is about: what it was trained on, or what its generator was, at the size of its images.
 
+    Returns:
+        None when nothing says what data that was.
+
     Raises:
-        ValueError: nothing says what data that was.
+        ValueError: the data is not where it was.
     """
     source = run.config["source"]
     height = source["image_shape"][-1]
     if source["kind"] == "data":
         return _load_again(source["name"], source["from"], height)
     note = run.generator.note if run.has("generator") else {}
-    if "trained_on" not in note:
-        raise ValueError(
-            f"the generator of {run.folder} does not say what images it was trained on; name them with --data"
-        )
-    return _load_again(note["trained_on"], note.get("from", ""), height)
+    return _load_again(note["trained_on"], note.get("from", ""), height) if "trained_on" in note else None
 
 
 def _load_again(name: str, origin: str, size: int) -> ImageDataset:
@@ -182,6 +181,10 @@ def evaluate_run(
     needs_data = any(info(name).kind in ("static", "interventional") for name in names)
     if needs_data:
         dataset = dataset_of(run) if dataset is None else dataset
+        if dataset is None:
+            raise ValueError(
+                f"the generator of {run.folder} does not say what images it was trained on; name them with --data"
+            )
         encoder = scored.encoder.to(device)
     sample = None
     results = []

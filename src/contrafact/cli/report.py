@@ -1,0 +1,48 @@
+"""Write a run's report: one page with its directions to play with, its scores, curves and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from contrafact.cli._parse import parse
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write report.html, which needs nothing beside it, and its figures."""
+
+    run: Positional[Path]
+    """Run folder."""
+    data: str | None = None
+    """Images with known factors for the heat map; by default what the run, or its generator, was trained on."""
+    out: Path | None = None
+    """Page to write; by default the run's report.html."""
+    samples: int = 4
+    """Images the traversals start from."""
+    span: float = 2.5
+    """Largest step, in standard deviations of the latent space."""
+    seed: int = 0
+    """Seed of the images to start from."""
+
+
+def report(arguments: Sequence[str]) -> None:
+    """Write the page."""
+    options = parse(Options, arguments, "report")
+    from contrafact.bench.evaluate import dataset_of
+    from contrafact.core.dataset import FactorDataset
+    from contrafact.core.method import load_run
+    from contrafact.data.load import load_dataset
+    from contrafact.report.page import write_report
+
+    run = load_run(options.run)
+    side = run.config["source"]["image_shape"][-1]
+    dataset = dataset_of(run) if options.data is None else load_dataset(options.data, size=side)
+    if options.data is not None and not isinstance(dataset, FactorDataset):
+        raise ValueError(f"{options.data} has no known factors, which the heat map needs; leave --data out")
+    factors = dataset if isinstance(dataset, FactorDataset) else None
+    path = write_report(run, factors, samples=options.samples, span=options.span, seed=options.seed, out=options.out)
+    print(f"wrote {path}: open it in a browser")
