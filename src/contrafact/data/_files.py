@@ -1,11 +1,10 @@
-"""Where dataset files and their unpacked caches live, how caches are written, and rows read without filling memory."""
+"""Where dataset files and their unpacked caches live, how caches are written, and rows read at random."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-import mmap
 import os
 import shutil
 import struct
@@ -32,8 +31,6 @@ STAND_IN = "procedural stand-in"
 """``source`` of a dataset that no file was found for."""
 
 _BLOCK_BYTES = 64 * 2**20
-_RESIDENT_BYTES = 128 * 2**20
-_FAULT_BYTES = 64 * 2**10  # Linux maps up to 16 neighbouring pages for every page touched
 _DAY_SECONDS = 86_400.0
 
 
@@ -114,7 +111,10 @@ def write_cache(target: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 class StoredArray:
-    """Rows of an array that lies uncompressed in a file, read at random with little memory resident.
+    """Rows of an array that lies uncompressed in a file, read at random; nothing but the rows asked for is in memory.
+
+    Rows are read with positioned reads. A memory map would be no faster from the page cache, and the pages it touches
+    (with their neighbours, up to the whole file) would count as this process's memory.
 
     Args:
         file: the file.
@@ -132,11 +132,7 @@ class StoredArray:
         needed, found = offset + shape[0] * self._row_bytes, file.stat().st_size
         if found < needed:
             raise ValueError(f"{file} is truncated: expected at least {needed} bytes, found {found}; get it again")
-        with file.open("rb") as stream:
-            self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        self._advise("MADV_RANDOM")
-        self._rows = np.frombuffer(self._map, self.dtype, math.prod(shape), offset).reshape(shape)
-        self._touched = 0
+        self._stream = file.open("rb", buffering=0)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -146,16 +142,13 @@ class StoredArray:
 
     def rows(self, indices: IntArray) -> AnyArray:
         """A copy of the rows at ``indices``, in that order."""
-        picked = self._rows[indices]
-        self._touched += len(indices) * (self._row_bytes + _FAULT_BYTES)
-        if self._touched > _RESIDENT_BYTES:  # mapped pages count as resident although the kernel could drop them
-            self._advise("MADV_DONTNEED")
-            self._touched = 0
+        picked = np.empty((len(indices), *self.shape[1:]), dtype=self.dtype)
+        buffer, size, descriptor = picked.view(np.uint8).reshape(-1).data, self._row_bytes, self._stream.fileno()
+        for place in np.argsort(indices, kind="stable").tolist():  # in the file's order, kinder to disks
+            start = self.offset + int(indices[place]) * size
+            if os.preadv(descriptor, [buffer[place * size : (place + 1) * size]], start) != size:
+                raise ValueError(f"{self.file} was cut short while in use; get it again")
         return picked
-
-    def _advise(self, advice: str) -> None:
-        if hasattr(mmap, advice):  # not on every platform
-            self._map.madvise(getattr(mmap, advice))
 
 
 def unpack_once(

@@ -1,0 +1,160 @@
+"""Small files in exactly the published formats, for datasets that are read from files.
+
+``WRITERS[name](folder, monkeypatch)`` writes them into ``folder``, shrinks the dataset's size constants to match, and
+returns the constructor's arguments. A dataset without a procedural form needs an entry here to pass the contract test.
+"""
+
+import gzip
+import io
+import struct
+import tarfile
+
+import h5py
+import numpy as np
+import scipy.io
+from PIL import Image
+
+from contrafact.data.cars3d import FILE as CARS3D_FILE
+from contrafact.data.cars3d import Cars3D
+from contrafact.data.dsprites import FILE as DSPRITES_FILE
+from contrafact.data.dsprites import DSprites
+from contrafact.data.mpi3d import MPI3D
+from contrafact.data.shapes3d import Shapes3D
+from contrafact.data.small_norb import PREFIXES as NORB_PREFIXES
+from contrafact.data.small_norb import SmallNORB
+
+
+def grid_labels(sizes):
+    return np.stack([axis.ravel() for axis in np.meshgrid(*map(np.arange, sizes), indexing="ij")], axis=1)
+
+
+def random_bytes(*shape):
+    return np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+
+
+SHAPES3D_SIZES = (2, 3, 2, 2, 2, 3)
+
+
+def write_shapes3d(folder, monkeypatch, **layout):
+    monkeypatch.setattr(Shapes3D, "factor_sizes", SHAPES3D_SIZES)
+    labels = grid_labels(SHAPES3D_SIZES) / 10
+    images = random_bytes(len(labels), 64, 64, 3)
+    with h5py.File(folder / "3dshapes.h5", "w") as file:
+        file.create_dataset("images", data=images, **layout)
+        file.create_dataset("labels", data=labels)
+    return images
+
+
+DSPRITES_SIZES = (3, 2, 4, 2, 3)
+
+
+def write_dsprites(folder, monkeypatch, save=np.savez_compressed, **changes):
+    monkeypatch.setattr(DSprites, "factor_sizes", DSPRITES_SIZES)
+    classes = grid_labels((1, *DSPRITES_SIZES)).astype(np.int64)
+    content = {
+        "imgs": random_bytes(len(classes), 64, 64) % 2,
+        "latents_values": classes / 7,
+        "latents_classes": classes,
+        "metadata": np.array({"author": "never unpickled"}, dtype=object),
+    }
+    content.update(changes)
+    save(folder / DSPRITES_FILE, **{key: value for key, value in content.items() if value is not None})
+    return content["imgs"]
+
+
+def write_mpi3d(folder, monkeypatch):
+    monkeypatch.setattr(MPI3D, "known_sizes", ((3, 3, 2, 1, 1, 2, 2), (2, 2, 2, 1, 1, 2, 2)))
+    np.savez(folder / "mpi3d_real.npz", images=random_bytes(72, 64, 64, 3))
+    np.savez_compressed(folder / "mpi3d_real_complex.npz", images=random_bytes(32, 64, 64, 3)[::-1])
+    return {"path": folder}
+
+
+CAR_NAMES = ("car_003_mesh", "car_001_mesh", "car_002_mesh")
+"""In the order of list.txt; the archive holds them in the order of their names."""
+
+
+def write_cars3d(folder, monkeypatch):
+    monkeypatch.setattr(Cars3D, "num_cars", 3)
+    monkeypatch.setattr(Cars3D, "num_test_cars", 1)
+    with tarfile.open(folder / CARS3D_FILE, "w:gz") as archive:
+        for name in sorted(CAR_NAMES):
+            content = io.BytesIO()
+            scipy.io.savemat(content, {"im": car_images(name)}, do_compression=True)
+            add_to_archive(archive, f"data/cars/{name}.mat", content.getvalue())
+        add_to_archive(archive, "data/cars/list.txt", "\n".join(CAR_NAMES).encode() + b"\n")
+        add_to_archive(archive, "data/shapes/other.mat", b"not ours")
+    return {"path": folder}
+
+
+def add_to_archive(archive, name, content):
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
+
+
+def car_images(name):
+    """``(128, 128, 3, 24, 4)``: red is the car's number, green the azimuth, blue the elevation."""
+    images = np.zeros((128, 128, 3, 24, 4), dtype=np.uint8)
+    images[:, :, 0] = int(name[4:7])
+    images[:, :, 1] = np.arange(24)[:, None]
+    images[:, :, 2] = np.arange(4)
+    return images
+
+
+NORB_SIZES = (2, 2, 3, 2, 1)
+
+
+def write_small_norb(folder, monkeypatch, compress=False):
+    monkeypatch.setattr(SmallNORB, "split_sizes", NORB_SIZES)
+    for number, (split, instances) in enumerate((("train", (4, 6)), ("test", (0, 1)))):
+        labels = grid_labels(NORB_SIZES).astype(np.int32)
+        labels = labels[np.random.default_rng(number).permutation(len(labels))]
+        labels[:, 1] = np.array(instances)[labels[:, 1]]
+        labels[:, 3] *= 2  # azimuths are stored as 0, 2, ..., 34
+        images = np.zeros((len(labels), 2, 96, 96), dtype=np.uint8)
+        images[:, 0, :, :5] = labels[:, None, :]  # the left camera's first columns show the labels
+        for part, array in (("dat", images), ("cat", labels[:, 0]), ("info", labels[:, 1:])):
+            content = norb_bytes(array)
+            file = folder / f"{NORB_PREFIXES[split]}-{part}.mat"
+            if compress:
+                file.with_name(file.name + ".gz").write_bytes(gzip.compress(content))
+            else:
+                file.write_bytes(content)
+    return {"path": folder}
+
+
+def norb_bytes(array):
+    magic = {np.dtype(np.uint8): 0x1E3D4C55, np.dtype(np.int32): 0x1E3D4C54}[array.dtype]
+    dimensions = (*array.shape, 1, 1)[: max(3, array.ndim)]
+    return struct.pack(f"<II{len(dimensions)}i", magic, array.ndim, *dimensions) + array.tobytes()
+
+
+def idx_bytes(array):
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def write_idx(folder, monkeypatch):
+    for prefix, count in (("train", 12), ("t10k", 7)):
+        for kind, array in (
+            ("images-idx3", random_bytes(count, 28, 28)),
+            ("labels-idx1", np.arange(count, dtype=np.uint8) % 10),
+        ):
+            (folder / f"{prefix}-{kind}-ubyte.gz").write_bytes(gzip.compress(idx_bytes(array)))
+    return {"path": folder}
+
+
+def write_images(folder, monkeypatch):
+    for name, size in (("cats/a.png", (70, 64)), ("cats/b.jpg", (64, 90)), ("dogs/c.webp", (128, 128))):
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(random_bytes(size[1], size[0], 3)).save(folder / name)
+    return {"path": folder}
+
+
+WRITERS = {
+    "cars3d": write_cars3d,
+    "fashion_mnist": write_idx,
+    "images": write_images,
+    "mnist": write_idx,
+    "mpi3d": write_mpi3d,
+    "small_norb": write_small_norb,
+}
