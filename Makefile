@@ -1,0 +1,59 @@
+# Every target does its own set-up: a virtual environment in .venv, system packages where apt is at hand.
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+RUNTIME := .venv/.runtime-stamp
+DEVELOPMENT := .venv/.development-stamp
+
+.PHONY: demo test lint docs golden bench system clean
+
+# The main job from a generator that comes with the package to a report: under ten minutes on two cores.
+demo: $(RUNTIME)
+	$(BIN)/contrafact fit disco --generator shapes3d --preset quick --out runs/demo --resume
+	$(BIN)/contrafact evaluate runs/demo --control
+	$(BIN)/contrafact report runs/demo
+	@echo "The report is $(CURDIR)/runs/demo/report.html"
+
+# All that must pass before a change is merged: under fifteen minutes on two cores.
+# One thread per process: pytest starts two, and small tensors gain nothing from more.
+test: lint system
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
+	$(MAKE) --no-print-directory docs
+
+lint: $(DEVELOPMENT)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(DEVELOPMENT)
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
+	@echo "The docs are $(CURDIR)/docs/_build/html/index.html"
+
+# Metrics against the reference implementation's values, the slow exact ones included.
+golden: $(DEVELOPMENT)
+	$(BIN)/python -m pytest -q tests/metrics -k golden -m ""
+
+# The quick preset against its control over five seeds (hours on two cores), then the speed measurements.
+bench: $(RUNTIME)
+	$(BIN)/contrafact bench disco-quick --seeds 5
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+system:
+	@.ci/system
+
+clean:
+	rm -rf docs/_build docs/reference dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUNTIME): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "contrafact needs Python 3.11 or newer; install one, or set PYTHON=" >&2; exit 1; }
+	test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	$(INSTALL) --editable .
+	touch $@
+
+$(DEVELOPMENT): $(RUNTIME)
+	$(INSTALL) --editable ".[dev,docs]"
+	touch $@
