@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from types import UnionType
+from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from contrafact.core.artefact import fingerprint, load_artefact, save_artefact
 from contrafact.core.catalog import unknown_name_message
@@ -73,6 +74,16 @@ class Method(ABC):
     source: ClassVar[Literal["generator", "images"]]
     yields: ClassVar[tuple[str, ...]]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse a value that is none of its field's choices, whatever the method (ValueError)."""
+        hints = get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            choices = _choices(hints[field.name])
+            value = getattr(self, field.name)
+            if choices and value not in choices:
+                known = [str(choice) for choice in choices if choice is not None]
+                raise ValueError(unknown_name_message(field.name, str(value), known))
 
     @classmethod
     def preset(cls, name: str) -> Self:
@@ -222,6 +233,15 @@ def load_run(folder: str | Path, generator: Generator | None = None) -> Finished
         ValueError: no run there, or an unfinished one.
     """
     return FinishedRun(folder, generator)
+
+
+def _choices(hint: Any) -> list[Any]:
+    """Values a ``Literal`` (or ``Literal | None``) annotation allows; empty for any other annotation."""
+    if get_origin(hint) is Literal:
+        return list(get_args(hint))
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
+    literals = [value for part in parts for value in _choices(part)]
+    return [*literals, None] if literals and type(None) in parts else literals
 
 
 def _describe(source: Generator | ImageDataset) -> dict[str, Any]:

@@ -24,7 +24,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contrafact.core.artefact import load_artefact
-from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.directions import CurvedDirections, Directions, GlobalDirections
 from contrafact.core.encoder import Encoder
@@ -146,8 +145,6 @@ class DisCo(Method):
         Raises:
             ValueError: a setting out of range; the message names it.
         """
-        if self.formulation not in FORMULATIONS:
-            raise ValueError(unknown_name_message("formulation", self.formulation, FORMULATIONS))
         given = {k: v for k in FORMULATIONS[self.formulation] if (v := getattr(self, k)) is not None}
         full = dataclasses.replace(self, **(FORMULATIONS[self.formulation] | given))
         counts = ("num_directions", "code_dim", "steps", "num_queries", "num_positives", "num_negatives")
@@ -155,6 +152,9 @@ class DisCo(Method):
             check_count(name, getattr(full, name))
         if full.num_directions < 2 or (full.batching == "all_pairs" and full.directions_per_step < 2):
             raise ValueError("a contrast needs at least 2 directions (num_directions, directions_per_step)")
+        if full.batching == "all_pairs" and full.directions_per_step > full.num_directions:
+            several, all_of_them = full.directions_per_step, full.num_directions
+            raise ValueError(f"directions_per_step is {several}, but there are only {all_of_them} directions")
         if full.batching == "all_pairs" and full.samples_per_direction < 2:
             raise ValueError("all_pairs batching needs at least 2 samples_per_direction, or nothing is positive")
         if not 0 <= full.min_shift <= full.max_shift or full.max_shift <= 0:
@@ -194,27 +194,40 @@ class DisCo(Method):
         }
 
         for _ in run.steps(cfg.steps, state):
-            index_S, magnitude_S = (t.to(run.device) for t in cfg._draw_edits(rng))
-            latent = source.sample(len(index_S), rng)
-            with run.autocast():
-                with torch.no_grad():
-                    before = source(latent)
-                after = source(directions(latent, index_S, magnitude_S))
-                codes = encoder.encode(torch.cat([before, after]).float())
-            codes_before, codes_after = codes.float().chunk(2)
-            if cfg.variation == "difference":
-                variation_SJ = F.normalize((codes_after - codes_before).abs(), dim=1)
-            else:
-                variation_SJ = F.normalize(torch.cat([codes_after, codes_before], dim=1), dim=1)
-            loss, scalars = cfg._loss(variation_SJ, index_S, magnitude_S, classifier)
+            loss, scalars = cfg.step_loss(source, encoder, directions, classifier, rng, run)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             run.average_gradients([*learned, *navigator])
             optimizer.step()
-            run.log(loss=loss, **scalars, dimensions=effective_dimensions(variation_SJ))
+            run.log(loss=loss, **scalars)
 
         _warn_of_collapse(run)
         return Artefacts(encoder=encoder, directions=directions, generator=source)
+
+    def step_loss(
+        self,
+        source: Generator,
+        encoder: Encoder,
+        directions: Directions,
+        classifier: nn.Module,
+        rng: torch.Generator,
+        run: Run,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of one step on freshly drawn pairs, and the scalars to log (settings must be ``resolved``)."""
+        index_S, magnitude_S = (t.to(run.device) for t in self._draw_edits(rng))
+        latent_SL = source.sample(len(index_S), rng)
+        with run.autocast():
+            with torch.no_grad():
+                before = source(latent_SL)
+            after = source(directions(latent_SL, index_S, magnitude_S))
+            codes = encoder.encode(torch.cat([before, after]))
+        before_SJ, after_SJ = codes.float().chunk(2)
+        if self.variation == "difference":
+            variation_SJ = F.normalize((after_SJ - before_SJ).abs(), dim=1)
+        else:
+            variation_SJ = F.normalize(torch.cat([after_SJ, before_SJ], dim=1), dim=1)
+        loss, scalars = self._loss(variation_SJ, index_S, magnitude_S, classifier)
+        return loss, {**scalars, "dimensions": effective_dimensions(variation_SJ)}
 
     def _encoder(self, source: Generator, run: Run) -> Encoder:
         if self.pretrained_encoder is not None:
@@ -229,10 +242,8 @@ class DisCo(Method):
         with run.seeded_init("encoder"):
             if self.encoder == "conv":
                 encoder = ConvEncoder(source.image_shape, self.code_dim, self.encoder_width)
-            elif self.encoder == "resnet50":
-                encoder = ResNetEncoder(source.image_shape, self.code_dim, 50)
             else:
-                raise ValueError(unknown_name_message("encoder", self.encoder, ["conv", "resnet50"]))
+                encoder = ResNetEncoder(source.image_shape, self.code_dim, 50)
         return encoder.to(run.device).train()
 
     def _directions(self, source: Generator, run: Run) -> Directions:
@@ -254,8 +265,6 @@ class DisCo(Method):
             if self.navigator == "curved":
                 curved = CurvedDirections(*shape, scale=scale, layers=layers, num_layers=source.num_layers)
                 return curved.to(run.device)
-            if self.navigator not in ("unit", "orthonormal"):
-                raise ValueError(unknown_name_message("navigator", self.navigator, ["unit", "orthonormal", "curved"]))
             fixed = GlobalDirections(*shape, self.navigator, scale, None, layers, source.num_layers)
             nn.init.normal_(fixed.weight, std=shape[0] ** -0.5)
         return fixed.to(run.device)

@@ -1,0 +1,262 @@
+"""DisCo against plain transcriptions of its paper, and every switch of its tables."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from contrafact.core.artefact import save_artefact
+from contrafact.core.directions import GlobalDirections
+from contrafact.core.generator import architecture
+from contrafact.core.run import Run
+from contrafact.methods.disco import DisCo
+from contrafact.nn.encoders import ConvEncoder
+
+TINY = {"num_directions": 6, "code_dim": 5, "steps": 2, "encoder_width": 0.1}
+TINY |= {"num_queries": 4, "num_positives": 3, "num_negatives": 5, "directions_per_step": 3, "samples_per_direction": 2}
+
+
+@pytest.fixture(scope="module")
+def generator():
+    torch.manual_seed(0)
+    return architecture("vae")(4, (3, 16, 16), 0.1).freeze()
+
+
+def fit(generator, folder, **settings):
+    return DisCo(**{**TINY, **settings}).fit(generator, Run(folder, precision="float32", progress=False, log_every=1))
+
+
+def test_formulations_are_those_of_the_spec():
+    released, paper = DisCo().resolved(), DisCo(formulation="paper").resolved()
+    common = {"num_queries": 32, "num_positives": 32, "num_negatives": 64, "temperature": 1.0, "threshold": 0.95}
+    common |= {"domination_weight": 1.0, "num_directions": 64}
+    for name, value in common.items():
+        assert getattr(released, name) == getattr(paper, name) == value
+    assert (released.code_dim, released.steps, released.learning_rate, released.shift) == (64, 70_000, 1e-4, "normal")
+    assert (paper.code_dim, paper.steps, paper.learning_rate, paper.shift) == (32, 100_000, 1e-5, "uniform")
+    assert (released.reduction, released.flipping, released.domination) == ("mean", "cross_entropy", "query")
+    assert (paper.reduction, paper.flipping, paper.domination) == ("sum", "pseudo_label", "mean_per_dimension")
+    assert released.detach_negatives is True
+    assert paper.detach_negatives is False
+
+
+def test_an_explicit_option_wins_over_its_formulation():
+    assert DisCo(formulation="paper", flipping="none", code_dim=7).resolved().flipping == "none"
+    assert DisCo(detach_negatives=False).resolved().detach_negatives is False
+
+
+def test_paper_batches_share_one_direction_and_never_repeat_it_among_the_negatives():
+    method, rng = DisCo(num_directions=5).resolved(), torch.Generator().manual_seed(0)
+    counts = torch.zeros(5, 5)
+    for _ in range(400):
+        index, _ = method._draw_edits(rng)
+        assert (index[:64] == index[0]).all()
+        assert (index[64:] != index[0]).all()
+        counts[index[0]] += torch.bincount(index[64:], minlength=5)
+    share = counts / counts.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(share + 0.25 * torch.eye(5), torch.full((5, 5), 0.25), atol=0.03, rtol=0)
+
+
+def test_all_pairs_batches_hold_different_directions():
+    method, rng = DisCo(batching="all_pairs").resolved(), torch.Generator().manual_seed(0)
+    index, _ = method._draw_edits(rng)
+    assert len(index) == 128
+    assert (torch.bincount(index, minlength=64)[index] == 8).all()
+
+
+@pytest.mark.parametrize("shift", ["uniform", "normal"])
+def test_magnitudes_keep_their_law_and_are_lifted_on_both_sides(shift):
+    method = DisCo(shift=shift, max_shift=2.0, min_shift=0.5, num_negatives=40_000).resolved()
+    _, magnitude = method._draw_edits(torch.Generator().manual_seed(0))
+    assert magnitude.abs().min() == 0.5
+    assert (magnitude < 0).float().mean() == pytest.approx(0.5, abs=0.01)
+    lifted = (magnitude.abs() == 0.5).float().mean()
+    if shift == "uniform":
+        assert magnitude.abs().max() <= 2.0
+        assert lifted == pytest.approx(0.25, abs=0.01)
+    else:
+        assert lifted == pytest.approx(math.erf(0.25 / 2**0.5), abs=0.01)
+
+
+def plain_step(method, generator, encoder, directions, rng):
+    """One step written out from the paper: two encoder calls, loops over pairs, float32, contiguous."""
+    index, magnitude = method._draw_edits(rng)
+    latent = generator.sample(len(index), rng)
+    vectors = directions.weight / directions.weight.norm(dim=1, keepdim=True)
+    variations = []
+    for z, d, epsilon in zip(latent, index, magnitude, strict=True):
+        moved = z + epsilon * directions.scale * vectors[d]
+        v = (encoder.encode(generator(moved[None])) - encoder.encode(generator(z[None])))[0].abs()
+        variations.append(v / v.norm())
+    b, n = method.num_queries, method.num_positives
+    query, positive, negative = variations[:b], variations[b : b + n], variations[b + n :]
+    loss = 0.0
+    for q in query:
+        for k in positive:
+            loss = loss - torch.log(torch.sigmoid(q @ k))
+        for k in negative:
+            a = q @ (k.detach() if method.detach_negatives else k)
+            label = a.detach()
+            if a < method.threshold:
+                loss = loss - torch.log(1 - torch.sigmoid(a))
+            elif method.flipping == "pseudo_label":
+                loss = loss - label * torch.log(torch.sigmoid(a))
+            else:
+                loss = loss - label * torch.log(torch.sigmoid(a)) - (1 - label) * torch.log(1 - torch.sigmoid(a))
+    loss = loss / (b if method.reduction == "sum" else b * (n + len(negative)))
+
+    def entropy(v):
+        p = torch.exp(v) / torch.exp(v).sum()
+        return -(p * torch.log(p)).sum()
+
+    if method.domination == "query":
+        domination = sum(entropy(v) for v in query + positive) / (b + n)
+    else:
+        domination = entropy(sum(query + positive) / (b + n)) / len(query[0])
+    return loss + method.domination_weight * domination
+
+
+@pytest.mark.parametrize("formulation", ["released", "paper"])
+def test_step_and_gradients_match_a_plain_transcription(generator, tmp_path, formulation):
+    # A low threshold makes some negatives flip even between untrained variations.
+    method = DisCo(**TINY, formulation=formulation, threshold=0.9, max_shift=2.0).resolved()
+    run = Run(tmp_path, precision="float32")
+    torch.manual_seed(1)
+    encoder = ConvEncoder((3, 16, 16), 5, 0.1)
+    directions = GlobalDirections.random(4, 6, torch.Generator().manual_seed(2), scale=1.3)
+    parameters = [*encoder.parameters(), *directions.parameters()]
+    ours, scalars = method.step_loss(
+        generator, encoder, directions, nn.Identity(), torch.Generator().manual_seed(3), run
+    )
+    assert 0 < scalars["flipped"] < 1
+    plain = plain_step(method, generator, encoder, directions, torch.Generator().manual_seed(3))
+    assert ours.item() == pytest.approx(plain.item(), rel=1e-5)
+    mine, theirs = (torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)]) for loss in (ours, plain))
+    assert (mine - theirs).norm() < 1e-3 * theirs.norm()
+
+
+def test_all_pairs_contrasts_every_pair_of_the_batch(generator, tmp_path):
+    method = DisCo(**TINY, batching="all_pairs", flipping="none", domination="none", detach_negatives=False).resolved()
+    torch.manual_seed(1)
+    variation = nn.functional.normalize(torch.rand(6, 5), dim=1)
+    index = torch.tensor([4, 4, 0, 0, 2, 2])
+    loss, _ = method._loss(variation, index, torch.ones(6), nn.Identity())
+    expected = 0.0
+    for i in range(6):
+        for j in range(6):
+            if i != j:
+                a = torch.sigmoid(variation[i] @ variation[j])
+                expected -= float(torch.log(a if index[i] == index[j] else 1 - a))
+    assert float(loss) == pytest.approx(expected / 30, rel=1e-5)
+
+
+SWITCHES = [
+    {"formulation": "paper"},
+    {"navigator": "orthonormal", "num_directions": 4},
+    {"navigator": "curved"},
+    {"variation": "concatenation"},
+    {"objective": "classification"},
+    {"objective": "classification", "variation": "concatenation"},
+    {"objective": "infonce"},
+    {"flipping": "none"},
+    {"domination": "none"},
+    {"flipping": "none", "domination": "none"},
+    {"threshold": 0.7},
+    {"num_positives": 2, "num_negatives": 9},
+    {"encoder": "resnet50"},
+    {"batching": "all_pairs"},
+    {"batching": "all_pairs", "objective": "infonce"},
+    {"shift": "uniform"},
+]
+
+
+@pytest.mark.parametrize("switch", SWITCHES, ids=lambda s: "-".join(f"{k}={v}" for k, v in s.items()))
+def test_every_ablation_of_the_tables_trains_both_parts(generator, tmp_path, switch):
+    before = DisCo(**{**TINY, **switch, "steps": 1}).fit(
+        generator, Run(tmp_path / "one", precision="float32", progress=False)
+    )
+    after = fit(generator, tmp_path / "more", **switch, learning_rate=1e-2)
+    for name in ("encoder", "directions"):
+        a, b = (getattr(x, name).state_dict() for x in (before, after))
+        moved = [key for key in a if a[key].is_floating_point() and not torch.equal(a[key], b[key])]
+        assert moved, f"{name} did not learn"
+        assert all(torch.isfinite(b[key]).all() for key in b)
+
+
+def test_a_fixed_encoder_stays_as_it_was(generator, tmp_path):
+    torch.manual_seed(1)
+    encoder = ConvEncoder((3, 16, 16), 5, 0.1)
+    save_artefact(encoder, tmp_path / "encoder.safetensors")
+    artefacts = fit(
+        generator, tmp_path / "run", pretrained_encoder=str(tmp_path / "encoder.safetensors"), train_encoder=False
+    )
+    for mine, theirs in zip(encoder.parameters(), artefacts.encoder.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_fixed_directions_stay_as_they_were(generator, tmp_path):
+    directions = GlobalDirections.random(4, 6, torch.Generator().manual_seed(2))
+    save_artefact(directions, tmp_path / "directions.safetensors")
+    settings = {"initial_directions": str(tmp_path / "directions.safetensors")}
+    kept = fit(generator, tmp_path / "kept", **settings, train_directions=False)
+    assert torch.equal(kept.directions.weight, directions.weight)
+    assert not torch.equal(fit(generator, tmp_path / "moved", **settings).directions.weight, directions.weight)
+
+
+def test_gradients_reach_directions_through_the_generator_only_from_the_edited_image(generator, tmp_path):
+    before = {k: v.clone() for k, v in generator.state_dict().items()}
+    fit(generator, tmp_path)
+    assert all(torch.equal(before[k], v) for k, v in generator.state_dict().items())
+    assert all(p.grad is None for p in generator.parameters())
+
+
+def test_collapse_is_reported(generator, tmp_path):
+    with pytest.warns(UserWarning, match="DisCo has collapsed: 100% of the negatives were flipped"):
+        fit(generator, tmp_path, variation="concatenation", threshold=0.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"navigator": "orthonormal"}, "6 orthonormal directions do not fit in 4 dimensions"),
+        ({"navigator": "unti"}, "unknown navigator 'unti'; did you mean 'unit'"),
+        ({"encoder": "resnet"}, "unknown encoder 'resnet'"),
+        ({"formulation": "papers"}, "unknown formulation 'papers'; did you mean 'paper'"),
+        ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
+        ({"num_negatives": -1}, "num_negatives must be a whole number"),
+        ({"num_directions": 1}, "at least 2 directions"),
+        ({"batching": "all_pairs", "samples_per_direction": 1}, "at least 2 samples_per_direction"),
+        ({"batching": "all_pairs", "directions_per_step": 7}, "directions_per_step is 7, but there are only 6"),
+        ({"batching": "every"}, "unknown batching 'every'"),
+        ({"objective": "logit"}, "unknown objective 'logit'; did you mean 'logits'"),
+        ({"variation": "differences"}, "unknown variation 'differences'"),
+        ({"flipping": "on"}, "unknown flipping 'on'"),
+        ({"domination": "means"}, "unknown domination 'means'; did you mean 'mean'"),
+        ({"shift": "gauss"}, "unknown shift 'gauss'"),
+        ({"reduction": "max"}, "unknown reduction 'max'"),
+        ({"max_shift": 0.1}, "0 <= min_shift <= max_shift"),
+        ({"temperature": 0.0}, "temperature must be positive"),
+        ({"train_encoder": False}, "no pretrained_encoder to keep"),
+        ({"pretrained_encoder": "nowhere.safetensors"}, r"nowhere\.safetensors does not exist"),
+        ({"first_layer": 3}, "layers must be"),
+    ],
+)
+def test_bad_settings(generator, tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        fit(generator, tmp_path, **settings)
+
+
+def test_artefacts_that_do_not_fit_are_refused(generator, tmp_path):
+    save_artefact(ConvEncoder((3, 32, 32), 5, 0.1), tmp_path / "encoder.safetensors")
+    with pytest.raises(ValueError, match="the pretrained encoder takes images"):
+        fit(generator, tmp_path / "a", pretrained_encoder=str(tmp_path / "encoder.safetensors"))
+    save_artefact(GlobalDirections(9, 6), tmp_path / "directions.safetensors")
+    with pytest.raises(ValueError, match="holds 6 directions in 9 dimensions"):
+        fit(generator, tmp_path / "b", initial_directions=str(tmp_path / "directions.safetensors"))
+
+
+def test_presets_are_valid_settings():
+    for name in DisCo.presets:
+        assert dataclasses.is_dataclass(DisCo.preset(name).resolved())

@@ -1,0 +1,110 @@
+"""The pair losses against loops written from the paper's equations."""
+
+import math
+
+import pytest
+import torch
+
+from contrafact.nn.contrastive import domination_loss, effective_dimensions, infonce_loss, pair_losses
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def draw(seed: int, queries: int = 3, positives: int = 4, negatives: int = 5, dims: int = 6):
+    rng = torch.Generator().manual_seed(seed)
+    unit = [
+        torch.nn.functional.normalize(torch.rand(n, dims, generator=rng, dtype=torch.float64), dim=1)
+        for n in (queries, positives, negatives)
+    ]
+    return unit
+
+
+def equations_3_4_7(query, positive, negative, temperature, threshold, flipping, per_query_sum):
+    """Eqs 3, 4 and 7 (negated: minimised), one pair at a time."""
+    total = 0.0
+    for q in query:
+        for k in positive:
+            total -= math.log(sigmoid(float(q @ k) / temperature))
+        for k in negative:
+            a = float(q @ k) / temperature
+            if flipping == "none" or a < threshold:
+                total -= math.log(1 - sigmoid(a))
+            elif flipping == "pseudo_label":
+                total -= min(a, 1.0) * math.log(sigmoid(a))
+            else:
+                label = min(a, 1.0)
+                total -= label * math.log(sigmoid(a)) + (1 - label) * math.log(1 - sigmoid(a))
+    pairs = len(query) * (len(positive) + len(negative))
+    return total / (len(query) if per_query_sum else pairs)
+
+
+@pytest.mark.parametrize("flipping", ["none", "pseudo_label", "cross_entropy"])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_pair_losses_match_the_equations(flipping, temperature):
+    query, positive, negative = draw(0)
+    logits = torch.cat([query @ positive.T, query @ negative.T], dim=1) / temperature
+    is_positive = torch.arange(logits.shape[1]).expand(len(query), -1) < len(positive)
+    threshold = float(logits[:, len(positive) :].median())  # half of the negatives flip
+    terms = pair_losses(logits, is_positive, threshold, flipping)
+    for per_query_sum, value in ((True, terms.sum() / len(query)), (False, terms.mean())):
+        expected = equations_3_4_7(query, positive, negative, temperature, threshold, flipping, per_query_sum)
+        assert float(value) == pytest.approx(expected, rel=1e-12)
+
+
+def test_flipping_sends_no_gradient_through_the_label():
+    logits = torch.tensor([[0.97]], dtype=torch.float64, requires_grad=True)
+    pair_losses(logits, torch.tensor([[False]]), 0.95, "pseudo_label").sum().backward()
+    a = 0.97
+    assert float(logits.grad) == pytest.approx(-a * (1 - sigmoid(a)), rel=1e-12)  # d(−a₀ log σ(a))/da with a₀ fixed
+
+
+def test_infonce_matches_equation_2():
+    query, positive, negative = draw(1)
+    keys = torch.cat([positive, negative])
+    expected = 0.0
+    for q in query:
+        denominator = sum(math.exp(float(q @ k)) for k in keys)
+        for k in positive:
+            expected -= math.log(math.exp(float(q @ k)) / denominator)
+    is_positive = torch.arange(len(keys)).expand(len(query), -1) < len(positive)
+    value = infonce_loss(query @ keys.T, is_positive, torch.ones_like(is_positive))
+    assert float(value) == pytest.approx(expected / len(query), rel=1e-12)
+
+
+def test_infonce_leaves_uncounted_keys_out():
+    query, positive, negative = draw(2)
+    keys = torch.cat([positive, negative, query])
+    is_positive = torch.arange(len(keys)).expand(len(query), -1) < len(positive)
+    counted = torch.arange(len(keys)).expand(len(query), -1) < len(positive) + len(negative)
+    short = infonce_loss(query @ keys[:9].T, is_positive[:, :9], counted[:, :9])
+    assert float(infonce_loss(query @ keys.T, is_positive, counted)) == pytest.approx(float(short), rel=1e-12)
+
+
+def entropy_of_softmax(vector) -> float:
+    weights = [math.exp(float(v)) for v in vector]
+    return -sum(w / sum(weights) * math.log(w / sum(weights)) for w in weights)
+
+
+def test_domination_matches_equations_5_and_6():
+    groups = torch.stack([torch.cat(draw(s)[:2]) for s in range(2)])  # two directions, seven variations each
+    means = [group.mean(dim=0) for group in groups]
+    per_mean = sum(entropy_of_softmax(c) for c in means) / 2
+    per_query = sum(entropy_of_softmax(v) for group in groups for v in group) / 14
+    assert float(domination_loss(groups, "mean")) == pytest.approx(per_mean, rel=1e-12)
+    assert float(domination_loss(groups, "mean_per_dimension")) == pytest.approx(per_mean / 6, rel=1e-12)
+    assert float(domination_loss(groups, "query")) == pytest.approx(per_query, rel=1e-12)
+    assert float(domination_loss(groups, "none")) == 0.0
+
+
+def test_domination_is_lowest_for_one_hot_variations():
+    one_hot = torch.eye(8)[None, :1]
+    even = torch.full((1, 1, 8), 8**-0.5)
+    for kind in ("query", "mean", "mean_per_dimension"):
+        assert domination_loss(one_hot, kind) < domination_loss(even, kind)
+
+
+def test_effective_dimensions_counts_the_dimensions_in_use():
+    assert float(effective_dimensions(torch.eye(8)[:5].repeat(3, 1))) == pytest.approx(5.0, rel=1e-5)
+    assert float(effective_dimensions(torch.eye(8)[:1].repeat(3, 1))) == pytest.approx(1.0)

@@ -1,0 +1,93 @@
+"""Convolutional encoder and decoder: the paper's layers and sizes, clear refusals."""
+
+import pytest
+import torch
+from torch import nn
+
+from contrafact.nn.decoders import ConvDecoder
+from contrafact.nn.encoders import ConvEncoder, GaussianEncoder
+
+
+def layers_of(module: nn.Module) -> list[tuple]:
+    return [
+        ("conv", m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0])
+        if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)
+        else ("fc", m.in_features, m.out_features)
+        for m in module.modules()
+        if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
+    ]
+
+
+def test_encoder_is_table_7():
+    assert layers_of(ConvEncoder((3, 64, 64), 32, activation="relu")) == [
+        ("conv", 3, 64, 7, 1),
+        ("conv", 64, 128, 4, 2),
+        ("conv", 128, 256, 4, 2),
+        ("conv", 256, 256, 4, 2),
+        ("conv", 256, 256, 4, 2),
+        ("fc", 4096, 256),
+        ("fc", 256, 256),
+        ("fc", 256, 32),
+    ]
+
+
+def test_decoder_is_table_8():
+    assert layers_of(ConvDecoder(32, (3, 64, 64), activation="relu")) == [
+        ("fc", 32, 256),
+        ("fc", 256, 256),
+        ("fc", 256, 4096),
+        ("conv", 256, 256, 4, 2),
+        ("conv", 256, 256, 4, 2),
+        ("conv", 256, 128, 4, 2),
+        ("conv", 128, 64, 4, 2),
+        ("conv", 64, 3, 7, 1),
+    ]
+
+
+@pytest.mark.parametrize("size", [16, 28, 32, 64])
+def test_every_usual_size_round_trips(size):
+    encoder, images = ConvEncoder((1, size, size), 5, width=0.1).eval(), torch.rand(2, 1, size, size)
+    assert encoder(images).shape == (2, 5)
+    if size % 8 == 0:
+        assert ConvDecoder(5, (1, size, size), width=0.1)(torch.randn(2, 5)).shape == images.shape
+
+
+def test_32_pixels_has_one_convolution_fewer():
+    assert len(layers_of(ConvEncoder((3, 32, 32), 5))) == len(layers_of(ConvEncoder((3, 64, 64), 5))) - 1
+
+
+def test_gaussian_encoder_gives_its_mean():
+    encoder, images = GaussianEncoder((3, 16, 16), 4, width=0.1).eval(), torch.rand(3, 3, 16, 16)
+    mean, log_variance = encoder.posterior(images)
+    assert mean.shape == log_variance.shape == (3, 4)
+    torch.testing.assert_close(encoder(images), mean)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.rand(2, 3, 32, 32), r"expects images of shape \(N, 3, 16, 16\), got \(2, 3, 32, 32\)"),
+        (torch.rand(2, 3, 16, 16) * 255, "divide bytes by 255"),
+        (torch.full((1, 3, 16, 16), torch.nan), "expects images in"),
+        (torch.zeros(2, 3, 16, 16, dtype=torch.uint8), "expects float images"),
+    ],
+)
+def test_encoder_refuses_images_it_was_not_made_for(images, message):
+    with pytest.raises(ValueError, match=message):
+        ConvEncoder((3, 16, 16), 2, width=0.1).eval()(images)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: ConvEncoder((3, 4, 4), 2), "at least 8 pixels"),
+        (lambda: ConvEncoder((3, 16, 16), 0), "code_dim must be a whole number of at least 1"),
+        (lambda: ConvEncoder((3, 16, 16), 2, width=0), "width must be positive"),
+        (lambda: ConvEncoder((3, 16, 16), 2, activation="gelu"), "unknown activation 'gelu'"),
+        (lambda: ConvDecoder(2, (3, 28, 28)), "must be multiples of 8"),
+        (lambda: ConvDecoder(-1, (3, 32, 32)), "latent_dim must be a whole number"),
+    ],
+)
+def test_bad_sizes(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
