@@ -31,7 +31,8 @@ class Generator(Artefact, ABC):
         num_layers: layers that take the latent separately; with more than one, ``forward`` also takes
             ``(N, num_layers, L)`` and directions may act on a range of layers.
         layer_names: names ``features`` accepts, from the latent's side to the image's.
-        num_classes: classes of a conditional generator, 0 otherwise.
+        num_classes: classes of a conditional generator whose class is open, 0 otherwise.
+        label: the class a conditional generator is fixed to, None otherwise.
     """
 
     name: str = "generator"
@@ -42,6 +43,7 @@ class Generator(Artefact, ABC):
     num_layers: int = 1
     layer_names: tuple[str, ...] = ()
     num_classes: int = 0
+    label: int | None = None
 
     @abstractmethod
     def forward(self, latent: Tensor) -> Tensor:
@@ -100,6 +102,18 @@ class Generator(Artefact, ABC):
         """Evaluation mode, no gradients to the weights; returns itself."""
         return self.eval().requires_grad_(False)
 
+    def fix_label(self, label: int) -> None:
+        """Fix a conditional generator to one class; from then on it takes no labels.
+
+        Raises:
+            ValueError: an unconditional generator, or no such class.
+        """
+        if self.num_classes == 0:
+            raise ValueError(f"this {type(self).__name__} has no classes to choose from: give it no label")
+        if not 0 <= label < self.num_classes:
+            raise ValueError(f"label must be a class from 0 to {self.num_classes - 1}, got {label}")
+        self.label, self.num_classes = int(label), 0
+
     def check_condition(self, label: Tensor | None, truncation: float) -> None:
         """Refuse a truncation outside [0, 1] and a label that does not fit the generator (ValueError)."""
         if not 0.0 <= truncation <= 1.0:
@@ -109,6 +123,13 @@ class Generator(Artefact, ABC):
         if self.num_classes > 0 and label is None:
             raise ValueError(
                 f"this {type(self).__name__} is conditional: pass a class label from 0 to {self.num_classes - 1}"
+            )
+        if label is not None and (
+            label.ndim != 1 or label.is_floating_point() or not ((label >= 0) & (label < self.num_classes)).all()
+        ):
+            raise ValueError(
+                f"labels must be class indices (N,) from 0 to {self.num_classes - 1}, got {label.dtype} of shape "
+                f"{tuple(label.shape)}: {label.flatten()[:8].tolist()}"
             )
 
     def check_latent(self, latent: Tensor) -> Tensor:
