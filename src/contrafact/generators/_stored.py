@@ -36,11 +36,19 @@ _TORCH_LEGACY_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 
 @dataclass(frozen=True)
 class StoredModule:
-    """A network found in a pickle: its class's name, the arguments it was built with, and its tensors."""
+    """A network found in a pickle.
+
+    Attributes:
+        class_name: name of its class.
+        arguments: what it was built with.
+        tensors: its state dict.
+        settings: plain attributes (numbers, texts, truth values) of it and of its submodules, by dotted name.
+    """
 
     class_name: str
     arguments: Mapping[str, Any]
     tensors: Mapping[str, Tensor] = field(repr=False)
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 def read_stored(path: Path) -> Any:
@@ -220,7 +228,8 @@ def _as_plain(content: Any) -> Any:
     """Stand-ins of networks as :class:`StoredModule`, inside dicts and lists."""
     if isinstance(content, _Inert):
         state = content.state if isinstance(content.state, dict) else {}
-        return StoredModule(content.class_name, dict(state.get("_init_kwargs", {})), _tensors(content))
+        tensors, settings = _collect(content)
+        return StoredModule(content.class_name, dict(state.get("_init_kwargs", {})), tensors, settings)
     if isinstance(content, dict):
         return {key: _as_plain(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
@@ -228,14 +237,21 @@ def _as_plain(content: Any) -> Any:
     return content
 
 
-def _tensors(module: Any, prefix: str = "") -> dict[str, Tensor]:
-    """The state dict of a stand-in, from the fields torch keeps a module's tensors in."""
+def _collect(module: Any, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """State dict and plain attributes of a stand-in, from the fields torch keeps a module's parts in."""
     state = module.state if isinstance(module, _Inert) and isinstance(module.state, dict) else {}
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
+    settings = {
+        prefix + str(name): value
+        for name, value in state.items()
+        if isinstance(value, (bool, int, float, str)) and not str(name).startswith("_")
+    }
     for group in ("_parameters", "_buffers"):
         for name, tensor in (state.get(group) or {}).items():
             if isinstance(tensor, Tensor):
-                found[prefix + str(name)] = tensor.detach()
+                tensors[prefix + str(name)] = tensor.detach()
     for name, child in (state.get("_modules") or {}).items():
-        found |= _tensors(child, f"{prefix}{name}.")
-    return found
+        child_tensors, child_settings = _collect(child, f"{prefix}{name}.")
+        tensors |= child_tensors
+        settings |= child_settings
+    return tensors, settings

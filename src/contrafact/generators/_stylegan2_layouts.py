@@ -1,0 +1,229 @@
+"""The three ways StyleGAN2's weights are stored, translated to ours: rosinality's, NVIDIA's, genforce's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from contrafact.generators._stored import StoredModule
+
+Tensors = Mapping[str, Tensor]
+
+
+class Translated(NamedTuple):
+    """Arguments and state dict of our StyleGAN2."""
+
+    arguments: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def translate(content: Any) -> Translated | None:
+    """Recognise and translate what a checkpoint holds; None if it is no StyleGAN2.
+
+    Raises:
+        ValueError: a discriminator alone, missing tensors, or a variant that is not supported.
+    """
+    if isinstance(content, dict) and isinstance(stored := content.get("G_ema", content.get("G")), StoredModule):
+        return _from_nvidia(stored)
+    if isinstance(content, StoredModule):
+        return _from_nvidia(content)
+    if not isinstance(content, dict):
+        return None
+    for part in ("g_ema", "generator_smooth", "g", "generator"):
+        if isinstance(content.get(part), dict):
+            return _from_state(_without_prefix(content[part]), content.get("latent_avg"))
+    for part in ("d", "discriminator", "D"):
+        if isinstance(content.get(part), dict | StoredModule):
+            raise ValueError(
+                f"the file holds {', '.join(map(str, content))} but no generator; a generator is expected under "
+                "g_ema, g (rosinality), G_ema, G (NVIDIA), generator_smooth or generator (genforce)"
+            )
+    return _from_state(_without_prefix(content), content.get("latent_avg"))
+
+
+def _without_prefix(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {str(k).removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
+
+
+def _from_state(state: dict[str, Tensor], latent_avg: Any) -> Translated | None:
+    if "style.1.weight" in state or "conv1.conv.modulation.weight" in state:
+        return _from_rosinality(state, latent_avg if isinstance(latent_avg, Tensor) else None)
+    if "mapping.dense0.weight" in state:
+        return _from_genforce(state)
+    if any(name.startswith("synthesis.b4.") for name in state):
+        return _from_nvidia(StoredModule("Generator", {}, state))
+    if "final_linear.1.weight" in state or "b4.out.weight" in state:
+        raise ValueError("the file holds a StyleGAN2 discriminator, not a generator")
+    return None
+
+
+def _take(state: Tensors, name: str) -> Tensor:
+    if name not in state:
+        raise ValueError(f"the StyleGAN2 checkpoint lacks {name!r}")
+    return state[name].detach().float()
+
+
+def _count(state: Tensors, pattern: str) -> int:
+    """How many different numbers ``pattern``'s group matches among the names."""
+    return len({match.group(1) for name in state if (match := re.fullmatch(pattern, name))})
+
+
+def _arguments(tensors: dict[str, Tensor], **given: Any) -> dict[str, Any]:
+    """Constructor arguments that follow from the shapes of our state dict."""
+    image_layers = _count(tensors, r"to_images\.(\d+)\.weight")
+    mapping_layers = _count(tensors, r"mapping\.(\d+)\.weight")
+    if image_layers < 2 or mapping_layers < 1:
+        raise ValueError(
+            f"the StyleGAN2 checkpoint has {image_layers} image layers and {mapping_layers} mapping layers"
+        )
+    latent_dim = tensors[f"mapping.{mapping_layers - 1}.weight"].shape[0]
+    prior_dim = tensors["mapping.0.weight"].shape[1]
+    classes = 0
+    if "embed.weight" in tensors:
+        embed_dim, classes = tensors["embed.weight"].shape
+        prior_dim -= embed_dim
+    return {
+        "size": 2 << image_layers,
+        "latent_dim": latent_dim,
+        "prior_dim": prior_dim,
+        "channels": [tensors[f"to_images.{i}.weight"].shape[1] for i in range(image_layers)],
+        "mapping_layers": mapping_layers,
+        "mapping_dim": tensors["mapping.0.weight"].shape[0] if mapping_layers > 1 else latent_dim,
+        "image_channels": tensors["to_images.0.weight"].shape[0],
+        "classes": classes,
+        **given,
+    }
+
+
+def _taps(kernel: Tensor | None) -> list[float]:
+    """Four taps of a stored filter, 1-D or the product of two, of any gain."""
+    if kernel is None:
+        return [1.0, 3.0, 3.0, 1.0]
+    plane = kernel.detach().float().squeeze()
+    taps = plane.sum(dim=0) if plane.ndim == 2 else plane
+    taps = taps * (8 / taps.sum())
+    product = torch.outer(taps, taps) * (plane.sum() / 64)
+    if plane.ndim == 2 and not torch.allclose(plane, product, atol=1e-4 * float(plane.abs().max())):
+        raise ValueError("the StyleGAN2 checkpoint's resampling filter is no product of two 1-D filters")
+    return [round(float(tap), 6) for tap in taps]
+
+
+def _from_rosinality(state: Tensors, latent_avg: Tensor | None) -> Translated:
+    tensors: dict[str, Tensor] = {"const": _take(state, "input.input")[0]}
+    for i in range(_count(state, r"style\.(\d+)\.weight")):
+        tensors[f"mapping.{i}.weight"] = _take(state, f"style.{i + 1}.weight")
+        tensors[f"mapping.{i}.bias"] = _take(state, f"style.{i + 1}.bias")
+    blocks = _count(state, r"to_rgbs\.(\d+)\.conv\.weight")
+    for ours, theirs in enumerate(["conv1", *(f"convs.{i}" for i in range(2 * blocks))]):
+        tensors |= {
+            f"convs.{ours}.weight": _take(state, f"{theirs}.conv.weight")[0],
+            f"convs.{ours}.affine.weight": _take(state, f"{theirs}.conv.modulation.weight"),
+            f"convs.{ours}.affine.bias": _take(state, f"{theirs}.conv.modulation.bias"),
+            f"convs.{ours}.noise_strength": _take(state, f"{theirs}.noise.weight").reshape(()),
+            f"convs.{ours}.bias": _take(state, f"{theirs}.activate.bias"),
+        }
+        if f"noises.noise_{ours}" in state:
+            tensors[f"convs.{ours}.noise"] = state[f"noises.noise_{ours}"][0, 0]
+    for ours, theirs in enumerate(["to_rgb1", *(f"to_rgbs.{i}" for i in range(blocks))]):
+        tensors |= {
+            f"to_images.{ours}.weight": _take(state, f"{theirs}.conv.weight")[0, :, :, 0, 0],
+            f"to_images.{ours}.affine.weight": _take(state, f"{theirs}.conv.modulation.weight"),
+            f"to_images.{ours}.affine.bias": _take(state, f"{theirs}.conv.modulation.bias"),
+            f"to_images.{ours}.bias": _take(state, f"{theirs}.bias").flatten(),
+        }
+    if latent_avg is not None:
+        tensors["w_avg"] = latent_avg.detach().float().flatten()
+    return Translated(_arguments(tensors, kernel=_taps(state.get("convs.0.conv.blur.kernel"))), tensors)
+
+
+def _from_nvidia(stored: StoredModule) -> Translated | None:
+    state, settings = stored.tensors, stored.settings
+    if "synthesis.b4.const" not in state:
+        if any(name.startswith("synthesis.L") or name == "synthesis.input.freqs" for name in state):
+            raise ValueError("the file holds a StyleGAN3 generator; of NVIDIA's networks, StyleGAN2 is supported")
+        if "b4.out.weight" in state or stored.class_name == "Discriminator":
+            raise ValueError("the file holds a StyleGAN2 discriminator, not a generator")
+        return None
+    if any(".skip." in name for name in state) or "synthesis.b4.torgb.weight" not in state:
+        raise ValueError("the StyleGAN2 checkpoint is not of the skip architecture, the one supported")
+    for name, value in settings.items():
+        if name.endswith(".activation") and value not in ("lrelu", "linear"):
+            raise ValueError(f"the StyleGAN2 checkpoint uses the activation {value!r} in {name}; lrelu is supported")
+    tensors: dict[str, Tensor] = {"const": _take(state, "synthesis.b4.const")}
+    if "mapping.w_avg" in state:
+        tensors["w_avg"] = _take(state, "mapping.w_avg")
+    for i in range(_count(state, r"mapping\.fc(\d+)\.weight")):
+        tensors[f"mapping.{i}.weight"] = _take(state, f"mapping.fc{i}.weight")
+        tensors[f"mapping.{i}.bias"] = _take(state, f"mapping.fc{i}.bias")
+    if "mapping.embed.weight" in state:
+        tensors["embed.weight"] = _take(state, "mapping.embed.weight")
+        tensors["embed.bias"] = _take(state, "mapping.embed.bias")
+    sides = [4 << i for i in range(_count(state, r"synthesis\.b(\d+)\.torgb\.weight"))]
+    convs = ["b4.conv1", *(f"b{side}.conv{i}" for side in sides[1:] for i in (0, 1))]
+    for ours, theirs in [(f"convs.{i}", n) for i, n in enumerate(convs)] + [
+        (f"to_images.{i}", f"b{side}.torgb") for i, side in enumerate(sides)
+    ]:
+        for part in ("weight", "bias", "affine.weight", "affine.bias"):
+            tensor = _take(state, f"synthesis.{theirs}.{part}")
+            tensors[f"{ours}.{part}"] = tensor.flatten(1) if ours.startswith("to") and part == "weight" else tensor
+        if ours.startswith("convs"):
+            # Without noise (use_noise=False) both are absent; a strength of zero says the same.
+            strength = state.get(f"synthesis.{theirs}.noise_strength", torch.zeros(()))
+            tensors[f"{ours}.noise_strength"] = strength.detach().float()
+            if f"synthesis.{theirs}.noise_const" in state:
+                tensors[f"{ours}.noise"] = _take(state, f"synthesis.{theirs}.noise_const")
+    clamp = settings.get("synthesis.b4.conv1.conv_clamp")
+    arguments = _arguments(
+        tensors,
+        mapping_lr=float(settings.get("mapping.fc0.bias_gain", 0.01)),
+        clamp=None if clamp is None else float(clamp),
+        kernel=_taps(state.get("synthesis.b4.resample_filter")),
+    )
+    return Translated(arguments, tensors)
+
+
+def _from_genforce(state: Tensors) -> Translated:
+    if "synthesis.layer0.weight" not in state or "synthesis.layer0.style.weight" not in state:
+        raise ValueError("the file holds a mapping network but no StyleGAN2 synthesis; StyleGAN (1) is not supported")
+    if any("skip" in name for name in state) or "synthesis.output0.weight" not in state:
+        raise ValueError("the StyleGAN2 checkpoint is not of the skip architecture, the one supported")
+    tensors: dict[str, Tensor] = {"const": _take(state, "synthesis.early_layer.const")[0]}
+    if "truncation.w_avg" in state:
+        tensors["w_avg"] = _take(state, "truncation.w_avg")
+    for i in range(_count(state, r"mapping\.dense(\d+)\.weight")):
+        tensors[f"mapping.{i}.weight"] = _take(state, f"mapping.dense{i}.weight")
+        tensors[f"mapping.{i}.bias"] = _take(state, f"mapping.dense{i}.bias")
+    joint = "mapping.label_weight" in state
+    if joint:
+        embedding = _take(state, "mapping.label_weight").T
+        # Our embedding divides by √classes; theirs does not.
+        tensors["embed.weight"] = embedding * embedding.shape[1] ** 0.5
+    elif "mapping.LabelEmbed.weight" in state:
+        tensors["embed.weight"] = _take(state, "mapping.LabelEmbed.weight")
+        tensors["embed.bias"] = _take(state, "mapping.LabelEmbed.bias")
+    images = _count(state, r"synthesis\.output(\d+)\.weight")
+    names = [(f"convs.{i}", f"layer{i}") for i in range(2 * images - 1)]
+    for ours, theirs in names + [(f"to_images.{i}", f"output{i}") for i in range(images)]:
+        theirs = f"synthesis.{theirs}"
+        weight = _take(state, f"{theirs}.weight")
+        if ours.startswith("to"):
+            weight = weight.flatten(1)
+        elif int(ours[6:]) % 2 == 1:
+            weight = weight.flip(2, 3)  # their upsampling layers store it the other way round
+        tensors |= {
+            f"{ours}.weight": weight,
+            f"{ours}.bias": _take(state, f"{theirs}.bias"),
+            f"{ours}.affine.weight": _take(state, f"{theirs}.style.weight"),
+            f"{ours}.affine.bias": _take(state, f"{theirs}.style.bias") + 1,  # added when run, not stored
+        }
+        if ours.startswith("convs"):
+            tensors[f"{ours}.noise_strength"] = _take(state, f"{theirs}.noise_strength")
+            if f"{theirs}.noise" in state:
+                tensors[f"{ours}.noise"] = _take(state, f"{theirs}.noise")[0, 0]
+    conditioning = "joint" if joint else "separate"
+    kernel = _taps(state.get("synthesis.layer1.filter.kernel"))
+    return Translated(_arguments(tensors, conditioning=conditioning, kernel=kernel), tensors)

@@ -1,0 +1,373 @@
+"""StyleGAN2 against numbers recorded from the original programs (tiny, randomly initialised), per layout."""
+
+import collections
+import json
+import pickle
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from contrafact.core.artefact import load_artefact
+from contrafact.core.generator import Generator
+from contrafact.generators import StyleGAN2
+from contrafact.generators.checkpoints import convert, describe, load_generator
+from contrafact.generators.stylegan2 import channels_of
+
+REFERENCE = Path(__file__).parent / "reference"
+LAYOUTS = [
+    "rosinality",
+    "nvidia_plain",
+    "nvidia_conditional",
+    "genforce_plain",
+    "genforce_conditional",
+]
+TOLERANCE = 1e-4  # of the image range, which is 2 in the originals and 1 here
+
+
+class Recorded:
+    def __init__(self, name: str) -> None:
+        with np.load(REFERENCE / f"stylegan2_{name}.npz") as file:
+            self.meta = json.loads(str(file["meta"]))
+            arrays = {key: torch.from_numpy(file[key]) for key in file.files if key != "meta"}
+        self.name = name
+        self.state = {k.removeprefix("state/"): v for k, v in arrays.items() if k.startswith("state/")}
+        self.arrays = arrays
+
+    def __getitem__(self, key: str) -> torch.Tensor:
+        return self.arrays[key]
+
+    def image(self, key: str) -> torch.Tensor:
+        return (self.arrays[key] + 1) / 2
+
+    def label(self, generator: StyleGAN2) -> torch.Tensor | None:
+        return self["label"] if generator.num_classes else None
+
+
+def _persistent(monkeypatch):
+    """The class NVIDIA's programs pickle networks as, with empty program text."""
+    module = types.ModuleType("torch_utils.persistence")
+
+    def _reconstruct_persistent_obj(meta):
+        raise AssertionError("never called")
+
+    _reconstruct_persistent_obj.__module__ = module.__name__
+    _reconstruct_persistent_obj.__qualname__ = "_reconstruct_persistent_obj"
+    module._reconstruct_persistent_obj = _reconstruct_persistent_obj
+    monkeypatch.setitem(sys.modules, "torch_utils", types.ModuleType("torch_utils"))
+    monkeypatch.setitem(sys.modules, "torch_utils.persistence", module)
+
+    class Persistent:
+        def __init__(self, name):
+            self.name = name
+            self.state = {"_parameters": {}, "_buffers": {}, "_modules": collections.OrderedDict()}
+
+        def child(self, path):
+            if not path:
+                return self
+            return self.state["_modules"].setdefault(path[0], Persistent(path[0])).child(path[1:])
+
+        def __reduce__(self):
+            meta = {"type": "class", "version": 6, "module_src": "", "class_name": self.name, "state": self.state}
+            return _reconstruct_persistent_obj, (meta,)
+
+    return Persistent
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Writes a recorded checkpoint in its own layout."""
+
+    def write_one(recorded: Recorded, state=None) -> Path:
+        state = recorded.state if state is None else state
+        if recorded.name == "rosinality":
+            path = tmp_path / "model.pt"
+            torch.save({"g_ema": state, "latent_avg": recorded["latent_avg"]}, path)
+        elif recorded.name.startswith("genforce"):
+            path = tmp_path / "model.pth"
+            torch.save({"generator_smooth": state, "generator": {}, "discriminator": {}}, path)
+        else:
+            path = tmp_path / "network.pkl"
+            network = _persistent(monkeypatch)("Generator")
+            network.state["_init_kwargs"] = recorded.meta["init"]
+            for name, tensor in state.items():
+                *parents, leaf = name.split(".")
+                network.child(parents).state["_parameters"][leaf] = torch.nn.Parameter(tensor)
+            for name, value in recorded.meta["settings"].items():
+                *parents, leaf = name.split(".")
+                network.child(parents).state[leaf] = value
+            path.write_bytes(pickle.dumps({"G": None, "D": None, "G_ema": network, "training_set_kwargs": {}}))
+        return path
+
+    return write_one
+
+
+@pytest.fixture(params=LAYOUTS)
+def recorded(request):
+    return Recorded(request.param)
+
+
+def test_outputs_equal_the_originals(recorded, write):
+    generator = load_generator(write(recorded))
+    assert isinstance(generator, StyleGAN2)
+    label = recorded.label(generator)
+    w = generator.map(recorded["z"], label)
+    assert torch.allclose(w, recorded["w"], atol=1e-5)
+
+    def close(images, key):
+        return float((images - recorded.image(key)).abs().max()) <= TOLERANCE
+
+    assert close(generator(recorded["w"]), "image")
+    assert close(generator(generator.map(recorded["z"], label, 0.6)), "truncated")
+    assert close(generator(recorded["mixed_w"]), "mixed")
+    assert close(generator(recorded["w"], noise="none"), "without_noise")
+    # The recordings differ from each other by far more than the tolerance, so each of these was needed.
+    assert not close(generator(recorded["w"]), "truncated")
+    assert not close(generator(recorded["w"]), "mixed")
+    assert not close(generator(recorded["w"]), "without_noise")
+
+
+def test_gradients_to_the_latent_equal_the_originals(recorded, write):
+    generator = load_generator(write(recorded))
+    w = recorded["w"].clone().requires_grad_()
+    (2 * generator(w) * recorded["loss_weight"]).sum().backward()
+    assert torch.allclose(w.grad, recorded["gradient"], rtol=1e-3, atol=1e-4 * float(recorded["gradient"].abs().max()))
+
+
+def test_style_mixing_is_the_recorded_one(recorded, write):
+    generator = load_generator(write(recorded))
+    mixed = generator.mix(recorded["w"], recorded["w"].roll(1, 0), 3)
+    assert torch.equal(mixed, recorded["mixed_w"])
+
+
+def test_conversion_keeps_everything(recorded, write, tmp_path):
+    source, target = write(recorded), tmp_path / "converted.safetensors"
+    facts = convert(source, target)
+    assert facts["architecture"] == "StyleGAN2"
+    assert facts["note"]["read_from"] == source.name
+    assert len(facts["note"]["sha256"]) == 64
+    before, after = load_generator(source), load_generator(target)
+    assert torch.equal(before(recorded["w"]), after(recorded["w"]))
+    label = recorded.label(before)
+    assert torch.equal(before.map(recorded["z"], label, 0.3), after.map(recorded["z"], label, 0.3))
+
+
+def test_bare_state_dicts_are_read(write, tmp_path):
+    recorded = Recorded("rosinality")
+    for prefix in ("", "module."):
+        path = tmp_path / "bare.pt"
+        torch.save({prefix + k: v for k, v in recorded.state.items()}, path)
+        generator = load_generator(path)
+        assert torch.allclose(generator(recorded["w"]), recorded.image("image"), atol=TOLERANCE)
+        # The mean of W is not in such a file; it is estimated.
+        deviation = (generator.w_avg - recorded["latent_avg"]).norm() / recorded["latent_avg"].norm()
+        assert deviation < 0.2
+
+
+def test_noise_images_that_a_fork_leaves_out_are_drawn_once(write):
+    recorded = Recorded("rosinality")
+    path = write(recorded, {k: v for k, v in recorded.state.items() if not k.startswith("noises.")})
+    one, two = load_generator(path), load_generator(path)
+    assert torch.equal(one(recorded["w"]), two(recorded["w"]))
+    assert torch.allclose(one(recorded["w"], noise="none"), recorded.image("without_noise"), atol=TOLERANCE)
+
+
+def test_description(recorded, write):
+    facts = describe(write(recorded))
+    assert facts["num_layers"] == 6
+    assert facts["space"] == "w"
+    assert facts["image_shape"] == [3 if "conditional" not in recorded.name or "gen" in recorded.name else 1, 16, 16]
+    assert facts["num_classes"] == (3 if "conditional" in recorded.name else 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("rosinality", "convs.1.conv.modulation.bias"),
+        ("nvidia_plain", "synthesis.b8.conv0.affine.weight"),
+        ("genforce_plain", "synthesis.layer3.style.bias"),
+        ("genforce_plain", "synthesis.output1.weight"),
+    ],
+)
+def test_missing_keys_are_named(write, name, key):
+    recorded = Recorded(name)
+    path = write(recorded, {k: v for k, v in recorded.state.items() if k != key})
+    with pytest.raises(ValueError, match="lacks"):
+        load_generator(path)
+
+
+def _save(tmp_path, content):
+    path = tmp_path / "other.pt"
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"d": {"final_linear.1.weight": torch.zeros(1)}, "d_optim": {}}, "holds d, d_optim but no generator"),
+        ({"final_linear.1.weight": torch.zeros(1)}, "holds a StyleGAN2 discriminator"),
+        ({"generator": {"mapping.dense0.weight": torch.zeros(1)}}, "mapping network but no StyleGAN2 synthesis"),
+        ({"g_ema": {"other": torch.zeros(1)}}, "holds no generator of an architecture known here"),
+    ],
+)
+def test_other_contents(tmp_path, content, message):
+    with pytest.raises(ValueError, match=message):
+        load_generator(_save(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"synthesis.L0_36_512.weight": torch.zeros(1)}, "holds a StyleGAN3 generator"),
+        ({"b4.out.weight": torch.zeros(1)}, "holds a StyleGAN2 discriminator"),
+        (
+            {"synthesis.b4.const": torch.zeros(1), "synthesis.b8.skip.weight": torch.zeros(1)},
+            "not of the skip architecture",
+        ),
+    ],
+)
+def test_other_nvidia_networks(tmp_path, monkeypatch, state, message):
+    network = _persistent(monkeypatch)("Generator")
+    for name, tensor in state.items():
+        *parents, leaf = name.split(".")
+        network.child(parents).state["_parameters"][leaf] = tensor
+    path = tmp_path / "network.pkl"
+    path.write_bytes(pickle.dumps({"G_ema": network}))
+    with pytest.raises(ValueError, match=message):
+        load_generator(path)
+
+
+def _plain(**changes):
+    torch.manual_seed(0)
+    arguments = {"size": 16, "latent_dim": 6, "channels": [5, 4, 3], "mapping_layers": 2}
+    generator = StyleGAN2(**{**arguments, **changes})
+    with torch.no_grad():
+        for conv in generator.convs:
+            conv.noise_strength.fill_(0.3)
+    return generator.freeze()
+
+
+def test_modulated_convolution_equals_modulating_the_weights():
+    """Karras et al., equations 1 and 3, one sample and one output pixel's kernel at a time."""
+    generator = _plain()
+    conv = generator.convs[0]
+    x, w = torch.randn(3, 5, 4, 4), torch.randn(3, 6)
+    for n in range(3):
+        styles = conv.affine(w[n : n + 1])[0]
+        weight = conv.weight / (5 * 9) ** 0.5 * styles[None, :, None, None]
+        weight = weight / (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        out = torch.nn.functional.conv2d(x[n : n + 1], weight, padding=1) + 0.3 * conv.noise + conv.bias[:, None, None]
+        expected = torch.where(out > 0, out, 0.2 * out) * 2**0.5
+        assert torch.allclose(conv(x, w, generator.kernel, conv.noise)[n : n + 1], expected, atol=1e-5)
+
+
+def test_random_noise_differs_per_image_and_follows_its_generator():
+    generator = _plain()
+    latent = torch.randn(1, 6).expand(2, -1)
+    one = generator(latent, noise="random", rng=torch.Generator().manual_seed(0))
+    two = generator(latent, noise="random", rng=torch.Generator().manual_seed(0))
+    assert torch.equal(one, two)
+    assert not torch.allclose(one[0], one[1])
+    with pytest.raises(ValueError, match=r"unknown noise 'fresh'; .*known: const, none, random"):
+        generator(latent, noise="fresh")
+
+
+def test_the_z_space_maps_inside():
+    in_w, in_z = _plain(prior_dim=4), _plain(prior_dim=4, space="z")
+    z = torch.randn(3, 4)
+    assert (in_z.latent_dim, in_z.space) == (4, "z")
+    assert torch.equal(in_z.map(z), z)
+    assert torch.allclose(in_z(z), in_w(in_w.map(z)), atol=1e-6)
+    layered = torch.randn(2, 6, 4)
+    expected = in_w(torch.stack([in_w.map(layered[:, i]) for i in range(6)], dim=1))
+    assert torch.allclose(in_z(layered), expected, atol=1e-5)
+
+
+def test_truncation_may_act_on_a_range_of_layers():
+    generator = _plain()
+    generator.w_avg.copy_(torch.randn(6))
+    w = torch.randn(2, 6)
+    layered = generator.truncate(w, 0.5, (1, 3))
+    half = generator.w_avg + 0.5 * (w - generator.w_avg)
+    for layer in range(6):
+        assert torch.allclose(layered[:, layer], half if layer in (1, 2) else w)
+    assert torch.equal(generator.truncate(w, 1.0), w)
+
+
+def test_conditional_generators_can_be_fixed_to_a_class():
+    generator = _plain(classes=3)
+    z = torch.randn(2, 6)
+    expected = generator.map(z, torch.tensor([2, 2]))
+    assert not torch.allclose(expected, generator.map(z, torch.tensor([1, 1])))
+    generator.fix_label(2)
+    assert torch.equal(generator.map(z), expected)
+    assert generator.num_classes == 0
+    again = StyleGAN2(**generator.arguments())
+    assert (again.label, again.num_classes, again.classes) == (2, 0, 3)
+    with pytest.raises(ValueError, match="unconditional"):
+        generator.map(z, torch.tensor([1, 1]))
+
+
+def test_style_weights_are_the_jacobian_of_the_styles():
+    generator = _plain()
+    weights = generator.style_weights()
+    # conv, then image and next block's conv together, …, the last image alone
+    assert [tuple(w.shape) for w in weights] == [(5, 6), (10, 6), (4, 6), (8, 6), (3, 6), (3, 6)]
+    w = torch.randn(6)
+    jacobian = torch.autograd.functional.jacobian(lambda v: generator.convs[1].affine(v[None])[0], w)
+    assert torch.allclose(weights[1][:5], jacobian, atol=1e-6)
+
+
+def test_settings_have_the_published_channels():
+    assert channels_of("config-f", 1024) == [512, 512, 512, 512, 512, 256, 128, 64, 32]
+    assert channels_of("config-e", 256) == [512, 512, 512, 512, 256, 128, 64]
+    assert channels_of("small", 64) == [256] * 5
+    parameters = sum(p.numel() for p in StyleGAN2(256).to("meta").parameters())
+    assert parameters == 30_034_338  # as the original at config-f, 256 pixels
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"channels": "config-g"}, "unknown StyleGAN2 setting 'config-g'; did you mean 'config-"),
+        ({"channels": "small", "size": 48}, "8, 16, 32, … pixels, got size 48"),
+        ({"channels": [4, 4]}, "channels must list a count for each side from 4 to 16"),
+        ({"space": "w+"}, "unknown edit space 'w\\+'"),
+        ({"conditioning": "none"}, "unknown conditioning"),
+        ({"kernel": [1.0, 2.0, 1.0]}, "must have 4 taps, got 3"),
+        ({"classes": 3, "space": "z"}, "needs its class fixed: give a label"),
+        ({"classes": 3, "label": 3}, "label must be a class from 0 to 2, got 3"),
+        ({"label": 0}, "has no classes to choose from"),
+        ({"mapping_layers": 0}, "mapping_layers"),
+    ],
+)
+def test_bad_arguments(changes, message):
+    with pytest.raises(ValueError, match=message):
+        _plain(**changes)
+
+
+def test_mixing_outside_the_layers():
+    generator = _plain()
+    with pytest.raises(ValueError, match=r"layer must lie in \[0, 6\], got 7"):
+        generator.mix(torch.zeros(1, 6), torch.zeros(1, 6), 7)
+
+
+def test_training_reaches_every_weight():
+    generator = _plain().train().requires_grad_(True)
+    generator(generator.map(torch.randn(4, 6)), noise="random").square().sum().backward()
+    for name, parameter in generator.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all()
+
+
+def test_files_written_in_half_precision_load(tmp_path):
+    from contrafact.core.artefact import save_artefact
+
+    generator, path = _plain(), tmp_path / "half.safetensors"
+    save_artefact(generator, path, dtype=torch.float16)
+    latent = torch.randn(2, 6)
+    assert torch.allclose(load_artefact(path, Generator)(latent), generator(latent), atol=2e-2)
