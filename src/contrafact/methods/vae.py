@@ -32,6 +32,7 @@ from contrafact.nn.flow import CouplingFlow
 Likelihood = Literal["gaussian", "bernoulli"]
 ACTIVE_NATS = 0.1
 """A latent whose posterior tells less than this about an image is called inactive."""
+_BRIEF = {"width": 0.5, "batch_size": 96, "learning_rate": 7e-4, "cosine": True, "flow_layers": 8}
 FLOW_RATE, FLOW_IMAGES = 1e-3, 20_000
 
 
@@ -43,7 +44,8 @@ class VAE(Method):
     yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
-        "quick": {"width": 0.5, "steps": 2000, "batch_size": 96, "learning_rate": 7e-4, "cosine": True},
+        "quick": _BRIEF | {"steps": 1500, "flow_steps": 1000},
+        "shipped": _BRIEF | {"steps": 6000, "flow_steps": 3000},
     }
 
     latent_dim: int = 10
