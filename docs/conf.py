@@ -1,0 +1,83 @@
+"""Sphinx: guides in Markdown, and a reference that is generated from the catalogues.
+
+Every method, metric, dataset and generator gets a page from its docstrings without anybody listing it. Notes on one (how
+it was built, results) go to ``docs/<folder>/<name>.md`` and become the end of its page.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from contrafact import __version__
+from contrafact.core.catalog import Catalog
+from contrafact.data import CATALOG as DATA
+from contrafact.generators import CATALOG as GENERATORS
+from contrafact.methods import CATALOG as METHODS
+from contrafact.metrics import CATALOG as METRICS
+
+project, author, release = "contrafact", "the contrafact authors", __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+html_theme = "furo"
+html_title = "contrafact"
+exclude_patterns = ["_build", *(f"{catalog.folder}/*" for catalog in (METHODS, METRICS, DATA, GENERATORS))]
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+napoleon_google_docstring, napoleon_numpy_docstring = True, False
+napoleon_use_ivar = True  # as fields of their class: an attribute documented twice is a warning otherwise
+
+DOCS = Path(__file__).parent
+TITLES = {"methods": "Methods", "metrics": "Metrics", "data": "Data", "generators": "Generators"}
+CORE = ("method", "metric", "dataset", "generator", "encoder", "directions", "artefact", "run", "catalog")
+
+
+def write_reference(folder: Path) -> list[Path]:
+    """Write the reference pages; returns them. Unchanged pages keep their date, so that Sphinx need not read them."""
+    pages: dict[Path, str] = {}
+    for catalog in (METHODS, METRICS, DATA, GENERATORS):
+        listed = "\n".join(f"{catalog.folder}/{name}" for name in catalog)
+        pages[folder / f"{catalog.folder}.md"] = (
+            f"# {TITLES[catalog.folder]}\n\n{_summaries(catalog)}\n\n:::{{toctree}}\n:hidden:\n\n{listed}\n:::\n"
+        )
+        for name in catalog:
+            pages[folder / catalog.folder / f"{name}.md"] = _entry(catalog, name)
+    modules = "\n\n".join(_automodule(f"contrafact.core.{name}") for name in CORE)
+    pages[folder / "core.md"] = f"# Contracts\n\n{modules}\n"
+    for path, text in pages.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    for stale in set(folder.rglob("*.md")) - set(pages):
+        stale.unlink()
+    return list(pages)
+
+
+def _summaries(catalog: Catalog) -> str:
+    return "\n".join(f"- [{name}]({catalog.folder}/{name}.md): {catalog.summary(name)}" for name in catalog)
+
+
+def _entry(catalog: Catalog, name: str) -> str:
+    text = f"# {name}\n\n{_automodule(f'contrafact.{catalog.folder}.{name}')}\n"
+    if (DOCS / catalog.folder / f"{name}.md").exists():
+        text += f"\n:::{{include}} ../../{catalog.folder}/{name}.md\n:::\n"
+    return text
+
+
+def _automodule(module: str) -> str:
+    return f"```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n   :show-inheritance:\n```"
+
+
+def escape_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Let ``|x|`` mean an absolute value, as it does in formulas, and not a substitution of reStructuredText."""
+    for number, line in enumerate(lines):
+        parts = line.split("``")
+        parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+        lines[number] = "``".join(parts)
+
+
+def setup(app: Any) -> None:
+    """Generate the reference before Sphinx looks for files."""
+    write_reference(DOCS / "reference")
+    app.connect("autodoc-process-docstring", escape_bars)
