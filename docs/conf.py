@@ -1,7 +1,7 @@
 """Sphinx: guides in Markdown, and a reference that is generated from the catalogues.
 
-Every method, metric, dataset and generator gets a page from its docstrings without anybody listing it. Notes on one (how
-it was built, results) go to ``docs/<folder>/<name>.md`` and become the end of its page.
+Every method, metric, dataset and generator gets a page from its docstrings without anybody listing it. Notes on one
+(how it was built, results) go to ``docs/<folder>/<name>.md`` and become the end of its page.
 """
 
 from __future__ import annotations
