@@ -11,7 +11,7 @@ import numpy as np
 
 from contrafact.data._files import AnyArray, ArraySpec, StoredArray, check_array, unpack_once
 
-_BLOCK_BYTES = 128 * 2**20
+_BLOCK_BYTES = 192 * 2**20
 
 
 class H5File:
@@ -47,8 +47,7 @@ class H5File:
 
     def read(self, key: str) -> AnyArray:
         """A small array, whole."""
-        with self._open() as handle:
-            return np.concatenate(list(self._rows(handle[key])))
+        return np.concatenate([block.copy() for block in self._blocks(key)])
 
     def stored(self, key: str) -> StoredArray:
         """A large array: mapped in place if it lies there in one piece, else unpacked once.
@@ -61,23 +60,23 @@ class H5File:
             shape, dtype, offset = data.shape, data.dtype, data.id.get_offset()
         if offset is not None:
             return StoredArray(self.file, offset, shape, dtype)
-        return unpack_once(self.file, key, shape, dtype, lambda: self._unpacked(key))
+        return unpack_once(self.file, key, shape, dtype, lambda: self._blocks(key))
 
-    def _unpacked(self, key: str) -> Iterator[AnyArray]:
+    def _blocks(self, key: str) -> Iterator[AnyArray]:
+        """Blocks of whole chunk rows, as far as memory allows, so that no chunk is unpacked twice; in one buffer."""
         with self._open() as handle:
-            yield from self._rows(handle[key])
-
-    def _rows(self, data: Any) -> Iterator[AnyArray]:
-        """Blocks of whole chunk rows, so that no chunk is unpacked twice, as far as memory allows."""
-        per_block = max(1, _BLOCK_BYTES // max(1, math.prod(data.shape[1:]) * data.dtype.itemsize))
-        if data.chunks is not None and data.chunks[0] <= per_block:
-            per_block -= per_block % data.chunks[0]
-        for first in range(0, data.shape[0], per_block):
-            try:
-                block = data[first : first + per_block]
-            except OSError as error:
-                raise ValueError(
-                    f"{self.dataset}: key {data.name.strip('/')!r} of {self.file} is damaged near row {first} "
-                    f"({error}); get the file again"
-                ) from error
-            yield block
+            data = handle[key]
+            rows = max(1, _BLOCK_BYTES // max(1, math.prod(data.shape[1:]) * data.dtype.itemsize))
+            if data.chunks is not None and data.chunks[0] <= rows:
+                rows -= rows % data.chunks[0]
+            buffer = np.empty((min(rows, len(data)), *data.shape[1:]), dtype=data.dtype)
+            for first in range(0, len(data), rows):
+                count = min(rows, len(data) - first)
+                try:
+                    data.read_direct(buffer, np.s_[first : first + count], np.s_[:count])
+                except OSError as error:
+                    raise ValueError(
+                        f"{self.dataset}: key {key!r} of {self.file} is damaged near row {first} ({error}); get the "
+                        "file again"
+                    ) from error
+                yield buffer[:count]
