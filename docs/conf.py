@@ -69,15 +69,17 @@ def _automodule(module: str) -> str:
     return f"```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n   :show-inheritance:\n```"
 
 
-def escape_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Let ``|x|`` mean an absolute value, as it does in formulas, and not a substitution of reStructuredText."""
+def read_plainly(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Let ``|x|`` be an absolute value, not a substitution, and a field's text with a colon a text, not a type."""
     for number, line in enumerate(lines):
         parts = line.split("``")
         parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
         lines[number] = "``".join(parts)
+    if what == "attribute" and lines:
+        lines[0] = lines[0].replace(": ", r"\: ")
 
 
 def setup(app: Any) -> None:
     """Generate the reference before Sphinx looks for files."""
     write_reference(DOCS / "reference")
-    app.connect("autodoc-process-docstring", escape_bars)
+    app.connect("autodoc-process-docstring", read_plainly, priority=100)  # before napoleon reads it

@@ -41,7 +41,7 @@ def load_state(path: Path, state: Mapping[str, Any], rank: int, world_size: int)
     """Put ``state`` back as it was saved; returns the number of steps done.
 
     Raises:
-        ValueError: damaged or foreign file, another number of processes, or names that do not match.
+        ValueError: damaged or foreign file, another number of processes, or names or shapes that do not match.
     """
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
@@ -59,7 +59,12 @@ def load_state(path: Path, state: Mapping[str, Any], rank: int, world_size: int)
         elif isinstance(value, np.random.Generator):
             value.bit_generator.state = json.loads(streams[rank][name])
         else:
-            value.load_state_dict(shared[name])
+            try:
+                value.load_state_dict(shared[name])
+            except (RuntimeError, ValueError) as error:
+                raise ValueError(
+                    f"{path} does not fit this method's {name} ({error}); remove it to start again"
+                ) from error
     return step
 
 
