@@ -180,7 +180,7 @@ def _load_picture(file: Path) -> Tensor:
     try:
         with Image.open(file) as picture:
             picture.thumbnail(_PICTURE_SIZE)
-            pixels: npt.NDArray[np.uint8] = np.asarray(picture.convert("RGB"))[None]
+            pixels: npt.NDArray[np.uint8] = np.array(picture.convert("RGB"))[None]
     except (OSError, UnidentifiedImageError) as error:
         raise ValueError(f"dsprites: scream_picture {file} cannot be read as a picture ({error})") from error
     if min(pixels.shape[1:3]) < SIDE:
