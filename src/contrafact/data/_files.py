@@ -196,7 +196,7 @@ def _unpack(
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         with Progress(f"unpacking {source.name} (once)", shape[0]) as progress:
-            for block in blocks():
+            for block in _readable(source, blocks):
                 data = np.ascontiguousarray(block, dtype=dtype).data
                 checksum = zlib.crc32(data, checksum)
                 file.write(data)
@@ -204,6 +204,14 @@ def _unpack(
 
     write_cache(target, write)
     _write_record(target, source, checksum)
+
+
+def _readable(source: Path, blocks: Callable[[], Iterator[AnyArray]]) -> Iterator[AnyArray]:
+    """The blocks, their reading errors told apart from the cache's writing errors."""
+    try:
+        yield from blocks()
+    except OSError as error:
+        raise ValueError(f"could not read {source} ({error}); get it again") from error
 
 
 def _write_record(target: Path, source: Path | str, checksum: int) -> None:

@@ -152,10 +152,11 @@ def _is_wanted(name: str) -> bool:
 def _views(source: Path, name: str, stream: IO[bytes]) -> AnyArray:
     """One car's images ``(96, 128, 128, 3)``, elevation slowest."""
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     try:
         content = loadmat(io.BytesIO(stream.read()), variable_names=["im"])
-    except (ValueError, TypeError, NotImplementedError, EOFError, zlib.error) as error:
+    except (MatReadError, ValueError, TypeError, NotImplementedError, OSError, zlib.error) as error:
         raise ValueError(
             f"cars3d: {name} in {source} is not a complete MATLAB 5 file ({error}); get it again"
         ) from error
