@@ -1,14 +1,34 @@
-"""Metrics, one per file."""
+"""Metrics, one per file, and ways to run many of them: ``evaluate``, ``evaluate_encoder``, ``compare``."""
 
+import importlib
 import sys
+from typing import Any
 
 from contrafact.core.catalog import Catalog, CataloguePackage
 
 CATALOG = Catalog("metrics", "metric")
+# Imported on first use, as the metrics themselves are.
+_FUNCTIONS = {
+    "evaluate": "_evaluate",
+    "evaluate_encoder": "_evaluate",
+    "Evaluation": "_evaluate",
+    "evaluate_files": "_files",
+    "compare": "_resampling",
+    "compare_runs": "_resampling",
+    "Codes": "_encoding",
+}
 
 
 class _Package(CataloguePackage):
     CATALOG = CATALOG
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _FUNCTIONS:
+            return getattr(importlib.import_module(f"contrafact.metrics.{_FUNCTIONS[name]}"), name)
+        return super().__getattr__(name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *_FUNCTIONS})
 
 
 sys.modules[__name__].__class__ = _Package

@@ -21,8 +21,10 @@ def standardize(codes_NJ: FloatArray, *others: FloatArray) -> list[FloatArray]:
     return [(values - mean_J) * scale_J for values in (codes_NJ, *others)]
 
 
-def fit_logistic(codes_NJ: FloatArray, labels_N: IntArray, seed: int | None = None) -> Any:
-    """scikit-learn's default multinomial logistic regression (L2 penalty, C = 1, at most 100 L-BFGS steps)."""
+def fit_logistic(
+    codes_NJ: FloatArray, labels_N: IntArray, seed: int | None = None, inverse_penalty: float = 1.0
+) -> Any:
+    """scikit-learn's default multinomial logistic regression (L2 penalty, at most 100 L-BFGS steps)."""
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
@@ -31,4 +33,4 @@ def fit_logistic(codes_NJ: FloatArray, labels_N: IntArray, seed: int | None = No
     with warnings.catch_warnings():
         # The published numbers come from 100 steps whether or not they suffice.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return LogisticRegression(random_state=seed).fit(codes_NJ, labels_N)
+        return LogisticRegression(C=inverse_penalty, random_state=seed).fit(codes_NJ, labels_N)

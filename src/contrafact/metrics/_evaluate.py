@@ -1,0 +1,400 @@
+"""Many metrics of one pair of codes and factors, kept together: JSON, CSV, a table, heat maps."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import io
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from contrafact.core.catalog import Catalog
+from contrafact.core.dataset import FactorDataset, check_count
+from contrafact.core.metric import (
+    ArrayLike,
+    FloatArray,
+    MetricInfo,
+    MetricResult,
+    MetricWarning,
+    as_array,
+    check_codes_as_given,
+    check_factors,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from contrafact.metrics._encoding import Encode
+
+CATALOG = Catalog("metrics", "metric")
+DATA = ("codes", "factors", "codes_test", "factors_test")
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """A matrix a metric reports, with its axes named, ready to draw.
+
+    Attributes:
+        metric: the metric's name.
+        values: ``(R, C)``.
+        rows: R names.
+        columns: C names.
+    """
+
+    metric: str
+    values: FloatArray
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results of several metrics.
+
+    Attributes:
+        results: by metric name, in the order asked for.
+        code_names: one per code.
+        factor_names: one per factor that was scored.
+        intervals: confidence limits by score name (``"dci.completeness"``), where they were asked for.
+        notes: what happened to the input before any metric saw it.
+    """
+
+    results: dict[str, MetricResult]
+    code_names: tuple[str, ...] = ()
+    factor_names: tuple[str, ...] = ()
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def scores(self) -> dict[str, float]:
+        """Every scalar by full name: ``{"mig.score": ..., "dci.disentanglement": ...}``."""
+        return {f"{metric}.{name}": value for metric, r in self.results.items() for name, value in r.scores().items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, lists and strings, ready for JSON."""
+        return {
+            "scores": {name: value if np.isfinite(value) else None for name, value in self.scores().items()},
+            "intervals": {name: list(limits) for name, limits in self.intervals.items()},
+            "code_names": list(self.code_names),
+            "factor_names": list(self.factor_names),
+            "notes": list(self.notes),
+            "results": {name: result.to_dict() for name, result in self.results.items()},
+        }
+
+    def to_json(self) -> str:
+        """:meth:`to_dict` as indented JSON."""
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+
+    def to_csv(self) -> str:
+        """One line per scalar: metric, score, value, limits, protocol, sample sizes, seed, seconds."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(
+            ["metric", "score", "value", "low", "high", "protocol", "num_train", "num_test", "seed", "seconds"]
+        )
+        for metric, result in self.results.items():
+            for name, value in result.scores().items():
+                low, high = self.intervals.get(f"{metric}.{name}", ("", ""))
+                seed = "" if result.seed is None else result.seed
+                sizes = (result.protocol, result.num_train, result.num_test, seed, f"{result.seconds:.4f}")
+                writer.writerow([metric, name, repr(value), low, high, *sizes])
+        return out.getvalue()
+
+    def write(self, path: str | Path) -> Path:
+        """Write to ``path``, as its suffix says: ``.json`` or ``.csv``; a broken-off write leaves no half file.
+
+        Raises:
+            ValueError: another suffix.
+        """
+        target = Path(path)
+        if target.suffix not in (".json", ".csv"):
+            raise ValueError(f"results are written as .json or .csv, got {target.name!r}")
+        text = self.to_json() if target.suffix == ".json" else self.to_csv()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(name, target)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+        return target
+
+    def heat_maps(self) -> list[HeatMap]:
+        """Every matrix with its axes named; codes and factors by their names where the sizes fit."""
+        maps = []
+        for metric, result in self.results.items():
+            if result.matrix is None:
+                continue
+            names = []
+            for size, axis_names in zip(result.matrix.shape, (self.code_names, self.factor_names), strict=True):
+                known = next((n for n in (axis_names, self.code_names) if len(n) == size), None)
+                names.append(known if known is not None else tuple(str(i) for i in range(size)))
+            maps.append(HeatMap(metric, result.matrix, names[0], names[1]))
+        return maps
+
+    def table(self) -> Table:
+        """A ``rich`` table of all scores: value, limits, direction, per-factor values, seconds."""
+        from rich.table import Table
+
+        table = Table(title="Scores", title_justify="left")
+        table.add_column("metric")
+        table.add_column("score", justify="right")
+        if self.intervals:
+            table.add_column("95 %", justify="right")
+        table.add_column("per factor", overflow="fold")
+        table.add_column("protocol", overflow="fold", style="dim")
+        table.add_column("s", justify="right", style="dim")
+        for metric, result in self.results.items():
+            arrow = "↑" if info_of(metric).higher_is_better else "↓"
+            for i, (name, value) in enumerate(result.scores().items()):
+                label = f"{metric} {arrow}" if name == "score" else f"{metric} {name.replace('_', ' ')} {arrow}"
+                row = [label, f"{value:.4f}"]
+                if self.intervals:
+                    limits = self.intervals.get(f"{metric}.{name}")
+                    row.append("" if limits is None else f"{limits[0]:.4f} to {limits[1]:.4f}")
+                first = i == 0 and result.per_factor is not None
+                row.append(" ".join(f"{v:.2f}" for v in result.per_factor) if first else "")  # type: ignore[union-attr]
+                row += [result.protocol, f"{result.seconds:.2f}"] if i == 0 else ["", ""]
+                table.add_row(*row)
+        return table
+
+
+def info_of(metric: str) -> MetricInfo:
+    """What a metric says of itself (its file's ``INFO``)."""
+    info: MetricInfo = CATALOG.module(metric).INFO
+    return info
+
+
+def static_metrics() -> list[str]:
+    """Names of the metrics that need codes and at most factors, sorted."""
+    return [name for name in CATALOG.names() if info_of(name).kind == "static"]
+
+
+def resolve_metrics(metrics: str | Sequence[str]) -> list[str]:
+    """Catalogue names of the metrics asked for; ``"all"`` is every static one.
+
+    Raises:
+        ValueError: an unknown name (with the nearest known one), or one that needs more than codes and factors.
+    """
+    asked = [part.strip() for part in metrics.split(",")] if isinstance(metrics, str) else list(metrics)
+    names: list[str] = []
+    for name in asked:
+        if name == "all":
+            names += static_metrics()
+        else:
+            names.append(CATALOG.resolve(name))
+    if not names:
+        raise ValueError("no metric asked for; pass names or 'all'")
+    for name in names:
+        kind = info_of(name).kind
+        if kind != "static":
+            needs = {
+                "models": "the codes of several models",
+                "interventional": "an encoder and a dataset: call it, or evaluate_encoder",
+                "directions": "directions",
+                "images": "sets of images",
+            }[kind]
+            raise ValueError(f"metric {name!r} cannot be computed from codes and factors: it takes {needs}")
+    return list(dict.fromkeys(names))
+
+
+def call_static(
+    name: str, data: Mapping[str, ArrayLike | None], settings: Mapping[str, Any], seed: int
+) -> MetricResult:
+    """Call a static metric with those of its arguments that are at hand.
+
+    Raises:
+        ValueError: the metric needs factors and there are none, or a setting it does not have.
+    """
+    metric: Callable[..., MetricResult] = CATALOG.get(name)
+    parameters = inspect.signature(metric).parameters
+    arguments: dict[str, Any] = {key: data[key] for key in DATA if key in parameters and data.get(key) is not None}
+    if "factors" in parameters and "factors" not in arguments:
+        raise ValueError(f"metric {name!r} needs factors; pass them, or ask for metrics that do without")
+    unknown = sorted(set(settings) - (set(parameters) - set(DATA)))
+    if unknown:
+        known = ", ".join(sorted(set(parameters) - set(DATA))) or "none"
+        raise ValueError(f"metric {name!r} has no setting {unknown[0]!r}; it has: {known}")
+    if "seed" in parameters:
+        arguments["seed"] = seed
+    return metric(**{**arguments, **settings})
+
+
+def _names(given: Sequence[str] | None, size: int, what: str) -> tuple[str, ...]:
+    if given is None:
+        return tuple(f"{what} {i}" for i in range(size))
+    if len(given) != size:
+        raise ValueError(f"expected {size} {what} names, got {len(given)}")
+    return tuple(given)
+
+
+def evaluate(
+    codes: ArrayLike,
+    factors: ArrayLike | None = None,
+    codes_test: ArrayLike | None = None,
+    factors_test: ArrayLike | None = None,
+    *,
+    metrics: str | Sequence[str] = "all",
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    seed: int = 0,
+    num_resamples: int = 0,
+    code_names: Sequence[str] | None = None,
+    factor_names: Sequence[str] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Score codes against factors with any number of metrics.
+
+    Args:
+        codes: ``(N, J)`` numbers to fit on.
+        factors: ``(N, K)`` whole numbers; None for metrics that need none. Constant factors are dropped, with a note.
+        codes_test: ``(M, J)`` held-out codes; metrics that need them hold out a third of the rows otherwise.
+        factors_test: ``(M, K)`` their factors.
+        metrics: names in any spelling, a list or comma-separated; ``"all"`` for every static metric: one that refuses
+            the input (an odd number of codes cannot be halved) is then skipped, and a note says why.
+        settings: keyword arguments by metric name, ``{"mig": {"num_bins": 10}}``.
+        seed: of every metric that has one.
+        num_resamples: bootstrap resamples for 95 % confidence limits; 0 for none. Each costs a full evaluation.
+        code_names: J names for tables and heat maps.
+        factor_names: K names.
+        progress: called with each metric's name before it runs.
+
+    Returns:
+        the results, by name.
+
+    Raises:
+        ValueError: input a metric refuses (the message begins with the metric's name), an unknown metric or setting,
+            or no factor that varies.
+
+    >>> factors = np.random.default_rng(0).integers(4, size=(1000, 2))
+    >>> result = evaluate(factors * [1.0, -2.0], factors, metrics=["mig", "modularity"])
+    >>> [name for name, value in result.scores().items() if value > 0.9]
+    ['mig.score', 'modularity.score']
+    """
+    names = resolve_metrics(metrics)
+    chosen = {CATALOG.resolve(name): values for name, values in (settings or {}).items()}
+    given = check_codes_as_given(codes)
+    notes: list[str] = []
+    data: dict[str, ArrayLike | None] = {"codes": given, "codes_test": codes_test}
+    kept_names: tuple[str, ...] = ()
+    if factors is not None:
+        factors_NK = check_factors(factors, len(given))
+        all_names = _names(factor_names, factors_NK.shape[1], "factor")
+        varying = np.flatnonzero(np.ptp(factors_NK, axis=0) > 0)
+        if not len(varying):
+            raise ValueError("every factor is constant: there is nothing to find in the codes; sample more points")
+        if len(varying) < factors_NK.shape[1]:
+            dropped = [all_names[k] for k in range(len(all_names)) if k not in varying]
+            notes.append(f"dropped constant factors: {', '.join(dropped)}")
+            warnings.warn(notes[-1], MetricWarning, stacklevel=2)
+        kept_names = tuple(all_names[k] for k in varying)
+        data["factors"] = factors_NK[:, varying]
+        if (codes_test is None) != (factors_test is None):
+            raise ValueError("codes_test and factors_test belong together; pass both or neither")
+        if factors_test is not None:
+            test = as_array(factors_test)
+            if test.ndim != 2 or test.shape[1] != factors_NK.shape[1]:
+                raise ValueError(
+                    f"factors has {factors_NK.shape[1]} columns but factors_test has shape {test.shape}; "
+                    "use the same columns"
+                )
+            data["factors_test"] = test[:, varying]
+    elif factors_test is not None:
+        raise ValueError("factors_test came without factors; pass both")
+    if codes_test is not None:
+        data["codes_test"] = check_codes_as_given(codes_test, "codes_test")
+    may_skip = "all" in (metrics if isinstance(metrics, str) else list(metrics))
+    results: dict[str, MetricResult] = {}
+    for name in names:
+        if progress is not None:
+            progress(name)
+        try:
+            results[name] = call_static(name, data, chosen.get(name, {}), seed)
+        except ValueError as error:
+            if not may_skip:
+                raise ValueError(f"{name}: {error}") from error
+            notes.append(f"skipped {name}: {error}")
+    if not results:
+        raise ValueError(f"no metric accepts this input; {notes[-1]}")
+    intervals: dict[str, tuple[float, float]] = {}
+    if num_resamples:
+        from contrafact.metrics._resampling import bootstrap
+
+        check_count("num_resamples", num_resamples)
+        for name in results:
+            if progress is not None:
+                progress(f"{name} (bootstrap)")
+            limits = bootstrap(name, data, results[name], chosen.get(name, {}), num_resamples, seed)
+            intervals |= {f"{name}.{score}": value for score, value in limits.items()}
+    return Evaluation(results, _names(code_names, given.shape[1], "code"), kept_names, intervals, tuple(notes))
+
+
+def evaluate_encoder(
+    encode: Encode,
+    dataset: FactorDataset,
+    *,
+    metrics: str | Sequence[str] = "mig,dci,sap,beta_vae_score,factor_vae_score",
+    num_train: int = 10_000,
+    num_test: int = 5_000,
+    seed: int = 0,
+    batch_size: int = 256,
+    progress: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Score an encoder on a dataset of known factors with static and interventional metrics together.
+
+    Every distinct image any of them draws is encoded once.
+
+    Args:
+        encode: images ``(n, C, H, W)`` in [0, 1] to codes ``(n, J)``; a module runs in evaluation mode.
+        dataset: images and factors.
+        metrics: names, a list or comma-separated; ``"all"`` for every static metric.
+        num_train: points for static metrics to fit on.
+        num_test: held-out points.
+        seed: of all draws.
+        batch_size: images per call of ``encode``.
+        progress: called with each metric's name before it runs.
+
+    Raises:
+        ValueError: the encoder misbehaves, or what the metrics refuse.
+    """
+    from contrafact.metrics._encoding import Codes
+
+    asked = [part.strip() for part in metrics.split(",")] if isinstance(metrics, str) else list(metrics)
+    asked = [name if name == "all" else CATALOG.resolve(name) for name in asked]
+    interventional = [name for name in asked if name != "all" and info_of(name).kind == "interventional"]
+    static = [name for name in asked if name not in interventional]
+    codes, rng = Codes(encode, dataset, batch_size), np.random.default_rng(seed)
+    evaluation = Evaluation({})
+    if static:
+        train, test = dataset.sample(num_train, rng), dataset.sample(num_test, rng)
+        evaluation = evaluate(
+            codes.of(train),
+            train,
+            codes.of(test),
+            test,
+            metrics=static,
+            seed=seed,
+            factor_names=dataset.factor_names,
+            progress=progress,
+        )
+    results = dict(evaluation.results)
+    for name in interventional:
+        if progress is not None:
+            progress(name)
+        results[name] = CATALOG.get(name)(codes, dataset, seed=seed)
+    ordered = {name: results[name] for name in [*[n for n in asked if n in results], *results]}
+    return Evaluation(
+        ordered,
+        evaluation.code_names,
+        evaluation.factor_names or tuple(dataset.factor_names),
+        {},
+        (*evaluation.notes, f"images: {dataset.source}"),
+    )

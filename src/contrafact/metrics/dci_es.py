@@ -1,0 +1,165 @@
+"""DCI-ES: DCI with explicitness (how much capacity a probe needs) and size (how many codes were spent).
+
+Eastwood et al., "DCI-ES: An Extended Disentanglement Framework with Connections to Identifiability", ICLR 2023,
+Sections 3 and 4. Probes here: ridge regression on growing numbers of random Fourier features of the codes, one of the
+paper's families; with a closed-form fit, all capacities and factors share one Gram matrix.
+
+Shape suffixes: N points, M test points, J code dimensions, K factors, P features, C one-hot columns of all factors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, MetricResult, measured
+from contrafact.metrics._inputs import read_pair
+from contrafact.metrics._linear import standardize
+from contrafact.metrics.dci import dci
+
+INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Eastwood et al. 2023, Sections 3-4")
+CAPACITIES = (0, 16, 32, 64, 128, 256, 512, 1024)  # random features beside the codes themselves
+RIDGE = 1e-3  # per point, relative to unit-variance features
+
+
+@dataclass(frozen=True, kw_only=True)
+class DciEsResult(MetricResult):
+    """``score`` is E; ``per_factor`` its parts ``(K,)``; ``matrix`` DCI's importances ``(J, K)``.
+
+    Attributes:
+        disentanglement: DCI's D.
+        completeness: DCI's C.
+        informativeness: DCI's I.
+        explicitness: E, 1 when a linear probe is already as good as any and makes no error.
+        size: S, factors over codes, 1 when no code is to spare.
+        capacities: numbers of probe parameters per output ``(P,)``, increasing.
+        losses: lowest test loss up to each capacity ``(P, K)``, 1 is the loss of guessing the frequencies.
+    """
+
+    disentanglement: float
+    completeness: float
+    informativeness: float
+    explicitness: float
+    size: float
+    capacities: IntArray
+    losses: FloatArray
+
+    def scores(self) -> dict[str, float]:
+        return {
+            "disentanglement": self.disentanglement,
+            "completeness": self.completeness,
+            "informativeness": self.informativeness,
+            "explicitness": self.explicitness,
+            "size": self.size,
+        }
+
+
+def area_explicitness(log_capacity_P: FloatArray, losses_PK: FloatArray) -> FloatArray:
+    """``1 - 2 · area`` between each loss-capacity curve and its lowest point, over the baseline loss 1, ``(K,)``.
+
+    A curve that is flat has area 0 and scores 1; one that falls on a straight line from 1 to 0 scores 0.
+
+    >>> area_explicitness(np.array([0.0, 1.0]), np.array([[0.2, 1.0], [0.2, 0.0]])).tolist()
+    [1.0, 0.0]
+    """
+    above_PK = losses_PK - losses_PK.min(axis=0)
+    width_P = np.diff(log_capacity_P)[:, None]
+    area_K = (0.5 * (above_PK[1:] + above_PK[:-1]) * width_P).sum(axis=0)
+    return np.asarray(1.0 - 2.0 * area_K / (log_capacity_P[-1] - log_capacity_P[0]))
+
+
+def _probe_losses(
+    codes_NJ: FloatArray, factors_NK: IntArray, codes_MJ: FloatArray, factors_MK: IntArray, seed: int
+) -> tuple[IntArray, FloatArray]:
+    """Capacities and relative test losses ``(P, K)`` of ridge probes on nested sets of random features."""
+    train_NJ, test_MJ = standardize(codes_NJ, codes_MJ)
+    rng = np.random.default_rng(seed)
+    frequencies_JP = rng.standard_normal((train_NJ.shape[1], CAPACITIES[-1])) / np.sqrt(train_NJ.shape[1])
+    phases_P = rng.uniform(0.0, 2.0 * np.pi, CAPACITIES[-1])
+
+    def features(codes: FloatArray) -> FloatArray:
+        random = np.sqrt(2.0) * np.cos(codes @ frequencies_JP + phases_P)
+        return np.concatenate([codes, random], axis=1)
+
+    train_NP, test_MP = features(train_NJ), features(test_MJ)
+    mean_P = train_NP.mean(axis=0)
+    train_NP -= mean_P
+    test_MP -= mean_P
+    values = [np.unique(factors_NK[:, k]) for k in range(factors_NK.shape[1])]
+    hot_NC = np.concatenate([factors_NK[:, [k]] == v for k, v in enumerate(values)], axis=1).astype(np.float64)
+    hot_MC = np.concatenate([factors_MK[:, [k]] == v for k, v in enumerate(values)], axis=1).astype(np.float64)
+    share_C = hot_NC.mean(axis=0)
+    gram_PP, moments_PC = train_NP.T @ train_NP, train_NP.T @ (hot_NC - share_C)
+    factor_of_C = np.repeat(np.arange(len(values)), [len(v) for v in values])
+    guess_K = np.bincount(factor_of_C, ((hot_MC - share_C) ** 2).mean(axis=0))
+    sizes = np.array([train_NJ.shape[1] + extra for extra in CAPACITIES])
+    losses = []
+    for size in sizes:
+        ridge_PP = gram_PP[:size, :size] + RIDGE * len(train_NP) * np.eye(size)
+        weights_PC = np.linalg.solve(ridge_PP, moments_PC[:size])
+        error_C = ((test_MP[:, :size] @ weights_PC - (hot_MC - share_C)) ** 2).mean(axis=0)
+        losses.append(np.minimum(np.bincount(factor_of_C, error_C) / guess_K, 1.0))
+    return sizes, np.minimum.accumulate(np.array(losses), axis=0)
+
+
+@measured
+def dci_es(
+    codes: ArrayLike,
+    factors: ArrayLike,
+    codes_test: ArrayLike | None = None,
+    factors_test: ArrayLike | None = None,
+    *,
+    estimator: Literal["fast", "exact"] = "fast",
+    seed: int = 0,
+) -> DciEsResult:
+    """Disentanglement, completeness, informativeness, explicitness and size.
+
+    E is 1 minus twice the area between the curve of lowest loss against log capacity and its lowest point, relative
+    to the loss of guessing. S is the number of factors over the number of codes.
+
+    Args:
+        codes: ``(N, J)`` numbers to fit on.
+        factors: ``(N, K)`` whole numbers.
+        codes_test: ``(M, J)`` held-out codes; without them a third of the rows is held out.
+        factors_test: ``(M, K)`` their factors.
+        estimator: of DCI's trees, see :func:`~contrafact.metrics.dci`.
+        seed: of the random features and of DCI's ties.
+
+    Returns:
+        scores in [0, 1], higher is better. Codes that know nothing have a flat curve and E = 1: read E together with
+        I, as the paper does.
+
+    Raises:
+        ValueError: shapes, values or lengths do not fit, or a factor is constant.
+
+    >>> import numpy as np
+    >>> factors = np.random.default_rng(0).integers(2, size=(400, 2))
+    >>> result = dci_es(factors * [1.0, -2.0], factors)
+    >>> round(result.explicitness, 2), result.size
+    (1.0, 1.0)
+    """
+    pair = read_pair(codes, factors, codes_test, factors_test)
+    arrays = (pair.codes_NJ, pair.factors_NK, pair.codes_test_NJ, pair.factors_test_NK)
+    base = dci(*arrays, estimator=estimator, seed=seed)
+    capacities, losses_PK = _probe_losses(*arrays, seed)
+    per_factor = np.clip(area_explicitness(np.log(capacities), losses_PK), 0.0, 1.0)
+    explicitness = float(per_factor.mean())
+    return DciEsResult(
+        score=explicitness,
+        protocol=f"dci_es_{pair.tag}_fourier{CAPACITIES[-1]}",
+        num_train=len(pair.codes_NJ),
+        num_test=len(pair.codes_test_NJ),
+        per_factor=per_factor,
+        matrix=base.matrix,
+        seed=seed,
+        notes=base.notes,
+        disentanglement=base.disentanglement,
+        completeness=base.completeness,
+        informativeness=base.informativeness,
+        explicitness=explicitness,
+        size=min(1.0, pair.factors_NK.shape[1] / pair.codes_NJ.shape[1]),
+        capacities=capacities,
+        losses=losses_PK,
+    )

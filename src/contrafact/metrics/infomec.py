@@ -1,0 +1,173 @@
+"""InfoM, InfoC, InfoE: modularity, compactness and explicitness measured as normalised information.
+
+Hsu et al., "Disentanglement via Latent Quantization", NeurIPS 2023, Section 4: normalised mutual information from 10
+nearest neighbours (counts for quantised codes), codes of too small a range pruned, explicitness by unpenalised logistic
+regression.
+
+Shape suffixes: N points, J code dimensions, K factors.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from contrafact.core.dataset import check_count
+from contrafact.core.metric import (
+    ArrayLike,
+    FloatArray,
+    IntArray,
+    MetricInfo,
+    MetricResult,
+    check_codes,
+    check_factors,
+    measured,
+)
+from contrafact.metrics._information import entropy, mutual_information
+from contrafact.metrics._inputs import check_varying, dead_codes
+from contrafact.metrics._linear import standardize
+
+INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Hsu et al. 2023, Section 4")
+ACTIVE_SHARE = 1 / 20  # a continuous code is active when its range exceeds this share of the largest
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfoMecResult(MetricResult):
+    """``score`` is InfoM; ``matrix`` ``(J, K)`` the normalised mutual information; ``per_factor`` InfoE's parts.
+
+    Attributes:
+        modularity: InfoM, 1 when each active code knows one factor only.
+        compactness: InfoC, 1 when each factor is known to one active code only.
+        explicitness: InfoE, share of each factor's entropy that a linear classifier on all codes predicts.
+        active: which codes count ``(J,)``.
+    """
+
+    modularity: float
+    compactness: float
+    explicitness: float
+    active: npt.NDArray[np.bool_]
+
+    def scores(self) -> dict[str, float]:
+        return {
+            "modularity": self.modularity,
+            "compactness": self.compactness,
+            "explicitness": self.explicitness,
+        }
+
+
+def _rescaled_share(information: FloatArray, axis: int) -> float:
+    """Mean of ``max / sum`` along an axis, shifted and scaled so that evenly spread is 0; a line of zeros is even."""
+    size = information.shape[axis]
+    if size == 1:
+        return 1.0
+    total, top = information.sum(axis=axis), information.max(axis=axis)
+    share = np.where(total > 0, top / np.where(total > 0, total, 1.0), 1.0 / size)
+    return float((share.mean() - 1.0 / size) / (1.0 - 1.0 / size))
+
+
+def _logistic_loss(inputs: Any, labels_N: IntArray) -> float:
+    """Mean log loss in nats, on its own points, of an unpenalised, class-balanced logistic regression."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the protocol stops after 100 steps
+        model = LogisticRegression(C=np.inf, class_weight="balanced", max_iter=100).fit(inputs, labels_N)
+    return float(log_loss(labels_N, model.predict_proba(inputs), labels=model.classes_))
+
+
+def _explicitness(codes_NJ: FloatArray, factors_NK: IntArray, discrete: bool) -> FloatArray:
+    """Predictable share of each factor's entropy ``(K,)``, in [0, 1]."""
+    inputs: Any
+    if discrete:
+        from sklearn.preprocessing import OneHotEncoder
+
+        inputs = OneHotEncoder().fit_transform(codes_NJ)
+    else:
+        inputs = standardize(codes_NJ)[0]
+    result_K = np.zeros(factors_NK.shape[1])
+    for k in range(factors_NK.shape[1]):
+        # With balanced classes the null model predicts all values alike, whatever their frequencies.
+        null = np.log(len(np.unique(factors_NK[:, k])))
+        result_K[k] = (null - _logistic_loss(inputs, factors_NK[:, k])) / null
+    return np.clip(result_K, 0.0, 1.0)
+
+
+@measured
+def infomec(
+    codes: ArrayLike, factors: ArrayLike, *, discrete: bool = False, neighbours: int = 10, seed: int = 0
+) -> InfoMecResult:
+    """InfoM, InfoC and InfoE.
+
+    With ``NMI(j, k) = I(code j; factor k) / H(factor k)`` over active codes: InfoM is the mean over codes of
+    ``max_k / Σ_k``, InfoC the mean over factors of ``max_j / Σ_j``, both rescaled so that evenly spread is 0; InfoE is
+    the mean share of a factor's entropy that logistic regression on all codes predicts.
+
+    Args:
+        codes: ``(N, J)`` numbers.
+        factors: ``(N, K)`` whole numbers.
+        discrete: the codes are quantised: count values instead of measuring distances, one-hot inputs for InfoE.
+        neighbours: of the mutual information estimate; the protocol's is 10.
+        seed: of the noise that breaks ties.
+
+    Returns:
+        three scores in [0, 1], higher is better. With one factor InfoM is 1, with one active code InfoC is 1, by
+        definition; with no active code InfoM and InfoC are 0. A note says so.
+
+    Raises:
+        ValueError: shapes, values or lengths do not fit, or a factor is constant.
+
+    >>> import numpy as np
+    >>> factors = np.random.default_rng(0).integers(3, size=(600, 2))
+    >>> result = infomec(factors * [1.0, -2.0], factors)
+    >>> result.modularity > 0.95, result.compactness > 0.95, result.explicitness > 0.95
+    (True, True, True)
+    """
+    check_count("neighbours", neighbours)
+    codes_NJ = check_codes(codes)
+    factors_NK = check_varying(check_factors(factors, len(codes_NJ)))
+    range_J = np.ptp(codes_NJ, axis=0)
+    active_J = ~dead_codes(codes_NJ)
+    if not discrete:
+        active_J &= range_J > ACTIVE_SHARE * range_J.max()
+    entropy_K = np.array([entropy(factors_NK[:, k]) for k in range(factors_NK.shape[1])])
+    information_JK = np.zeros((codes_NJ.shape[1], factors_NK.shape[1]))
+    live_J = ~dead_codes(codes_NJ)
+    if discrete:
+        labels_JN = np.stack([np.unique(code_N, return_inverse=True)[1] for code_N in codes_NJ.T])
+        information_JK = mutual_information(labels_JN, factors_NK)
+    elif live_J.any():
+        from contrafact.metrics._neighbours import neighbour_information
+
+        information_JK[live_J] = neighbour_information(codes_NJ[:, live_J], factors_NK, neighbours, seed)
+    information_JK /= entropy_K
+    notes = []
+    compactness = modularity = 0.0
+    if active_J.any():
+        modularity = _rescaled_share(information_JK[active_J], axis=1)
+        compactness = _rescaled_share(information_JK[active_J], axis=0)
+    else:
+        notes.append("no code is active: InfoM and InfoC are 0")
+    if factors_NK.shape[1] == 1:
+        notes.append("one factor only: InfoM is 1 by definition")
+    if active_J.sum() == 1:
+        notes.append("one active code only: InfoC is 1 by definition")
+    per_factor = _explicitness(codes_NJ, factors_NK, discrete)
+    return InfoMecResult(
+        score=modularity,
+        protocol=f"infomec_n{len(codes_NJ)}_{'discrete' if discrete else f'k{neighbours}'}",
+        num_train=len(codes_NJ),
+        per_factor=per_factor,
+        matrix=information_JK,
+        seed=seed,
+        modularity=modularity,
+        compactness=compactness,
+        explicitness=float(per_factor.mean()),
+        active=active_J,
+        notes=tuple(notes),
+    )
