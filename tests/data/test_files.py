@@ -159,6 +159,15 @@ def test_a_full_disk_names_the_file_and_leaves_the_rest(source, own_cache, monke
     assert np.array_equal(source.open().rows(np.arange(6)), source.array)
 
 
+def test_a_source_that_cannot_be_read_is_not_taken_for_a_full_disk(source, own_cache):
+    def unreadable():
+        yield source.array[:4]
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(ValueError, match=r"could not read .*packed.bin \(.*Input/output error\); get it again"):
+        unpack_once(source.file, "all", source.array.shape, np.uint8, unreadable)
+
+
 def test_leftovers_of_killed_processes_are_removed_after_a_day(source, own_cache):
     source.open()
     file = npy_of(own_cache)

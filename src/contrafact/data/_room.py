@@ -165,9 +165,7 @@ def _object_normals(shape: str, scale: float, points: FloatArray) -> FloatArray:
             return np.where(largest, np.sign(offset), 0).astype(np.float32)
         case "cylinder":
             on_lid = points[:, 1] > CYLINDER_HEIGHT * scale - 1e-4
-            axis = np.where(on_lid, points[:, 1] - 1, points[:, 1])
-            axis_x, axis_z = np.where(on_lid, points[:, 0], 0), np.where(on_lid, points[:, 2], 0)
-            offset = points - np.stack([axis_x, axis, axis_z], axis=1)
+            offset = np.where(on_lid[:, None], (0.0, 1.0, 0.0), points * np.array([1, 0, 1], dtype=np.float32))
         case "sphere":
             offset = points - np.array([0, SPHERE_RADIUS * scale, 0], dtype=np.float32)
         case _:
