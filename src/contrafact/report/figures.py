@@ -32,13 +32,13 @@ FloatArray = npt.NDArray[np.float64]
 FIGURES = "figures"
 MOST = 64
 """Directions drawn at most unless asked otherwise: pages and folders of more are no longer looked at."""
-STILL = 1 / 255
-"""Mean pixel change below which a direction counts as doing nothing: one grey level of 255."""
+STILL = 1 / 32
+"""A direction does nothing visible when no pixel of any frame changes by more than this (8 grey levels of 255)."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Directions swept over magnitudes, the one that changes the picture most first.
+    """Directions swept over magnitudes, the one that changes the picture most first, those that do nothing last.
 
     Attributes:
         frames: ``(D, S, M, C, H, W)``, black 0 and white 1; the middle frame is the unchanged image.
@@ -46,6 +46,7 @@ class Sweep:
         names: D names.
         indices: D numbers of the directions in the artefact.
         change: ``(D,)`` mean absolute pixel change, in [0, 1].
+        moving: how many, the first ones, change the picture visibly.
         found: directions the artefact holds; more than D when only the strongest are shown.
         kind: ``direction``, or ``code`` for a generator's latent axes; names the files.
     """
@@ -55,12 +56,9 @@ class Sweep:
     names: tuple[str, ...]
     indices: tuple[int, ...]
     change: FloatArray
+    moving: int
     found: int
     kind: str = "direction"
-
-    def num_moving(self) -> int:
-        """How many of the shown directions change the picture by more than one grey level."""
-        return int((self.change > STILL).sum())
 
     def thinned(self, step: int) -> Sweep:
         """The same sweep with only every ``step``-th magnitude; the middle one must stay."""
@@ -140,19 +138,24 @@ def traversal(
     return frames
 
 
-def pixel_change(frames: Tensor) -> FloatArray:
-    """Mean absolute change of a pixel from the middle frame, over a sweep ``(D, S, M, C, H, W)``: ``(D,)``.
+def pixel_change(frames: Tensor) -> tuple[FloatArray, FloatArray]:
+    """Absolute change of pixels from the middle frame, over a sweep ``(D, S, M, C, H, W)``.
+
+    Returns:
+        mean ``(D,)`` and largest ``(D,)``, both in [0, 1]. A small object that changes altogether has a small mean.
 
     >>> frames = torch.zeros(2, 1, 3, 1, 1, 1)
     >>> frames[1, 0, :, 0, 0, 0] = torch.tensor([0.5, 0.0, 1.0])
-    >>> pixel_change(frames).tolist()
-    [0.0, 0.75]
+    >>> mean, largest = pixel_change(frames)
+    >>> mean.tolist(), largest.tolist()
+    ([0.0, 0.75], [0.0, 1.0])
     """
-    middle = frames.shape[2] // 2
-    others = torch.cat((frames[:, :, :middle], frames[:, :, middle + 1 :]), dim=2)
-    shown, base = others.clamp(0, 1), frames[:, :, middle : middle + 1].clamp(0, 1)  # what a person can see of them
-    change: FloatArray = (shown - base).abs().flatten(1).double().mean(dim=1).numpy()
-    return change
+    steps = frames.shape[2]
+    shown = frames.clamp(0, 1)  # what a person can see of them
+    # In place: sweeps of large generators fill a good part of the memory.
+    change = shown.sub_(shown[:, :, steps // 2 : steps // 2 + 1].clone()).abs_().flatten(1)
+    others = steps / (steps - 1)  # the middle frame has changed by nothing and does not count
+    return others * change.mean(dim=1, dtype=torch.float64).numpy(), change.amax(dim=1).double().numpy()
 
 
 def sweep(
@@ -181,16 +184,17 @@ def sweep(
         # Hundreds of full sweeps would not fit in memory: the two ends of one or two samples rank them well enough.
         ends = magnitudes[[0, len(magnitudes) // 2, -1]]
         glimpse = traversal(generator, directions, latents[:2], ends, max_side=32)
-        chosen = np.argsort(-pixel_change(glimpse), kind="stable")[:most]
+        chosen = np.argsort(-pixel_change(glimpse)[0], kind="stable")[:most]
     frames = traversal(generator, directions, latents, magnitudes, indices=chosen.tolist(), max_side=max_side)
-    change = pixel_change(frames)
-    order = np.argsort(-change, kind="stable")
+    change, largest = pixel_change(frames)
+    order = np.lexsort((-change, largest <= STILL))
     return Sweep(
         frames=frames[torch.from_numpy(order)],
         magnitudes=magnitudes,
         names=tuple(directions.names[i] for i in chosen[order]),
         indices=tuple(chosen[order].tolist()),
         change=change[order],
+        moving=int((largest > STILL).sum()),
         found=directions.num_directions,
         kind=kind,
     )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from contrafact.core.dataset import FactorDataset
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.files import write_text
 from contrafact.core.method import FinishedRun
 from contrafact.report import tables
@@ -29,13 +29,15 @@ from contrafact.report.sections import (
 )
 
 REPORT = "report.html"
-_MAX_SIDE = 128  # larger frames are averaged down: the page is an overview, the run holds the generator
-_MAX_PIXELS = 20_000_000  # of all explorer frames together
+# Larger frames are averaged down: the page is an overview, the run holds the generator. The first of these pairs
+# (largest side, explorer steps per column of a strip) that keeps the explorer's frames within the limit is taken.
+_DETAIL = ((128, 4), (128, 2), (96, 2), (64, 2), (64, 1))
+_MAX_PIXELS = 36_000_000
 
 
 def write_report(
     run: FinishedRun,
-    dataset: FactorDataset | None = None,
+    dataset: ImageDataset | None = None,
     *,
     samples: int = 4,
     frames: int = 9,
@@ -50,7 +52,7 @@ def write_report(
 
     Args:
         run: a finished run.
-        dataset: known factors for the variation heat map.
+        dataset: images with known factors, for the variation heat map.
         samples: base samples of the traversals.
         frames: columns of a traversal strip; odd.
         span: largest magnitude, in standard deviations of the latent space.
@@ -68,13 +70,12 @@ def write_report(
     path = run.folder / REPORT if out is None else Path(out)
     folder = path.parent / FIGURES
     magnitude_range(frames, span)
-    scores = tables.read_scores(run.folder / tables.SCORES)
+    scores = tables.read_scores(run.folder)
     table = tables.score_table(scores, published)
     swept, step = None, 1
     if run.has("generator"):
-        step = _refinement(run, samples, frames)
-        smooth_frames = (frames - 1) * step + 1
-        swept = sweep_run(run, samples, smooth_frames, span, seed=seed, max_side=_MAX_SIDE)
+        max_side, step = _detail(run, samples, frames)
+        swept = sweep_run(run, samples, (frames - 1) * step + 1, span, seed=seed, max_side=max_side)
         write_sweep(swept, step, folder)
     sections = [
         *traversal_sections(run, swept, step),
@@ -89,13 +90,16 @@ def write_report(
     return path
 
 
-def _refinement(run: FinishedRun, samples: int, frames: int) -> int:
-    """Explorer steps per strip column: as many as keep the page small."""
+def _detail(run: FinishedRun, samples: int, frames: int) -> tuple[int, int]:
     _, height, width = run.generator.image_shape
-    shrink = min(1.0, _MAX_SIDE / max(height, width))
     found = run.directions.num_directions if run.has("directions") else run.generator.latent_dim
-    cells = min(found, MOST) * samples * height * width * shrink**2
-    return next((step for step in (4, 2) if cells * ((frames - 1) * step + 1) <= _MAX_PIXELS), 1)
+    strips = min(found, MOST) * samples
+
+    def pixels(max_side: int, step: int) -> float:
+        shrink = min(1.0, max_side / max(height, width))
+        return strips * ((frames - 1) * step + 1) * height * width * shrink**2
+
+    return next((detail for detail in _DETAIL if pixels(*detail) <= _MAX_PIXELS), _DETAIL[-1])
 
 
 def _source_words(run: FinishedRun) -> str:
@@ -122,8 +126,8 @@ def summary(run: FinishedRun, swept: Sweep | None, table: tables.ScoreTable) -> 
     made = [_described(run, name) for name in ("encoder", "directions", "generator") if _made(run, name)]
     parts = [f"{method_name(run)} learned from {_source_words(run)}, which took {took}.", f"It yields {listed(made)}."]
     if swept is not None:
-        shown, moving = len(swept.names), swept.num_moving()
-        count = f"All {shown}" if moving == shown else f"{moving} of the {shown}"
+        shown = len(swept.names)
+        count = f"All {shown}" if swept.moving == shown else f"{swept.moving} of the {shown}"
         parts.append(f"{count} {swept.kind}s drawn here visibly change the picture; {swept.names[0]} changes it most.")
     for row in table.rows:
         if "run" in row.cells and row.label in _HEADLINES:

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from contrafact.core.dataset import FactorDataset
+from contrafact.core.dataset import FactorDataset, ImageDataset
 from contrafact.core.method import FinishedRun
 from contrafact.core.pictures import ByteArray, tile, to_bytes, webp
 from contrafact.data import CATALOG as DATASETS
 from contrafact.methods import CATALOG as METHODS
 from contrafact.report import charts, tables
-from contrafact.report.figures import STILL, Sweep, magnitude_labels
+from contrafact.report.figures import Sweep, magnitude_labels
 
 _MAX_BYTES = 4_500_000  # of all pictures together, before base64 adds a third
 _QUALITIES = (88, 75, 60, 40, 20)
@@ -99,7 +99,7 @@ def _explorer(swept: Sweep, addresses: Sequence[str]) -> str:
     data = json.dumps({"width": width, "height": height, "labels": labels, "directions": directions}).replace(
         "<", "\\u003c"
     )
-    top = max(float(swept.change.max()), STILL)
+    top = max(float(swept.change.max()), 1e-3)
     choices = "".join(
         f'<button aria-pressed="false"><span>{html.escape(name)}</span>'
         f'<meter max="{top:.4f}" value="{change:.4f}" aria-label="mean pixel change {change:.3f}" '
@@ -133,27 +133,27 @@ def _strips(swept: Sweep, addresses: Sequence[str]) -> str:
     low, high = magnitude_labels(swept.magnitudes)[:: len(swept.magnitudes) - 1]
     num_samples, _, _, height, width = swept.frames.shape[1:]
     shape = f"{width * len(swept.magnitudes)} / {height * num_samples}"
-    drawn = [
-        f"<figure><figcaption><h3>{html.escape(name)}</h3><span>change {change:.3f}</span></figcaption>"
-        f'<img style="aspect-ratio: auto {shape}" decoding="async" src="{address}" alt="{num_samples} samples moved along {html.escape(name)} from '
-        f'{low} to {high}; mean pixel change {change:.3f}"></figure>'
-        for name, change, address in zip(swept.names, swept.change, addresses, strict=True)
-    ]
-    moving = swept.num_moving()
+    drawn = []
+    for name, change, address in zip(map(html.escape, swept.names), swept.change, addresses, strict=True):
+        said = f"{num_samples} samples moved along {name} from {low} to {high}; mean pixel change {change:.3f}"
+        drawn.append(
+            f"<figure><figcaption><h3>{name}</h3><span>change {change:.3f}</span></figcaption>"
+            f'<img style="aspect-ratio: auto {shape}" decoding="async" src="{address}" alt="{said}"></figure>'
+        )
     text = (
         f"<p>A row per sample, from {low} (left) to {high} (right), the unchanged image in the middle. "
         "<em>Change</em> is the mean absolute change of a pixel over the sweep, black to white being 1.</p>"
     )
     if swept.found > len(swept.names):
         text += f"<p>These are the {len(swept.names)} of {swept.found} {swept.kind}s that change the picture most.</p>"
-    if moving:
-        text += f'<div class="strips">{"".join(drawn[:moving])}</div>'
+    if swept.moving:
+        text += f'<div class="strips">{"".join(drawn[: swept.moving])}</div>'
     else:
-        text += _missing(f"No {swept.kind} changes the picture by more than one grey level of 255.")
-    if rest := drawn[moving:]:
+        text += _missing(f"No {swept.kind} changes any pixel by more than 8 grey levels of 255.")
+    if rest := drawn[swept.moving :]:
         text += (
-            f"<details><summary>{len(rest)} that do nothing visible (change below one grey level of 255)</summary>"
-            f'<div class="strips">{"".join(rest)}</div></details>'
+            f"<details><summary>{len(rest)} that do nothing visible: no pixel changes by more than 8 grey levels of 255"
+            f'</summary><div class="strips">{"".join(rest)}</div></details>'
         )
     return text
 
@@ -163,61 +163,66 @@ def _chart(matrix_KJ: charts.FloatArray, rows: Sequence[str], name: str, descrip
     return f'<div class="chart">{drawing}</div>'
 
 
-def variation_section(run: FinishedRun, dataset: FactorDataset | None, seed: int, folder: Path) -> Section:
+def variation_section(run: FinishedRun, dataset: ImageDataset | None, seed: int, folder: Path) -> Section:
     """The variation heat map; needs an encoder and known factors. Also writes ``variation.png``."""
-    heading = "Which code follows which factor"
+    return Section("variation", "Which code follows which factor", _variation(run, dataset, seed, folder), "Variation")
+
+
+def _variation(run: FinishedRun, dataset: ImageDataset | None, seed: int, folder: Path) -> str:
     if not run.has("encoder"):
-        return Section("variation", heading, _missing(f"{method_name(run)} yields no encoder, so there are no codes."))
-    if dataset is None:
-        how = "Needs a dataset with known factors: write the report again with one, such as --data shapes3d."
-        return Section("variation", heading, _missing(how))
+        return _missing(f"{method_name(run)} yields no encoder, so there are no codes.")
+    if not isinstance(dataset, FactorDataset):
+        without = "Needs" if dataset is None else f"The factors of {dataset.name} are not known. This needs"
+        return _missing(f"{without} a dataset with known factors: write the report again with --data shapes3d or such.")
     matrix_KJ = charts.variation(run.encoder, dataset, np.random.default_rng(seed))
     names = dataset.factor_names
     charts.save_chart(charts.heat_map(matrix_KJ, names, title="Variation of the codes"), folder / "variation.png")
-    leaders = "; ".join(f"{name}: code {j}" for name, j in zip(names, matrix_KJ.argmax(axis=1), strict=True))
     text = (
         f"<p>Pairs of images of {html.escape(dataset.name)} ({html.escape(dataset.source)}) that differ in one factor "
         "alone: how far each code moves, relative to the whole code vector. One strong cell in a row: one code alone "
         "follows that factor.</p>"
     )
-    return Section(
-        "variation", heading, text + _chart(matrix_KJ, names, "variation", f"Strongest code: {leaders}"), "Variation"
-    )
+    return text + _chart(matrix_KJ, names, "variation", _leaders(names, matrix_KJ))
+
+
+def _leaders(names: Sequence[str], matrix_KJ: charts.FloatArray) -> str:
+    pairs = zip(names, matrix_KJ.argmax(axis=1), strict=True)
+    return f"Strongest code of {'; '.join(f'{name}: {j}' for name, j in pairs)}"
 
 
 def scores_section(run: FinishedRun, table: tables.ScoreTable) -> Section:
     """The score table with its footnotes."""
     if not table.rows:
-        how = f"Not evaluated yet: contrafact evaluate {run.folder} scores the run and its control."
+        how = f"Not evaluated yet: `contrafact evaluate {run.folder} --control` scores the run and a control."
         return Section("scores", "Scores", _missing(how))
-    note = "" if "control" in table.columns else _missing("There is no control beside these scores yet.")
+    note = "" if "control" in table.columns else _missing(_NO_CONTROL.format(run.folder))
     return Section("scores", "Scores", tables.to_html(table) + note)
 
 
+_NO_CONTROL = "No control stands beside these scores yet: `contrafact evaluate {} --control` makes and scores one."
 _MATRICES = {
     "mig": "Mutual information of codes and factors (MIG), in nats",
     "dci": "Importance of each code for each factor (DCI)",
 }
 
 
-def matrices_section(scores: Sequence[tables.Score], dataset: FactorDataset | None, folder: Path) -> Section:
+def matrices_section(scores: Sequence[tables.Score], dataset: ImageDataset | None, folder: Path) -> Section:
     """The matrices of the run's scores, one per metric. Also writes ``<metric>.png``."""
     drawn: dict[str, str] = {}
     for score in scores:
-        if score.of != "run" or score.metric in drawn or not score.result.get("matrix"):
+        if score.of != "run" or score.metric in drawn or not score.matrix:
             continue
-        matrix_KJ = np.asarray(score.result["matrix"], dtype=np.float64).T
+        matrix_KJ = np.asarray(score.matrix, dtype=np.float64).T
         rows = _factor_names(score.data, len(matrix_KJ), dataset)
         title = _MATRICES.get(score.metric, f"Codes and factors ({score.metric})")
         charts.save_chart(charts.heat_map(matrix_KJ, rows, title=title), folder / f"{score.metric}.png")
-        leaders = "; ".join(f"{name}: code {j}" for name, j in zip(rows, matrix_KJ.argmax(axis=1), strict=True))
-        chart = _chart(matrix_KJ, rows, f"matrix-{len(drawn)}", f"{title}. Strongest code: {leaders}")
+        chart = _chart(matrix_KJ, rows, f"matrix-{len(drawn)}", f"{title}. {_leaders(rows, matrix_KJ)}")
         drawn[score.metric] = f"<div><h3>{html.escape(title)}</h3>{chart}</div>"
     body = f'<div class="pair">{"".join(drawn.values())}</div>' if drawn else _missing("No score with a matrix yet.")
     return Section("matrices", "Codes and factors, by metric", body, "Matrices")
 
 
-def _factor_names(data: str, count: int, dataset: FactorDataset | None) -> Sequence[str]:
+def _factor_names(data: str, count: int, dataset: ImageDataset | None) -> Sequence[str]:
     known: Any = dataset if dataset is not None and dataset.name == data else None
     if known is None and data in DATASETS:
         known = DATASETS.get(data)

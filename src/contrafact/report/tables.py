@@ -1,13 +1,8 @@
-"""Score tables: this run, the control beside it, published numbers; for the terminal and for pages.
-
-``scores.jsonl`` holds one JSON object per line: ``{"metric": "mig", "of": "run" or "control" or another label,
-"data": {"name": ..., "source": ...}, "result": {"score": ..., "protocol": ..., ...}}``.
-"""
+"""Score tables: this run, the control beside it, published numbers; for the terminal and for pages."""
 
 from __future__ import annotations
 
 import html
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,92 +11,68 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from contrafact.bench import scores as score_file
 from contrafact.metrics import CATALOG
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-SCORES = "scores.jsonl"
-_BOOKKEEPING = frozenset({"num_train", "num_test", "seed", "seconds"})
-
 
 @dataclass(frozen=True)
 class Score:
-    """One line of ``scores.jsonl``.
+    """What one metric said.
 
     Attributes:
         metric: catalogue name.
-        of: whose codes were scored: ``run``, ``control``, or another label.
-        data: the dataset's name.
+        of: what was scored: ``run``, ``control``, or another label.
+        data: the dataset's name; empty for metrics that need none.
         source: where its images came from.
-        result: the metric's result: ``score``, ``protocol`` and more.
+        values: every number the metric reports, by name; ``score`` for a metric with one only.
+        protocol: name that carries the settings.
+        notes: what a reader must know.
+        matrix: importances or informations ``(J, K)`` as lists, where the metric has them.
     """
 
     metric: str
     of: str
     data: str
     source: str
-    result: Mapping[str, Any]
-
-    def values(self) -> dict[str, float]:
-        """The numbers to print, by name; ``score`` only where no named number says the same."""
-        numbers = {
-            key: float(value)
-            for key, value in self.result.items()
-            if isinstance(value, int | float) and not isinstance(value, bool) and key not in _BOOKKEEPING
-        }
-        named = {key: value for key, value in numbers.items() if key != "score"}
-        return named if numbers.get("score") in named.values() else numbers
-
-    def protocol(self) -> str:
-        """Name of the protocol; empty when the line has none."""
-        return str(self.result.get("protocol") or "")
+    values: Mapping[str, float]
+    protocol: str = ""
+    notes: tuple[str, ...] = ()
+    matrix: Sequence[Sequence[float]] | None = None
 
 
-def read_scores(path: str | Path) -> list[Score]:
-    """Scores of a run; none when nothing was evaluated yet, and a last line cut short by a crash is left out.
-
-    An evaluation repeated with the same outcome counts once.
+def read_scores(folder: str | Path) -> list[Score]:
+    """Scores in a run's folder; none when nothing was evaluated yet.
 
     Raises:
-        ValueError: a damaged line; the message says which and what to do.
+        ValueError: a damaged line of ``scores.jsonl``; the message says which and what to do.
     """
-    source = Path(path)
-    if not source.exists():
-        return []
-    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
-    scores: dict[str, Score] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{source}, line {number}"
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            if number == len(lines) and not line.endswith("\n"):
-                break
-            raise ValueError(f"{where}, is not valid JSON ({error}); delete that line and evaluate again") from error
-        score = _score_of(entry, where)
-        outcome = {key: value for key, value in score.result.items() if key != "seconds"}
-        scores[json.dumps([score.metric, score.of, score.data, score.source, outcome], sort_keys=True)] = score
-    return list(scores.values())
+    return [
+        _score_of(line, f"{Path(folder) / score_file.SCORES}, line {number}")
+        for number, line in enumerate(score_file.read_scores(folder), 1)
+    ]
 
 
-def _score_of(entry: Any, where: str) -> Score:
-    result = entry.get("result") if isinstance(entry, dict) else None
-    if not isinstance(result, dict) or not isinstance(entry.get("metric"), str):
+def _score_of(line: Any, where: str) -> Score:
+    result = line.get("result") if isinstance(line, dict) else None
+    if not isinstance(result, dict) or not isinstance(line.get("metric"), str):
         raise ValueError(
-            f'{where}, is no score: expected {{"metric": name, "of": "run" or "control", "data": {{...}}, '
-            '"result": {"score": ...}}; delete that line and evaluate again'
+            f'{where}, is no score: expected {{"metric": ..., "of": "run" or "control", "data": ..., "result": '
+            "{...}}; delete that line and evaluate again"
         )
-    data = entry.get("data")
-    data = data if isinstance(data, dict) else {"name": data}
+    data = line["data"] if isinstance(line.get("data"), dict) else {}  # None for metrics that need no data
+    values = line.get("scores") or {"score": result.get("score")}
     return Score(
-        metric=entry["metric"],
-        of=str(entry.get("of") or "run"),
+        metric=line["metric"],
+        of=str(line.get("of") or "run"),
         data=str(data.get("name") or ""),
         source=str(data.get("source") or ""),
-        result=result,
+        values={name: float(value) for name, value in values.items() if value is not None},
+        protocol=str(result.get("protocol") or ""),
+        notes=tuple(map(str, result.get("notes") or ())),
+        matrix=result.get("matrix"),
     )
 
 
@@ -165,12 +136,12 @@ def score_table(scores: Iterable[Score], published: Published | None = None) -> 
     gathered: dict[tuple[str, str, str, str, str], dict[str, list[float]]] = {}
     remarks: dict[tuple[str, str, str, str, str], dict[str, None]] = {}
     for score in scores:
-        for name, value in score.values().items():
-            key = (score.metric, name, score.protocol(), score.data, score.source)
+        for name, value in score.values.items():
+            key = (score.metric, name, score.protocol, score.data, score.source)
             gathered.setdefault(key, {}).setdefault(score.of, []).append(value)
-            remarks.setdefault(key, {}).update(dict.fromkeys(str(note) for note in score.result.get("notes") or ()))
+            remarks.setdefault(key, {}).update(dict.fromkeys(score.notes))
     labels = dict.fromkeys(of for columns in gathered.values() for of in columns)
-    columns = (*sorted(labels, key=_run_first),)
+    columns = sorted(labels, key=_run_first)
     footnotes: dict[str, int] = {}
     rows = []
     for key, by_column in gathered.items():
