@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from contrafact.core.method import load_run
+from contrafact.core.run import Run
+from contrafact.generators.analytic import Analytic
+from tests.report.tiny_runs import Rooms, TinyCodes, TinyDirections, TinyEncoder, score
+
+
+@pytest.fixture(scope="session")
+def rooms():
+    return Rooms()
+
+
+def _run(folder):
+    return Run(folder, device="cpu", precision="float32", log_every=2, progress=False)
+
+
+@pytest.fixture(scope="session")
+def finished_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "tiny run"
+    generator = Analytic("sprite", size=16, dead_dims=1)
+    generator.name = "analytic <sprite>"
+    TinyDirections().fit(generator, _run(folder))
+    matrix = np.arange(15).reshape(5, 3).tolist()
+    (folder / "scores.jsonl").write_text(
+        score("mig", matrix=matrix, score=0.25)
+        + score("dci", disentanglement=0.5, completeness=0.25, matrix=matrix)
+        + score("mig", of="control", score=0.125)
+        + score("mig", of="control", score=0.375)
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(finished_folder):
+    return load_run(finished_folder)
+
+
+@pytest.fixture(scope="session")
+def finished_codes(tmp_path_factory, rooms):
+    folder = tmp_path_factory.mktemp("runs") / "codes"
+    TinyCodes().fit(rooms, _run(folder))
+    return load_run(folder)
+
+
+@pytest.fixture(scope="session")
+def finished_encoder(tmp_path_factory, rooms):
+    folder = tmp_path_factory.mktemp("runs") / "encoder"
+    TinyEncoder().fit(rooms, _run(folder))
+    return load_run(folder)
