@@ -21,7 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 when done, 2 for bad input (one line on stderr says what and how to mend it), 130 after Ctrl-C.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    # Not list(...): once the command of that name is imported, the name means its module here.
+    arguments = [*(sys.argv[1:] if argv is None else argv)]
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
         return 0

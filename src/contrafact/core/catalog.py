@@ -28,7 +28,7 @@ def slug(name: str) -> str:
     >>> slug("W + 3 layers")
     'w-3-layers'
     """
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return re.sub(r"[\W_]+", "-", name.lower()).strip("-")
 
 
 def unknown_name_message(noun: str, name: str, known: Collection[str]) -> str:

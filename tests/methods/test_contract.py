@@ -1,0 +1,148 @@
+"""What every method promises, checked for every file in ``methods/`` and each of its presets.
+
+A method is made tiny by the names of its fields (steps, batch_size, width, num_...); ``presets["tiny"]`` wins.
+"""
+
+import ast
+import dataclasses
+import itertools
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from contrafact.cli import main
+from contrafact.cli.fit import RunOptions
+from contrafact.core.artefact import fingerprint
+from contrafact.core.method import Method, load_run
+from contrafact.core.run import Run
+from contrafact.data.load import load_dataset
+from contrafact.generators.analytic import Analytic
+from contrafact.methods import CATALOG
+
+CASES = [(name, preset) for name in CATALOG for preset in (None, *CATALOG.get(name).presets) if preset != "tiny"]
+SEED = 3
+
+
+def tiny(name: str, preset: str | None) -> Method:
+    """The method with everything that costs time small."""
+    cls = CATALOG.get(name)
+    method = cls() if preset is None else cls.preset(preset)
+    small = {}
+    for field in dataclasses.fields(cls):
+        value = getattr(method, field.name)
+        if field.name == "steps" or field.name.endswith("_steps"):
+            small[field.name] = 4
+        elif field.name == "batch_size" or field.name.startswith(("num_", "directions_per", "samples_per")):
+            small[field.name] = min(value, 4)
+        elif field.name == "width" or field.name.endswith("_width"):
+            small[field.name] = 0.1
+    return dataclasses.replace(method, **(small | dict(cls.presets.get("tiny", {}))))
+
+
+@pytest.fixture(scope="session")
+def sources():
+    return {"generator": Analytic.tiny(), "images": load_dataset("shapes3d", size=16)}
+
+
+def fit(method, sources, folder, seed=SEED):
+    run = Run(folder, seed=seed, device="cpu", precision="float32", progress=False, log_every=2)
+    return method.fit(sources[method.source], run)
+
+
+@pytest.mark.parametrize(("name", "preset"), CASES)
+@pytest.mark.filterwarnings("ignore:DisCo has collapsed")
+def test_it_fits_tiny_input_and_its_artefacts_survive(name, preset, sources, tmp_path):
+    method = tiny(name, preset)
+    learned = fit(method, sources, tmp_path / "first")
+    run = load_run(tmp_path / "first")
+    assert all(math.isfinite(value) for line in run.log for value in line.values())
+    for artefact in method.yields:
+        module, read = getattr(learned, artefact), getattr(run, artefact)
+        assert fingerprint(read) == fingerprint(module)
+        assert all(torch.isfinite(p).all() for p in module.state_dict().values() if p.is_floating_point())
+    again = fit(method, sources, tmp_path / "again")
+    for artefact in method.yields:
+        assert fingerprint(getattr(again, artefact)) == fingerprint(getattr(learned, artefact))
+
+
+@pytest.mark.parametrize("name", list(CATALOG))
+@pytest.mark.filterwarnings("ignore:DisCo has collapsed")
+def test_what_it_yields_works_together(name, sources, tmp_path):
+    method = tiny(name, None)
+    learned = fit(method, sources, tmp_path)
+    shape = sources[method.source].image_shape
+    images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    if "encoder" in method.yields:
+        assert learned.encoder(images).shape == (2, learned.encoder.code_dim)
+    if "generator" in method.yields:
+        latent = learned.generator.sample(2, torch.Generator().manual_seed(0))
+        assert learned.generator(latent).shape == (2, *shape)
+        if "directions" in method.yields:
+            moved = learned.directions(latent, 0, 1.0)
+            assert learned.generator(moved).shape == (2, *shape)
+            torch.testing.assert_close(learned.directions(latent, 0, 0.0), latent)
+
+
+@pytest.mark.parametrize("name", list(CATALOG))
+@pytest.mark.filterwarnings("ignore:DisCo has collapsed")
+def test_another_seed_gives_something_else(name, sources, tmp_path):
+    method = tiny(name, None)
+    first, other = fit(method, sources, tmp_path / "a"), fit(method, sources, tmp_path / "b", SEED + 1)
+    trained = [artefact for artefact in method.yields if getattr(first, artefact) is not sources["generator"]]
+    for artefact in trained:
+        assert fingerprint(getattr(first, artefact)) != fingerprint(getattr(other, artefact))
+
+
+@pytest.mark.parametrize("name", list(CATALOG))
+def test_its_fields_are_documented_options(name):
+    cls = CATALOG.get(name)
+    assert issubclass(cls, Method)
+    assert cls.__dataclass_params__.frozen
+    assert cls.yields
+    assert cls.source in ("generator", "images")
+    assert "quick" in cls.presets, "a laptop's settings are asked of every method"
+    fields = {field.name for field in dataclasses.fields(cls)}
+    assert not fields & {field.name for field in dataclasses.fields(RunOptions)}
+    for preset in cls.presets.values():
+        assert set(preset) <= fields
+
+
+@pytest.mark.parametrize("name", [name for name in CATALOG if "steps" in CATALOG.get(name).__dataclass_fields__])
+def test_no_steps_are_refused(name, sources, tmp_path):
+    method = dataclasses.replace(tiny(name, None), steps=0)
+    with pytest.raises(ValueError, match="steps must be a whole number of at least 1, got 0"):
+        fit(method, sources, tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", list(CATALOG))
+def test_help_shows_every_field(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", name, "--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    for field in dataclasses.fields(CATALOG.get(name)):
+        assert f"--{field.name.replace('_', '-')}" in shown
+
+
+@pytest.mark.parametrize("name", list(CATALOG))
+def test_every_field_has_a_text_below_it(name):
+    """That text is the field's ``--help``."""
+    cls = CATALOG.get(name)
+    tree = ast.parse(Path(CATALOG.module(name).__file__).read_text(encoding="utf-8"))
+    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == cls.__name__)
+    for field, following in itertools.pairwise(body):
+        if isinstance(field, ast.AnnAssign) and field.target.id in cls.__dataclass_fields__ and field.value:
+            if "ClassVar" in ast.unparse(field.annotation):
+                continue
+            assert isinstance(following, ast.Expr), f"{field.target.id} has no docstring"
+            assert isinstance(following.value.value, str)
+
+
+@pytest.mark.parametrize("name", list(CATALOG))
+def test_its_file_says_where_it_comes_from_and_stays_short(name):
+    module = CATALOG.module(name)
+    assert len(Path(module.__file__).read_text(encoding="utf-8").splitlines()) < 300
+    assert len(CATALOG.summary(name)) <= 120
+    assert len(module.__doc__.splitlines()) > 2

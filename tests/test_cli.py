@@ -1,0 +1,260 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from contrafact.cli import COMMANDS, main
+from contrafact.core.artefact import fingerprint
+from contrafact.core.method import load_run
+from contrafact.core.run import LOG
+
+TINY_VAE = ["vae", "--data", "shapes3d", "--size", "16", "--width", "0.1", "--latent-dim", "3", "--batch-size", "8"]
+CPU = ["--device", "cpu", "--precision", "float32"]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments, code=0):
+    """The command line in this process; checks its exit code."""
+    try:
+        found = main([str(argument) for argument in arguments])
+    except SystemExit as stopped:  # tyro's way out, of --help and of unknown options
+        found = stopped.code
+    assert found == code, f"exit code {found}"
+
+
+def start(*arguments):
+    """The command line in a process of its own."""
+    command = [sys.executable, "-m", "contrafact", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A tiny VAE run and a tiny DisCo run on its generator."""
+    folder = tmp_path_factory.mktemp("runs")
+    run("fit", *TINY_VAE, "--steps", 4, *CPU, "--out", folder / "vae")
+    small = ["--num-directions", 3, "--code-dim", 4, "--encoder-width", 0.1, "--directions-per-step", 3]
+    source = ["--generator", folder / "vae", "--preset", "quick"]
+    run("fit", "disco", *source, "--steps", 3, *small, *CPU, "--out", folder / "disco")
+    return folder
+
+
+# -- light and helpful ------------------------------------------------------------------------------------------------
+
+
+def test_help_and_list_import_nothing_heavy():
+    heavy = {"torch", "numpy", "scipy", "sklearn", "matplotlib", "h5py", "kornia", "accelerate", "PIL", "rich", "numba"}
+    program = f"""
+import sys
+import contrafact
+from contrafact.cli import main
+assert "tyro" not in sys.modules
+main(["--help"])
+assert "tyro" not in sys.modules
+main(["list"])
+main(["fit", "--help"])
+print(sorted({heavy!r} & set(sys.modules)))
+"""
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[-1] == "[]"
+
+
+def test_help_names_every_command(capsys):
+    for arguments in ([], ["--help"], ["-h"]):
+        run(*arguments)
+        shown = capsys.readouterr().out
+        assert all(f"  {name} " in shown for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_explains_itself(command, capsys):
+    run(command, "--help")
+    assert f"usage: contrafact {command}" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    run("--version")
+    assert capsys.readouterr().out.startswith("contrafact 0.")
+
+
+def test_list_prints_names_and_summaries(capsys):
+    run("list", "metrics")
+    shown = capsys.readouterr().out
+    assert "  mig " in shown
+    assert "Mutual information gap" in shown
+    assert "methods:" not in shown
+    run("list", "generators")
+    assert "shapes3d" in capsys.readouterr().out
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    command = f"{sys.executable} -m contrafact list | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout == "methods:\n"
+    assert done.stderr == ""
+
+
+def test_help_of_a_preset_shows_its_values(capsys):
+    run("fit", "vae", "--preset", "quick", "--help")
+    quick = capsys.readouterr().out
+    run("fit", "vae", "--help")
+    paper = capsys.readouterr().out
+    assert "(default: quick)" in quick
+    assert "(default: 64)" in paper
+    assert "Images per step. (default: 64)" not in quick
+
+
+# -- the whole job ----------------------------------------------------------------------------------------------------
+
+
+def test_from_images_to_a_report(finished, capsys):
+    disco = finished / "disco"
+    config = json.loads((disco / "config.json").read_text())["hyperparameters"]
+    assert (config["batching"], config["steps"], config["num_directions"]) == ("all_pairs", 3, 3)
+    run("evaluate", disco, "--metrics", "mig", "--num-train", 200, "--num-test", 50, "--control", "--device", "cpu")
+    shown = capsys.readouterr().out
+    assert f"next:\n  contrafact report {disco}" in shown
+    assert len((disco / "scores.jsonl").read_text().splitlines()) == 2
+    run("traverse", disco, "--samples", 1, "--frames", 3, "--out", "pictures")
+    assert Path("pictures/traversal.png").stat().st_size > 0
+    run("report", disco, "--samples", 1)
+    assert "control" in (disco / "report.html").read_text()
+
+
+def test_fit_says_what_to_do_next(finished, capsys):
+    run("fit", *TINY_VAE, "--steps", 2, *CPU)
+    shown = capsys.readouterr().out
+    assert "runs/vae-shapes3d-1: encoder, generator in" in shown
+    assert "contrafact evaluate runs/vae-shapes3d-1" in shown
+    assert "contrafact fit disco --generator runs/vae-shapes3d-1" in shown
+    run("fit", *TINY_VAE, "--steps", 2, *CPU)
+    assert "runs/vae-shapes3d-2:" in capsys.readouterr().out
+    run("fit", *TINY_VAE, "--steps", 2, *CPU, "--resume")
+    assert "runs/vae-shapes3d-2 is already finished" in capsys.readouterr().err
+
+
+def test_show_draws_a_sheet(finished, capsys):
+    run("show", "data", "shapes3d", "--size", 16)
+    assert "floor hue 10" in capsys.readouterr().out
+    assert Path("shapes3d.png").read_bytes().startswith(b"\x89PNG")
+    run("show", "generator", finished / "vae", "--out", "g.png")
+    assert "trained_on" in capsys.readouterr().out
+    assert Path("g.png").exists()
+
+
+def test_convert_writes_a_file_of_our_own(finished, capsys):
+    run("convert", finished / "vae", "mine.safetensors")
+    run("show", "generator", "mine.safetensors", "--out", "g.png")
+    assert "VAE" in capsys.readouterr().out
+
+
+def test_bench_lists_recipes(capsys):
+    run("bench")
+    assert "disco-table4" in capsys.readouterr().out
+
+
+# -- errors: one line that names the remedy, no traceback -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fitt"], "unknown command 'fitt'; did you mean 'fit'?"),
+        (["fit", "sefaa", "--generator", "x"], "unknown method 'sefaa'"),
+        (["fit", "--data", "shapes3d"], "name the method first: contrafact fit METHOD --data shapes3d"),
+        (["fit", "vae"], "vae learns from images: give --data NAME-OR-PATH, and no --generator"),
+        (
+            ["fit", "disco", "--data", "x"],
+            "disco learns from a generator: give --generator NAME-OR-FILE, and no --data",
+        ),
+        (["fit", "vae", "--preset", "quik"], "unknown preset of vae 'quik'; did you mean 'quick'?"),
+        (["fit", "vae", "--data", "shapes4d"], "unknown dataset 'shapes4d'; did you mean 'shapes3d'?"),
+        (["fit", "disco", "--generator", "shapes4d"], "unknown generator 'shapes4d'"),
+        (["fit", *TINY_VAE, "--steps", "0"], "steps must be a whole number of at least 1, got 0"),
+        (["fit", *TINY_VAE, "--batch-size", "-1"], "batch_size must be a whole number of at least 1, got -1"),
+        (["fit", *TINY_VAE, "--seed", "-1"], "seed must be a whole number of at least 0, got -1"),
+        (["fit", *TINY_VAE, "--device", "abacus"], "unknown device 'abacus'"),
+        (["evaluate", "nowhere"], "nowhere is no folder; expected a run folder"),
+        (["traverse", "."], ". holds no config.json, so it is no run"),
+        (["show", "data", "nowhere/3dshapes.h5"], "nowhere/3dshapes.h5 does not exist"),
+        (["convert", "shapes3d", "x.pt"], "must be called *.safetensors, got 'x.pt'"),
+        (["bench", "disco-table5"], "unknown recipe 'disco-table5'; did you mean 'disco-table"),
+        (["bench", "disco-table6", "--scale", "paper"], "it needs a generator of your own, name it with --source"),
+    ],
+)
+def test_bad_input(arguments, message, capsys):
+    run(*arguments, code=2)
+    shown = capsys.readouterr().err.strip()
+    assert shown.startswith(f"contrafact: {message}") or message in shown
+    assert len(shown.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [["fit", "vae", "--stepz", "3"], ["list", "methodz"], ["show", "data"]])
+def test_unknown_and_missing_options(arguments, capsys):
+    run(*arguments, code=2)
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown
+    assert f"contrafact {arguments[0]}" in shown
+
+
+def test_the_systems_errors_are_one_line_too(capsys, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "runs/x")
+
+    monkeypatch.setattr("contrafact.core.run.Run.start", refuse)
+    run("fit", *TINY_VAE, "--steps", 2, code=2)
+    assert capsys.readouterr().err == "contrafact: Permission denied: runs/x\n"
+
+
+def test_several_processes_need_a_named_folder(capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    run("fit", *TINY_VAE, code=2)
+    assert "several processes must share one run folder; name it with --out" in capsys.readouterr().err
+
+
+# -- stopping and going on --------------------------------------------------------------------------------------------
+
+
+def wait_for_lines(folder, count, process):
+    log = Path(folder, LOG)
+    while process.poll() is None:
+        if log.exists() and len(log.read_text().splitlines()) >= count:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"the process ended first: {process.communicate()}")
+
+
+def test_kill_and_ctrl_c_then_resume_end_at_the_same_weights():
+    arguments = ["fit", *TINY_VAE, "--steps", 600, "--save-every", 0, *CPU]
+    whole = start(*arguments, "--out", "whole")
+    assert whole.wait() == 0
+
+    killed = start(*arguments, "--out", "cut")
+    wait_for_lines("cut", 4, killed)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not Path("cut/result.json").exists()
+
+    interrupted = start(*arguments, "--out", "cut", "--resume")
+    wait_for_lines("cut", 15, interrupted)
+    interrupted.send_signal(signal.SIGINT)
+    _, errors = interrupted.communicate()
+    assert interrupted.returncode == 130
+    assert "of 600; go on with the same command and --resume" in errors
+    assert "Traceback" not in errors
+
+    run(*arguments, "--out", "cut", "--resume")
+    first, second = load_run("whole"), load_run("cut")
+    assert fingerprint(first.encoder) == fingerprint(second.encoder)
+    assert fingerprint(first.generator) == fingerprint(second.generator)
+    assert first.log == second.log

@@ -1,0 +1,64 @@
+"""What README and guides show must exist: every command parses, every Python block compiles and imports."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import contrafact
+from contrafact.bench.recipe import load_recipe
+from contrafact.cli import COMMANDS
+from contrafact.cli._parse import parse
+from contrafact.cli.fit import _parse as parse_fit
+from contrafact.methods import CATALOG
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = [(page.name, block) for page in PAGES for block in re.findall(r"```\w*\n(.*?)```", page.read_text(), re.DOTALL)]
+
+
+def commands(text):
+    """Command lines of a block that call contrafact, continued lines joined, placeholders left out."""
+    for line in text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line.removeprefix("$ "), comments=True)
+        if "contrafact" in words[:8] and not any(
+            word in line for word in ("...", "…", "METHOD", "NAME", "pip ", "from ")
+        ):
+            yield words[words.index("contrafact") + 1 :]
+
+
+COMMAND_LINES = [(page, words) for page, text in TEXTS if "import" not in text for words in commands(text)]
+PYTHON = [(page, block) for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+
+
+def test_there_is_something_to_check():
+    assert len(COMMAND_LINES) >= 5
+    assert len(PYTHON) >= 2
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), COMMAND_LINES, ids=lambda value: " ".join(value) if isinstance(value, list) else value
+)
+def test_every_command_shown_parses(page, words):
+    command, *arguments = words
+    if arguments and arguments[-1] in ("-h", "--help"):
+        assert command in COMMANDS
+    elif command == "fit":
+        parse_fit(CATALOG.resolve(arguments[0]), arguments[1:])
+    else:
+        options = parse(COMMANDS.module(command).Options, arguments, command)
+        if command == "bench" and options.name:
+            load_recipe(options.name)
+
+
+@pytest.mark.parametrize(("page", "block"), PYTHON, ids=lambda value: getattr(value, "name", None))
+def test_every_python_block_compiles_and_its_names_exist(page, block):
+    tree = ast.parse(block)
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    exec(compile(ast.Module(imports, []), page.name, "exec"), {})
+    for dotted in re.findall(r"\bcf((?:\.\w+)+)", block):
+        found = contrafact
+        for name in dotted.strip(".").split("."):
+            found = getattr(found, name)
