@@ -26,12 +26,17 @@ def test_bytes_keep_leading_axes_and_channel_order():
         (torch.zeros(2, 4, 4, 4), r"needs images \(..., 1 or 3, H, W\), got shape \(2, 4, 4, 4\)"),
         (torch.zeros(3, 3), r"got shape \(3, 3\)"),
         (torch.zeros(1, 3, 2, 2, dtype=torch.uint8), r"got torch.uint8; divide bytes by 255"),
-        (torch.full((1, 3, 2, 2), torch.nan), r"hold NaN or infinite values.*check the generator"),
+        (torch.full((1, 3, 2, 2), torch.inf), r"hold NaN or infinite values"),
+        (torch.tensor([0.0, torch.nan, 1.0]).view(1, 1, 1, 3), r"hold NaN or infinite values.*check the generator"),
     ],
 )
 def test_bytes_refuse(images, message):
     with pytest.raises(ValueError, match=message):
         to_bytes(images)
+
+
+def test_no_images_are_no_pictures():
+    assert to_bytes(torch.zeros(0, 3, 4, 5)).shape == (0, 4, 5, 3)
 
 
 def test_tile_places_every_cell():

@@ -93,7 +93,7 @@ def test_difference_is_grey_where_nothing_changes(page):
 
 def test_play_moves_and_pauses(page):
     page.click("#play")
-    page.wait_for_function("document.querySelector('#explorer input[type=range]').value != 8")
+    page.wait_for_function("document.querySelector('#explorer input[type=range]').value != 4")
     assert "Pause" in page.inner_text("#play")
     page.click("#play")
     assert "Play" in page.inner_text("#play")

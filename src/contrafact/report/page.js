@@ -78,7 +78,7 @@ function startExplorer(box, sweep) {
   function tick(time) {
     if (!state.playing) return;
     const last = sweep.labels.length - 1;
-    if (time - state.last > 3000 / last) {
+    if (time - state.last > 2200 / last) {
       state.last = time;
       const step = Number(slider.value);
       if (step >= last) state.forward = false;

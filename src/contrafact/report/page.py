@@ -31,7 +31,7 @@ from contrafact.report.sections import (
 REPORT = "report.html"
 # Larger frames are averaged down: the page is an overview, the run holds the generator. The first of these pairs
 # (largest side, explorer steps per column of a strip) that keeps the explorer's frames within the limit is taken.
-_DETAIL = ((128, 4), (128, 2), (96, 2), (64, 2), (64, 1))
+_DETAIL = ((128, 2), (96, 2), (64, 2), (64, 1))
 _MAX_PIXELS = 36_000_000
 
 
