@@ -1,0 +1,60 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contrafact.core.artefact import fingerprint
+from contrafact.core.method import load_run
+
+
+def torchrun(*arguments, cwd):
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
+        "--master_port",
+        "0",
+        "--standalone",
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [*command, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """What two processes that trained DisCo together ended with."""
+    folder = tmp_path_factory.mktemp("two")
+    torchrun(Path(__file__).with_name("two_processes.py"), folder, cwd=folder)
+    return folder, [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2)]
+
+
+def test_processes_keep_equal_weights(both):
+    folder, (first, second) = both
+    assert first["world_size"] == 2
+    for artefact in ("encoder", "directions"):
+        assert first[artefact] == second[artefact]
+        assert first[artefact] == fingerprint(getattr(load_run(folder / "run"), artefact))
+
+
+def test_processes_use_directions_of_their_own(both):
+    _, (first, second) = both
+    assert len(first["drawn"]) == len(second["drawn"]) == 8
+    assert [d for d, _ in first["drawn"]] != [d for d, _ in second["drawn"]]
+    assert all(mine[1] != other[1] for mine, other in zip(first["drawn"], second["drawn"], strict=True))
+
+
+def test_the_command_line_runs_in_two_processes(tmp_path):
+    options = ["--data", "shapes3d", "--size", "16", "--width", "0.1", "--latent-dim", "3", "--batch-size", "4"]
+    run = ["--steps", "4", "--device", "cpu", "--out", "run"]
+    done = torchrun("-m", "contrafact", "fit", "vae", *options, *run, cwd=tmp_path)
+    assert load_run(tmp_path / "run").config["processes"] == 2
+    assert done.stdout.count("contrafact report run") == 1  # one process speaks for both
