@@ -53,7 +53,7 @@ def test_the_unpacked_folder_and_the_order_of_names_without_a_list(tmp_path, own
 
 
 def write_archive(folder, files):
-    with tarfile.open(folder / FILE, "w:gz") as archive:
+    with tarfile.open(folder / FILE, "w:gz", compresslevel=1) as archive:
         for name, content in files.items():
             add_to_archive(archive, f"data/cars/{name}", content)
 
