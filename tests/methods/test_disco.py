@@ -137,6 +137,26 @@ def test_step_and_gradients_match_a_plain_transcription(generator, tmp_path, for
     assert (mine - theirs).norm() < 1e-3 * theirs.norm()
 
 
+def test_shared_bases_start_every_direction_from_the_same_images(generator, tmp_path):
+    """Against separate calls, one direction at a time, on the same latents."""
+    method = DisCo(**TINY, batching="all_pairs", shared_bases=True, shift="uniform", objective="infonce").resolved()
+    encoder = ConvEncoder((3, 16, 16), 5, 0.1)
+    directions = GlobalDirections.random(4, 6, torch.Generator().manual_seed(2))
+    settings = (generator, encoder, directions, nn.Identity())
+    run = Run(tmp_path, precision="float32")
+    loss, _ = method.step_loss(*settings, torch.Generator().manual_seed(3), run)
+    rng = torch.Generator().manual_seed(3)
+    index, magnitude = method._draw_edits(rng)
+    base = generator.sample(2, rng)
+    rows = []
+    for direction in range(3):
+        part = slice(2 * direction, 2 * direction + 2)
+        edited = directions(base, index[part], magnitude[part])
+        rows.append((encoder.encode(generator(edited)) - encoder.encode(generator(base))).abs())
+    variation = nn.functional.normalize(torch.cat(rows), dim=1)
+    assert method._loss(variation, index, magnitude, nn.Identity())[0].item() == pytest.approx(loss.item(), rel=1e-5)
+
+
 def test_all_pairs_contrasts_every_pair_of_the_batch(generator, tmp_path):
     method = DisCo(**TINY, batching="all_pairs", flipping="none", domination="none", detach_negatives=False).resolved()
     torch.manual_seed(1)
@@ -168,6 +188,7 @@ SWITCHES = [
     {"encoder": "resnet50"},
     {"batching": "all_pairs"},
     {"batching": "all_pairs", "objective": "infonce"},
+    {"batching": "all_pairs", "shared_bases": True},
     {"shift": "uniform"},
 ]
 
@@ -229,6 +250,7 @@ def test_collapse_is_reported(generator, tmp_path):
         ({"num_directions": 1}, "at least 2 directions"),
         ({"batching": "all_pairs", "samples_per_direction": 1}, "at least 2 samples_per_direction"),
         ({"batching": "all_pairs", "directions_per_step": 7}, "directions_per_step is 7, but there are only 6"),
+        ({"shared_bases": True}, "shared_bases needs batching='all_pairs'"),
         ({"batching": "every"}, "unknown batching 'every'"),
         ({"objective": "logit"}, "unknown objective 'logit'; did you mean 'logits'"),
         ({"variation": "differences"}, "unknown variation 'differences'"),

@@ -106,6 +106,9 @@ class DisCo(Method):
     """Directions in a step (all_pairs batching)."""
     samples_per_direction: int = 8
     """Variations of each of them (all_pairs batching)."""
+    shared_bases: bool = False
+    """Start every direction of a step from the same base images (all_pairs batching): half the encodings, and negatives
+    that differ in nothing but the direction."""
     shift: Literal["uniform", "normal"] | None = None
     """Magnitudes: uniform in ±max_shift, or max_shift times a standard normal."""
     max_shift: float = 6.0
@@ -155,6 +158,8 @@ class DisCo(Method):
         if full.batching == "all_pairs" and full.directions_per_step > full.num_directions:
             several, all_of_them = full.directions_per_step, full.num_directions
             raise ValueError(f"directions_per_step is {several}, but there are only {all_of_them} directions")
+        if full.shared_bases and full.batching != "all_pairs":
+            raise ValueError("shared_bases needs batching='all_pairs'; paper batching gives every pair its own base")
         if full.batching == "all_pairs" and full.samples_per_direction < 2:
             raise ValueError("all_pairs batching needs at least 2 samples_per_direction, or nothing is positive")
         if not 0 <= full.min_shift <= full.max_shift or full.max_shift <= 0:
@@ -215,13 +220,16 @@ class DisCo(Method):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one step on freshly drawn pairs, and the scalars to log (settings must be ``resolved``)."""
         index_S, magnitude_S = (t.to(run.device) for t in self._draw_edits(rng))
-        latent_SL = source.sample(len(index_S), rng)
+        # Shared bases repeat in the order of the edits: all samples of one direction, then all of the next.
+        bases = self.samples_per_direction if self.shared_bases else len(index_S)
+        repeats = len(index_S) // bases
+        base = source.sample(bases, rng)
         with run.autocast():
             with torch.no_grad():
-                before = source(latent_SL)
-            after = source(directions(latent_SL, index_S, magnitude_S))
-            codes = encoder.encode(torch.cat([before, after]))
-        before_SJ, after_SJ = codes.float().chunk(2)
+                before = source(base)
+            after = source(directions(base.repeat(repeats, *[1] * (base.ndim - 1)), index_S, magnitude_S))
+            codes = encoder.encode(torch.cat([before, after])).float()
+        before_SJ, after_SJ = codes[:bases].repeat(repeats, 1), codes[bases:]
         if self.variation == "difference":
             variation_SJ = F.normalize((after_SJ - before_SJ).abs(), dim=1)
         else:

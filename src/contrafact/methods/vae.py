@@ -77,6 +77,8 @@ class VAE(Method):
         """Maximise the evidence lower bound."""
         if not 0.0 <= self.warmup <= 1.0:
             raise ValueError(f"warmup is a share of the steps and must lie in [0, 1], got {self.warmup}")
+        if not self.sigma > 0:
+            raise ValueError(f"sigma must be positive, got {self.sigma}")
         check_count("batch_size", self.batch_size)
         with run.seeded_init("networks"):
             encoder = GaussianEncoder(source.image_shape, self.latent_dim, self.width).to(run.device)

@@ -1,0 +1,99 @@
+"""The VAE's terms against torch's distributions, and that it learns."""
+
+import pytest
+import torch
+from torch.distributions import Bernoulli, Normal, kl_divergence
+
+from contrafact.core.dataset import ImageDataset, check_indices
+from contrafact.core.run import Run
+from contrafact.methods.vae import VAE, kl_to_standard_normal, reconstruction_loss
+
+
+class Blobs(ImageDataset):
+    """A bright square at one of sixteen places: two factors, learnable in seconds."""
+
+    name, image_shape, source = "blobs", (1, 16, 16), "made by the test"
+
+    def __len__(self):
+        return 16
+
+    def batch(self, indices):
+        images = torch.zeros(len(indices), 1, 16, 16)
+        for row, index in enumerate(check_indices(self, indices)):
+            top, left = divmod(int(index), 4)
+            images[row, 0, 4 * top : 4 * top + 4, 4 * left : 4 * left + 4] = 1.0
+        return images
+
+
+def test_kl_matches_torch():
+    mean, log_variance = torch.randn(5, 3), torch.randn(5, 3)
+    expected = kl_divergence(Normal(mean, (0.5 * log_variance).exp()), Normal(0.0, 1.0)).mean(dim=0)
+    torch.testing.assert_close(kl_to_standard_normal(mean, log_variance), expected)
+
+
+def test_gaussian_term_is_the_log_likelihood_up_to_its_constant():
+    logits, images, sigma = torch.randn(4, 3, 5, 5), torch.rand(4, 3, 5, 5), 0.3
+    log_likelihood = Normal(torch.sigmoid(logits), sigma).log_prob(images).sum() / 4
+    constant = 75 * Normal(0.0, sigma).log_prob(torch.zeros(()))
+    expected = constant - log_likelihood
+    torch.testing.assert_close(reconstruction_loss(logits, images, "gaussian", sigma), expected)
+
+
+def test_bernoulli_term_is_the_log_likelihood():
+    logits, images = torch.randn(4, 3, 5, 5), torch.rand(4, 3, 5, 5).round()
+    expected = -Bernoulli(logits=logits).log_prob(images).sum() / 4
+    torch.testing.assert_close(reconstruction_loss(logits, images, "bernoulli", 1.0), expected)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_learns_and_its_flow_follows_the_codes(tmp_path, likelihood):
+    method = VAE(
+        latent_dim=4, width=0.2, steps=300, batch_size=16, learning_rate=5e-3, likelihood=likelihood, flow_layers=4,
+        flow_steps=200,
+    )  # fmt: skip
+    run = Run(tmp_path, precision="float32", progress=False)
+    artefacts = method.fit(Blobs(), run)
+    images = Blobs().batch(range(16))
+    blank_error = images.square().mean()
+    with torch.no_grad():
+        assert (artefacts.generator(artefacts.encoder(images)) - images).square().mean() < 0.5 * blank_error
+        codes = artefacts.encoder(images)
+        drawn = artefacts.generator.sample(2000, torch.Generator().manual_seed(0))
+    assert artefacts.generator.space == "w"
+    torch.testing.assert_close(drawn.mean(dim=0), codes.mean(dim=0), atol=0.3, rtol=0)
+    torch.testing.assert_close(drawn.std(dim=0), codes.std(dim=0), atol=0.35, rtol=0)
+    assert artefacts.generator.note["active_latents"] >= 2
+    assert artefacts.generator.note["trained_on"] == "blobs"
+
+
+def test_resumes_in_the_second_stage_bit_by_bit(tmp_path):
+    method = VAE(latent_dim=2, width=0.1, steps=10, batch_size=4, flow_layers=2, flow_steps=20)
+    whole = method.fit(Blobs(), Run(tmp_path / "whole", progress=False, log_every=5))
+
+    class Cut(Run):
+        def _flush_log(self, done):
+            if done == 20:
+                raise SystemError("the machine went down")
+            return super()._flush_log(done)
+
+    with pytest.raises(SystemError):
+        method.fit(Blobs(), Cut(tmp_path / "cut", progress=False, log_every=5, save_every=0))
+    again = method.fit(Blobs(), Run(tmp_path / "cut", progress=False, log_every=5, resume=True))
+    for name in ("encoder", "generator"):
+        expected, got = getattr(whole, name).state_dict(), getattr(again, name).state_dict()
+        assert all(torch.equal(expected[key], got[key]) for key in expected)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"warmup": 1.5}, "warmup is a share of the steps"),
+        ({"batch_size": 0}, "batch_size must be a whole number"),
+        ({"likelihood": "gauss"}, "unknown likelihood 'gauss'; did you mean 'gaussian'"),
+        ({"latent_dim": -2}, "code_dim must be a whole number"),
+        ({"sigma": 0.0}, "sigma must be positive"),
+    ],
+)
+def test_bad_settings(tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        VAE(**settings).fit(Blobs(), tmp_path)
