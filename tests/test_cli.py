@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from contrafact.cli import COMMANDS, main
@@ -158,6 +159,17 @@ def test_convert_writes_a_file_of_our_own(finished, capsys):
     assert "VAE" in capsys.readouterr().out
 
 
+def test_codes_and_factors_of_ones_own_are_scored(capsys):
+    factors = np.random.default_rng(0).integers(3, size=(300, 2))
+    np.save("c.npy", factors * [1.0, -2.0])
+    np.save("f.npy", factors)
+    run("evaluate", "--codes", "c.npy", "--factors", "f.npy", "--metrics", "mig", "sap", "--out", "r.json")
+    shown = capsys.readouterr().out
+    assert "mig" in shown
+    assert "sap" in shown
+    assert json.loads(Path("r.json").read_text())["scores"]["mig.score"] > 0.9
+
+
 def test_bench_lists_recipes(capsys):
     run("bench")
     assert "disco-table4" in capsys.readouterr().out
@@ -185,6 +197,9 @@ def test_bench_lists_recipes(capsys):
         (["fit", *TINY_VAE, "--seed", "-1"], "seed must be a whole number of at least 0, got -1"),
         (["fit", *TINY_VAE, "--device", "abacus"], "unknown device 'abacus'"),
         (["evaluate", "nowhere"], "nowhere is no folder; expected a run folder"),
+        (["evaluate"], "name a run folder to score, or give --codes and --factors; one of the two"),
+        (["evaluate", "x", "--codes", "c.npy"], "name a run folder to score, or give --codes and --factors"),
+        (["evaluate", "--codes", "c.npy"], "c.npy"),
         (["traverse", "."], ". holds no config.json, so it is no run"),
         (["show", "data", "nowhere/3dshapes.h5"], "nowhere/3dshapes.h5 does not exist"),
         (["convert", "shapes3d", "x.pt"], "must be called *.safetensors, got 'x.pt'"),

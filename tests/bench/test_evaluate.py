@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from contrafact.bench import evaluate
 from contrafact.bench.control import budget_of, fit_control, fit_regression
 from contrafact.bench.evaluate import (
     REGRESSION,
@@ -16,8 +17,11 @@ from contrafact.bench.regression import RegressionSettings
 from contrafact.bench.scores import read_scores
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import load_run
+from contrafact.core.metric import MetricResult
 from contrafact.data.load import load_dataset
+from contrafact.generators.analytic import Analytic
 from contrafact.methods.random import Random
+from contrafact.metrics import CATALOG
 from contrafact.metrics.mig import mig
 from tests.bench.conftest import quiet
 
@@ -96,8 +100,6 @@ def test_a_generator_remembers_its_data_through_a_run_on_it(disco_folder):
 
 
 def test_without_data_the_remedy_is_named(tmp_path):
-    from contrafact.generators.analytic import Analytic
-
     Random().fit(Analytic.tiny(), quiet(tmp_path / "r"))
     run = load_run(tmp_path / "r")
     with pytest.raises(ValueError, match="does not say what images it was trained on; name them with --data"):
@@ -137,6 +139,64 @@ def test_directions_alone_are_scored_through_a_regression_encoder(vae_folder, tm
     fit_regression(run, run.directions, REGRESSION, RegressionSettings(steps=3, batch_size=4, width=0.1), device="cpu")
     ((_, result),) = evaluate_run(run, metrics=["mig"], **SMALL)
     assert result.matrix.shape == (3, 6)
+
+
+def test_true_directions_are_recovered_by_the_true_directions(tmp_path):
+    generator = Analytic("sprite", size=16)
+    learned = Random(num_directions=8, constraint="orthonormal").fit(generator, quiet(tmp_path / "r"))
+    random = dict(evaluate_run(tmp_path / "r"))["recovery"]
+    with torch.no_grad():
+        learned.directions.weight.copy_(generator.true_directions())
+    learned.save(tmp_path / "r")
+    ((name, result),) = evaluate_run(tmp_path / "r")
+    assert name == "recovery"
+    assert result.score == pytest.approx(1.0, abs=1e-3)
+    assert random.score < 0.8
+    assert read_scores(tmp_path / "r")[0]["data"] is None
+
+
+def test_recovery_needs_a_generator_that_knows(disco_folder):
+    with pytest.raises(ValueError, match="a generator whose true directions are known, such as analytic"):
+        evaluate_run(disco_folder, metrics=["recovery"])
+
+
+def test_interventional_metrics_hold_factors_fixed(vae_folder, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(evaluate, "CATALOG", Spy(seen))
+    results = dict(evaluate_run(vae_folder, metrics=["beta_vae_score", "mig"], seed=8, **SMALL))
+    assert list(results) == ["beta_vae_score", "mig"]
+    ((codes, dataset, seed),) = seen
+    assert (dataset.name, seed) == ("shapes3d", 8)
+    indices = np.array([7, 99])
+    np.testing.assert_allclose(codes.at(indices), encode(load_run(vae_folder).encoder, dataset, indices), atol=1e-5)
+
+
+class Spy:
+    """The metrics' catalogue, with a β-VAE score that only notes what it is given."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def resolve(self, name):
+        return CATALOG.resolve(name)
+
+    def get(self, name):
+        def score(codes, dataset, *, seed):
+            self.seen.append((codes, dataset, seed))
+            return MetricResult(score=0.5, protocol="spied", num_train=1)
+
+        return score
+
+
+def test_interventional_metrics_need_factors(vae_folder):
+    with pytest.raises(ValueError, match="pictures has no factors to hold fixed, which beta_vae_score needs"):
+        evaluate_run(vae_folder, Pictures(np.arange(40) % 4), ["beta_vae_score"])
+
+
+@pytest.mark.parametrize("name", ["fid", "mds", "udr"])
+def test_metrics_that_need_more_say_so(vae_folder, name):
+    with pytest.raises(ValueError, match=rf"{name} needs more than a run and its data; call contrafact.metrics.{name}"):
+        evaluate_run(vae_folder, metrics=[name])
 
 
 def test_no_metric_and_an_unknown_metric(vae_folder, tmp_path):

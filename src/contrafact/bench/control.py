@@ -29,12 +29,7 @@ def budget_of(run: FinishedRun) -> RegressionSettings:
             f"a control is for runs that find directions and an encoder together; {run.config['method']} does not"
         )
     method: Any = DisCo(**run.config["hyperparameters"]).resolved()
-    if method.batching == "all_pairs":
-        pairs = method.directions_per_step * method.samples_per_direction
-    else:
-        pairs = method.num_queries + method.num_positives + method.num_negatives
-    # Every pair is two images.
-    return RegressionSettings(steps=method.steps, batch_size=2 * pairs, width=method.encoder_width)
+    return RegressionSettings(steps=method.steps, batch_size=method.images_per_step(), width=method.encoder_width)
 
 
 def fit_control(

@@ -5,45 +5,48 @@ Shape suffixes: N images, J code dimensions, K factors, C channels, H height, W 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from contrafact.bench.scores import add_scores, score_line
 from contrafact.core.dataset import FactorDataset, ImageDataset, IntArray, check_count
 from contrafact.core.encoder import Encoder
 from contrafact.core.method import FinishedRun, load_run
-from contrafact.core.metric import FloatArray, MetricInfo, MetricResult
+from contrafact.core.metric import MetricResult
 from contrafact.core.progress import Progress
 from contrafact.data.load import load_dataset
 from contrafact.metrics import CATALOG
+from contrafact.metrics._encoding import Codes
+from contrafact.metrics._evaluate import evaluate, info_of
+from contrafact.metrics.recovery import recovery, tangents
 
 DEFAULT_METRICS = ("mig", "dci")
+RECOVERY_LATENTS = 64
+BATCH = 512
 CONTROL, REGRESSION = "control", "regression"
 """Folders inside a run's: its control, and the encoder made for a run that found directions only."""
 Who = Literal["run", "control"]
+Codes32 = npt.NDArray[np.float32]
 
 
 @torch.no_grad()
-def encode(encoder: Encoder, dataset: ImageDataset, indices: IntArray, batch: int = 512) -> FloatArray:
+def encode(encoder: Encoder, dataset: ImageDataset, indices: IntArray, batch: int = BATCH) -> Codes32:
     """Codes ``(N, J)`` of the dataset's images at ``indices`` ``(N,)``, in batches, on the encoder's device.
 
     Raises:
         ValueError: the dataset's images are not of the encoder's shape.
     """
     device = next(encoder.parameters()).device
-    codes_NJ = np.empty((len(indices), encoder.code_dim))
+    codes_NJ = np.empty((len(indices), encoder.code_dim), dtype=np.float32)
     with Progress(f"encoding {dataset.name}", len(indices)) as progress:
         for start in range(0, len(indices), check_count("batch", batch)):
             images = dataset.batch(indices[start : start + batch]).to(device)
-            codes_NJ[start : start + batch] = encoder(images).double().cpu().numpy()
+            codes_NJ[start : start + batch] = encoder(images).float().cpu().numpy()
             progress.advance(len(images))
     return codes_NJ
 
@@ -99,8 +102,7 @@ def _load_again(name: str, origin: str, size: int) -> ImageDataset:
     return load_dataset(origin if from_file else name, size=size)
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """What static metrics see: codes and factors to fit on, and held out.
 
     Attributes:
@@ -110,9 +112,9 @@ class Sample:
         factors_test_NK: their factors.
     """
 
-    codes_NJ: FloatArray
+    codes_NJ: Codes32
     factors_NK: IntArray
-    codes_test_NJ: FloatArray
+    codes_test_NJ: Codes32
     factors_test_NK: IntArray
 
 
@@ -130,16 +132,11 @@ def draw_sample(encoder: Encoder, dataset: ImageDataset, num_train: int, num_tes
 
 def default_metrics(run: FinishedRun) -> tuple[str, ...]:
     """MIG and DCI where there is an encoder; recovery of true directions where the generator knows them."""
-    static = DEFAULT_METRICS if run.has("encoder") else ()
-    knows = run.has("directions") and run.has("generator") and hasattr(run.generator, "true_directions")
-    about_directions = [name for name in CATALOG if info(name).kind == "directions"] if knows else []
-    return (*static, *about_directions)
+    return (*(DEFAULT_METRICS if run.has("encoder") else ()), *(("recovery",) if _knows_truth(run) else ()))
 
 
-def info(metric: str) -> MetricInfo:
-    """What the catalogued metric called ``metric`` measures."""
-    found: MetricInfo = CATALOG.module(metric).INFO
-    return found
+def _knows_truth(run: FinishedRun) -> bool:
+    return run.has("directions") and run.has("generator") and hasattr(run.generator, "true_tangents")
 
 
 def evaluate_run(
@@ -157,7 +154,8 @@ def evaluate_run(
     Args:
         run: a finished run, or its folder.
         dataset: images with factors or labels; by default what the run, or its generator, was trained on.
-        metrics: names; by default :func:`default_metrics`.
+        metrics: names, ``all`` for every one that needs nothing but codes and factors; by default
+            :func:`default_metrics`.
         num_train: images that metrics are fitted on.
         num_test: held-out images.
         seed: of the sample of images, and of metrics with randomness of their own.
@@ -175,38 +173,40 @@ def evaluate_run(
     scored = _control_of(run) if who == "control" else run
     if who == "run" and not run.has("encoder") and (run.folder / REGRESSION).exists():
         scored = load_run(run.folder / REGRESSION, run.generator)
-    names = default_metrics(scored) if metrics is None else tuple(CATALOG.resolve(name) for name in metrics)
+    names = default_metrics(scored) if metrics is None else tuple(metrics)
+    names = tuple(name if name == "all" else CATALOG.resolve(name) for name in names)
     if not names:
         raise ValueError(f"no metric applies to {run.folder}, which yields {', '.join(run.result['artefacts'])}")
-    needs_data = any(info(name).kind in ("static", "interventional") for name in names)
-    if needs_data:
+    kinds = {name: "static" if name == "all" else info_of(name).kind for name in names}
+    results: dict[str, MetricResult] = {}
+    encoded = [name for name in names if kinds[name] in ("static", "interventional")]
+    if encoded:
         dataset = dataset_of(run) if dataset is None else dataset
         if dataset is None:
             raise ValueError(
                 f"the generator of {run.folder} does not say what images it was trained on; name them with --data"
             )
         encoder = scored.encoder.to(device)
-    sample = None
-    results = []
+        static = [name for name in encoded if kinds[name] == "static"]
+        if static:
+            sample = draw_sample(encoder, dataset, num_train, num_test, seed)
+            results |= evaluate(*sample, metrics=static, seed=seed).results
+        if len(static) < len(encoded):
+            if not isinstance(dataset, FactorDataset):
+                raise ValueError(
+                    f"{dataset.name} has no factors to hold fixed, which {encoded[-1]} needs; leave it out"
+                )
+            codes = Codes(encoder, dataset, BATCH)  # each distinct image is encoded once for all of them
+            results |= {n: CATALOG.get(n)(codes, dataset, seed=seed) for n in encoded if n not in static}
     for name in names:
-        kind, metric = info(name).kind, CATALOG.get(name)
-        extra = {"seed": seed} if "seed" in inspect.signature(metric).parameters else {}
-        if kind == "static":
-            assert dataset is not None
-            sample = sample or draw_sample(encoder, dataset, num_train, num_test, seed)
-            held_out = (sample.codes_test_NJ, sample.factors_test_NK)
-            takes_test = "codes_test" in inspect.signature(metric).parameters
-            result = metric(sample.codes_NJ, sample.factors_NK, *(held_out if takes_test else ()), **extra)
-        elif kind == "interventional":
-            result = metric(_encoding(encoder), dataset, **extra)
-        elif kind == "directions":
-            result = metric(scored.generator, scored.directions, **extra)
-        else:
-            raise ValueError(f"{name} compares images with images; it does not score a run")
-        results.append((name, result))
-    lines = [score_line(n, r, who, None if info(n).kind == "directions" else dataset, seed) for n, r in results]
+        if name == "recovery":
+            results[name] = _recovery(scored, seed)
+        elif kinds[name] not in ("static", "interventional"):
+            raise ValueError(f"{name} needs more than a run and its data; call contrafact.metrics.{name} from Python")
+    ordered = [(name, results[name]) for name in dict.fromkeys([*(n for n in names if n in results), *results])]
+    lines = [score_line(n, r, who, None if n == "recovery" else dataset, seed) for n, r in ordered]
     add_scores(run.folder, lines)
-    return results
+    return ordered
 
 
 def _control_of(run: FinishedRun) -> FinishedRun:
@@ -216,13 +216,11 @@ def _control_of(run: FinishedRun) -> FinishedRun:
     return load_run(folder, run.generator if run.has("generator") else None)
 
 
-def _encoding(encoder: Encoder) -> Any:
-    """Images ``(N, C, H, W)`` to codes ``(N, J)``, as interventional metrics call it."""
-    device = next(encoder.parameters()).device
-
-    @torch.no_grad()
-    def codes(images: Tensor) -> npt.NDArray[np.float64]:
-        values: npt.NDArray[np.float64] = encoder(images.to(device)).double().cpu().numpy()
-        return values
-
-    return codes
+def _recovery(run: FinishedRun, seed: int) -> MetricResult:
+    """How well the run's directions match the true ones at random latents."""
+    if not _knows_truth(run):
+        raise ValueError("recovery needs directions and a generator whose true directions are known, such as analytic")
+    generator: Any = run.generator
+    latent = generator.sample(RECOVERY_LATENTS, torch.Generator().manual_seed(seed))
+    found, true = tangents(run.directions, latent), generator.true_tangents(latent)
+    return recovery(found, true, seed=seed)
