@@ -104,18 +104,17 @@ class StyledConv(nn.Module):
         self.side, self.up, self.clamp = side, up, clamp
 
     def forward(self, x: Tensor, w: Tensor, kernel: Tensor, noise: Tensor | None) -> Tensor:
-        """Activations ``(N, O, H, W)``; ``noise`` is ``(H, W)``, ``(N, 1, H, W)`` or None."""
+        """Activations ``(N, O, H, W)``; ``noise`` is ``(H, W)``, ``(N, H, W)`` or None."""
         styles_NI = self.affine(w)
         weight = self.weight * (1 / math.sqrt(self.weight[0].numel()))
         energy_OI = weight.square().sum(dim=(2, 3))
         demodulation_NO = torch.rsqrt(styles_NI.square() @ energy_OI.T + _EPSILON) * math.sqrt(2)
         x = x * styles_NI[:, :, None, None]
         x = _upsampling_conv(x, weight, kernel) if self.up else F.conv2d(x, weight, padding=1)
-        shift: Tensor = self.bias[:, None, None]
-        if noise is not None:
-            shift = shift + noise * self.noise_strength
-        x = torch.addcmul(shift * math.sqrt(2), x, demodulation_NO[:, :, None, None])
-        x = F.leaky_relu(x, _SLOPE)
+        # In channels-last order throughout: a sum with a tensor of another layout would copy the activations.
+        shift = self.bias if noise is None else self.bias + self.noise_strength * noise[..., None]
+        x_NHWO = torch.addcmul(math.sqrt(2) * shift, x.permute(0, 2, 3, 1), demodulation_NO[:, None, None])
+        x = F.leaky_relu_(x_NHWO, _SLOPE).permute(0, 3, 1, 2)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
@@ -367,7 +366,7 @@ class StyleGAN2(Generator):
     @staticmethod
     def _noise(conv: StyledConv, n: int, noise: Noise, rng: torch.Generator | None) -> Tensor | None:
         if noise == "random":
-            return torch.randn(n, 1, conv.side, conv.side, generator=rng, device=conv.noise.device)
+            return torch.randn(n, conv.side, conv.side, generator=rng, device=conv.noise.device)
         return conv.noise if noise == "const" else None
 
     def arguments(self) -> dict[str, Any]:
