@@ -13,7 +13,6 @@ Shape suffixes: N points, M test points, J codes, B bins, T trees per stage (all
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contrafact.core.metric import FloatArray, IntArray
-from contrafact.metrics._compile import compiled, num_threads, run_all
+from contrafact.metrics._compile import compiled, workers
 
 NUM_STAGES = 100
 LEARNING_RATE = 0.1
@@ -419,21 +418,18 @@ def boosted_importances(
     residual_TN = np.empty_like(raw_TN)
     importance_TJ = np.zeros((num_trees, num_codes))
     seeds_ST = np.random.default_rng(seed).integers(1, 2**62, size=(NUM_STAGES, num_trees))
-    threads = num_threads()
-    tree_cuts = np.unique(np.linspace(0, num_trees, 2 * threads + 1).round().astype(int)).tolist()
-    point_cuts = np.unique(np.linspace(0, num_points, threads + 1).round().astype(int)).tolist()
 
     def residuals(first: int, stop: int) -> None:
         for k, (_, labels_N) in enumerate(classes):
             rows = slice(offsets[k], offsets[k + 1])
             _residuals(raw_TN[rows, first:stop], labels_N[first:stop], residual_TN[rows, first:stop])
 
-    with ThreadPoolExecutor(threads) as pool:
+    with workers() as (run_all, threads):
+        point_cuts, tree_cuts = _cuts(num_points, threads), _cuts(num_trees, 2 * threads if threads > 1 else 1)
         for seed_T in seeds_ST:
-            run_all(pool, residuals, pairwise(point_cuts))
+            run_all(residuals, pairwise(point_cuts))
             trees = Trees(residual_TN, raw_TN, raw_TM, values_test_JM, factor_scale_T, seed_T, importance_TJ)
-            chunks = [(first, stop, trees, binned) for first, stop in pairwise(tree_cuts)]
-            run_all(pool, _grow_trees, chunks)
+            run_all(_grow_trees, [(first, stop, trees, binned) for first, stop in pairwise(tree_cuts)])
 
     importances_JK = np.zeros((num_codes, num_factors))
     accuracy_train_K, accuracy_test_K = np.zeros(num_factors), np.zeros(num_factors)
@@ -448,3 +444,8 @@ def boosted_importances(
 
 def _predict(raw_CN: Array) -> Array:
     return np.asarray(raw_CN[0] > 0 if len(raw_CN) == 1 else raw_CN.argmax(axis=0)).astype(np.int64)
+
+
+def _cuts(size: int, parts: int) -> list[int]:
+    """Edges of ``parts`` nearly equal, non-empty pieces of ``range(size)``."""
+    return [int(edge) for edge in np.unique(np.linspace(0, size, parts + 1).round())]

@@ -156,8 +156,8 @@ class Evaluation:
         for metric, result in self.results.items():
             arrow = "↑" if info_of(metric).higher_is_better else "↓"
             for i, (name, value) in enumerate(result.scores().items()):
-                label = f"{metric} {arrow}" if name == "score" else f"{metric} {name.replace('_', ' ')} {arrow}"
-                row = [label, f"{value:.4f}"]
+                label = metric if name == "score" else f"{metric} {name.replace('_', ' ')}"
+                row = [f"{label} {arrow}" if i == 0 else label, f"{value:.4f}"]
                 if self.intervals:
                     limits = self.intervals.get(f"{metric}.{name}")
                     row.append("" if limits is None else f"{limits[0]:.4f} to {limits[1]:.4f}")

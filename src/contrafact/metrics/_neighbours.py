@@ -8,14 +8,13 @@ Shape suffixes: N points, J codes, K factors.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from contrafact.core.metric import FloatArray, IntArray
-from contrafact.metrics._compile import compiled, num_threads, run_all
+from contrafact.metrics._compile import compiled, workers
 from contrafact.metrics._information import relabel
 
 Array = npt.NDArray[Any]
@@ -98,6 +97,6 @@ def neighbour_information(codes_NJ: FloatArray, factors_NK: IntArray, neighbours
             )
             result_JK[j, k] = max(0.0, float(estimate))
 
-    with ThreadPoolExecutor(num_threads()) as pool:
-        run_all(pool, one_code, [(j,) for j in range(num_codes)])
+    with workers() as (run_all, _):
+        run_all(one_code, [(j,) for j in range(num_codes)])
     return result_JK

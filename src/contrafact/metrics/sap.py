@@ -69,8 +69,7 @@ def sap(
         codes_test: ``(M, J)`` held-out codes; without them a third of the rows is held out. Unused when ``continuous``.
         factors_test: ``(M, K)`` their factors.
         continuous: score a code by its squared correlation with the factor instead of by classification.
-        estimator: ``"fast"`` solves each support vector machine to its optimum; ``"exact"`` runs scikit-learn's
-            ``LinearSVC``, which stops a little before it.
+        estimator: ``"fast"`` takes the steps of scikit-learn's ``LinearSVC`` in compiled code; ``"exact"`` runs it.
 
     Returns:
         score in [0, 1], higher is better; ``per_factor`` ``(K,)``; ``matrix`` ``(J, K)`` test accuracies or squared
