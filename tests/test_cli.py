@@ -98,10 +98,10 @@ def test_list_prints_names_and_summaries(capsys):
     assert "shapes3d" in capsys.readouterr().out
 
 
-def test_a_reader_that_goes_away_is_no_error():
-    command = f"{sys.executable} -m contrafact list | head -1"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
-    assert done.stdout == "methods:\n"
+@pytest.mark.parametrize("arguments", ["list", "--help"])
+def test_a_reader_that_goes_away_is_no_error(arguments):
+    command = f"{sys.executable} -m contrafact {arguments} | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stderr == ""
 
 

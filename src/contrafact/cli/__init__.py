@@ -23,16 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # Not list(...): once the command of that name is imported, the name means its module here.
     arguments = [*(sys.argv[1:] if argv is None else argv)]
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_help())
-        return 0
-    if arguments[0] == "--version":
-        from contrafact import __version__
-
-        print(f"contrafact {__version__}")
-        return 0
     try:
-        COMMANDS.get(arguments[0])(arguments[1:])
+        _run(arguments)
+        sys.stdout.flush()  # now, while a reader that went away can still be told from an error
     except KeyboardInterrupt as interruption:  # a run that saved itself says how to go on
         print(f"contrafact: {str(interruption) or 'interrupted'}", file=sys.stderr)
         return 130
@@ -47,6 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"contrafact: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _run(arguments: Sequence[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+    elif arguments[0] == "--version":
+        from contrafact import __version__
+
+        print(f"contrafact {__version__}")
+    else:
+        COMMANDS.get(arguments[0])(arguments[1:])
 
 
 def _help() -> str:
