@@ -161,3 +161,15 @@ def test_truncated_files_of_ours(tiny, tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match="not a whole safetensors file"):
         load_generator(path)
+
+
+def test_changed_arguments(tiny, tmp_path):
+    assert load_generator("analytic:room", {"size": 16}).image_shape == (3, 16, 16)
+    facts = convert("analytic", tmp_path / "small.safetensors", {"size": 8})
+    assert facts["image_shape"] == [3, 8, 8]
+    with pytest.raises(ValueError, match="unknown Analytic argument 'sice'; did you mean 'size'"):
+        load_generator("analytic", {"sice": 16})
+    path = tmp_path / "vae.safetensors"
+    save_artefact(tiny, path)
+    with pytest.raises(ValueError, match=r"weights of this VAE do not fit {'latent_dim': 4}"):
+        load_generator(path, {"latent_dim": 4})

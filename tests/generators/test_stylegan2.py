@@ -1,13 +1,11 @@
 """StyleGAN2 against numbers recorded from the original programs (tiny, randomly initialised), per layout."""
 
 import collections
-import json
 import pickle
 import sys
 import types
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -16,8 +14,8 @@ from contrafact.core.generator import Generator
 from contrafact.generators import StyleGAN2
 from contrafact.generators.checkpoints import convert, describe, load_generator
 from contrafact.generators.stylegan2 import channels_of
+from tests.generators.recorded import TOLERANCE, Recorded
 
-REFERENCE = Path(__file__).parent / "reference"
 LAYOUTS = [
     "rosinality",
     "nvidia_plain",
@@ -25,23 +23,15 @@ LAYOUTS = [
     "genforce_plain",
     "genforce_conditional",
 ]
-TOLERANCE = 1e-4  # of the image range, which is 2 in the originals and 1 here
 
 
-class Recorded:
-    def __init__(self, name: str) -> None:
-        with np.load(REFERENCE / f"stylegan2_{name}.npz") as file:
-            self.meta = json.loads(str(file["meta"]))
-            arrays = {key: torch.from_numpy(file[key]) for key in file.files if key != "meta"}
-        self.name = name
-        self.state = {k.removeprefix("state/"): v for k, v in arrays.items() if k.startswith("state/")}
-        self.arrays = arrays
-
-    def __getitem__(self, key: str) -> torch.Tensor:
-        return self.arrays[key]
+class Stored(Recorded):
+    def __init__(self, layout: str) -> None:
+        super().__init__(f"stylegan2_{layout}")
+        self.layout = layout
 
     def image(self, key: str) -> torch.Tensor:
-        return (self.arrays[key] + 1) / 2
+        return (self[key] + 1) / 2
 
     def label(self, generator: StyleGAN2) -> torch.Tensor | None:
         return self["label"] if generator.num_classes else None
@@ -81,12 +71,12 @@ def _persistent(monkeypatch):
 def write(tmp_path, monkeypatch):
     """Writes a recorded checkpoint in its own layout."""
 
-    def write_one(recorded: Recorded, state=None) -> Path:
+    def write_one(recorded: Stored, state=None) -> Path:
         state = recorded.state if state is None else state
-        if recorded.name == "rosinality":
+        if recorded.layout == "rosinality":
             path = tmp_path / "model.pt"
             torch.save({"g_ema": state, "latent_avg": recorded["latent_avg"]}, path)
-        elif recorded.name.startswith("genforce"):
+        elif recorded.layout.startswith("genforce"):
             path = tmp_path / "model.pth"
             torch.save({"generator_smooth": state, "generator": {}, "discriminator": {}}, path)
         else:
@@ -107,7 +97,7 @@ def write(tmp_path, monkeypatch):
 
 @pytest.fixture(params=LAYOUTS)
 def recorded(request):
-    return Recorded(request.param)
+    return Stored(request.param)
 
 
 def test_outputs_equal_the_originals(recorded, write):
@@ -156,7 +146,7 @@ def test_conversion_keeps_everything(recorded, write, tmp_path):
 
 
 def test_bare_state_dicts_are_read(write, tmp_path):
-    recorded = Recorded("rosinality")
+    recorded = Stored("rosinality")
     for prefix in ("", "module."):
         path = tmp_path / "bare.pt"
         torch.save({prefix + k: v for k, v in recorded.state.items()}, path)
@@ -168,7 +158,7 @@ def test_bare_state_dicts_are_read(write, tmp_path):
 
 
 def test_noise_images_that_a_fork_leaves_out_are_drawn_once(write):
-    recorded = Recorded("rosinality")
+    recorded = Stored("rosinality")
     path = write(recorded, {k: v for k, v in recorded.state.items() if not k.startswith("noises.")})
     one, two = load_generator(path), load_generator(path)
     assert torch.equal(one(recorded["w"]), two(recorded["w"]))
@@ -179,8 +169,12 @@ def test_description(recorded, write):
     facts = describe(write(recorded))
     assert facts["num_layers"] == 6
     assert facts["space"] == "w"
-    assert facts["image_shape"] == [3 if "conditional" not in recorded.name or "gen" in recorded.name else 1, 16, 16]
-    assert facts["num_classes"] == (3 if "conditional" in recorded.name else 0)
+    assert facts["image_shape"] == [
+        3 if "conditional" not in recorded.layout or "gen" in recorded.layout else 1,
+        16,
+        16,
+    ]
+    assert facts["num_classes"] == (3 if "conditional" in recorded.layout else 0)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +187,7 @@ def test_description(recorded, write):
     ],
 )
 def test_missing_keys_are_named(write, name, key):
-    recorded = Recorded(name)
+    recorded = Stored(name)
     path = write(recorded, {k: v for k, v in recorded.state.items() if k != key})
     with pytest.raises(ValueError, match="lacks"):
         load_generator(path)

@@ -13,7 +13,7 @@ import json
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,6 +30,11 @@ FOLDER_FILES = (
     "G_ema.pth",
 )
 """What is read of a checkpoint that is a folder, where present."""
+
+_STATE_NAMES = (
+    *("pytorch_model.bin", "model.safetensors", "G_ema.pth", "generator.pt"),
+    *("generator_smooth", "g_ema", "G_ema", "generator", "state_dict", "model", "G", "g"),
+)
 
 _TORCH_LEGACY_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 
@@ -255,3 +260,24 @@ def _collect(module: Any, prefix: str = "") -> tuple[dict[str, Tensor], dict[str
         tensors |= child_tensors
         settings |= child_settings
     return tensors, settings
+
+
+def state_dicts(content: Any) -> Iterator[dict[str, Tensor]]:
+    """The state dicts a checkpoint may hold: itself, and those under the names programs use, averaged ones first."""
+    if not isinstance(content, dict):
+        return
+    for part in (content, *(content[name] for name in _STATE_NAMES if isinstance(content.get(name), dict))):
+        state = {str(k).removeprefix("module."): v.detach() for k, v in part.items() if isinstance(v, Tensor)}
+        if state:
+            yield state
+
+
+def take(state: Mapping[str, Tensor], name: str, family: str) -> Tensor:
+    """``state[name]`` as float32.
+
+    Raises:
+        ValueError: it is missing; the message says of what.
+    """
+    if name not in state:
+        raise ValueError(f"the {family} checkpoint lacks {name!r}")
+    return state[name].detach().float()

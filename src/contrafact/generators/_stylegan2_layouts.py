@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from contrafact.generators._stored import StoredModule
+from contrafact.generators._stored import StoredModule, take
 
 Tensors = Mapping[str, Tensor]
 
@@ -62,9 +62,7 @@ def _from_state(state: dict[str, Tensor], latent_avg: Any) -> Translated | None:
 
 
 def _take(state: Tensors, name: str) -> Tensor:
-    if name not in state:
-        raise ValueError(f"the StyleGAN2 checkpoint lacks {name!r}")
-    return state[name].detach().float()
+    return take(state, name, "StyleGAN2")
 
 
 def _count(state: Tensors, pattern: str) -> int:

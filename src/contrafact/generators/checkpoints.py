@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from contrafact.core.artefact import load_artefact, save_artefact
+from contrafact.core.catalog import unknown_name_message
 from contrafact.core.generator import Generator
 from contrafact.core.method import load_run
 from contrafact.core.run import CONFIG, RESULT
@@ -41,7 +43,7 @@ def generator_names() -> list[str]:
     return [*shipped_names(), *_ANALYTIC]
 
 
-def load_generator(source: str | Path) -> Generator:
+def load_generator(source: str | Path, changes: Mapping[str, Any] | None = None) -> Generator:
     """A frozen generator, by name or from a file.
 
     Args:
@@ -49,19 +51,42 @@ def load_generator(source: str | Path) -> Generator:
             generator, a file written by ``contrafact convert`` or a run, or another program's checkpoint: StyleGAN2
             (rosinality's, NVIDIA's, genforce's), BigGAN, ProgGAN, SNGAN, Glow. A name wins over a file of the same
             name; write ``./shapes3d`` for the file.
+        changes: constructor arguments that shall differ from the file's: ``{"label": 207}`` fixes a conditional
+            generator to a class, ``{"space": "z"}`` edits StyleGAN2's prior noise, ``{"size": 128}`` sets Glow's side.
 
     Returns:
         The generator in evaluation mode, without gradients to its weights, ``name`` set to ``source``.
 
     Raises:
-        ValueError: unknown name (the message lists the known ones), or a file that cannot be read as a generator.
+        ValueError: unknown name (the message lists the known ones), a file that cannot be read as a generator, or a
+            change that the architecture does not know or whose weights would be others.
 
     >>> load_generator("analytic:room").image_shape
     (3, 64, 64)
+    >>> load_generator("analytic", {"size": 32}).image_shape
+    (3, 32, 32)
     """
-    generator = _load(source).freeze()
+    generator = _load(source)
+    if changes:
+        generator = _rebuilt(generator, changes)
     generator.name = str(source)
-    return generator
+    return generator.freeze()
+
+
+def _rebuilt(generator: Generator, changes: Mapping[str, Any]) -> Generator:
+    cls, arguments = type(generator), generator.arguments()
+    for name in changes:
+        if name not in arguments:
+            raise ValueError(unknown_name_message(f"{cls.__name__} argument", name, arguments))
+    again = cls(**{**arguments, **changes})
+    try:
+        again.load_state_dict(generator.state_dict())
+    except RuntimeError as error:
+        raise ValueError(
+            f"the weights of this {cls.__name__} do not fit {dict(changes)}: they belong to {arguments}"
+        ) from error
+    again.note = generator.note
+    return again.eval()
 
 
 def _load(source: str | Path) -> Generator:
@@ -146,13 +171,14 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def convert(source: str | Path, target: str | Path) -> dict[str, Any]:
+def convert(source: str | Path, target: str | Path, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Write any generator that can be read to one of contrafact's own files.
 
     Args:
         source: what :func:`load_generator` takes.
         target: ``.safetensors`` file to write; its header holds the architecture, its arguments and the hash of the
             source.
+        changes: as for :func:`load_generator`.
 
     Returns:
         The description of what was written, as :func:`describe` gives it.
@@ -165,7 +191,7 @@ def convert(source: str | Path, target: str | Path) -> dict[str, Any]:
         raise ValueError(f"the converted file must be called *.safetensors, got {target.name!r}")
     if target.exists() and Path(source).exists() and target.resolve() == Path(source).resolve():
         raise ValueError(f"{target} is the source itself; choose another name, so that the original stays")
-    generator = load_generator(source)
+    generator = load_generator(source, changes)
     save_artefact(generator, target)
     return describe(target)
 
