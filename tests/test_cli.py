@@ -128,6 +128,10 @@ def test_from_images_to_a_report(finished, capsys):
     assert len((disco / "scores.jsonl").read_text().splitlines()) == 2
     run("traverse", disco, "--samples", 1, "--frames", 3, "--out", "pictures")
     assert Path("pictures/traversal.png").stat().st_size > 0
+    run("traverse", disco, "--samples", 1, "--frames", 3, "--directions", 2, "direction 0", "--out", "chosen")
+    assert {p.name for p in Path("chosen").glob("direction_*.png")} == {"direction_00.png", "direction_02.png"}
+    run("traverse", disco, "--directions", 9, code=2)
+    assert "direction 9 does not exist; there are 3, from 0" in capsys.readouterr().err
     run("report", disco, "--samples", 1)
     assert "control" in (disco / "report.html").read_text()
 

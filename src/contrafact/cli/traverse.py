@@ -17,6 +17,8 @@ class Options:
 
     run: Positional[Path]
     """Run folder."""
+    directions: tuple[str, ...] = ()
+    """Names or numbers of the directions to draw; by default all."""
     out: Path | None = None
     """Folder of the pictures; by default the run's figures."""
     samples: int = 4
@@ -45,5 +47,6 @@ def traverse(arguments: Sequence[str]) -> None:
         span=options.span,
         seed=options.seed,
         most=options.most,
+        only=options.directions,
     )
     print(f"wrote {written[0]}, {written[1]} and {len(written) - 2} strips beside them")

@@ -165,6 +165,7 @@ def sweep(
     magnitudes: FloatArray,
     *,
     most: int = MOST,
+    only: Sequence[str | int] = (),
     max_side: int | None = None,
     kind: str = "direction",
 ) -> Sweep:
@@ -176,11 +177,16 @@ def sweep(
         latents: base latents ``(S, L)``.
         magnitudes: ``(M,)``, M odd, the middle one 0.
         most: directions to keep.
+        only: names or numbers of the directions to sweep; none for all.
         max_side: area-average images down to at most this side.
         kind: ``direction`` or ``code``.
+
+    Raises:
+        ValueError: a direction asked for does not exist.
     """
-    chosen = np.arange(directions.num_directions)
-    if directions.num_directions > check_count("most", most):
+    asked = dict.fromkeys(directions.index(name) for name in only)
+    chosen = np.array([*asked]) if asked else np.arange(directions.num_directions)
+    if not asked and directions.num_directions > check_count("most", most):
         # Hundreds of full sweeps would not fit in memory: the two ends of one or two samples rank them well enough.
         ends = magnitudes[[0, len(magnitudes) // 2, -1]]
         glimpse = traversal(generator, directions, latents[:2], ends, max_side=32)
@@ -195,7 +201,7 @@ def sweep(
         indices=tuple(chosen[order].tolist()),
         change=change[order],
         moving=int((largest > STILL).sum()),
-        found=directions.num_directions,
+        found=len(asked) or directions.num_directions,
         kind=kind,
     )
 
@@ -208,6 +214,7 @@ def sweep_run(
     *,
     seed: int = 0,
     most: int = MOST,
+    only: Sequence[str | int] = (),
     max_side: int | None = None,
 ) -> Sweep:
     """Sweep a run's directions, or its generator's latent axes where it yields no directions (a VAE).
@@ -219,17 +226,18 @@ def sweep_run(
         span: largest magnitude, in standard deviations of the latent space.
         seed: seed of the base samples.
         most: directions to keep, the strongest.
+        only: names or numbers of the directions to sweep; none for all.
         max_side: area-average images down to at most this side.
 
     Raises:
-        ValueError: the run has no generator, or an argument is out of range.
+        ValueError: the run has no generator, no such direction, or an argument is out of range.
     """
     magnitudes = magnitude_range(frames, span)
     latents = sample_latents(run.generator, check_count("samples", samples), torch.Generator().manual_seed(seed))
     found = run.has("directions")
     directions = run.directions if found else latent_axes(run.generator)
     kind = "direction" if found else "code"
-    return sweep(run.generator, directions, latents, magnitudes, most=most, max_side=max_side, kind=kind)
+    return sweep(run.generator, directions, latents, magnitudes, most=most, only=only, max_side=max_side, kind=kind)
 
 
 def magnitude_labels(magnitudes: FloatArray) -> list[str]:
@@ -280,6 +288,7 @@ def write_traversal(
     span: float = 2.5,
     seed: int = 0,
     most: int = MOST,
+    only: Sequence[str | int] = (),
 ) -> list[Path]:
     """Write a run's traversal: ``traversal.png``, ``traversal.gif`` and ``direction_03.png`` (or ``code_03.png``) each.
 
@@ -291,12 +300,16 @@ def write_traversal(
         span: largest magnitude, in standard deviations of the latent space.
         seed: seed of the base samples.
         most: directions to draw, the strongest.
+        only: names or numbers of the directions to draw; none for all.
 
     Returns:
         The files, overview first.
+
+    Raises:
+        ValueError: as for :func:`sweep_run`.
     """
     magnitude_range(frames, span)
-    smooth = sweep_run(run, samples, 2 * frames - 1, span, seed=seed, most=most, max_side=128)
+    smooth = sweep_run(run, samples, 2 * frames - 1, span, seed=seed, most=most, only=only, max_side=128)
     return write_sweep(smooth, 2, run.folder / FIGURES if out is None else Path(out))
 
 
