@@ -23,9 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contrafact.core.artefact import load_artefact
 from contrafact.core.dataset import check_count
-from contrafact.core.directions import CurvedDirections, Directions, GlobalDirections
+from contrafact.core.directions import Directions
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, Method
@@ -38,8 +37,7 @@ from contrafact.nn.contrastive import (
     infonce_loss,
     pair_losses,
 )
-from contrafact.nn.encoders import ConvEncoder
-from contrafact.nn.resnet import ResNetEncoder
+from contrafact.nn.trainable import EncoderKind, NavigatorKind, trainable_directions, trainable_encoder
 
 FORMULATIONS: dict[str, dict[str, Any]] = {
     "released": {
@@ -75,9 +73,9 @@ class DisCo(Method):
     """Candidate directions D."""
     code_dim: int | None = None
     """Code dimensions J."""
-    navigator: Literal["unit", "orthonormal", "curved"] = "unit"
+    navigator: NavigatorKind = "unit"
     """Directions of unit length, an orthonormal frame, or a three-layer network (Table 4)."""
-    encoder: Literal["conv", "resnet50"] = "conv"
+    encoder: EncoderKind = "conv"
     """The light encoder of Table 7, or a ResNet-50, which collapses (Table 11)."""
     encoder_width: float = 1.0
     """Multiplies the light encoder's channel counts."""
@@ -172,13 +170,25 @@ class DisCo(Method):
             raise ValueError("train_encoder and train_directions are both off: nothing would be learned")
         return full
 
+    def images_per_step(self) -> int:
+        """Images encoded in a step: the budget a control is given too."""
+        if self.batching == "paper":
+            return 2 * (self.num_queries + self.num_positives + self.num_negatives)
+        edits = self.directions_per_step * self.samples_per_direction
+        return edits + (self.samples_per_direction if self.shared_bases else edits)
+
     def train(self, source: Generator, run: Run) -> Artefacts:
         """Minimise Eq. 9 over encoder and directions."""
         cfg = self.resolved()
         assert cfg.code_dim is not None
         assert cfg.steps is not None
         assert cfg.learning_rate is not None
-        encoder, directions = cfg._encoder(source, run), cfg._directions(source, run)
+        encoder = trainable_encoder(
+            run, source.image_shape, cfg.code_dim, cfg.encoder, cfg.encoder_width, cfg.pretrained_encoder
+        ).train(cfg.train_encoder)
+        directions = trainable_directions(
+            run, source, cfg.num_directions, cfg.navigator, cfg.initial_directions, (cfg.first_layer, cfg.last_layer)
+        )
         features = cfg.code_dim * (2 if cfg.variation == "concatenation" else 1)
         with run.seeded_init("classifier"):
             classifier = nn.Linear(features, cfg.num_directions + 1).to(run.device)
@@ -236,46 +246,6 @@ class DisCo(Method):
             variation_SJ = F.normalize(torch.cat([after_SJ, before_SJ], dim=1), dim=1)
         loss, scalars = self._loss(variation_SJ, index_S, magnitude_S, classifier)
         return loss, {**scalars, "dimensions": effective_dimensions(variation_SJ)}
-
-    def _encoder(self, source: Generator, run: Run) -> Encoder:
-        if self.pretrained_encoder is not None:
-            encoder = load_artefact(self.pretrained_encoder, Encoder)
-            if encoder.image_shape != source.image_shape or encoder.code_dim != self.code_dim:
-                raise ValueError(
-                    f"the pretrained encoder takes images {encoder.image_shape} to {encoder.code_dim} codes; the "
-                    f"generator makes {source.image_shape} and code_dim is {self.code_dim}: use a fitting one"
-                )
-            return encoder.to(run.device).train(self.train_encoder)
-        assert self.code_dim is not None
-        with run.seeded_init("encoder"):
-            if self.encoder == "conv":
-                encoder = ConvEncoder(source.image_shape, self.code_dim, self.encoder_width)
-            else:
-                encoder = ResNetEncoder(source.image_shape, self.code_dim, 50)
-        return encoder.to(run.device).train()
-
-    def _directions(self, source: Generator, run: Run) -> Directions:
-        if self.initial_directions is not None:
-            directions = load_artefact(self.initial_directions, Directions)
-            if (directions.latent_dim, directions.num_directions) != (source.latent_dim, self.num_directions):
-                raise ValueError(
-                    f"{self.initial_directions} holds {directions.num_directions} directions in "
-                    f"{directions.latent_dim} dimensions; expected {self.num_directions} in {source.latent_dim}: "
-                    "set num_directions, or use the generator they were found on"
-                )
-            return directions.to(run.device)
-        layers = None
-        if self.first_layer is not None or self.last_layer is not None:
-            layers = (self.first_layer or 0, source.num_layers if self.last_layer is None else self.last_layer)
-        scale = source.latent_scale()
-        shape = (source.latent_dim, self.num_directions)
-        with run.seeded_init("directions"):
-            if self.navigator == "curved":
-                curved = CurvedDirections(*shape, scale=scale, layers=layers, num_layers=source.num_layers)
-                return curved.to(run.device)
-            fixed = GlobalDirections(*shape, self.navigator, scale, None, layers, source.num_layers)
-            nn.init.normal_(fixed.weight, std=shape[0] ** -0.5)
-        return fixed.to(run.device)
 
     def _draw_edits(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Direction and magnitude of every pair of a step, each ``(S,)``; queries first, then positives, negatives."""

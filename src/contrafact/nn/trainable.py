@@ -1,0 +1,96 @@
+"""The encoder and the directions a method trains: fresh ones of a chosen kind, or ones from a file to go on with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import nn
+
+from contrafact.core.artefact import load_artefact
+from contrafact.core.directions import CurvedDirections, Directions, GlobalDirections
+from contrafact.core.encoder import Encoder
+from contrafact.core.generator import Generator
+from contrafact.core.run import Run
+from contrafact.nn.encoders import ConvEncoder
+from contrafact.nn.resnet import ResNetEncoder
+
+EncoderKind = Literal["conv", "resnet50"]
+NavigatorKind = Literal["unit", "orthonormal", "curved"]
+
+
+def trainable_encoder(
+    run: Run,
+    image_shape: tuple[int, int, int],
+    code_dim: int,
+    kind: EncoderKind = "conv",
+    width: float = 1.0,
+    pretrained: str | None = None,
+) -> Encoder:
+    """An encoder on the run's device: seeded by the run, or read from the file ``pretrained``.
+
+    Args:
+        run: supplies seed and device.
+        image_shape: ``(C, H, W)``.
+        code_dim: J.
+        kind: the light convolutional encoder, or a ResNet-50.
+        width: multiplies the light encoder's channel counts.
+        pretrained: an ``encoder.safetensors``; kind and width are then the file's.
+
+    Raises:
+        ValueError: the file's encoder takes other images or gives another number of codes.
+    """
+    if pretrained is not None:
+        encoder = load_artefact(pretrained, Encoder)
+        if encoder.image_shape != tuple(image_shape) or encoder.code_dim != code_dim:
+            raise ValueError(
+                f"the pretrained encoder takes images {encoder.image_shape} to {encoder.code_dim} codes; expected "
+                f"images {tuple(image_shape)} and code_dim {code_dim}: use a fitting one, or set code_dim"
+            )
+        return encoder.to(run.device)
+    with run.seeded_init("encoder"):
+        fresh = (
+            ConvEncoder(image_shape, code_dim, width) if kind == "conv" else ResNetEncoder(image_shape, code_dim, 50)
+        )
+    return fresh.to(run.device)
+
+
+def trainable_directions(
+    run: Run,
+    generator: Generator,
+    num_directions: int,
+    kind: NavigatorKind = "unit",
+    initial: str | None = None,
+    layers: tuple[int | None, int | None] = (None, None),
+) -> Directions:
+    """Directions in a generator's edit space, on the run's device: drawn at random, or read from the file ``initial``.
+
+    Args:
+        run: supplies seed and device.
+        generator: whose latents they move.
+        num_directions: D.
+        kind: vectors of unit length, an orthonormal frame, or a three-layer network.
+        initial: a ``directions.safetensors``; kind and layers are then the file's.
+        layers: first and last (excluded) style layer they act on; None for the generator's first and last.
+
+    Raises:
+        ValueError: the file's directions are of another number or another latent size.
+    """
+    if initial is not None:
+        directions = load_artefact(initial, Directions)
+        if (directions.latent_dim, directions.num_directions) != (generator.latent_dim, num_directions):
+            raise ValueError(
+                f"{initial} holds {directions.num_directions} directions in {directions.latent_dim} dimensions; "
+                f"expected {num_directions} in {generator.latent_dim}: set num_directions, or use the generator they "
+                "were found on"
+            )
+        return directions.to(run.device)
+    first, last = layers
+    chosen = None if first is None and last is None else (first or 0, generator.num_layers if last is None else last)
+    latent_dim, num_layers, scale = generator.latent_dim, generator.num_layers, generator.latent_scale()
+    with run.seeded_init("directions"):
+        if kind == "curved":
+            curved = CurvedDirections(latent_dim, num_directions, scale=scale, layers=chosen, num_layers=num_layers)
+            return curved.to(run.device)
+        vectors = GlobalDirections(latent_dim, num_directions, kind, scale, layers=chosen, num_layers=num_layers)
+        nn.init.normal_(vectors.weight)
+    return vectors.to(run.device)
