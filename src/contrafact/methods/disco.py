@@ -29,14 +29,7 @@ from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.run import Run
-from contrafact.nn.contrastive import (
-    Domination,
-    Flipping,
-    domination_loss,
-    effective_dimensions,
-    infonce_loss,
-    pair_losses,
-)
+from contrafact.nn import contrastive
 from contrafact.nn.trainable import EncoderKind, NavigatorKind, trainable_directions, trainable_encoder
 
 FORMULATIONS: dict[str, dict[str, Any]] = {
@@ -123,13 +116,13 @@ class DisCo(Method):
     """Temperature τ."""
     threshold: float = 0.95
     """Negatives at least this similar are flipped (T)."""
-    flipping: Flipping | None = None
+    flipping: contrastive.Flipping | None = None
     """none, pseudo_label (Eq. 7), or cross_entropy (released)."""
     detach_negatives: bool | None = None
     """Stop gradients through the negatives (released)."""
     reduction: Literal["mean", "sum"] | None = None
     """Mean over all pairs (released), or sum over a query's keys (Eq. 3)."""
-    domination: Domination | None = None
+    domination: contrastive.Domination | None = None
     """Entropy per query (released), of the mean of a direction's variations (Eq. 5), that over J (Eq. 6), or none."""
     domination_weight: float = 1.0
     """Weight λ of the domination loss."""
@@ -152,15 +145,15 @@ class DisCo(Method):
         counts = ("num_directions", "code_dim", "steps", "num_queries", "num_positives", "num_negatives")
         for name in (*counts, "directions_per_step", "samples_per_direction"):
             check_count(name, getattr(full, name))
-        if full.num_directions < 2 or (full.batching == "all_pairs" and full.directions_per_step < 2):
+        several = full.directions_per_step if full.batching == "all_pairs" else full.num_directions
+        if min(several, full.num_directions) < 2:
             raise ValueError("a contrast needs at least 2 directions (num_directions, directions_per_step)")
-        if full.batching == "all_pairs" and full.directions_per_step > full.num_directions:
-            several, all_of_them = full.directions_per_step, full.num_directions
-            raise ValueError(f"directions_per_step is {several}, but there are only {all_of_them} directions")
-        if full.shared_bases and full.batching != "all_pairs":
-            raise ValueError("shared_bases needs batching='all_pairs'; paper batching gives every pair its own base")
+        if several > full.num_directions:
+            raise ValueError(f"directions_per_step is {several}, but there are only {full.num_directions} directions")
         if full.batching == "all_pairs" and full.samples_per_direction < 2:
             raise ValueError("all_pairs batching needs at least 2 samples_per_direction, or nothing is positive")
+        if full.batching != "all_pairs" and full.shared_bases:
+            raise ValueError("shared_bases needs batching='all_pairs'; paper batching gives every pair its own base")
         if not 0 <= full.min_shift <= full.max_shift or full.max_shift <= 0:
             raise ValueError(f"expected 0 <= min_shift <= max_shift, got {full.min_shift} and {full.max_shift}")
         if not full.temperature > 0:
@@ -181,9 +174,7 @@ class DisCo(Method):
     def train(self, source: Generator, run: Run) -> Artefacts:
         """Minimise Eq. 9 over encoder and directions."""
         cfg = self.resolved()
-        assert cfg.code_dim is not None
-        assert cfg.steps is not None
-        assert cfg.learning_rate is not None
+        assert cfg.code_dim and cfg.steps and cfg.learning_rate  # noqa: PT018 - for the type checker
         encoder = trainable_encoder(
             run, source.image_shape, cfg.code_dim, cfg.encoder, cfg.encoder_width, cfg.pretrained_encoder
         ).train(cfg.train_encoder)
@@ -201,13 +192,8 @@ class DisCo(Method):
         groups: list[dict[str, Any]] = [{"params": learned}, {"params": navigator, "lr": navigator_rate}]
         optimizer = torch.optim.Adam(groups, lr=cfg.learning_rate)
         rng = run.rng("pairs")
-        state = {
-            "encoder": encoder,
-            "directions": directions,
-            "classifier": classifier,
-            "optimizer": optimizer,
-            "rng": rng,
-        }
+        state: dict[str, Any] = {"encoder": encoder, "directions": directions, "classifier": classifier}
+        state |= {"optimizer": optimizer, "rng": rng}
 
         for _ in run.steps(cfg.steps, state):
             loss, scalars = cfg.step_loss(source, encoder, directions, classifier, rng, run)
@@ -246,7 +232,7 @@ class DisCo(Method):
         else:
             variation_SJ = F.normalize(torch.cat([after_SJ, before_SJ], dim=1), dim=1)
         loss, scalars = self._loss(variation_SJ, index_S, magnitude_S, classifier)
-        return loss, {**scalars, "dimensions": effective_dimensions(variation_SJ)}
+        return loss, {**scalars, "dimensions": contrastive.effective_dimensions(variation_SJ)}
 
     def _draw_edits(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Direction and magnitude of every pair of a step, each ``(S,)``; queries first, then positives, negatives."""
@@ -284,25 +270,21 @@ class DisCo(Method):
             positive_QK = (index_S[: self.num_queries, None] == index_S[self.num_queries :]).expand(len(queries), -1)
             counted_QK = torch.ones_like(positive_QK)
             groups_PSJ = variation_SJ[None, : self.num_queries + self.num_positives]
-        similarity_QK = queries @ keys.T
+        positive_QK, negative_QK = positive_QK & counted_QK, ~positive_QK
+        logits_QK = queries @ keys.T / self.temperature
         if self.detach_negatives:
-            similarity_QK = torch.where(positive_QK, similarity_QK, queries @ keys.detach().T)
-        logits_QK = similarity_QK / self.temperature
-        flipped_QK = counted_QK & ~positive_QK & (logits_QK >= self.threshold)
-        negatives = (counted_QK & ~positive_QK).sum()
+            logits_QK = torch.where(negative_QK, queries @ keys.detach().T / self.temperature, logits_QK)
         if self.objective == "infonce":
-            contrast = infonce_loss(logits_QK, positive_QK & counted_QK, counted_QK)
+            contrast = contrastive.infonce_loss(logits_QK, positive_QK, counted_QK)
         else:
-            terms = pair_losses(logits_QK, positive_QK, self.threshold, self.flipping or "none") * counted_QK
+            terms = (
+                contrastive.pair_losses(logits_QK, positive_QK, self.threshold, self.flipping or "none") * counted_QK
+            )
             contrast = terms.sum() / (len(queries) if self.reduction == "sum" else counted_QK.sum())
-        domination = domination_loss(groups_PSJ, self.domination or "none")
-        scalars = {
-            "contrast": contrast,
-            "domination": domination,
-            "flipped": flipped_QK.sum() / negatives,
-            "within": logits_QK[positive_QK & counted_QK].mean(),
-            "across": logits_QK[counted_QK & ~positive_QK].mean(),
-        }
+        domination = contrastive.domination_loss(groups_PSJ, self.domination or "none")
+        within, across = logits_QK[positive_QK], logits_QK[negative_QK]
+        scalars = {"contrast": contrast, "domination": domination, "within": within.mean(), "across": across.mean()}
+        scalars["flipped"] = (across >= self.threshold).float().mean()
         return contrast + self.domination_weight * domination, scalars
 
 
