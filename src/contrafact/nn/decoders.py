@@ -11,7 +11,24 @@ import torch
 from torch import Tensor, nn
 
 from contrafact.core.dataset import check_count
-from contrafact.nn.encoders import Activation, activation_layer, kaiming_init, num_halvings
+from contrafact.nn.encoders import Activation, activation_layer, kaiming_init
+
+
+def num_doublings(height: int, width: int) -> int:
+    """Stride-2 layers from the first feature map to the image: 4 at 64 px (from 4×4), 2 at 28 px (from 7×7).
+
+    Raises:
+        ValueError: the sides cannot be halved down to at most 16.
+    """
+    doublings = 0
+    while (height | width) % 2 ** (doublings + 1) == 0 and min(height, width) // 2 ** (doublings + 1) >= 4:
+        doublings += 1
+    if doublings == 0 or max(height, width) // 2**doublings > 16:
+        raise ValueError(
+            f"this decoder doubles a small feature map until it is the image, which does not reach {height}×{width}; "
+            "choose sides such as 28, 32, 48, 64 or 96 (--size)"
+        )
+    return doublings
 
 
 class ConvDecoder(nn.Module):
@@ -19,7 +36,7 @@ class ConvDecoder(nn.Module):
 
     Args:
         latent_dim: L.
-        image_shape: ``(C, H, W)``; H and W must halve evenly down to the first feature map.
+        image_shape: ``(C, H, W)``; H and W must be even, and halve evenly down to a small first feature map.
         width: multiplies every channel count (1 is the paper's).
         activation: ``relu`` (as printed) or ``leaky_relu`` (keeps more latents alive).
     """
@@ -35,13 +52,9 @@ class ConvDecoder(nn.Module):
         channels, height, image_width = image_shape
         if not width > 0:
             raise ValueError(f"width must be positive, got {width}")
-        halvings = num_halvings(height, image_width)
-        if height % 2**halvings or image_width % 2**halvings:
-            raise ValueError(
-                f"image sides must be multiples of {2**halvings} for this decoder, got {height}×{image_width}"
-            )
-        self.base = (height // 2**halvings, image_width // 2**halvings)
-        sizes = [max(8, round(c * width)) for c in [*[256] * (halvings - 1), 128, 64]]
+        doublings = num_doublings(height, image_width)
+        self.base = (height // 2**doublings, image_width // 2**doublings)
+        sizes = [max(8, round(c * width)) for c in [*[256] * (doublings - 1), 128, 64]]
         hidden = max(8, round(256 * width))
         self.stem = nn.Sequential(
             nn.Linear(check_count("latent_dim", latent_dim), hidden),
