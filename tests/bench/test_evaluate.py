@@ -121,7 +121,7 @@ def test_the_control_is_scored_beside_the_run(disco_folder):
 
 
 def test_the_control_has_the_runs_budget(disco_folder):
-    budget = budget_of(load_run(disco_folder))
+    budget = budget_of(load_run(disco_folder))  # 3 directions of 2 samples, each a pair of images
     assert budget == RegressionSettings(steps=6, batch_size=12, width=0.1)
 
 

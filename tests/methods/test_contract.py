@@ -143,6 +143,6 @@ def test_every_field_has_a_text_below_it(name):
 @pytest.mark.parametrize("name", list(CATALOG))
 def test_its_file_says_where_it_comes_from_and_stays_short(name):
     module = CATALOG.module(name)
-    assert len(Path(module.__file__).read_text(encoding="utf-8").splitlines()) < 300
+    assert len(Path(module.__file__).read_text(encoding="utf-8").splitlines()) <= 300
     assert len(CATALOG.summary(name)) <= 120
     assert len(module.__doc__.splitlines()) > 2
