@@ -92,5 +92,6 @@ def trainable_directions(
             curved = CurvedDirections(latent_dim, num_directions, scale=scale, layers=chosen, num_layers=num_layers)
             return curved.to(run.device)
         vectors = GlobalDirections(latent_dim, num_directions, kind, scale, layers=chosen, num_layers=num_layers)
-        nn.init.normal_(vectors.weight)
+        # About unit length: how far Adam turns a rescaled vector in a step depends on its length before rescaling.
+        nn.init.normal_(vectors.weight, std=latent_dim**-0.5)
     return vectors.to(run.device)
