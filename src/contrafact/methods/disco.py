@@ -57,7 +57,7 @@ class DisCo(Method):
             "batching": "all_pairs", "shared_bases": True, "num_directions": 10, "directions_per_step": 10,
             "samples_per_direction": 12, "code_dim": 32, "encoder_width": 0.5, "steps": 800, "learning_rate": 1e-3,
             "navigator_learning_rate": 3e-3, "shift": "uniform", "max_shift": 2.0, "detach_negatives": False,
-            "domination": "mean", "domination_weight": 4.0,
+            "domination": "mean", "domination_weight": 6.0,
         },
     }  # fmt: skip
 
