@@ -72,6 +72,23 @@ def test_conditions_that_do_not_fit(generator, label, truncation, message):
         generator.sample(1, torch.Generator(), label, truncation)
 
 
+def test_a_class_can_be_fixed():
+    generator = Layered(num_classes=5)
+    generator.fix_label(4)
+    assert (generator.label, generator.num_classes) == (4, 0)
+    assert generator.sample(2, torch.Generator()).shape == (2, 4)
+    with pytest.raises(ValueError, match="has no classes to choose from"):
+        generator.fix_label(0)
+    with pytest.raises(ValueError, match="label must be a class from 0 to 4, got 5"):
+        Layered(num_classes=5).fix_label(5)
+
+
+@pytest.mark.parametrize("label", [torch.tensor([5]), torch.tensor([-1]), torch.tensor([1.0]), torch.tensor([[1]])])
+def test_labels_must_be_class_indices(label):
+    with pytest.raises(ValueError, match=r"labels must be class indices \(N,\) from 0 to 4"):
+        Layered(num_classes=5).map(torch.zeros(1, 4), label)
+
+
 def test_unknown_layers_are_listed():
     with pytest.raises(ValueError, match="unknown layer 'other'; known: only"):
         Layered().features(torch.zeros(1, 4), "other")

@@ -122,7 +122,8 @@ class Generator(Artefact, ABC):
             raise ValueError(f"this {type(self).__name__} is unconditional: pass no class label")
         if self.num_classes > 0 and label is None:
             raise ValueError(
-                f"this {type(self).__name__} is conditional: pass a class label from 0 to {self.num_classes - 1}"
+                f"this {type(self).__name__} is conditional: pass a class label from 0 to {self.num_classes - 1}, "
+                "or fix one when loading it"
             )
         if label is not None and (
             label.ndim != 1 or label.is_floating_point() or not ((label >= 0) & (label < self.num_classes)).all()
