@@ -157,3 +157,8 @@ def test_architectures_are_found_by_name():
         architecture("wrap")
     with pytest.raises(ValueError, match="unknown generator architecture 'vea'; did you mean 'vae'"):
         architecture("vea")
+
+
+@pytest.mark.parametrize("name", CATALOG.names())
+def test_summaries_fit_a_line_of_the_list(name):
+    assert 20 < len(CATALOG.summary(name)) <= 90

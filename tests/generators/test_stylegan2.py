@@ -304,6 +304,8 @@ def test_conditional_generators_can_be_fixed_to_a_class():
     assert (again.label, again.num_classes, again.classes) == (2, 0, 3)
     with pytest.raises(ValueError, match="unconditional"):
         generator.map(z, torch.tensor([1, 1]))
+    with pytest.raises(ValueError, match="needs class labels from 0 to 2"):
+        _plain(classes=3).to_w(z)
 
 
 def test_style_weights_are_the_jacobian_of_the_styles():

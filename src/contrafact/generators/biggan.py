@@ -1,6 +1,7 @@
-"""BigGAN and BigGAN-deep (Brock et al., ICLR 2019, https://arxiv.org/abs/1809.11096), frozen.
+"""BigGAN and BigGAN-deep: class-conditional GANs, frozen (Brock et al. 2019).
 
-Reads Hugging Face's pytorch-pretrained-BigGAN (deep; a folder of ``config.json`` and ``pytorch_model.bin``) and Brock's
+Large Scale GAN Training for High Fidelity Natural Image Synthesis, ICLR 2019, https://arxiv.org/abs/1809.11096. Reads
+Hugging Face's pytorch-pretrained-BigGAN (deep; a folder of ``config.json`` and ``pytorch_model.bin``) and Brock's
 BigGAN-PyTorch (both kinds; ``G_ema.pth``). Spectral normalisation is folded into the weights.
 
 The class enters as an embedding beside the noise. While the class is open, a latent is both, ``(z, embedding)``; once

@@ -1,8 +1,8 @@
-"""Glow (Kingma & Dhariwal, NeurIPS 2018, https://arxiv.org/abs/1807.03039): a flow, run from noise to image.
+"""Glow: a normalising flow, run from noise to image (Kingma & Dhariwal 2018).
 
-Reads the checkpoints of rosinality's glow-pytorch. Only the generating direction is here, so each step's 1×1
-convolution is inverted once and merged with its activation normalisation, and learned output scales are folded into the
-weights before them.
+Generative Flow with Invertible 1×1 Convolutions, NeurIPS 2018, https://arxiv.org/abs/1807.03039. Reads the checkpoints
+of rosinality's glow-pytorch. Only the generating direction is here, so each step's 1×1 convolution is inverted once
+and merged with its activation normalisation, and learned output scales are folded into the weights before them.
 
 Shape suffixes: N samples, L latent dimensions, C channels, H, W sides.
 """

@@ -1,7 +1,8 @@
-"""ProgGAN (Karras et al., Progressive Growing of GANs, ICLR 2018, https://arxiv.org/abs/1710.10196), fully grown.
+"""ProgGAN: the progressively grown GAN, fully grown, frozen (Karras et al. 2018).
 
-Reads the checkpoints of the PyTorch port used by GANLatentDiscovery (``features.*``, ``output.*``) and of genforce
-(``layer*``, ``output*``). Their run-time weight scales are folded into the weights.
+Progressive Growing of GANs, ICLR 2018, https://arxiv.org/abs/1710.10196. Reads the checkpoints of the PyTorch port
+used by GANLatentDiscovery (``features.*``, ``output.*``) and of genforce (``layer*``, ``output*``). Their run-time
+weight scales are folded into the weights.
 
 Shape suffixes: N samples, L latent dimensions, C channels, H, W sides.
 """

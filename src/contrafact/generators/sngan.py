@@ -1,6 +1,7 @@
-"""SNGAN (Miyato et al., Spectral Normalization for GANs, ICLR 2018, https://arxiv.org/abs/1802.05957), residual.
+"""SNGAN: a residual GAN, trained with spectral normalisation (Miyato et al. 2018).
 
-The generator of GANLatentDiscovery: its checkpoints are folders of ``args.json`` and ``generator.pt``.
+Spectral Normalization for Generative Adversarial Networks, ICLR 2018, https://arxiv.org/abs/1802.05957. The generator
+of GANLatentDiscovery: its checkpoints are folders of ``args.json`` and ``generator.pt``.
 
 Shape suffixes: N samples, L latent dimensions, C channels, H, W sides.
 """

@@ -1,14 +1,16 @@
-"""StyleGAN2 (Karras et al., CVPR 2020, https://arxiv.org/abs/1912.04958), with the conditioning of StyleGAN2-ADA.
+"""StyleGAN2: the style-based GAN, edited in W, layer by layer or in Z (Karras et al. 2020).
 
-Reads the checkpoints of rosinality's PyTorch port, NVIDIA's stylegan2-ada-pytorch (and the StyleGAN2 of stylegan3) and
-genforce. Skip architecture. Weights keep the originals' scale (equalised learning rate), so a checkpoint can be trained
-on.
+Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020, https://arxiv.org/abs/1912.04958; class conditioning
+as in StyleGAN2-ADA, NeurIPS 2020, https://arxiv.org/abs/2006.06676. Reads the checkpoints of rosinality's PyTorch
+port, NVIDIA's stylegan2-ada-pytorch (and the StyleGAN2 of stylegan3) and genforce. Skip architecture. Weights keep the
+originals' scale (equalised learning rate), so a checkpoint can be trained on.
 
 Modulated convolution here scales the activations before and after one dense convolution, which equals scaling every
 sample's weights and needs no grouped convolution; √2 gains are folded into that scaling because a leaky ReLU is
 positively homogeneous.
 
-Shape suffixes: N samples, L latent (W) dimensions, Z prior dimensions, I input channels, O output channels, H, W sides.
+Shape suffixes: N samples, L latent (W) dimensions, Z prior dimensions, I input channels, O output channels, H, W
+sides.
 """
 
 from __future__ import annotations
@@ -257,8 +259,6 @@ class StyleGAN2(Generator):
             nn.init.constant_(conv.noise_strength, 0.1)
         return generator
 
-    # -- latents ----------------------------------------------------------------------------------------------------
-
     def map(self, z: Tensor, label: Tensor | None = None, truncation: float = 1.0) -> Tensor:
         self.check_condition(label, truncation)
         if self.space == "z":
@@ -268,8 +268,10 @@ class StyleGAN2(Generator):
     def to_w(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """The mapping network: prior noise ``(N, Z)`` to W ``(N, L)``, not truncated."""
         if self.classes:
-            if label is None:
-                label = torch.full((len(z),), -1 if self.label is None else self.label, device=z.device)
+            if self.label is not None:
+                label = torch.full((len(z),), self.label, device=z.device)
+            elif label is None:
+                raise ValueError(f"W of a conditional StyleGAN2 needs class labels from 0 to {self.classes - 1}")
             embedded = self.embed(F.one_hot(label, self.classes).to(z.dtype))
             separate = self.conditioning == "separate"
             z = torch.cat((_normalized(z), _normalized(embedded)) if separate else (z, embedded), dim=1)
@@ -323,8 +325,6 @@ class StyleGAN2(Generator):
         for block, to_image in enumerate(self.to_images):
             assert isinstance(to_image, ToImage)
             yield 2 * block + 1, to_image
-
-    # -- images -----------------------------------------------------------------------------------------------------
 
     def forward(self, latent: Tensor, noise: Noise = "const", rng: torch.Generator | None = None) -> Tensor:
         """Images ``(N, C, H, W)``.
