@@ -9,10 +9,11 @@ import pytest
 
 import contrafact
 from contrafact.bench.recipe import load_recipe
-from contrafact.cli import COMMANDS
+from contrafact.cli import COMMANDS, main
 from contrafact.cli._parse import parse
 from contrafact.cli.fit import _parse as parse_fit
 from contrafact.methods import CATALOG
+from contrafact.methods.disco import DisCo
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,6 +32,25 @@ def commands(text):
 
 COMMAND_LINES = [(page, words) for page, text in TEXTS if "import" not in text for words in commands(text)]
 PYTHON = [(page, block) for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+
+
+def test_the_readme_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
+    """Every block in order, as a reader would; only steps and sample sizes are cut."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(DisCo.presets, "quick", {**DisCo.presets["quick"], "steps": 2})
+    text = (ROOT / "README.md").read_text()
+    ran = []
+    for language, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL):
+        if language == "python":
+            exec(compile(block, "README.md", "exec"), {})
+            ran.append("python")
+            continue
+        for command, *arguments in commands(block):
+            smaller = ["--num-train", "300", "--num-test", "150"] if command == "evaluate" else []
+            assert main([command, *arguments, *smaller]) in (0, None)
+            ran.append(command)
+    assert ran == ["python", "fit", "evaluate", "report"]
+    assert (tmp_path / "runs/first/report.html").stat().st_size > 100_000
 
 
 def test_there_is_something_to_check():
