@@ -1,0 +1,49 @@
+"""Small codes, factors and images that many metric tests share."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from contrafact.core.dataset import FactorDataset
+
+SIZES = (4, 3, 2)
+
+
+def draw_factors(n: int = 400, sizes: tuple[int, ...] = SIZES, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(sizes, size=(n, len(sizes)))
+
+
+def noisy_codes(factors: np.ndarray, extra: int = 2, noise: float = 0.5, seed: int = 1) -> np.ndarray:
+    """Each factor with noise, mixed a little, and `extra` codes of pure noise."""
+    rng = np.random.default_rng(seed)
+    mix = np.eye(factors.shape[1]) + 0.3 * rng.normal(size=(factors.shape[1],) * 2)
+    codes = factors @ mix + noise * rng.normal(size=factors.shape)
+    return np.hstack([codes, rng.normal(size=(len(factors), extra))])
+
+
+class Flags(FactorDataset):
+    """Images whose pixels spell their factors: row k of the image is filled with factor k's value over its size."""
+
+    name = "flags"
+    source = "tests"
+    image_shape = (1, 3, 4)
+    factor_names = ("first", "second", "third")
+    factor_sizes = SIZES
+
+    def batch(self, indices):
+        factors = self.factors_of(np.asarray(indices))
+        rows = torch.from_numpy(factors / np.array(self.factor_sizes)).float()
+        return rows[:, None, :, None].expand(-1, 1, 3, 4).contiguous()
+
+
+class Counter:
+    """An encoder that reads the factors off the image, and counts the images it was shown."""
+
+    def __init__(self, mix: np.ndarray | None = None) -> None:
+        self.mix = np.eye(3) if mix is None else mix
+        self.seen: list[bytes] = []
+
+    def __call__(self, images: torch.Tensor) -> np.ndarray:
+        self.seen += [image.numpy().tobytes() for image in images]
+        return images[:, 0, :, 0].double().numpy() @ self.mix

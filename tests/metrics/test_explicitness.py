@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from contrafact.core.metric import MetricWarning
+from contrafact.metrics import explicitness
+from contrafact.metrics._linear import standardize
+from contrafact.metrics.explicitness import area_under_roc
+from tests.metrics.samples import draw_factors, noisy_codes
+
+
+def test_area_equals_scikit_learn_with_ties():
+    rng = np.random.default_rng(0)
+    scores, positive = rng.integers(5, size=100) / 5, rng.random(100) < 0.4
+    assert area_under_roc(scores, positive) == pytest.approx(roc_auc_score(positive, scores))
+
+
+def test_equals_the_protocol():
+    factors, test_factors = draw_factors(300), draw_factors(200, seed=9)
+    codes, test = noisy_codes(factors), noisy_codes(test_factors)
+    result = explicitness(codes, factors, test, test_factors)
+    mean, deviation = codes.mean(axis=0), codes.std(axis=0)
+    for k in range(2):
+        model = LogisticRegression().fit((codes - mean) / deviation, factors[:, k])
+        theirs = roc_auc_score(
+            np.eye(factors[:, k].max() + 1)[test_factors[:, k]], model.predict_proba((test - mean) / deviation)
+        )
+        assert result.per_factor[k] == pytest.approx(theirs, abs=1e-6)
+
+
+def test_missing_values_are_left_out_and_named():
+    factors, test_factors = draw_factors(300), draw_factors(200, seed=9)
+    codes, test = noisy_codes(factors), noisy_codes(test_factors)
+    full = explicitness(codes, factors, test, test_factors)
+    keep = test_factors[:, 0] != 2
+    with pytest.warns(MetricWarning, match="factor 0: 1 of its values occur on one side"):
+        less = explicitness(codes, factors, test[keep], test_factors[keep])
+    assert np.isfinite(less.score)
+    assert less.per_factor[0] == pytest.approx(full.per_factor[0], abs=0.1)
+    with pytest.warns(MetricWarning, match="factor 0: 1 of its values"):
+        explicitness(codes[factors[:, 0] != 2], factors[factors[:, 0] != 2], test, test_factors)
+
+
+def test_dead_codes_are_harmless():
+    factors = draw_factors(300)
+    codes = noisy_codes(factors)
+    padded = np.hstack([codes, np.full((300, 1), 0.7)])
+    assert explicitness(padded, factors).score == pytest.approx(explicitness(codes, factors).score, abs=1e-6)
+    assert explicitness(np.full((300, 2), 0.7), factors).score == pytest.approx(0.5)
+
+
+def test_standardized_codes():
+    codes = np.random.default_rng(0).normal(3.0, 2.0, size=(50, 2))
+    codes[:, 1] = 5.0
+    train, test = standardize(codes, codes[:5])
+    assert train[:, 0].mean() == pytest.approx(0.0)
+    assert train[:, 0].std() == pytest.approx(1.0)
+    assert (train[:, 1] == 0).all()
+    np.testing.assert_array_equal(test, train[:5])

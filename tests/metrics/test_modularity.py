@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from contrafact.core.metric import MetricWarning
+from contrafact.metrics import mig, modularity
+from tests.metrics.samples import draw_factors, noisy_codes
+
+
+def test_equals_the_definition():
+    factors = draw_factors()
+    codes = noisy_codes(factors)
+    shared = mig(codes, factors).matrix
+    expected = []
+    for row in shared:
+        best = row.max()
+        others = sum(v**2 for k, v in enumerate(row) if k != row.argmax())
+        expected.append(1 - others / (best**2 * (len(row) - 1)))
+    result = modularity(codes, factors)
+    np.testing.assert_allclose(result.per_code, expected, atol=1e-12)
+    assert result.score == pytest.approx(np.mean(expected))
+
+
+def test_dead_codes_score_zero():
+    factors = draw_factors()
+    result = modularity(np.hstack([factors * 1.0, np.full((400, 1), 0.7)]), factors)
+    assert result.per_code[3] == 0.0
+    assert result.score == pytest.approx(result.per_code[:3].sum() / 4)
+
+
+def test_one_factor_and_constant_factors():
+    factors = draw_factors()
+    codes = noisy_codes(factors)
+    with pytest.warns(MetricWarning, match="one factor only"):
+        assert modularity(codes, factors[:, [0]]).score == 1.0
+    flat = factors * [1, 0, 1]
+    with pytest.warns(MetricWarning, match=r"constant factors \[1\] count as unknown"):
+        with_constant = modularity(codes, flat)
+    assert (with_constant.matrix[:, 1] == 0).all()

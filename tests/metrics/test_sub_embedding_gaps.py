@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from contrafact.metrics import linear_probe, sub_embedding_gaps
+from tests.metrics.samples import draw_factors
+
+
+def halves(n=400):
+    factors = draw_factors(n, (3, 3))
+    rng = np.random.default_rng(0)
+    codes = np.hstack([np.eye(3)[factors[:, 0]], np.eye(3)[factors[:, 1]]]) + 0.1 * rng.normal(size=(n, 6))
+    return codes, factors
+
+
+def test_accuracies_are_linear_probes_of_the_parts():
+    codes, factors = halves()
+    result = sub_embedding_gaps(codes, factors)
+    for p, part in enumerate((codes[:, :3], codes[:, 3:])):
+        np.testing.assert_allclose(result.matrix[p], linear_probe(part, factors).per_factor)
+    np.testing.assert_allclose(result.whole, linear_probe(codes, factors).per_factor)
+    np.testing.assert_allclose(result.per_factor, np.abs(result.matrix[0] - result.matrix[1]))
+    assert result.diagonal
+    assert result.matched == 1.0
+    assert result.unmatched < 0.5
+
+
+def test_one_part_that_knows_both_breaks_the_diagonal():
+    codes, factors = halves()
+    greedy = np.hstack([codes, np.random.default_rng(1).normal(size=(400, 6))])
+    result = sub_embedding_gaps(greedy, factors)
+    assert not result.diagonal
+    assert result.score > 0.5
+
+
+def test_parts_that_know_the_same_have_no_gap():
+    codes, factors = halves()
+    result = sub_embedding_gaps(np.hstack([codes, codes]), factors)
+    assert result.score == 0.0
+    assert not result.diagonal
+
+
+def test_uneven_parts_and_refusals():
+    codes, factors = halves(200)
+    result = sub_embedding_gaps(codes, factors, parts=[3, 2, 1])
+    assert result.matrix.shape == (3, 2)
+    best = result.matrix.max(axis=0)
+    np.testing.assert_allclose(result.per_factor, best - (result.matrix.sum(axis=0) - best) / 2)
+    for parts in (4, 1, [3, 4], [6], [0, 6], 0):
+        with pytest.raises(ValueError, match="does not cut 6 codes into at least two parts that fill them"):
+            sub_embedding_gaps(codes, factors, parts=parts)
