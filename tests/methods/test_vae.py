@@ -14,14 +14,17 @@ class Blobs(ImageDataset):
 
     name, image_shape, source = "blobs", (1, 16, 16), "made by the test"
 
+    def __init__(self, dark=0.0, bright=1.0):
+        self.dark, self.bright = dark, bright
+
     def __len__(self):
         return 16
 
     def batch(self, indices):
-        images = torch.zeros(len(indices), 1, 16, 16)
+        images = torch.full((len(indices), 1, 16, 16), self.dark)
         for row, index in enumerate(check_indices(self, indices)):
             top, left = divmod(int(index), 4)
-            images[row, 0, 4 * top : 4 * top + 4, 4 * left : 4 * left + 4] = 1.0
+            images[row, 0, 4 * top : 4 * top + 4, 4 * left : 4 * left + 4] = self.bright
         return images
 
 
@@ -48,13 +51,15 @@ def test_bernoulli_term_is_the_log_likelihood():
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
 def test_learns_and_its_flow_follows_the_codes(tmp_path, likelihood):
     method = VAE(
-        latent_dim=4, width=0.2, steps=300, batch_size=16, learning_rate=5e-3, likelihood=likelihood, flow_layers=4,
+        latent_dim=4, width=0.2, steps=400, batch_size=16, learning_rate=3e-3, likelihood=likelihood, flow_layers=4,
         flow_steps=200,
     )  # fmt: skip
     run = Run(tmp_path, precision="float32", progress=False)
-    artefacts = method.fit(Blobs(), run)
-    images = Blobs().batch(range(16))
-    blank_error = images.square().mean()
+    # On nearly black images the Gaussian likelihood's gradient vanishes in the sigmoid; on grey ones Bernoulli's is weak.
+    blobs = Blobs() if likelihood == "bernoulli" else Blobs(0.4, 0.9)
+    artefacts = method.fit(blobs, run)
+    images = blobs.batch(range(16))
+    blank_error = images.var(dim=0).mean()  # of the mean image
     with torch.no_grad():
         assert (artefacts.generator(artefacts.encoder(images)) - images).square().mean() < 0.5 * blank_error
         codes = artefacts.encoder(images)
