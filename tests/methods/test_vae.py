@@ -55,7 +55,7 @@ def test_learns_and_its_flow_follows_the_codes(tmp_path, likelihood):
         flow_steps=200,
     )  # fmt: skip
     run = Run(tmp_path, precision="float32", progress=False)
-    # On nearly black images the Gaussian likelihood's gradient vanishes in the sigmoid; on grey ones Bernoulli's is weak.
+    # On nearly black images the Gaussian's gradient vanishes in the sigmoid; on grey ones Bernoulli's is weak.
     blobs = Blobs() if likelihood == "bernoulli" else Blobs(0.4, 0.9)
     artefacts = method.fit(blobs, run)
     images = blobs.batch(range(16))
