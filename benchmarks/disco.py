@@ -1,7 +1,7 @@
 """DisCo steps per second against a plain transcription of the paper's step, at the paper's and the quick shapes.
 
 The plain step is what a reader of the paper would write: float32, contiguous layout, images generated with gradients
-for base and edited latents alike, two encoder calls. Both run here, one after the other, and their losses are compared.
+for base and edited latents alike, two encoder calls, nothing shared between pairs. Both run here, one after the other, and their losses are compared.
 
     python benchmarks/disco.py
 """
@@ -29,7 +29,8 @@ def plain_loss(
     method: DisCo, generator: Generator, encoder: ConvEncoder, directions: GlobalDirections, rng: torch.Generator
 ) -> torch.Tensor:
     index, magnitude = method._draw_edits(rng)
-    latent = generator.sample(len(index), rng)
+    bases = method.samples_per_direction if method.shared_bases else len(index)
+    latent = generator.sample(bases, rng).repeat(len(index) // bases, 1)
     vectors = directions.weight / directions.weight.norm(dim=1, keepdim=True)
     moved = latent + directions.scale * magnitude[:, None] * vectors[index]
     before = encoder.head(encoder.convolutions(generator(latent).contiguous()).flatten(1))
