@@ -1,7 +1,8 @@
 """DisCo steps per second against a plain transcription of the paper's step, at the paper's and the quick shapes.
 
 The plain step is what a reader of the paper would write: float32, contiguous layout, images generated with gradients
-for base and edited latents alike, two encoder calls, nothing shared between pairs. Both run here, one after the other, and their losses are compared.
+for base and edited latents alike, two encoder calls, nothing shared between pairs. Both run here, one after the other,
+and their losses are compared.
 
     python benchmarks/disco.py
 """
