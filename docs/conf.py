@@ -61,7 +61,7 @@ def _summaries(catalog: Catalog) -> str:
 def _entry(catalog: Catalog, name: str) -> str:
     text = f"# {name}\n\n{_automodule(f'contrafact.{catalog.folder}.{name}')}\n"
     if (DOCS / catalog.folder / f"{name}.md").exists():
-        text += f"\n:::{{include}} ../../{catalog.folder}/{name}.md\n:::\n"
+        text += f"\n:::{{include}} ../../{catalog.folder}/{name}.md\n:relative-images:\n:::\n"
     return text
 
 

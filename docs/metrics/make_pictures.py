@@ -1,0 +1,475 @@
+"""Draw the pictures of the metric pages: ``python docs/metrics/make_pictures.py [NAME ...]``.
+
+Most show the score of six kinds of codes of the same three factors, and beside it the matrix the metric reports, or
+what fools it. Everything is computed here by the metrics themselves.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import torch
+
+mpl.use("svg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from contrafact import metrics
+from contrafact.core.dataset import FactorDataset
+from contrafact.core.directions import GlobalDirections
+from contrafact.core.metric import MetricResult
+from contrafact.generators.analytic import Analytic
+
+FOLDER = Path(__file__).parent / "pictures"
+GREY, BLUE, ORANGE = "#7d8590", "#2f6fdb", "#e07b39"
+POINTS, VALUES = 1500, 5
+RNG = np.random.default_rng(0)
+FACTORS = RNG.integers(VALUES, size=(POINTS, 3))
+TURN = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+NOISE = RNG.normal(size=(POINTS, 3))
+KINDS = {
+    "perfect": FACTORS * [1.0, -2.0, 0.5],
+    "noisy": FACTORS + 0.7 * NOISE,
+    "rotated": FACTORS @ TURN,
+    "duplicated": np.hstack([FACTORS, -FACTORS]) * 1.0,
+    "two in one": np.stack([FACTORS[:, 0] * VALUES + FACTORS[:, 1], FACTORS[:, 2], NOISE[:, 0]], axis=1) * 1.0,
+    "noise": NOISE,
+}
+
+
+class Dots(FactorDataset):
+    """Three factors as three pixels."""
+
+    name, source, image_shape = "dots", "pictures", (1, 1, 3)
+    factor_names, factor_sizes = ("a", "b", "c"), (VALUES,) * 3
+
+    def batch(self, indices):  # type: ignore[no-untyped-def]
+        """The factors themselves."""
+        return torch.from_numpy(self.factors_of(np.asarray(indices)) / VALUES).float()[:, None, None]
+
+
+def bars(axes: Axes, scores: dict[str, dict[str, float]]) -> None:
+    """Grouped horizontal bars: one group per kind of codes, one bar per score."""
+    names = list(next(iter(scores.values())))
+    height = 0.8 / len(names)
+    for i, name in enumerate(names):
+        values = [row[name] for row in scores.values()]
+        places = np.arange(len(values)) + (i - (len(names) - 1) / 2) * height
+        shade = 1.0 - 0.6 * i / max(1, len(names) - 1) if len(names) > 1 else 1.0
+        axes.barh(places, values, height * 0.9, color=BLUE, alpha=shade, label=name.replace("_", " "))
+    axes.set_yticks(range(len(scores)), list(scores))
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(names) > 1:
+        axes.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+
+
+def heat(axes: Axes, matrix: np.ndarray, rows: str, columns: str) -> None:
+    """A matrix as shades of one colour, its values written in."""
+    top = float(np.abs(matrix).max()) or 1.0
+    axes.imshow(
+        np.abs(matrix) / top,
+        cmap=mpl.colors.LinearSegmentedColormap.from_list("b", ["#2f6fdb00", BLUE]),
+        vmin=0,
+        vmax=1,
+    )
+    for (r, c), value in np.ndenumerate(matrix):
+        axes.text(
+            c,
+            r,
+            f"{value:.2g}" if abs(value) > 1e-3 * top else "0",
+            ha="center",
+            va="center",
+            fontsize=7,
+            color=GREY if abs(value) < 0.6 * top else "white",
+        )
+    axes.set_xticks(range(matrix.shape[1]))
+    axes.set_yticks(range(matrix.shape[0]))
+    axes.set_xlabel(columns)
+    axes.set_ylabel(rows)
+
+
+def lines(axes: Axes, x: np.ndarray, curves: dict[str, np.ndarray], label: str, log: bool = False) -> None:
+    """Curves over one setting."""
+    for (name, values), colour in zip(curves.items(), (BLUE, ORANGE, GREY, "#58a55c", "#a15ec4"), strict=False):
+        axes.plot(x, values, color=colour, marker="o", markersize=3, label=name)
+    if log:
+        axes.set_xscale("log")
+    axes.set_xlabel(label)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=7)
+
+
+def of_kinds(score: Callable[[np.ndarray], dict[str, float]]) -> dict[str, dict[str, float]]:
+    """A metric's scores of each kind of codes."""
+    return {kind: score(codes) for kind, codes in KINDS.items()}
+
+
+def static(axes: tuple[Axes, Axes], name: str, shown: tuple[str, ...], kind: str = "noisy", rows: str = "code") -> None:
+    """Scores of each kind of codes, and the matrix of one kind."""
+    metric = getattr(metrics, name)
+
+    def score(codes: np.ndarray) -> dict[str, float]:
+        result = metric(codes, FACTORS) if name != "total_correlation" else metric(codes)
+        return {key: result.scores()[key] for key in shown}
+
+    bars(axes[0], of_kinds(score))
+    result = metric(KINDS[kind], FACTORS) if name != "total_correlation" else metric(KINDS[kind])
+    heat(axes[1], result.matrix, rows, "code" if name == "total_correlation" else "factor")
+    axes[1].set_title(f"matrix, {kind} codes", fontsize=8)
+
+
+def against_noise(axes: tuple[Axes, Axes], name: str, shown: tuple[str, ...]) -> None:
+    """Scores of each kind of codes, and their fall as noise grows."""
+    metric = getattr(metrics, name)
+
+    def score(codes: np.ndarray) -> dict[str, float]:
+        result = metric(codes, FACTORS)
+        return {key: result.scores()[key] for key in shown}
+
+    bars(axes[0], of_kinds(score))
+    levels = np.array([0.0, 0.25, 0.5, 1.0, 2.0, 4.0])
+    rows = [score(FACTORS + level * NOISE) for level in levels]
+    lines(axes[1], levels, {key: np.array([row[key] for row in rows]) for key in shown}, "noise")
+
+
+def draw_mig(axes: tuple[Axes, Axes]) -> None:
+    static(axes, "mig", ("score",))
+
+
+def draw_dci(axes: tuple[Axes, Axes]) -> None:
+    static(axes, "dci", ("disentanglement", "completeness", "informativeness"), "rotated")
+
+
+def draw_dci_es(axes: tuple[Axes, Axes]) -> None:
+    bars(
+        axes[0],
+        of_kinds(
+            lambda codes: {
+                k: metrics.dci_es(codes, FACTORS).scores()[k] for k in ("explicitness", "size", "informativeness")
+            }
+        ),
+    )
+    curves = {}
+    for kind in ("perfect", "two in one", "noise"):
+        result = metrics.dci_es(KINDS[kind], FACTORS)
+        curves[kind] = result.losses.mean(axis=1)
+    lines(axes[1], result.capacities, curves, "probe capacity (loss below)", log=True)
+
+
+def draw_sap(axes: tuple[Axes, Axes]) -> None:
+    static(axes, "sap", ("score",))
+
+
+def draw_modularity(axes: tuple[Axes, Axes]) -> None:
+    static(axes, "modularity", ("score",), "two in one")
+
+
+def draw_irs(axes: tuple[Axes, Axes]) -> None:
+    static(axes, "irs", ("score",))
+
+
+def draw_med(axes: tuple[Axes, Axes]) -> None:
+    static(axes, "med", ("disentanglement", "top_k"))
+
+
+def draw_infomec(axes: tuple[Axes, Axes]) -> None:
+    static(axes, "infomec", ("modularity", "compactness", "explicitness"))
+
+
+def draw_total_correlation(axes: tuple[Axes, Axes]) -> None:
+    kinds = {k: v for k, v in KINDS.items() if k != "duplicated"}  # infinite there
+    bars(axes[0], {k: {"total correlation": metrics.total_correlation(v).score} for k, v in kinds.items()})
+    strength = np.linspace(0.0, 0.99, 12)
+    other = NOISE[:, 1]
+    pairs = [np.stack([NOISE[:, 0], r * NOISE[:, 0] + (1 - r**2) ** 0.5 * other], axis=1) for r in strength]
+    results = [metrics.total_correlation(pair) for pair in pairs]
+    lines(
+        axes[1],
+        strength,
+        {
+            "total correlation": np.array([r.score for r in results]),
+            "wasserstein": np.array([r.wasserstein for r in results]),
+        },
+        "correlation of two codes",
+    )
+
+
+def draw_explicitness(axes: tuple[Axes, Axes]) -> None:
+    against_noise(axes, "explicitness", ("score",))
+
+
+def draw_linear_probe(axes: tuple[Axes, Axes]) -> None:
+    against_noise(axes, "linear_probe", ("top1",))
+
+
+def draw_knn_probe(axes: tuple[Axes, Axes]) -> None:
+    against_noise(axes, "knn_probe", ("score",))
+
+
+def draw_downstream(axes: tuple[Axes, Axes]) -> None:
+    chosen = {kind: metrics.downstream(codes, FACTORS, sizes=(10, 30, 100, 300, 1000)) for kind, codes in KINDS.items()}
+    bars(axes[0], {kind: {"score": result.score} for kind, result in chosen.items()})
+    kinds = ("perfect", "rotated", "noisy", "noise")
+    lines(axes[1], chosen["perfect"].sizes, {kind: chosen[kind].accuracies for kind in kinds}, "labels", log=True)
+
+
+def draw_zerodim(axes: tuple[Axes, Axes]) -> None:
+    static(axes, "zerodim", ("disentanglement", "completeness", "mig", "sap"))
+
+
+def draw_sub_embedding_gaps(axes: tuple[Axes, Axes]) -> None:
+    tasks = FACTORS[:, :2]
+    one_hot = [np.eye(VALUES)[tasks[:, k]] for k in range(2)]
+    hum = 0.1 * np.random.default_rng(1).normal(size=(POINTS, 2 * VALUES))
+    parts = {
+        "each its own": np.hstack(one_hot) + hum,
+        "first knows both": np.hstack([one_hot[0] + one_hot[1] * [2], 0 * one_hot[0]]) + hum,
+        "both know both": np.hstack([one_hot[0] + 2 * one_hot[1]] * 2) + hum,
+        "neither": hum,
+    }
+    results = {name: metrics.sub_embedding_gaps(codes, tasks) for name, codes in parts.items()}
+    bars(axes[0], {name: {k: r.scores()[k] for k in ("gap", "diagonal")} for name, r in results.items()})
+    heat(axes[1], results["each its own"].matrix, "part", "task")
+
+
+def draw_clustering(axes: tuple[Axes, Axes]) -> None:
+    labels = FACTORS[:, 0]
+    codes = 2.5 * np.eye(VALUES)[labels] + np.random.default_rng(1).normal(size=(POINTS, VALUES))
+    bars(axes[0], of_kinds(lambda v: {k: metrics.clustering(v, labels).scores()[k] for k in ("accuracy", "purity")}))
+    counts = np.array([2, 5, 10, 20, 50, 100])
+    rows = [metrics.clustering(codes, labels, num_clusters=int(k), num_starts=2).scores() for k in counts]
+    names = ("accuracy", "purity", "nmi", "ari")
+    lines(axes[1], counts, {n: np.array([row[n] for row in rows]) for n in names}, "clusters", log=True)
+
+
+def draw_smoothness(axes: tuple[Axes, Axes]) -> None:
+    bars(axes[0], of_kinds(lambda codes: {"raw": metrics.smoothness(codes + 1e-6).score}))
+    dimensions = np.array([2, 4, 8, 16, 32, 64, 128])
+    even = [np.random.default_rng(d).normal(size=(800, d)) for d in dimensions]
+    curves = {
+        "even": [metrics.smoothness(v).score for v in even],
+        "one side": [metrics.smoothness(np.abs(v)).score for v in even],
+    }
+    lines(axes[1], dimensions, {k: np.array(v) for k, v in curves.items()}, "dimensions (raw below)", log=True)
+
+
+def draw_udr(axes: tuple[Axes, Axes]) -> None:
+    rng = np.random.default_rng(2)
+    base = rng.normal(size=(800, 3))
+    models = [
+        base,
+        -base[:, [2, 0, 1]],
+        base + 0.3 * rng.normal(size=base.shape),
+        base @ TURN,
+        rng.normal(size=(800, 3)),
+    ]
+    result = metrics.udr(models)
+    names = ("axes", "same, reordered", "same, noisy", "rotated", "noise")
+    bars(axes[0], {name: {"score": float(v)} for name, v in zip(names, result.per_model, strict=True)})
+    heat(axes[1], result.matrix, "model", "model")
+
+
+def draw_beta_vae_score(axes: tuple[Axes, Axes]) -> None:
+    bars(axes[0], of_encoders(metrics.beta_vae_score))
+    hold = np.array([20, 50, 100, 300, 1000])
+    scores = [metrics.beta_vae_score(encoder(TURN), Dots(), num_train=int(n), num_test=500).score for n in hold]
+    lines(axes[1], hold, {"rotated codes": np.array(scores)}, "votes fitted", log=True)
+
+
+def draw_factor_vae_score(axes: tuple[Axes, Axes]) -> None:
+    bars(axes[0], of_encoders(metrics.factor_vae_score))
+    result = metrics.factor_vae_score(encoder(TURN), Dots(), num_train=800, num_test=400)
+    heat(axes[1], result.matrix, "code", "factor held fixed")
+    axes[1].set_title("votes, rotated codes", fontsize=8)
+
+
+def encoder(mix: np.ndarray, noise: float = 0.0) -> Callable[[torch.Tensor], np.ndarray]:
+    """Codes that are a linear map of the factors, with fixed noise."""
+
+    def encode(images: torch.Tensor) -> np.ndarray:
+        codes = images[:, 0, 0].double().numpy() @ mix
+        return codes + noise * np.sin(1e4 * codes.sum(axis=1, keepdims=True) * np.arange(1, codes.shape[1] + 1))
+
+    return encode
+
+
+def of_encoders(metric: Callable[..., MetricResult]) -> dict[str, dict[str, float]]:
+    """A metric's score of six encoders."""
+    mixes = {
+        "perfect": (np.eye(3), 0.0),
+        "noisy": (np.eye(3), 0.3),
+        "rotated": (TURN, 0.0),
+        "duplicated": (np.hstack([np.eye(3)] * 2), 0.0),
+        "only two factors": (np.diag([1.0, 1.0, 0.0]), 0.0),
+        "noise": (np.full((3, 3), 1e-3), 1.0),
+    }
+    return {
+        name: {"score": metric(encoder(*mix), Dots(), num_train=800, num_test=400).score} for name, mix in mixes.items()
+    }
+
+
+def draw_recovery(axes: tuple[Axes, Axes]) -> None:
+    true = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0][:5]
+    jitter = np.random.default_rng(1).normal(size=(5, 8)) / 8**0.5
+    levels = np.array([0.0, 0.25, 0.5, 1.0, 2.0, 8.0])
+    results = [metrics.recovery(true + level * jitter, true) for level in levels]
+    heat(axes[0], results[2].matrix, "found", "true")
+    axes[0].set_title("|cosine|", fontsize=8)
+    curves = {"score": [r.score for r in results], "chance": [r.chance for r in results]}
+    lines(axes[1], levels, {k: np.array(v) for k, v in curves.items()}, "noise on the directions")
+
+
+def draw_rescoring(axes: tuple[Axes, Axes]) -> None:
+    generator, directions, predictor = scene()
+    result = metrics.rescoring(generator, directions, predictor, num_latents=100)
+    heat(axes[0], result.matrix, "direction", "attribute")
+    axes[0].set_title("effect of ±3", fontsize=8)
+    sizes = np.array([0.5, 1.0, 2.0, 3.0, 5.0])
+    scores = [
+        metrics.rescoring(generator, directions, predictor, num_latents=100, magnitude=float(m)).score for m in sizes
+    ]
+    lines(axes[1], sizes, {"score": np.array(scores)}, "magnitude")
+
+
+def draw_mds(axes: tuple[Axes, Axes]) -> None:
+    generator, directions, predictor = scene()
+
+    def labels(images: torch.Tensor) -> torch.Tensor:
+        return (predictor(images) > 0).long()
+
+    result = metrics.mds(generator, directions, labels, num_latents=150)
+    heat(axes[0], result.matrix, "direction", "attribute")
+    axes[0].set_title("area", fontsize=8)
+    for d, colour, name in ((0, BLUE, "its own direction"), (3, ORANGE, "a mixed one")):
+        x, y = np.append(0, result.changed[d, :, 0]), np.append(1, result.kept[d, :, 0])
+        order = np.argsort(x)
+        axes[1].plot(x[order], y[order], color=colour, marker="o", markersize=3, label=name)
+    axes[1].set_xlabel("changed as wished (others kept above)")
+    axes[1].spines[["top", "right"]].set_visible(False)
+    axes[1].legend(frameon=False, fontsize=7)
+
+
+def scene() -> tuple[Analytic, GlobalDirections, Callable[[torch.Tensor], torch.Tensor]]:
+    """A generator with known factors, three true directions and one mixed, and a predictor that reads the factors."""
+    generator = Analytic("sprite", size=16)
+    true = generator.true_directions()
+    directions = GlobalDirections.of(torch.cat([true[:3], true[:3].sum(dim=0, keepdim=True)]))
+    reads: list[torch.Tensor] = []
+    render = generator.forward
+
+    def forward(latent: torch.Tensor) -> torch.Tensor:
+        reads[:] = [generator.factors(latent)[:, :3]]
+        return render(latent)
+
+    generator.forward = forward  # type: ignore[method-assign]
+    return generator, directions, lambda images: reads[0]
+
+
+def draw_fid(axes: tuple[Axes, Axes]) -> None:
+    rng = np.random.default_rng(0)
+    real = rng.normal(size=(4000, 16))
+    cases = {
+        "same": rng.normal(size=real.shape),
+        "shifted": rng.normal(size=real.shape) + 0.5,
+        "half as wide": 0.5 * rng.normal(size=real.shape),
+        "copies of ten": real[rng.integers(10, size=4000)],
+    }
+    bars(axes[0], {name: {"score": metrics.fid(real, fake).score} for name, fake in cases.items()})
+    sizes = np.array([50, 100, 300, 1000, 4000])
+    scores = [metrics.fid(real, rng.normal(size=(int(n), 16))).score for n in sizes]
+    lines(axes[1], sizes, {"same distribution": np.array(scores)}, "generated images", log=True)
+
+
+def draw_kid(axes: tuple[Axes, Axes]) -> None:
+    rng = np.random.default_rng(0)
+    real = rng.normal(size=(2000, 16))
+    cases = {
+        "same": rng.normal(size=real.shape),
+        "shifted": rng.normal(size=real.shape) + 0.5,
+        "half as wide": 0.5 * rng.normal(size=real.shape),
+        "copies of ten": real[rng.integers(10, size=2000)],
+    }
+    bars(
+        axes[0],
+        {
+            name: {"score": metrics.kid(real, fake, num_subsets=20, subset_size=500).score}
+            for name, fake in cases.items()
+        },
+    )
+    sizes = np.array([50, 100, 300, 1000])
+    scores = [metrics.kid(real, rng.normal(size=(int(n), 16)), num_subsets=20, subset_size=int(n)).score for n in sizes]
+    lines(axes[1], sizes, {"same distribution": np.array(scores)}, "generated images", log=True)
+
+
+def draw_inception_score(axes: tuple[Axes, Axes]) -> None:
+    classes = np.arange(2000) % 10
+    cases = {
+        "sure, all classes": 9.0 * np.eye(10)[classes],
+        "sure, five classes": 9.0 * np.eye(10)[classes % 5],
+        "sure, one class": 9.0 * np.eye(10)[0 * classes],
+        "unsure": np.zeros((2000, 10)),
+    }
+    bars(axes[0], {name: {"score": metrics.inception_score(v).score} for name, v in cases.items()})
+    sure = np.array([0.0, 1.0, 2.0, 4.0, 8.0])
+    lines(
+        axes[1],
+        sure,
+        {"score": np.array([metrics.inception_score(s * np.eye(10)[classes]).score for s in sure])},
+        "logit of the class",
+    )
+
+
+def draw_lpips(axes: tuple[Axes, Axes]) -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 16, 5, padding=2), torch.nn.ReLU(), torch.nn.AvgPool2d(4))
+    generator = Analytic("sprite", size=32)
+    images = generator(generator.sample(20, torch.Generator().manual_seed(0)))
+
+    def layers(batch: torch.Tensor) -> list[torch.Tensor]:
+        return [network(batch)]
+
+    changes = {
+        "same": images,
+        "one pixel moved": images.roll(1, dims=3),
+        "brighter": images + 0.2,
+        "noisy": images + 0.2 * torch.randn_like(images),
+        "other images": images.roll(1, dims=0),
+    }
+    bars(
+        axes[0],
+        {name: {"score": metrics.lpips(images, other, extractor=layers).score} for name, other in changes.items()},
+    )
+    shifts = np.array([0, 1, 2, 4, 8])
+    ours = [metrics.lpips(images, images.roll(int(s), dims=3), extractor=layers).score for s in shifts]
+    pixels = [float(((images - images.roll(int(s), dims=3)) ** 2).mean()) for s in shifts]
+    lines(axes[1], shifts, {"feature distance": np.array(ours), "squared error": np.array(pixels)}, "pixels moved")
+
+
+def main(names: list[str]) -> None:
+    plt.rcParams |= {
+        "svg.hashsalt": "contrafact",
+        "svg.fonttype": "none",
+        "font.size": 8,
+        "text.color": GREY,
+        "axes.edgecolor": GREY,
+        "axes.labelcolor": GREY,
+        "xtick.color": GREY,
+        "ytick.color": GREY,
+    }
+    warnings.simplefilter("ignore")
+    FOLDER.mkdir(exist_ok=True)
+    for name in names or metrics.CATALOG.names():
+        figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.4), layout="constrained")
+        globals()[f"draw_{name}"](axes)
+        figure.savefig(FOLDER / f"{name}.svg", transparent=True, metadata={"Date": None})
+        plt.close(figure)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
