@@ -23,10 +23,9 @@ def test_probe_losses_equal_separate_ridge_fits():
     sizes, losses = _probe_losses(codes, factors, test, test_factors, seed=0)
     assert sizes.tolist() == [4 + extra for extra in CAPACITIES]
     train, held_out = standardize(codes, test)
-    hot, hot_test = np.eye(4)[factors[:, 0]], np.eye(4)[test_factors[:, 0]]
-    model = Ridge(alpha=RIDGE * 300).fit(train, hot)
-    guess = ((hot_test - hot.mean(axis=0)) ** 2).mean(axis=0).sum()
-    expected = ((model.predict(held_out) - hot_test) ** 2).mean(axis=0).sum() / guess
+    model = Ridge(alpha=RIDGE * 300).fit(train, factors[:, 0])
+    guess = ((test_factors[:, 0] - factors[:, 0].mean()) ** 2).mean()
+    expected = ((model.predict(held_out) - test_factors[:, 0]) ** 2).mean() / guess
     assert losses[0, 0] == pytest.approx(expected, rel=1e-6)
     assert (np.diff(losses, axis=0) <= 0).all()
 

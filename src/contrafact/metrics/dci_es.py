@@ -2,9 +2,10 @@
 
 Eastwood et al., "DCI-ES: An Extended Disentanglement Framework with Connections to Identifiability", ICLR 2023,
 Sections 3 and 4. Probes here: ridge regression on growing numbers of random Fourier features of the codes, one of the
-paper's families; with a closed-form fit, all capacities and factors share one Gram matrix.
+paper's families; with a closed-form fit, all capacities and factors share one Gram matrix. The order of a factor's
+values counts: a linear code of an ordered factor is fully explicit, one of shapes in any order need not be.
 
-Shape suffixes: N points, M test points, J code dimensions, K factors, P features, C one-hot columns of all factors.
+Shape suffixes: N points, M test points, J code dimensions, K factors, P features.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class DciEsResult(MetricResult):
         explicitness: E, 1 when a linear probe is already as good as any and makes no error.
         size: S, factors over codes, 1 when no code is to spare.
         capacities: numbers of probe parameters per output ``(P,)``, increasing.
-        losses: lowest test loss up to each capacity ``(P, K)``, 1 is the loss of guessing the frequencies.
+        losses: lowest test loss up to each capacity ``(P, K)``, 1 is the loss of guessing the mean.
     """
 
     disentanglement: float
@@ -70,6 +71,18 @@ def area_explicitness(log_capacity_P: FloatArray, losses_PK: FloatArray) -> Floa
     return np.asarray(1.0 - 2.0 * area_K / (log_capacity_P[-1] - log_capacity_P[0]))
 
 
+def _targets(factors_NK: IntArray, factors_MK: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Ranks of the factors' values, centred and scaled on the first; a value new to the second lies between ranks."""
+    train_NK, test_MK = np.zeros(factors_NK.shape), np.zeros(factors_MK.shape)
+    for k in range(factors_NK.shape[1]):
+        values = np.unique(factors_NK[:, k])
+        ranks_N, ranks_M = (
+            np.interp(rows, values, np.arange(len(values))) for rows in (factors_NK[:, k], factors_MK[:, k])
+        )
+        train_NK[:, k], test_MK[:, k] = ((r - ranks_N.mean()) / ranks_N.std() for r in (ranks_N, ranks_M))
+    return train_NK, test_MK
+
+
 def _probe_losses(
     codes_NJ: FloatArray, factors_NK: IntArray, codes_MJ: FloatArray, factors_MK: IntArray, seed: int
 ) -> tuple[IntArray, FloatArray]:
@@ -87,20 +100,16 @@ def _probe_losses(
     mean_P = train_NP.mean(axis=0)
     train_NP -= mean_P
     test_MP -= mean_P
-    values = [np.unique(factors_NK[:, k]) for k in range(factors_NK.shape[1])]
-    hot_NC = np.concatenate([factors_NK[:, [k]] == v for k, v in enumerate(values)], axis=1).astype(np.float64)
-    hot_MC = np.concatenate([factors_MK[:, [k]] == v for k, v in enumerate(values)], axis=1).astype(np.float64)
-    share_C = hot_NC.mean(axis=0)
-    gram_PP, moments_PC = train_NP.T @ train_NP, train_NP.T @ (hot_NC - share_C)
-    factor_of_C = np.repeat(np.arange(len(values)), [len(v) for v in values])
-    guess_K = np.bincount(factor_of_C, ((hot_MC - share_C) ** 2).mean(axis=0))
+    targets_NK, targets_MK = _targets(factors_NK, factors_MK)
+    gram_PP, moments_PK = train_NP.T @ train_NP, train_NP.T @ targets_NK
+    guess_K = (targets_MK**2).mean(axis=0)
     sizes = np.array([train_NJ.shape[1] + extra for extra in CAPACITIES])
     losses = []
     for size in sizes:
         ridge_PP = gram_PP[:size, :size] + RIDGE * len(train_NP) * np.eye(size)
-        weights_PC = np.linalg.solve(ridge_PP, moments_PC[:size])
-        error_C = ((test_MP[:, :size] @ weights_PC - (hot_MC - share_C)) ** 2).mean(axis=0)
-        losses.append(np.minimum(np.bincount(factor_of_C, error_C) / guess_K, 1.0))
+        predictions_MK = test_MP[:, :size] @ np.linalg.solve(ridge_PP, moments_PK[:size])
+        error_K = ((predictions_MK - targets_MK) ** 2).mean(axis=0)
+        losses.append(np.minimum(error_K / np.where(guess_K > 0, guess_K, 1.0), 1.0))
     return sizes, np.minimum.accumulate(np.array(losses), axis=0)
 
 
@@ -116,6 +125,7 @@ def dci_es(
 ) -> DciEsResult:
     """Disentanglement, completeness, informativeness, explicitness and size.
 
+    Probes predict each factor's value (its rank among the factor's values) by least squares.
     E is 1 minus twice the area between the curve of lowest loss against log capacity and its lowest point, relative
     to the loss of guessing. S is the number of factors over the number of codes.
 

@@ -1,0 +1,210 @@
+"""Speed and memory of the metrics, as JSON: ``python benchmarks/metrics.py [PART ...]``.
+
+Parts: ``dci10``, ``dci32``, ``sap32``, ``mig32``, ``votes`` (FactorVAE and β-VAE scores of a convolutional encoder on
+Shapes3D at 64 px), ``all64`` (all of these for 64 codes), ``memory`` (a million points). The default is all but
+``memory``. Ours runs on all cores at hand; the reference's algorithm, scikit-learn's classifiers one after the other
+as the reference calls them, runs in the same process on one core. Kernels are compiled before the clock starts.
+The reference takes ten minutes; ``--no-reference`` leaves it out.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import torch
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.metrics import mutual_info_score
+from sklearn.svm import LinearSVC
+
+from contrafact.data.shapes3d import Shapes3D
+from contrafact.metrics import Codes, beta_vae_score, dci, factor_vae_score, mig, sap
+from contrafact.metrics._importance import weighted_concentration
+
+SIZES = (10, 10, 10, 8, 4, 15)
+PARTS = ("dci10", "dci32", "sap32", "mig32", "votes", "all64", "memory")
+REPEATS = 3
+
+
+def make(num_codes, num_train=10_000, num_test=5_000, seed=1):
+    """Codes that know the six factors of Shapes3D in part: embeddings spread over codes, and correlated noise."""
+    rng = np.random.default_rng(seed)
+    tables = [0.25 * rng.normal(size=(size, num_codes)) for size in SIZES]
+    for k, table in enumerate(tables):
+        for j in range(k, num_codes, 6):
+            if rng.random() < 0.6 or j == k:
+                line = np.linspace(-1, 1, SIZES[k]) * rng.uniform(0.5, 1.2)
+                table[:, j] += line if rng.random() < 0.7 else rng.normal(size=SIZES[k])
+    mix = 0.1 * rng.normal(size=(num_codes, num_codes)) + 0.3 * np.eye(num_codes)
+
+    def draw(n):
+        factors = np.stack([rng.integers(size, size=n) for size in SIZES], axis=1)
+        codes = sum(table[factors[:, k]] for k, table in enumerate(tables)) + rng.normal(size=(n, num_codes)) @ mix
+        return codes, factors
+
+    return (*draw(num_train), *draw(num_test))
+
+
+def reference_dci(codes, factors, codes_test, factors_test):
+    importances, hits = [], []
+    for k in range(factors.shape[1]):
+        model = GradientBoostingClassifier(random_state=k).fit(codes, factors[:, k])
+        importances.append(np.abs(model.feature_importances_))
+        model.predict(codes)
+        hits.append(np.mean(model.predict(codes_test) == factors_test[:, k]))
+    matrix = np.stack(importances, axis=1)
+    return {
+        "disentanglement": weighted_concentration(matrix)[0],
+        "completeness": weighted_concentration(matrix.T)[0],
+        "informativeness": float(np.mean(hits)),
+    }
+
+
+def reference_sap(codes, factors, codes_test, factors_test):
+    scores = np.zeros((codes.shape[1], factors.shape[1]))
+    for j, k in np.ndindex(scores.shape):
+        model = LinearSVC(C=0.01, class_weight="balanced").fit(codes[:, [j]], factors[:, k])
+        scores[j, k] = np.mean(model.predict(codes_test[:, [j]]) == factors_test[:, k])
+    ordered = np.sort(scores, axis=0)
+    return {"score": float((ordered[-1] - ordered[-2]).mean())}
+
+
+def reference_mig(codes, factors, *_):
+    bins = [np.digitize(code, np.histogram(code, 20)[1][:-1]) for code in codes.T]
+    shared = np.array([[mutual_info_score(label, code) for label in factors.T] for code in bins])
+    entropy = np.array([mutual_info_score(label, label) for label in factors.T])
+    ordered = np.sort(shared, axis=0)
+    return {"score": float(((ordered[-1] - ordered[-2]) / entropy).mean())}
+
+
+def compared(ours, reference, data, with_reference):
+    """Median seconds of ours over repeats, seconds of the reference, and both results."""
+    ours(*(values[:200] for values in data))  # compiles
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        result = ours(*data)
+        seconds.append(time.perf_counter() - start)
+    row = {"seconds": round(float(np.median(seconds)), 4), "scores": result.scores()}
+    if with_reference:
+        start, cpu = time.perf_counter(), time.process_time()
+        theirs = reference(*data)
+        row["reference_seconds"] = round(time.perf_counter() - start, 3)
+        row["reference_cpu_seconds"] = round(time.process_time() - cpu, 3)
+        row["ratio"] = round(row["reference_cpu_seconds"] / row["seconds"], 1)
+        row["differences"] = {name: result.scores()[name] - value for name, value in theirs.items()}
+    return row
+
+
+def conv_encoder(num_codes=10):
+    """The encoder of the 2019 study: four strided convolutions and two linear layers."""
+    torch.manual_seed(0)
+    layers = []
+    for inputs, outputs in ((3, 32), (32, 32), (32, 64), (64, 64)):
+        layers += [torch.nn.Conv2d(inputs, outputs, 4, 2, 1), torch.nn.ReLU()]
+    return torch.nn.Sequential(
+        *layers, torch.nn.Flatten(), torch.nn.Linear(1024, 256), torch.nn.ReLU(), torch.nn.Linear(256, num_codes)
+    ).to(memory_format=torch.channels_last)
+
+
+def votes():
+    """Both vote protocols, every image of the grid encoded once; what encoding each draw would take, from its rate."""
+    dataset, encoder = Shapes3D(), conv_encoder()
+    codes = Codes(encoder, dataset)
+    start = time.perf_counter()
+    factor = factor_vae_score(codes, dataset)
+    beta = beta_vae_score(codes, dataset)
+    seconds = time.perf_counter() - start
+    naive = 10_000 + 15_000 * 64 + 15_000 * 2 * 64
+    fresh = Codes(encoder, dataset, batch_size=64)
+    start = time.perf_counter()
+    fresh.at(np.random.default_rng(0).permutation(len(dataset))[:6_400])
+    rate = 6_400 / (time.perf_counter() - start)
+    return {
+        "seconds": round(seconds, 1),
+        "encodings": factor.num_encoded + beta.num_encoded,
+        "naive_encodings": naive,
+        "naive_seconds_estimated": round(naive / rate),
+        "factor_vae": factor.score,
+        "beta_vae": beta.score,
+    }
+
+
+def all64():
+    """MIG, SAP, DCI and both vote scores of 64 codes, the images' codes at hand."""
+    data = make(64)
+    grid = np.random.default_rng(0).normal(size=(480_000, 64)).astype(np.float32)
+    dataset = Shapes3D()
+    codes = Codes(conv_encoder(), dataset)
+    codes._rows, codes._row_of, codes.num_encoded = grid, np.arange(len(grid), dtype=np.int32), len(grid)
+    dci(*(values[:200] for values in data))
+    sap(*(values[:200] for values in data))
+    parts = {}
+    for name, run in (
+        ("mig", lambda: mig(*data[:2])),
+        ("sap", lambda: sap(*data)),
+        ("dci", lambda: dci(*data)),
+        ("factor_vae", lambda: factor_vae_score(codes, dataset)),
+        ("beta_vae", lambda: beta_vae_score(codes, dataset)),
+    ):
+        start = time.perf_counter()
+        run()
+        parts[name] = round(time.perf_counter() - start, 3)
+    return {"seconds": round(sum(parts.values()), 2), "parts": parts}
+
+
+def one_million(name):
+    """Highest resident memory of this process after one metric of 1,000,000 points and 64 codes."""
+    from contrafact.metrics._evaluate import call_static
+
+    rng = np.random.default_rng(0)
+    factors = np.stack([rng.integers(size, size=1_000_000) for size in SIZES], axis=1)
+    codes = rng.standard_normal((1_000_000, 64))
+    for k in range(6):
+        codes[:, k] += factors[:, k]
+    start = time.perf_counter()
+    result = call_static(name, {"codes": codes, "factors": factors}, {}, 0)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(json.dumps({"seconds": round(seconds, 1), "peak_gb": round(peak, 2), "scores": result.scores()}))
+
+
+def memory():
+    """A process of its own per metric."""
+    rows = {}
+    for name in ("mig", "sap", "modularity", "med", "irs", "total_correlation", "infomec"):
+        command = [sys.executable, __file__, "--one-million", name]
+        rows[name] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=[])
+    parser.add_argument("--no-reference", action="store_true")
+    parser.add_argument("--one-million", metavar="METRIC")
+    arguments = parser.parse_args()
+    if arguments.one_million:
+        one_million(arguments.one_million)
+        return
+    reference = not arguments.no_reference
+    rows = {"cores": len(os.sched_getaffinity(0)), "load_before": os.getloadavg()[0]}
+    for part in arguments.parts or PARTS[:-1]:
+        if part in ("dci10", "dci32"):
+            rows[part] = compared(dci, reference_dci, make(int(part[3:])), reference)
+        elif part == "sap32":
+            rows[part] = compared(sap, reference_sap, make(32), reference)
+        elif part == "mig32":
+            rows[part] = compared(lambda *data: mig(*data[:2]), reference_mig, make(32), reference)
+        else:
+            rows[part] = {"votes": votes, "all64": all64, "memory": memory}[part]()
+        print(json.dumps({part: rows[part]}), file=sys.stderr, flush=True)
+    print(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
