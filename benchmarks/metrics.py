@@ -106,9 +106,11 @@ def conv_encoder(num_codes=10):
     layers = []
     for inputs, outputs in ((3, 32), (32, 32), (32, 64), (64, 64)):
         layers += [torch.nn.Conv2d(inputs, outputs, 4, 2, 1), torch.nn.ReLU()]
-    return torch.nn.Sequential(
-        *layers, torch.nn.Flatten(), torch.nn.Linear(1024, 256), torch.nn.ReLU(), torch.nn.Linear(256, num_codes)
-    ).to(memory_format=torch.channels_last)
+    last = torch.nn.Linear(256, num_codes)
+    with torch.no_grad():
+        last.weight *= 100  # codes of deviation around 1: untrained ones would all be pruned
+    head = (torch.nn.Flatten(), torch.nn.Linear(1024, 256), torch.nn.ReLU(), last)
+    return torch.nn.Sequential(*layers, *head).to(memory_format=torch.channels_last)
 
 
 def votes():
