@@ -93,3 +93,17 @@ def test_refusals():
         dci(codes, factors, codes, factors[:, :2])
     with pytest.raises(ValueError, match="need at least 3 rows to hold out a third, got 2"):
         dci(codes[:2], np.array([[0, 0, 0], [1, 1, 1]]))
+
+
+def test_continuous_factors():
+    rng = np.random.default_rng(0)
+    factors = rng.random((400, 2))
+    codes = np.hstack([factors * [3.0, -1.0], rng.normal(size=(400, 1))])
+    fast, exact = dci(codes, factors, continuous=True), dci(codes, factors, continuous=True, estimator="exact")
+    np.testing.assert_allclose(fast.matrix, exact.matrix, atol=0.01)
+    assert fast.disentanglement == pytest.approx(exact.disentanglement, abs=0.01)
+    assert fast.informativeness == pytest.approx(exact.informativeness, abs=0.01)
+    assert fast.disentanglement > 0.95
+    assert fast.protocol == "dci_continuous_n267_test133_split_fast"
+    with pytest.raises(ValueError, match="factor 1 is constant"):
+        dci(codes, factors * [1.0, 0.0], continuous=True)

@@ -112,7 +112,10 @@ def test_heat_maps_have_named_axes():
         ({"metrics": "udr"}, "it takes the codes of several models"),
         ({"metrics": "beta_vae_score"}, "it takes an encoder and a dataset: call it, or evaluate_encoder"),
         ({"metrics": "mds"}, "it takes directions"),
-        ({"metrics": "mig", "settings": {"mig": {"bins": 3}}}, "metric 'mig' has no setting 'bins'; it has: num_bins"),
+        (
+            {"metrics": "mig", "settings": {"mig": {"bins": 3}}},
+            "metric 'mig' has no setting 'bins'; it has: continuous, num_bins",
+        ),
         ({"metrics": "mig", "settings": {"modul": {}}}, "unknown metric 'modul'; did you mean 'modularity'"),
         ({"metrics": "mig", "settings": {"mig": {"num_bins": 0}}}, "mig: num_bins must be a whole number"),
         ({"metrics": "mig", "factor_names": ["a"]}, "expected 3 factor names, got 1"),
@@ -156,3 +159,15 @@ def test_an_encoder_is_scored_with_each_image_encoded_once():
     assert result.notes[-1] == "images: tests"
     only = evaluate_encoder(counter, Flags(), metrics=["beta_vae_score"])
     assert list(only.results) == ["beta_vae_score"]
+
+
+def test_continuous_factors_go_to_the_metrics_that_take_them():
+    rng = np.random.default_rng(0)
+    factors = rng.random((300, 2))
+    codes = factors * [2.0, -1.0]
+    result = evaluate(codes, factors, metrics="all", continuous=True)
+    assert {"mig", "modularity", "med", "dci", "sap", "irs", "total_correlation"} <= set(result.results)
+    assert result.results["sap"].protocol == "sap_continuous_n300"
+    assert any(note.startswith("skipped explicitness: factors must be whole numbers") for note in result.notes)
+    with pytest.raises(ValueError, match="explicitness: factors must be whole numbers"):
+        evaluate(codes, factors, metrics="explicitness", continuous=True)

@@ -3,7 +3,8 @@ import pytest
 from sklearn.metrics import mutual_info_score
 
 from contrafact.core.metric import MetricWarning
-from contrafact.metrics import mig
+from contrafact.metrics import med, mig, modularity
+from contrafact.metrics._information import discretize
 from tests.metrics.samples import draw_factors, noisy_codes
 
 
@@ -49,3 +50,16 @@ def test_constant_factor_is_named():
         ValueError, match=r"factor 1 is constant \(always 7\).*drop the column \(factors\[:, \[0, 2\]\]\)"
     ):
         mig(noisy_codes(factors), factors)
+
+
+@pytest.mark.parametrize("metric", [mig, modularity, med])
+def test_continuous_factors_are_binned_as_codes_are(metric):
+    rng = np.random.default_rng(0)
+    factors = rng.random((2000, 2))
+    codes = factors * [3.0, -1.0] + 0.05 * rng.normal(size=factors.shape)
+    result = metric(codes, factors, continuous=True, num_bins=10)
+    assert result.score == metric(codes, discretize(factors, 10).T, num_bins=10).score
+    assert result.score > 0.5
+    assert result.protocol.endswith("_continuous") or metric is med
+    with pytest.raises(ValueError, match="bin continuous factors first, or use a metric that takes continuous ones"):
+        metric(codes, factors)

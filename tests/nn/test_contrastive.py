@@ -5,7 +5,14 @@ import math
 import pytest
 import torch
 
-from contrafact.nn.contrastive import domination_loss, effective_dimensions, infonce_loss, pair_losses
+from contrafact.nn.contrastive import (
+    domination_loss,
+    effective_dimensions,
+    infonce_loss,
+    nt_xent_loss,
+    pair_losses,
+    supervised_contrastive_loss,
+)
 
 
 def sigmoid(x: float) -> float:
@@ -108,3 +115,46 @@ def test_domination_is_lowest_for_one_hot_variations():
 def test_effective_dimensions_counts_the_dimensions_in_use():
     assert float(effective_dimensions(torch.eye(8)[:5].repeat(3, 1))) == pytest.approx(5.0, rel=1e-5)
     assert float(effective_dimensions(torch.eye(8)[:1].repeat(3, 1))) == pytest.approx(1.0)
+
+
+def supcon_by_loops(features, labels, temperature, reading):
+    """Khosla et al., Eqs 2 and 3 without the constant 1/|P|, one anchor at a time."""
+    losses = []
+    for i, anchor in enumerate(features):
+        others = [a for a in range(len(features)) if a != i]
+        positives = [p for p in others if labels[p] == labels[i]]
+        if not positives:
+            continue
+        total = sum(math.exp(float(anchor @ features[a]) / temperature) for a in others)
+        shares = [math.exp(float(anchor @ features[p]) / temperature) / total for p in positives]
+        if reading == "outside":
+            losses.append(-sum(map(math.log, shares)) / len(shares))
+        else:
+            losses.append(-math.log(sum(shares)))
+    return sum(losses) / len(losses)
+
+
+@pytest.mark.parametrize("reading", ["outside", "inside"])
+def test_supervised_contrast_is_the_papers_double_sum(reading):
+    rng = torch.Generator().manual_seed(0)
+    raw = torch.randn(9, 5, generator=rng, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([0, 1, 0, 2, 1, 0, 3, 2, 1])  # class 3 has one sample: no positive
+    features = torch.nn.functional.normalize(raw, dim=1)
+    loss = supervised_contrastive_loss(features, labels, 0.3, reading)
+    assert loss.item() == pytest.approx(supcon_by_loops(features.detach(), labels.tolist(), 0.3, reading), rel=1e-12)
+    loss.backward()
+    assert torch.isfinite(raw.grad).all()
+    torch.autograd.gradcheck(
+        lambda x: supervised_contrastive_loss(torch.nn.functional.normalize(x, dim=1), labels, 0.3, reading), raw
+    )
+
+
+def test_nt_xent_is_cross_entropy_with_the_other_view_as_the_class():
+    rng = torch.Generator().manual_seed(1)
+    first, second = (torch.nn.functional.normalize(torch.randn(6, 4, generator=rng), dim=1) for _ in range(2))
+    views = torch.cat([first, second])
+    logits = (views @ views.T / 0.5).fill_diagonal_(-1e9)
+    target = torch.arange(12).roll(6)
+    assert float(nt_xent_loss(first, second, 0.5)) == pytest.approx(
+        float(torch.nn.functional.cross_entropy(logits, target)), rel=1e-5
+    )

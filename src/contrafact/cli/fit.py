@@ -31,6 +31,12 @@ class RunOptions:
     """Side to load the images at; by default the dataset's own."""
     split: str | None = None
     """Part of the dataset (train, test), where it has parts."""
+    labels: str | None = None
+    """Annotations the method may use: a number of images, a share such as 0.024, or a CSV file."""
+    label_seed: int = 0
+    """Seed of the choice of annotated images."""
+    factors: str | None = None
+    """Factors to annotate, separated by commas; by default the dataset's factors of interest."""
     preset: str | None = None
     """Named settings to start from; by default the paper's."""
     out: Path | None = None
@@ -108,6 +114,8 @@ def _load_source(name: str, kind: str, options: RunOptions) -> Any:
     if kind == "generator":
         if options.generator is None or options.data is not None:
             raise ValueError(f"{name} learns from a generator: give --generator NAME-OR-FILE, and no --data")
+        if options.labels is not None:
+            raise ValueError(f"{name} learns from a generator, which has no labels; leave out --labels")
         from contrafact.generators.checkpoints import load_generator
 
         return load_generator(options.generator)
@@ -115,7 +123,14 @@ def _load_source(name: str, kind: str, options: RunOptions) -> Any:
         raise ValueError(f"{name} learns from images: give --data NAME-OR-PATH, and no --generator")
     from contrafact.data.load import load_dataset
 
-    return load_dataset(options.data, size=options.size, split=options.split)
+    return load_dataset(
+        options.data,
+        size=options.size,
+        split=options.split,
+        labels=options.labels,
+        label_seed=options.label_seed,
+        factors=options.factors.split(",") if options.factors else None,
+    )
 
 
 def _default_folder(name: str, options: RunOptions) -> Path:

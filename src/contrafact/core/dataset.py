@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from contrafact.core.few_labels import FewLabels
 
 IntArray = npt.NDArray[np.int64]
 
@@ -24,12 +28,14 @@ class ImageDataset(ABC):
         image_shape: ``(C, H, W)`` of every image.
         source: where the images come from: a file's path, or ``"procedural stand-in"``; scores are labelled with it.
         class_names: one name per label value, empty when there are no labels.
+        few_labels: the annotations a method may use, None for none; ``load_dataset(..., labels=100)`` chooses them.
     """
 
     name: str
     image_shape: tuple[int, int, int]
     source: str
     class_names: tuple[str, ...] = ()
+    few_labels: FewLabels | None = None
 
     @abstractmethod
     def __len__(self) -> int:
@@ -62,10 +68,12 @@ class FactorDataset(ImageDataset):
     Attributes:
         factor_names: K names, in grid order.
         factor_sizes: K numbers of values.
+        factors_of_interest: names of the factors that few-label methods annotate; empty for all.
     """
 
     factor_names: tuple[str, ...]
     factor_sizes: tuple[int, ...]
+    factors_of_interest: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return int(np.prod(self.factor_sizes))

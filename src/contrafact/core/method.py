@@ -24,7 +24,7 @@ from contrafact.core.directions import Directions
 from contrafact.core.encoder import Encoder
 from contrafact.core.files import read_json
 from contrafact.core.generator import Generator
-from contrafact.core.run import CONFIG, LOG, RESULT, Run, read_log
+from contrafact.core.run import CONFIG, LABELS, LOG, RESULT, Run, read_log
 
 _ARTEFACT_KINDS: dict[str, type[Encoder] | type[Directions] | type[Generator]] = {
     "encoder": Encoder,
@@ -131,6 +131,8 @@ class Method(ABC):
                 "command": sys.argv,
             }
         )
+        if isinstance(source, ImageDataset) and source.few_labels is not None and run.is_main:
+            source.few_labels.save(run.folder / LABELS)
         if (run.folder / RESULT).exists():
             print(f"{run.folder} is already finished", file=sys.stderr)
             return FinishedRun(run.folder, source if isinstance(source, Generator) else None).artefacts()
@@ -246,7 +248,9 @@ def _choices(hint: Any) -> list[Any]:
 
 def _describe(source: Generator | ImageDataset) -> dict[str, Any]:
     if isinstance(source, Generator):
-        described = {"kind": "generator", "name": source.name, "weights": fingerprint(source)}
+        described: dict[str, Any] = {"kind": "generator", "name": source.name, "weights": fingerprint(source)}
     else:
         described = {"kind": "data", "name": source.name, "from": source.source}
+        if source.few_labels is not None:
+            described["labels"] = source.few_labels.describe()
     return {**described, "image_shape": list(source.image_shape)}

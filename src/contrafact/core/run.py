@@ -1,6 +1,7 @@
 """The run folder and what every training loop shares: device, seed, progress, log, checkpoint, resume, NaN guard.
 
-A run folder holds ``config.json`` (what was asked), ``log.jsonl`` (what happened), ``checkpoint.pt`` (until finished),
+A run folder holds ``config.json`` (what was asked), ``labels.csv`` (annotations it may use, if any),
+``log.jsonl`` (what happened), ``checkpoint.pt`` (until finished),
 ``encoder|directions|generator.safetensors`` and ``result.json`` (what came out), then ``scores.jsonl``, ``figures/``
 and ``report.html``.
 """
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from accelerate import PartialState
 
 CONFIG, LOG, CHECKPOINT, RESULT = "config.json", "log.jsonl", "checkpoint.pt", "result.json"
+LABELS = "labels.csv"
 Precision = Literal["auto", "float32", "bfloat16"]
 
 

@@ -46,6 +46,7 @@ class Cars3D(FactorDataset):
 
     name = "cars3d"
     factor_names = ("elevation", "azimuth", "object")
+    factors_of_interest = ("elevation", "azimuth")
     num_cars = 183
     num_test_cars = 20
 

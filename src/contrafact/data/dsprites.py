@@ -65,6 +65,7 @@ class DSprites(FactorDataset):
     name = "dsprites"
     factor_names = ("shape", "scale", "orientation", "position x", "position y")
     factor_sizes = (len(SHAPES), 6, ORIENTATIONS, POSITIONS, POSITIONS)
+    factors_of_interest = ("scale", "position x", "position y")
 
     def __init__(
         self,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from contrafact.core.dataset import ImageDataset
+from contrafact.core.few_labels import choose_labels
 from contrafact.data import CATALOG
 from contrafact.data._files import PathLike
 
@@ -15,7 +17,14 @@ FOLDER_DATASET = "images"
 
 
 def load_dataset(
-    name_or_path: PathLike, *, size: int | None = None, split: str | None = None, variant: str | None = None
+    name_or_path: PathLike,
+    *,
+    size: int | None = None,
+    split: str | None = None,
+    variant: str | None = None,
+    labels: float | PathLike | None = None,
+    label_seed: int = 0,
+    factors: Sequence[str] | None = None,
 ) -> ImageDataset:
     """A dataset by name, or by the file or folder it lies in.
 
@@ -26,6 +35,10 @@ def load_dataset(
         size: image side in pixels; None keeps the dataset's own.
         split: part of the dataset (``"train"``, ``"test"``), where it has parts.
         variant: version of the dataset, where it has several.
+        labels: annotations that few-label methods may use: a number of images, a share of them, or a CSV file
+            (:func:`~contrafact.core.few_labels.choose_labels`); None for none.
+        label_seed: seed of the choice of annotated images.
+        factors: factors to annotate; by default the dataset's factors of interest.
 
     Raises:
         ValueError: unknown name (the nearest one is suggested), no such file, a file of no known dataset, or an option
@@ -34,7 +47,15 @@ def load_dataset(
     >>> load_dataset("Shapes-3D", size=32).image_shape
     (3, 32, 32)
     """
-    text = str(name_or_path)
+    dataset = _load(str(name_or_path), size, split, variant)
+    if labels is not None:
+        dataset.few_labels = choose_labels(dataset, labels, seed=label_seed, factors=factors)
+    elif factors:
+        raise ValueError("factors names what to annotate, but labels= says how many images; give it too")
+    return dataset
+
+
+def _load(text: str, size: int | None, split: str | None, variant: str | None) -> ImageDataset:
     names, path, variant_in_name = _find(text)
     if variant_in_name is not None:
         if variant is not None and variant != variant_in_name:

@@ -49,6 +49,7 @@ class Shapes3D(FactorDataset):
     name = "shapes3d"
     factor_names = ("floor hue", "wall hue", "object hue", "scale", "shape", "orientation")
     factor_sizes = (HUES, HUES, HUES, 8, 4, 15)
+    factors_of_interest = factor_names[:3]
 
     def __init__(self, path: PathLike | None = None, size: int = 64) -> None:
         self.image_shape = (3, check_size(self.name, size, (64, 32, 16)), size)

@@ -49,6 +49,7 @@ class SmallNORB(FactorDataset):
 
     name = "small-norb"
     factor_names = ("category", "instance", "elevation", "azimuth", "lighting")
+    factors_of_interest = ("elevation", "azimuth", "lighting")
     class_names = ("animal", "human", "airplane", "truck", "car")
     split_sizes = (5, 5, 9, 18, 6)
     """Factor sizes of one split."""

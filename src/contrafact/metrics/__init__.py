@@ -11,7 +11,7 @@ CATALOG = Catalog("metrics", "metric")
 _FUNCTIONS = {
     "evaluate": "_evaluate",
     "evaluate_encoder": "_evaluate",
-    "Evaluation": "_evaluate",
+    "Evaluation": "_evaluation",
     "evaluate_files": "_files",
     "compare": "_resampling",
     "compare_runs": "_resampling",

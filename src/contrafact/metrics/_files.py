@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from contrafact.metrics._evaluate import Evaluation, evaluate
+from contrafact.metrics._evaluate import evaluate
+from contrafact.metrics._evaluation import Evaluation
 
 Array = npt.NDArray[Any]
 
@@ -115,6 +116,7 @@ def evaluate_files(
     *,
     metrics: str | Sequence[str] = "all",
     settings: Mapping[str, Mapping[str, Any]] | None = None,
+    continuous: bool = False,
     seed: int = 0,
     num_resamples: int = 0,
     progress: Callable[[str], None] | None = None,
@@ -129,6 +131,7 @@ def evaluate_files(
         factors_test: their factors.
         metrics: see ``evaluate``.
         settings: see ``evaluate``.
+        continuous: see ``evaluate``.
         seed: see ``evaluate``.
         num_resamples: see ``evaluate``.
         progress: see ``evaluate``.
@@ -157,6 +160,7 @@ def evaluate_files(
         values.get("factors_test"),
         metrics=metrics,
         settings=settings,
+        continuous=continuous,
         seed=seed,
         num_resamples=num_resamples,
         code_names=names["codes"],

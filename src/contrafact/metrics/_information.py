@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contrafact.core.dataset import check_count
-from contrafact.core.metric import FloatArray, IntArray
+from contrafact.core.metric import ArrayLike, FloatArray, IntArray, check_continuous_factors, check_factors
 from contrafact.metrics._inputs import dead_codes
 
 AnyInts = npt.NDArray[np.integer[Any]]
@@ -45,6 +45,17 @@ def relabel(values_N: AnyInts) -> IntArray:
         return np.unique(values_N, return_inverse=True)[1].astype(np.int64)
     present = np.bincount(values_N.astype(np.int64) - low) > 0
     return np.asarray((np.cumsum(present) - 1)[values_N - low], dtype=np.int64)
+
+
+def read_labels(factors: ArrayLike, num_points: int, continuous: bool, num_bins: int) -> AnyInts:
+    """Factors as whole numbers ``(N, K)``; continuous ones by :func:`discretize`.
+
+    Raises:
+        ValueError: what :func:`check_factors`, or for continuous factors :func:`check_continuous_factors`, refuse.
+    """
+    if not continuous:
+        return check_factors(factors, num_points)
+    return discretize(check_continuous_factors(factors, num_points), num_bins).T
 
 
 def _entropy_of_counts(counts: IntArray) -> float:

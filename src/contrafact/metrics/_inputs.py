@@ -6,12 +6,12 @@ Shape suffixes: N points, J code dimensions, K factors.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from contrafact.core.metric import ArrayLike, FloatArray, IntArray, check_codes, check_factors
+from contrafact.core.metric import ArrayLike, FloatArray, check_codes, check_continuous_factors, check_factors
 
 SPLIT_SEED = 0
 # A code is dead when its spread is within this many rounding steps: a constant that went through batched arithmetic.
@@ -25,30 +25,37 @@ class Pair:
 
     Attributes:
         codes_NJ: codes to fit on.
-        factors_NK: their factors.
+        factors_NK: their factors; whole numbers but for continuous ones.
         codes_test_NJ: held-out codes, of the same J.
         factors_test_NK: their factors.
         tag: ends the protocol name: ``n10000_test5000``, with ``_split`` when the held-out part was cut off here.
     """
 
     codes_NJ: FloatArray
-    factors_NK: IntArray
+    factors_NK: npt.NDArray[Any]
     codes_test_NJ: FloatArray
-    factors_test_NK: IntArray
+    factors_test_NK: npt.NDArray[Any]
     tag: str
 
 
 def read_pair(
-    codes: ArrayLike, factors: ArrayLike, codes_test: ArrayLike | None, factors_test: ArrayLike | None
+    codes: ArrayLike,
+    factors: ArrayLike,
+    codes_test: ArrayLike | None,
+    factors_test: ArrayLike | None,
+    continuous: bool = False,
 ) -> Pair:
     """Check a training pair and a held-out pair; without one, hold out a third of the rows by a fixed shuffle.
+
+    ``continuous`` factors may take any finite value.
 
     Raises:
         ValueError: anything :func:`check_codes` and :func:`check_factors` refuse, a constant factor, only half of a
             held-out pair, held-out columns that do not fit, or fewer than 3 rows to split.
     """
+    check: Any = check_continuous_factors if continuous else check_factors
     codes_NJ = check_codes(codes)
-    factors_NK = check_varying(check_factors(factors, len(codes_NJ)))
+    factors_NK = check_varying(check(factors, len(codes_NJ)))
     if (codes_test is None) != (factors_test is None):
         given, missing = ("codes_test", "factors_test") if factors_test is None else ("factors_test", "codes_test")
         raise ValueError(f"{given} came without {missing}; pass both, or neither to hold out a third of the rows")
@@ -61,7 +68,7 @@ def read_pair(
         kept_NK = check_varying(factors_NK[train])
         return Pair(codes_NJ[train], kept_NK, codes_NJ[test], factors_NK[test], f"n{cut}_test{len(test)}_split")
     codes_test_NJ = check_codes(codes_test, "codes_test")
-    factors_test_NK = check_factors(factors_test, len(codes_test_NJ), "factors_test")
+    factors_test_NK = check(factors_test, len(codes_test_NJ), "factors_test")
     for name, train_width, test_width in (
         ("codes", codes_NJ.shape[1], codes_test_NJ.shape[1]),
         ("factors", factors_NK.shape[1], factors_test_NK.shape[1]),
@@ -72,7 +79,10 @@ def read_pair(
     return Pair(codes_NJ, factors_NK, codes_test_NJ, factors_test_NK, tag)
 
 
-def check_varying(factors_NK: IntArray) -> IntArray:
+Factors = TypeVar("Factors", bound=npt.NDArray[Any])
+
+
+def check_varying(factors_NK: Factors) -> Factors:
     """``factors_NK`` if every factor takes at least two values.
 
     Raises:

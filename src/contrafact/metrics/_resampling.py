@@ -17,7 +17,8 @@ import numpy as np
 
 from contrafact.core.dataset import check_count
 from contrafact.core.metric import ArrayLike, MetricResult, MetricWarning, as_array
-from contrafact.metrics._evaluate import call_static, info_of, resolve_metrics
+from contrafact.metrics._evaluate import call_static, resolve_metrics
+from contrafact.metrics._evaluation import info_of
 
 MOST_REDRAWS = 20
 

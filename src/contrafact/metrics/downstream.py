@@ -47,10 +47,10 @@ class DownstreamResult(MetricResult):
 
 
 def _boosted(codes_NJ: FloatArray, factors_NK: IntArray, pair: Pair, columns: IntArray, seed: int) -> FloatArray:
-    from contrafact.metrics._boosting import boosted_importances
+    from contrafact.metrics._boosting import boosted_classifiers
 
     truth_MK = pair.factors_test_NK[:, columns]
-    return boosted_importances(codes_NJ, factors_NK, pair.codes_test_NJ, truth_MK, seed)[2]
+    return boosted_classifiers(codes_NJ, factors_NK, pair.codes_test_NJ, truth_MK, seed)[2]
 
 
 def _logistic(codes_NJ: FloatArray, factors_NK: IntArray, pair: Pair, columns: IntArray, seed: int) -> FloatArray:

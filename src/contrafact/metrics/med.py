@@ -19,11 +19,10 @@ from contrafact.core.metric import (
     MetricInfo,
     MetricResult,
     check_codes_as_given,
-    check_factors,
     measured,
 )
 from contrafact.metrics._importance import concentration, weighted_concentration
-from contrafact.metrics._information import discretize, mutual_information
+from contrafact.metrics._information import discretize, mutual_information, read_labels
 from contrafact.metrics._inputs import check_varying
 
 INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Cao et al. 2022, Section 3")
@@ -68,7 +67,9 @@ def select_codes(importance_JK: FloatArray, k: int) -> IntArray:
 
 
 @measured
-def med(codes: ArrayLike, factors: ArrayLike, *, top_k: int = 1, num_bins: int = 20) -> MedResult:
+def med(
+    codes: ArrayLike, factors: ArrayLike, *, top_k: int = 1, num_bins: int = 20, continuous: bool = False
+) -> MedResult:
     """Mutual-information-based entropy disentanglement.
 
     Importance is the mutual information of code and factor divided by its sum over codes; the score is DCI's D of it.
@@ -78,6 +79,7 @@ def med(codes: ArrayLike, factors: ArrayLike, *, top_k: int = 1, num_bins: int =
         factors: ``(N, K)`` whole numbers.
         top_k: codes kept per factor in Top-k MED.
         num_bins: equal-width bins per code.
+        continuous: factors may take any value, and are binned as codes are.
 
     Returns:
         score in [0, 1], higher is better. Dead codes have weight 0. With one factor the score is 1 by definition, and
@@ -93,7 +95,7 @@ def med(codes: ArrayLike, factors: ArrayLike, *, top_k: int = 1, num_bins: int =
     """
     check_count("top_k", top_k)
     codes_NJ = check_codes_as_given(codes)
-    factors_NK = check_varying(check_factors(factors, len(codes_NJ)))
+    factors_NK = check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins))
     information_JK = mutual_information(discretize(codes_NJ, num_bins), factors_NK)
     total_K = information_JK.sum(axis=0)
     importance_JK = information_JK / np.where(total_K > 0, total_K, 1.0)
@@ -107,7 +109,7 @@ def med(codes: ArrayLike, factors: ArrayLike, *, top_k: int = 1, num_bins: int =
         notes.append("one code only: completeness is 1 by definition")
     return MedResult(
         score=disentanglement,
-        protocol=f"med_n{len(codes_NJ)}_bins{num_bins}_top{top_k}",
+        protocol=f"med_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}_top{top_k}",
         num_train=len(codes_NJ),
         per_factor=per_factor,
         matrix=importance_JK,

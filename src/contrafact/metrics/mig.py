@@ -18,10 +18,9 @@ from contrafact.core.metric import (
     MetricInfo,
     MetricResult,
     check_codes_as_given,
-    check_factors,
     measured,
 )
-from contrafact.metrics._information import discretize, entropy, mutual_information
+from contrafact.metrics._information import discretize, entropy, mutual_information, read_labels
 from contrafact.metrics._inputs import SINGLE_CODE, check_varying, top_two_gap
 
 INFO = MetricInfo(
@@ -41,13 +40,14 @@ class MigResult(MetricResult):
 
 
 @measured
-def mig(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20) -> MigResult:
+def mig(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20, continuous: bool = False) -> MigResult:
     """Mutual information gap, mean over factors of ``(I(best code) - I(second best)) / H(factor)``.
 
     Args:
         codes: ``(N, J)`` numbers.
         factors: ``(N, K)`` whole numbers.
         num_bins: equal-width bins per code.
+        continuous: factors may take any value, and are binned as codes are.
 
     Returns:
         score in [0, 1], higher is better; ``per_factor`` ``(K,)``. A perfect code reaches about 0.988 at 10,000
@@ -63,13 +63,13 @@ def mig(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20) -> MigResul
     1.0
     """
     codes_NJ = check_codes_as_given(codes)
-    factors_NK = check_varying(check_factors(factors, len(codes_NJ)))
+    factors_NK = check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins))
     information_JK = mutual_information(discretize(codes_NJ, num_bins), factors_NK)
     entropy_K = np.array([entropy(factors_NK[:, k]) for k in range(factors_NK.shape[1])])
     per_factor = top_two_gap(information_JK) / entropy_K
     return MigResult(
         score=float(per_factor.mean()),
-        protocol=f"mig_n{len(codes_NJ)}_bins{num_bins}",
+        protocol=f"mig_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}",
         num_train=len(codes_NJ),
         per_factor=per_factor,
         matrix=information_JK,

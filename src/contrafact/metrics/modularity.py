@@ -18,10 +18,9 @@ from contrafact.core.metric import (
     MetricInfo,
     MetricResult,
     check_codes_as_given,
-    check_factors,
     measured,
 )
-from contrafact.metrics._information import discretize, mutual_information
+from contrafact.metrics._information import discretize, mutual_information, read_labels
 
 INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Ridgeway & Mozer 2018, Section 3")
 
@@ -38,13 +37,16 @@ class ModularityResult(MetricResult):
 
 
 @measured
-def modularity(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20) -> ModularityResult:
+def modularity(
+    codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20, continuous: bool = False
+) -> ModularityResult:
     """Mean over codes of ``1 - Σ_{k≠k*} I(j,k)² / ((K-1) I(j,k*)²)``, k* being the factor the code knows best.
 
     Args:
         codes: ``(N, J)`` numbers.
         factors: ``(N, K)`` whole numbers. A constant factor is nobody's secret and counts as unknown to every code.
         num_bins: equal-width bins per code.
+        continuous: factors may take any value, and are binned as codes are.
 
     Returns:
         score in [0, 1], higher is better. A dead code scores 0. With one factor every informative code scores 1, by
@@ -59,7 +61,7 @@ def modularity(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20) -> M
     1.0
     """
     codes_NJ = check_codes_as_given(codes)
-    factors_NK = check_factors(factors, len(codes_NJ))
+    factors_NK = read_labels(factors, len(codes_NJ), continuous, num_bins)
     information_JK = mutual_information(discretize(codes_NJ, num_bins), factors_NK)
     squares_JK = information_JK**2
     best_J = squares_JK.max(axis=1)
@@ -75,7 +77,7 @@ def modularity(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20) -> M
         notes.append(f"constant factors {constant} count as unknown to every code")
     return ModularityResult(
         score=float(per_code.mean()),
-        protocol=f"modularity_n{len(codes_NJ)}_bins{num_bins}",
+        protocol=f"modularity_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}",
         num_train=len(codes_NJ),
         matrix=information_JK,
         per_code=per_code,

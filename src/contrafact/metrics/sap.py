@@ -22,7 +22,7 @@ from contrafact.core.metric import (
     check_continuous_factors,
     measured,
 )
-from contrafact.metrics._inputs import SINGLE_CODE, Pair, dead_codes, read_pair, top_two_gap
+from contrafact.metrics._inputs import SINGLE_CODE, Pair, check_varying, dead_codes, read_pair, top_two_gap
 
 INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Kumar et al. 2018, Section 3")
 SMALLEST_VARIANCE = 1e-12  # below it the original calls a code constant
@@ -85,10 +85,7 @@ def sap(
     """
     if continuous:
         codes_NJ = check_codes(codes)
-        factors_NK = check_continuous_factors(factors, len(codes_NJ))
-        flat = np.ptp(factors_NK, axis=0) == 0
-        if flat.any():
-            raise ValueError(f"factor {int(np.argmax(flat))} is constant; drop the column or sample more points")
+        factors_NK = check_varying(check_continuous_factors(factors, len(codes_NJ)))
         scores_JK = squared_correlations(codes_NJ, factors_NK)
         num_train, num_test, protocol = len(codes_NJ), 0, f"sap_continuous_n{len(codes_NJ)}"
     else:

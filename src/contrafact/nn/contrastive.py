@@ -61,3 +61,46 @@ def effective_dimensions(variation_SJ: Tensor) -> Tensor:
     share = share / share.sum()
     entropy: Tensor = torch.special.entr(share).sum()
     return entropy.exp()
+
+
+Reading = Literal["inside", "outside"]
+
+
+def supervised_contrastive_loss(
+    features_NJ: Tensor, labels_N: Tensor, temperature: float, reading: Reading = "outside"
+) -> Tensor:
+    """SupCon (Khosla et al. 2020, Eqs 2–3): samples of one class attract, all others repel; scalar.
+
+    Args:
+        features_NJ: unit-length features; for positives of one image only, give its views one label of their own.
+        labels_N: class of each; a sample whose class nobody shares has no positive and is left out of the mean.
+        temperature: τ.
+        reading: ``outside``: mean over positives of −log p (Eq. 2); ``inside``: −log of the sum of p over positives,
+            which a single close positive satisfies.
+    """
+    logits_NN = features_NJ @ features_NJ.T / temperature
+    itself = torch.eye(len(logits_NN), dtype=torch.bool, device=logits_NN.device)
+    positive_NN = (labels_N[:, None] == labels_N[None]) & ~itself
+    log_p_NN = logits_NN.masked_fill(itself, -torch.inf).log_softmax(dim=1)
+    count_N = positive_NN.sum(dim=1)
+    if reading == "outside":
+        loss_N = -log_p_NN.masked_fill(~positive_NN, 0.0).sum(dim=1) / count_N.clamp_min(1)
+    else:
+        # A row without positives would be log 0; zero keeps its gradient finite, and it is not counted.
+        loss_N = (
+            -log_p_NN.masked_fill(~positive_NN, -torch.inf).masked_fill(count_N[:, None] == 0, 0.0).logsumexp(dim=1)
+        )
+    has_positive = count_N > 0
+    return (loss_N * has_positive).sum() / has_positive.sum().clamp_min(1)
+
+
+def nt_xent_loss(first_NJ: Tensor, second_NJ: Tensor, temperature: float) -> Tensor:
+    """NT-Xent (Chen et al. 2020, Eq. 1): each view's other view against all 2N − 2 views of other images; scalar.
+
+    Args:
+        first_NJ: unit-length features of one view of each image.
+        second_NJ: of another view, in the same order.
+        temperature: τ.
+    """
+    labels_N = torch.arange(len(first_NJ), device=first_NJ.device).repeat(2)
+    return supervised_contrastive_loss(torch.cat([first_NJ, second_NJ]), labels_N, temperature)

@@ -1,0 +1,235 @@
+"""A few annotated images of a dataset: which ones, and what is known of them.
+
+Methods that use labels read these and nothing else of a dataset's annotations, so "100 labels" means 100.
+
+Shape suffixes: M annotated images, K annotated factors.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contrafact.core.catalog import unknown_name_message
+from contrafact.core.dataset import FactorDataset, ImageDataset, IntArray, check_indices
+from contrafact.core.files import write_text
+
+CLASS = "class"
+"""Name of the one factor of a dataset with class labels."""
+
+
+@dataclass(frozen=True)
+class FewLabels:
+    """Annotations of M images.
+
+    Attributes:
+        indices: which images, ``(M,)``, ascending.
+        values: their factor values ``(M, K)``.
+        names: K factor names; ``("class",)`` for class labels.
+        sizes: K numbers of values.
+        origin: how they were chosen: ``"seed 0"``, or a file's path.
+    """
+
+    indices: IntArray
+    values: IntArray
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+    origin: str = "given"
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their factor's range, an image annotated twice, and shapes that do not fit."""
+        if self.values.shape != (len(self.indices), len(self.names)) or len(self.names) != len(self.sizes):
+            raise ValueError(
+                f"expected values of shape ({len(self.indices)}, {len(self.names)}) for {len(self.indices)} images and "
+                f"the factors {', '.join(self.names)}; got {self.values.shape}"
+            )
+        if len(np.unique(self.indices)) != len(self.indices):
+            raise ValueError("an image is annotated twice; give every image once")
+        bad = (self.values < 0) | (self.values >= np.asarray(self.sizes))
+        if bad.any():
+            row, column = map(int, np.argwhere(bad)[0])
+            raise ValueError(
+                f"factor {self.names[column]!r} takes values 0 to {self.sizes[column] - 1}; "
+                f"image {self.indices[row]} has {self.values[row, column]}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def classes(self) -> IntArray:
+        """Class of each annotated image ``(M,)``.
+
+        Raises:
+            ValueError: several factors are annotated, so there is no one class.
+        """
+        if len(self.names) != 1:
+            raise ValueError(
+                f"expected labels of one factor, got {', '.join(self.names)}; choose one, such as --factors "
+                f"{self.names[0].replace(' ', '-')}"
+            )
+        return self.values[:, 0]
+
+    def save(self, path: Path) -> None:
+        """Write a CSV: ``index`` and one column per factor."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["index", *self.names])
+        writer.writerows(np.column_stack([self.indices, self.values]).tolist())
+        write_text(path, text.getvalue())
+
+    def describe(self) -> dict[str, Any]:
+        """What a run's configuration says of them."""
+        return {"number": len(self), "factors": list(self.names), "chosen": self.origin}
+
+
+def choose_labels(
+    dataset: ImageDataset,
+    amount: float | str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    factors: Sequence[str] | None = None,
+) -> FewLabels:
+    """Annotate some of a dataset's images.
+
+    One factor (or class labels) is annotated class-balanced: equally many images of every value, to within one. Several
+    factors at once are annotated on images drawn uniformly.
+
+    Args:
+        dataset: images with class labels or factors.
+        amount: a number of images (``100``; 0 means none), a share of them (``0.024``), or a CSV file as
+            :meth:`FewLabels.save` writes it. Text is read as whichever it looks like.
+        seed: of the choice.
+        factors: which factors of a factor dataset; by default its ``factors_of_interest``, else all.
+
+    Raises:
+        ValueError: a dataset that knows no labels, an unknown factor, more labels than images, a value without an
+            image, or fewer labels than values of a factor.
+
+    >>> from contrafact.data.load import load_dataset
+    >>> chosen = choose_labels(load_dataset("shapes3d", size=16), 100)
+    >>> chosen.names, chosen.values.shape
+    (('floor hue', 'wall hue', 'object hue'), (100, 3))
+    """
+    names, sizes, columns = _annotatable(dataset, factors)
+    number = _number(amount, len(dataset))
+    if isinstance(number, Path):
+        return _read(number, dataset, names, sizes)
+    if 0 < number < max(sizes):
+        largest = names[int(np.argmax(sizes))]
+        raise ValueError(
+            f"{number} labels are fewer than the {max(sizes)} values of {largest!r} in {dataset.name}; "
+            "give at least one label per value"
+        )
+    rng = np.random.default_rng(seed)
+    origin = f"seed {seed}"
+    if len(names) == 1 and number:
+        known = _values(dataset, np.arange(len(dataset)), columns)[:, 0]
+        indices = _balanced(known, sizes[0], number, rng, dataset)
+    else:
+        indices = np.sort(rng.choice(len(dataset), number, replace=False)).astype(np.int64)
+    values = _values(dataset, indices, columns)
+    for column, (name, size) in enumerate(zip(names, sizes, strict=True)):
+        missing = size - len(np.unique(values[:, column]))
+        if number and missing:
+            warnings.warn(
+                f"{missing} of the {size} values of {name!r} have no label among the {number}; give more labels, or "
+                "another label seed",
+                stacklevel=2,
+            )
+    return FewLabels(indices, values, names, sizes, origin)
+
+
+def _annotatable(
+    dataset: ImageDataset, factors: Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[int, ...], list[int]]:
+    if isinstance(dataset, FactorDataset):
+        spoken = {name.replace(" ", "-"): name for name in dataset.factor_names}
+        wanted = factors or dataset.factors_of_interest or dataset.factor_names
+        for name in wanted:
+            if name.replace(" ", "-") not in spoken:
+                raise ValueError(unknown_name_message(f"factor of {dataset.name}", name, list(spoken)))
+        names = tuple(spoken[name.replace(" ", "-")] for name in wanted)
+        columns = [dataset.factor_names.index(name) for name in names]
+        return names, tuple(dataset.factor_sizes[column] for column in columns), columns
+    if dataset.labels is None:
+        raise ValueError(f"{dataset.name} has neither factors nor labels, so no image of it can be annotated")
+    if factors:
+        raise ValueError(f"{dataset.name} has class labels, no factors; leave out --factors")
+    size = len(dataset.class_names) or int(dataset.labels.max()) + 1
+    if size < 2:
+        raise ValueError(f"{dataset.name} has one class only; labels need at least two to tell apart")
+    return (CLASS,), (size,), [0]
+
+
+def _values(dataset: ImageDataset, indices: IntArray, columns: list[int]) -> IntArray:
+    if isinstance(dataset, FactorDataset):
+        return dataset.factors_of(indices)[:, columns]
+    assert dataset.labels is not None
+    return dataset.labels[indices][:, None]
+
+
+def _number(amount: float | str | os.PathLike[str], total: int) -> int | Path:
+    """A number of images, or the file that lists them."""
+    share_or_number: float
+    if isinstance(amount, str | os.PathLike):
+        try:
+            share_or_number = float(str(amount)) if "." in str(amount) else int(str(amount))
+        except ValueError:
+            return Path(amount)
+    else:
+        share_or_number = amount
+    if isinstance(share_or_number, float) and 0 < share_or_number <= 1:
+        return max(1, round(share_or_number * total))
+    if share_or_number == int(share_or_number) and 0 <= share_or_number <= total:
+        return int(share_or_number)
+    raise ValueError(
+        f"labels must be a number of images from 0 to {total}, a share such as 0.024, or a CSV file; got {amount!r}"
+    )
+
+
+def _balanced(known: IntArray, size: int, number: int, rng: np.random.Generator, dataset: ImageDataset) -> IntArray:
+    """``number`` indices with equally many of each value, to within one; which values get one more is drawn."""
+    present = np.bincount(known, minlength=size)
+    if (present == 0).any():
+        empty = int(np.argmin(present))
+        called = dataset.class_names[empty] if empty < len(dataset.class_names) else str(empty)
+        raise ValueError(f"{dataset.name} has no image of class {called!r}, so it cannot be labelled")
+    quota = np.full(size, number // size)
+    quota[rng.permutation(size)[: number % size]] += 1
+    if (quota > present).any():
+        short = int(np.argmax(quota - present))
+        raise ValueError(f"{quota[short]} labels of value {short} asked for, but {dataset.name} has {present[short]}")
+    chosen = [rng.choice(np.flatnonzero(known == value), quota[value], replace=False) for value in range(size)]
+    return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+def _read(path: Path, dataset: ImageDataset, names: tuple[str, ...], sizes: tuple[int, ...]) -> FewLabels:
+    if not path.is_file():
+        raise ValueError(
+            f"labels: {path} is neither a number, a share, nor a file; expected a CSV with the columns index, "
+            f"{', '.join(names)}"
+        )
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    head = [cell.strip() for cell in rows[0]] if rows else []
+    if "index" not in head or not set(names) <= set(head):
+        raise ValueError(f"{path}: expected the columns index, {', '.join(names)}; got {', '.join(head) or 'none'}")
+    order = [head.index(name) for name in ("index", *names)]
+    table = []
+    for line, row in enumerate(rows[1:], 2):
+        try:
+            table.append([int(row[position]) for position in order])
+        except (ValueError, IndexError) as error:
+            raise ValueError(f"{path}, line {line}: expected whole numbers, got {','.join(row)!r}") from error
+    values = np.asarray(table, dtype=np.int64).reshape(-1, len(order))
+    values = values[np.argsort(values[:, 0], kind="stable")]
+    return FewLabels(check_indices(dataset, values[:, 0]), values[:, 1:], names, sizes, str(path))

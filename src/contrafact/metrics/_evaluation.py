@@ -1,0 +1,158 @@
+"""Results of many metrics, kept together: JSON, CSV, a table, heat maps."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from contrafact.core.catalog import Catalog
+from contrafact.core.metric import FloatArray, MetricInfo, MetricResult
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+CATALOG = Catalog("metrics", "metric")
+
+
+def info_of(metric: str) -> MetricInfo:
+    """What a metric says of itself (its file's ``INFO``)."""
+    info: MetricInfo = CATALOG.module(metric).INFO
+    return info
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """A matrix a metric reports, with its axes named, ready to draw.
+
+    Attributes:
+        metric: the metric's name.
+        values: ``(R, C)``.
+        rows: R names.
+        columns: C names.
+    """
+
+    metric: str
+    values: FloatArray
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results of several metrics.
+
+    Attributes:
+        results: by metric name, in the order asked for.
+        code_names: one per code.
+        factor_names: one per factor that was scored.
+        intervals: confidence limits by score name (``"dci.completeness"``), where they were asked for.
+        notes: what happened to the input before any metric saw it.
+    """
+
+    results: dict[str, MetricResult]
+    code_names: tuple[str, ...] = ()
+    factor_names: tuple[str, ...] = ()
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def scores(self) -> dict[str, float]:
+        """Every scalar by full name: ``{"mig.score": ..., "dci.disentanglement": ...}``."""
+        return {f"{metric}.{name}": value for metric, r in self.results.items() for name, value in r.scores().items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, lists and strings, ready for JSON."""
+        return {
+            "scores": {name: value if np.isfinite(value) else None for name, value in self.scores().items()},
+            "intervals": {name: list(limits) for name, limits in self.intervals.items()},
+            "code_names": list(self.code_names),
+            "factor_names": list(self.factor_names),
+            "notes": list(self.notes),
+            "results": {name: result.to_dict() for name, result in self.results.items()},
+        }
+
+    def to_json(self) -> str:
+        """:meth:`to_dict` as indented JSON."""
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+
+    def to_csv(self) -> str:
+        """One line per scalar: metric, score, value, limits, protocol, sample sizes, seed, seconds."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(
+            ["metric", "score", "value", "low", "high", "protocol", "num_train", "num_test", "seed", "seconds"]
+        )
+        for metric, result in self.results.items():
+            for name, value in result.scores().items():
+                low, high = self.intervals.get(f"{metric}.{name}", ("", ""))
+                seed = "" if result.seed is None else result.seed
+                sizes = (result.protocol, result.num_train, result.num_test, seed, f"{result.seconds:.4f}")
+                writer.writerow([metric, name, repr(value), low, high, *sizes])
+        return out.getvalue()
+
+    def write(self, path: str | Path) -> Path:
+        """Write to ``path``, as its suffix says: ``.json`` or ``.csv``; a broken-off write leaves no half file.
+
+        Raises:
+            ValueError: another suffix.
+        """
+        target = Path(path)
+        if target.suffix not in (".json", ".csv"):
+            raise ValueError(f"results are written as .json or .csv, got {target.name!r}")
+        text = self.to_json() if target.suffix == ".json" else self.to_csv()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(name, target)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+        return target
+
+    def heat_maps(self) -> list[HeatMap]:
+        """Every matrix with its axes named; codes and factors by their names where the sizes fit."""
+        maps = []
+        for metric, result in self.results.items():
+            if result.matrix is None:
+                continue
+            names = []
+            for size, axis_names in zip(result.matrix.shape, (self.code_names, self.factor_names), strict=True):
+                known = next((n for n in (axis_names, self.code_names) if len(n) == size), None)
+                names.append(known if known is not None else tuple(str(i) for i in range(size)))
+            maps.append(HeatMap(metric, result.matrix, names[0], names[1]))
+        return maps
+
+    def table(self) -> Table:
+        """A ``rich`` table of all scores: value, limits, direction, per-factor values, seconds."""
+        from rich.table import Table
+
+        table = Table(title="Scores", title_justify="left")
+        table.add_column("metric")
+        table.add_column("score", justify="right")
+        if self.intervals:
+            table.add_column("95 %", justify="right")
+        table.add_column("per factor", overflow="fold")
+        table.add_column("protocol", overflow="fold", style="dim")
+        table.add_column("s", justify="right", style="dim")
+        for metric, result in self.results.items():
+            arrow = "↑" if info_of(metric).higher_is_better else "↓"
+            for i, (name, value) in enumerate(result.scores().items()):
+                label = metric if name == "score" else f"{metric} {name.replace('_', ' ')}"
+                row = [f"{label} {arrow}" if i == 0 else label, f"{value:.4f}"]
+                if self.intervals:
+                    limits = self.intervals.get(f"{metric}.{name}")
+                    row.append("" if limits is None else f"{limits[0]:.4f} to {limits[1]:.4f}")
+                first = i == 0 and result.per_factor is not None
+                row.append(" ".join(f"{v:.2f}" for v in result.per_factor) if first else "")  # type: ignore[union-attr]
+                row += [result.protocol, f"{result.seconds:.2f}"] if i == 0 else ["", ""]
+                table.add_row(*row)
+        return table

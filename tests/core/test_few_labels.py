@@ -1,0 +1,125 @@
+"""Few labels: how many, of which images, and that they can be written down and read again."""
+
+import numpy as np
+import pytest
+import torch
+
+from contrafact.core.dataset import ImageDataset, check_indices
+from contrafact.core.few_labels import FewLabels, choose_labels
+from contrafact.data.load import load_dataset
+
+
+class Labelled(ImageDataset):
+    """Black images of given classes."""
+
+    name = "toy"
+    image_shape = (1, 8, 8)
+    source = "made up"
+
+    def __init__(self, labels, class_names=()):
+        self._labels, self.class_names = np.asarray(labels, dtype=np.int64), tuple(class_names)
+
+    def __len__(self):
+        return len(self._labels)
+
+    def batch(self, indices):
+        return torch.zeros(len(check_indices(self, indices)), *self.image_shape)
+
+    @property
+    def labels(self):
+        return self._labels
+
+
+@pytest.fixture
+def toy():
+    return Labelled(np.repeat([0, 1, 2], [50, 30, 20]), ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(("amount", "number"), [(12, 12), ("12", 12), (0.13, 13), ("0.13", 13), (0, 0), (1.0, 100)])
+def test_a_number_or_a_share_of_images_is_annotated(toy, amount, number):
+    if number == 100:
+        with pytest.raises(ValueError, match="labels of value 2 asked for, but toy has 20"):
+            choose_labels(toy, amount)
+        return
+    chosen = choose_labels(toy, amount)
+    assert len(chosen) == number
+    assert (chosen.classes == toy.labels[chosen.indices]).all()
+    if number:
+        counts = np.bincount(chosen.classes, minlength=3)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_the_seed_decides_which(toy):
+    first, again, other = (choose_labels(toy, 12, seed=seed).indices for seed in (0, 0, 1))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_factors_of_interest_are_annotated_unless_others_are_named():
+    data = load_dataset("shapes3d", size=16, labels=100)
+    assert data.few_labels.names == ("floor hue", "wall hue", "object hue")
+    assert (data.few_labels.values == data.factors_of(data.few_labels.indices)[:, :3]).all()
+    shape = load_dataset("dsprites", labels=0.0001, factors=["shape"]).few_labels
+    assert shape.names == ("shape",)
+    assert len(shape) == 74
+    assert np.bincount(shape.classes).tolist() == [25, 25, 24] or np.ptp(np.bincount(shape.classes)) == 1
+
+
+def test_a_file_of_them_is_read_again(toy, tmp_path):
+    chosen = choose_labels(toy, 9, seed=4)
+    chosen.save(tmp_path / "labels.csv")
+    again = choose_labels(toy, tmp_path / "labels.csv")
+    assert (again.indices == chosen.indices).all()
+    assert (again.values == chosen.values).all()
+    assert again.origin == str(tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected the columns index, class; got none"),
+        ("index,kind\n1,2\n", "expected the columns index, class; got index, kind"),
+        ("index,class\n1,cat\n", "line 2: expected whole numbers, got '1,cat'"),
+        ("index,class\n1,7\n", "factor 'class' takes values 0 to 2; image 1 has 7"),
+        ("index,class\n1,2\n1,2\n", "an image is annotated twice"),
+        ("index,class\n100,2\n", r"indices must lie in \[0, 100\)"),
+    ],
+)
+def test_a_damaged_file_is_refused(toy, tmp_path, text, message):
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        choose_labels(toy, tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("data", "amount", "message"),
+    [
+        (Labelled([0, 0, 1, 1], "ab"), 1, "1 labels are fewer than the 2 values of 'class'"),
+        (Labelled([0, 0, 2, 2], "abc"), 3, "toy has no image of class 'b'"),
+        (Labelled([0, 0, 0], "a"), 2, "toy has one class only"),
+        (Labelled([0, 1], "ab"), 3, "labels must be a number of images from 0 to 2"),
+        (Labelled([0, 1], "ab"), -1, "labels must be a number"),
+        (Labelled([0, 1], "ab"), "nowhere.csv", "nowhere.csv is neither a number, a share, nor a file"),
+    ],
+)
+def test_what_cannot_be_annotated_is_said(data, amount, message):
+    with pytest.raises(ValueError, match=message):
+        choose_labels(data, amount)
+
+
+def test_unknown_factors_and_missing_values_are_named():
+    data = load_dataset("dsprites")
+    with pytest.raises(ValueError, match="unknown factor of dsprites 'shap'; did you mean 'shape'"):
+        choose_labels(data, 10, factors=["shap"])
+    with pytest.raises(ValueError, match="30 labels are fewer than the 32 values of 'position x'"):
+        choose_labels(data, 30)
+    with pytest.warns(UserWarning, match="values of 'position x' have no label among the 32"):
+        choose_labels(data, 32)
+    with pytest.raises(ValueError, match="labels= says how many"):
+        load_dataset("dsprites", factors=["shape"])
+
+
+def test_classes_of_several_factors_are_refused():
+    few = FewLabels(np.array([1]), np.array([[0, 1]]), ("hue", "size"), (2, 2))
+    with pytest.raises(ValueError, match="expected labels of one factor, got hue, size"):
+        _ = few.classes

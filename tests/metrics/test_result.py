@@ -1,0 +1,99 @@
+"""The contract in core/metric.py: results, and the checks all metrics share."""
+
+import json
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from contrafact.core.metric import (
+    MetricResult,
+    MetricWarning,
+    check_codes,
+    check_codes_as_given,
+    check_continuous_factors,
+    check_factors,
+    measured,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair(MetricResult):
+    second: float
+    extra: dict
+
+
+def test_measured_times_the_metric_and_warns_of_its_notes():
+    @measured
+    def half(value):
+        """Half."""
+        return MetricResult(score=value / 2, protocol="half", num_train=1, notes=("odd",) if value % 2 else ())
+
+    with pytest.warns(MetricWarning, match="half: odd"):
+        assert half(3).score == 1.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert half(2).seconds > 0
+    assert (half.__name__, half.__doc__) == ("half", "Half.")
+
+
+def test_measured_never_lets_nan_out():
+    @measured
+    def broken():
+        return MetricResult(score=math.nan, protocol="broken", num_train=1)
+
+    with pytest.raises(RuntimeError, match="broken returned NaN as its score"):
+        broken()
+
+
+def test_results_become_json():
+    result = Pair(
+        score=1.0,
+        protocol="pair",
+        num_train=2,
+        second=math.inf,
+        per_factor=np.array([0.5, np.nan]),
+        matrix=np.eye(2),
+        extra={"ints": np.int64(3), "nested": (np.float32(0.5), [np.bool_(True)])},
+    )
+    data = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert data["per_factor"] == [0.5, None]
+    assert data["second"] is None
+    assert data["extra"] == {"ints": 3, "nested": [0.5, [True]]}
+    assert result.scores() == {"score": 1.0}
+
+
+def test_codes_keep_their_precision_where_asked():
+    single = np.ones((3, 2), dtype=np.float32)
+    assert check_codes_as_given(single).dtype == np.float32
+    assert check_codes(single).dtype == np.float64
+    assert check_codes_as_given(torch.ones(3, 2, dtype=torch.bfloat16)).dtype == np.float32
+    assert check_codes_as_given(np.ones((3, 2), dtype=np.float16)).dtype == np.float64
+    double = np.ones((3, 2))
+    assert check_codes(double) is double
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        (np.zeros(3, dtype=int), r"factors must have shape \(N, K\)"),
+        (np.zeros((2, 1), dtype=int), "factors has 2 rows but the codes have 3; match them row by row"),
+        (np.array([[0.0], [1.5], [2.0]]), r"row 1, column 0 is 1\.5; bin continuous factors first"),
+        (np.array([[0.0], [np.nan], [2.0]]), "row 1, column 0 is nan"),
+        (np.array([["a"], ["b"], ["c"]]), "factors must be whole numbers, got dtype"),
+    ],
+)
+def test_factors_are_whole_numbers(factors, message):
+    with pytest.raises(ValueError, match=message):
+        check_factors(factors, 3)
+
+
+def test_factors_in_other_clothes():
+    assert check_factors(np.array([[True], [False]]), 2).tolist() == [[1], [0]]
+    assert check_factors(torch.tensor([[1.0], [2.0]]), 2).dtype == np.int64
+    assert check_continuous_factors([[0.5], [1.0]], 2).tolist() == [[0.5], [1.0]]
+    with pytest.raises(ValueError, match="factors has 2 rows but the codes have 3"):
+        check_continuous_factors([[0.5], [1.0]], 3)
