@@ -233,3 +233,8 @@ def _read(path: Path, dataset: ImageDataset, names: tuple[str, ...], sizes: tupl
     values = np.asarray(table, dtype=np.int64).reshape(-1, len(order))
     values = values[np.argsort(values[:, 0], kind="stable")]
     return FewLabels(check_indices(dataset, values[:, 0]), values[:, 1:], names, sizes, str(path))
+
+
+def labels_or_none_of(dataset: ImageDataset) -> FewLabels:
+    """The dataset's few labels; where none were chosen, an empty set that knows the factors and their sizes."""
+    return choose_labels(dataset, 0) if dataset.few_labels is None else dataset.few_labels

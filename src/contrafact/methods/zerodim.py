@@ -1,0 +1,218 @@
+"""ZeroDIM: factors of interest from a few labels, everything else in a residual (Gabbay, Cohen & Hoshen 2021).
+
+An Image is Worth More Than a Thousand Words: Towards Disentanglement in the Wild, NeurIPS 2021,
+https://arxiv.org/abs/2106.15610; the row "Gabbay et al." of ContraLORD's Table 2. Each factor of interest has a table
+of value embeddings and a classifier: an annotated image's code is its value's embedding, any other image's the mean of
+the embeddings weighted by the classifier. The residual is one latent per image, noised and decayed so that it carries
+nothing the codes can say. Stage 2 regresses the residual from the image, stage 3 tunes generator and residual encoder.
+
+Deviations: batches hold all the annotated images when they fit; moments of a latent stand still while its image is not
+in the batch; ``steps`` count batches, not epochs.
+
+Shape suffixes: N images, M of them annotated, F factors, V values, E code dimensions, R residual dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.few_labels import labels_or_none_of
+from contrafact.core.generator import Generator, architecture
+from contrafact.core.method import Artefacts, Method
+from contrafact.core.run import Run
+from contrafact.nn.factor_codes import (
+    AssignedEncoder,
+    Reconstruction,
+    assignment_entropy,
+    classification_loss,
+    image_distance,
+    parts_of,
+)
+from contrafact.nn.latent_table import EpochOrder, LatentTable, cosine_rate
+from contrafact.nn.latent_training import TrainingImages, check_latent_settings, fit_prior
+
+
+@dataclass(frozen=True)
+class ZeroDIM(Method):
+    """Codes of labelled factors by classification, a residual by latent optimisation."""
+
+    source: ClassVar[Literal["generator", "images"]] = "images"
+    yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "quick": {"steps": 4000, "amortization_steps": 600, "tuning_steps": 400, "batch_size": 96},
+    }
+
+    num_images: int = 20_000
+    """Training images, drawn from the dataset; the annotated ones are among them."""
+    factor_dim: int = 1
+    """Dimensions E of each factor's code."""
+    residual_dim: int = 7
+    """Dimensions R of the residual."""
+    sigma: float = 1.0
+    """Standard deviation of the noise on the residual."""
+    reconstruction: Reconstruction = "squared"
+    """squared (colour), bernoulli (black and white), or multiscale (photographs without a perceptual network)."""
+    decoder: Literal["conv", "style"] = "conv"
+    """The factor benchmarks' decoder, or a StyleGAN2 synthesis network for photographs."""
+    width: float = 1.0
+    """Multiplies every channel count."""
+    batch_size: int = 128
+    """Images per step; as many annotated ones are added, or all of them where there are fewer."""
+    steps: int = 31_400
+    """Steps of stage 1 (200 epochs of 20,000 images)."""
+    amortization_steps: int = 7_850
+    """Steps of stage 2: the residual encoder alone."""
+    tuning_steps: int = 7_850
+    """Steps of stage 3: residual encoder and generator."""
+    latent_rate: float = 1e-2
+    """Learning rate of latents and value embeddings."""
+    classifier_rate: float = 1e-4
+    """Learning rate of the classifiers."""
+    generator_rate: float = 1e-3
+    """Learning rate of the generator in stage 1, of the residual encoder in stage 2; a tenth of it in stage 3."""
+    decay_weight: float = 1e-5
+    """Weight of the residual's mean square."""
+    entropy_weight: float = 1e-3
+    """Weight of the entropy of the classifiers' assignments."""
+    entropy_after: float = 0.1
+    """Share of stage 1 after which the entropy counts (20 of 200 epochs)."""
+    classification_weight: float = 1e-3
+    """Weight of the cross-entropy of annotated images, inside the supervised term."""
+    supervised_weight: float = 10.0
+    """Weight of the annotated batch against the other."""
+
+    def train(self, source: ImageDataset, run: Run) -> Artefacts:
+        """Three stages in one loop, so that a run resumes anywhere."""
+        check_latent_settings(self)
+        images = TrainingImages(source, labels_or_none_of(source), self.num_images, run)
+        labels, stages = images.labels, (self.steps, self.amortization_steps, self.tuning_steps)
+        for name in ("steps", "amortization_steps", "tuning_steps"):
+            check_count(name, getattr(self, name))
+        with run.seeded_init("networks"):
+            encoder = AssignedEncoder(
+                source.image_shape, labels.names, labels.sizes, self.factor_dim, self.residual_dim, self.width
+            ).to(run.device)
+            parts = parts_of(labels.names, self.factor_dim, self.residual_dim)
+            generator: Any = architecture("lord")(
+                encoder.code_dim + self.residual_dim, source.image_shape, self.decoder, self.width, parts
+            ).to(run.device)
+        table = LatentTable(len(images), self.residual_dim, run.rng("latents"), run.device)
+        order, pick = EpochOrder(len(images), self.batch_size, run.numpy_rng("order")), run.numpy_rng("annotated")
+        noise = run.rng("noise")
+        learned = [
+            {"params": [encoder.embeddings], "top": self.latent_rate},
+            {"params": list(encoder.classifiers.parameters()), "top": self.classifier_rate},
+            {"params": list(generator.parameters()), "top": self.generator_rate},
+        ]
+        first = torch.optim.Adam(learned, betas=(0.5, 0.999))
+        second = torch.optim.Adam(encoder.residual_encoder.parameters(), lr=self.generator_rate)
+        third = torch.optim.Adam(
+            [*encoder.residual_encoder.parameters(), *generator.parameters()],
+            lr=0.1 * self.generator_rate,
+            betas=(0.5, 0.999),
+        )
+        state: dict[str, Any] = {"encoder": encoder, "generator": generator, "table": table, "first": first}
+        state |= {"second": second, "third": third, "annotated": pick, "noise": noise}
+
+        for step in run.steps(sum(stages), state):
+            places = order.batch(step)
+            if step < self.steps:
+                for group in first.param_groups:
+                    lowest = min(group["top"], 0.1 * self.generator_rate)
+                    group["lr"] = cosine_rate(step, self.steps, group["top"], lowest)
+                annotated = images.pick_annotated(pick, self.batch_size)
+                taken = table.take(np.concatenate([places, annotated]))
+                loss, scalars = self.latent_loss(
+                    encoder, generator, images, places, annotated, taken.values_ND, noise, step, run
+                )
+                _descend(first, loss, run)
+                lowest_latent = min(self.latent_rate, 0.1 * self.generator_rate)
+                table.update(taken, cosine_rate(step, self.steps, self.latent_rate, lowest_latent))
+            else:
+                tuned = step >= self.steps + self.amortization_steps
+                loss, scalars = self.residual_loss(encoder, generator, images, places, table.read(places), tuned, run)
+                if not tuned:
+                    done = step - self.steps
+                    second.param_groups[0]["lr"] = cosine_rate(done, self.amortization_steps, self.generator_rate, 1e-5)
+                _descend(third if tuned else second, loss, run)
+            run.log(loss=loss, **scalars)
+
+        generator.note = fit_prior(generator, encoder, images, run)
+        return Artefacts(encoder=encoder, generator=generator)
+
+    def latent_loss(
+        self,
+        encoder: AssignedEncoder,
+        generator: Generator,
+        images: TrainingImages,
+        places: Any,
+        annotated: Any,
+        residual_NR: Tensor,
+        noise: torch.Generator,
+        step: int,
+        run: Run,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Stage 1's loss on a batch and on annotated images, whose residuals are both in ``residual_NR``."""
+        count, every = len(places), np.concatenate([places, annotated])
+        pictures = images.batch(every, run)
+        known_N, values_NF = images.annotations(every, run)
+        drawn = torch.randn(residual_NR.shape, generator=noise).to(run.device)
+        with run.autocast():
+            logits_NFV = encoder.logits(pictures)
+            codes_NFE = torch.where(known_N[:, None, None], encoder.embed(values_NF), encoder.assign(logits_NFV))
+            made = generator(torch.cat([codes_NFE.flatten(1), residual_NR + self.sigma * drawn], dim=1))
+        made, logits_NFV = made.float(), logits_NFV.float()
+        decay = residual_NR[:count].square().mean() if self.residual_dim else residual_NR.sum()
+        distance = image_distance(made[:count], pictures[:count], self.reconstruction)
+        entropy = assignment_entropy(logits_NFV[:count])
+        loss = distance + self.decay_weight * decay
+        if step >= self.entropy_after * self.steps:
+            loss = loss + self.entropy_weight * entropy
+        scalars = {"distance": distance, "decay": decay, "entropy": entropy}
+        if len(annotated):
+            error = classification_loss(logits_NFV[count:], values_NF[count:])
+            supervised = image_distance(made[count:], pictures[count:], self.reconstruction)
+            if self.residual_dim:
+                supervised = supervised + self.decay_weight * residual_NR[count:].square().mean()
+            loss = loss + self.supervised_weight * (supervised + self.classification_weight * error)
+            scalars["classification"] = error
+        return loss, scalars
+
+    def residual_loss(
+        self,
+        encoder: AssignedEncoder,
+        generator: Generator,
+        images: TrainingImages,
+        places: Any,
+        target_NR: Tensor,
+        tuned: bool,
+        run: Run,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Stage 2: squared error of the residual encoder; stage 3: that (weight 10) and the image's."""
+        pictures = images.batch(places, run)
+        with run.autocast():
+            residual_NR = encoder.residual(pictures)
+            error = F.mse_loss(residual_NR.float(), target_NR) if self.residual_dim else residual_NR.sum()
+            if not tuned:
+                return error, {"residual_error": error}
+            with torch.no_grad():
+                codes = encoder.encode(pictures)
+            made = generator(torch.cat([codes, residual_NR], dim=1))
+        distance = image_distance(made.float(), pictures, self.reconstruction)
+        return distance + 10 * error, {"residual_error": error, "tuned_distance": distance}
+
+
+def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, run: Run) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    run.average_gradients([p for group in optimizer.param_groups for p in group["params"]])
+    optimizer.step()

@@ -1,0 +1,246 @@
+"""Encoders of the LORD family: codes of the factors of interest, and a residual for all that is left.
+
+Shape suffixes: N images, F factors, V values of a factor, E dimensions of a factor's code, R residual dimensions,
+G encoders side by side, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import itertools
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from contrafact.core.catalog import unknown_name_message
+from contrafact.core.dataset import check_count
+from contrafact.core.encoder import Encoder
+from contrafact.nn.encoders import num_halvings
+from contrafact.nn.latent_table import SPREAD
+
+Reconstruction = Literal["squared", "bernoulli", "multiscale"]
+_HIDDEN = 256
+
+
+class ParallelEncoders(nn.Module):
+    """G small convolutional encoders of the same images, run as one by grouped convolution.
+
+    Each is the encoder of Locatello et al. 2019: stride-2 conv4 with 32, 32, 64, 64 channels (one per halving down to
+    about 4×4), then linear 256 and the outputs.
+
+    Args:
+        image_shape: ``(C, H, W)``.
+        num_encoders: G.
+        outputs: numbers each gives.
+        width: multiplies every channel count.
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], num_encoders: int, outputs: int, width: float = 1.0) -> None:
+        super().__init__()
+        channels, height, image_width = image_shape
+        halvings = num_halvings(height, image_width)
+        sizes = [max(4, round(c * width)) for c in [32, 32, *[64] * halvings][:halvings]]
+        hidden = max(8, round(_HIDDEN * width))
+        self.num_encoders, count = num_encoders, num_encoders
+        layers: list[nn.Module] = [nn.Conv2d(channels, count * sizes[0], 4, stride=2, padding=1), nn.ReLU()]
+        for before, after in itertools.pairwise(sizes):
+            layers += [nn.Conv2d(count * before, count * after, 4, stride=2, padding=1, groups=count), nn.ReLU()]
+        self.convolutions = nn.Sequential(*layers)
+        flat = sizes[-1] * (height // 2**halvings) * (image_width // 2**halvings)
+        self.weights = nn.ParameterList(
+            torch.empty(count, i, o).uniform_(-(i**-0.5), i**-0.5) for i, o in ((flat, hidden), (hidden, outputs))
+        )
+        self.biases = nn.ParameterList(torch.zeros(count, 1, o) for o in (hidden, outputs))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Outputs ``(N, G, outputs)``."""
+        features = self.convolutions(images.contiguous(memory_format=torch.channels_last))
+        flat_GNI = features.unflatten(1, (self.num_encoders, -1)).flatten(2).transpose(0, 1)
+        hidden = F.relu(torch.baddbmm(self.biases[0], flat_GNI, self.weights[0]))
+        outputs: Tensor = torch.baddbmm(self.biases[1], hidden, self.weights[1]).transpose(0, 1)
+        return outputs
+
+
+class FactorEncoder(Encoder):
+    """An encoder whose codes are F factors of E dimensions each, with a residual kept apart.
+
+    Attributes:
+        factor_names: F names.
+        factor_dim: E.
+        residual_dim: R.
+    """
+
+    factor_names: tuple[str, ...]
+    factor_dim: int
+    residual_dim: int
+
+    @abstractmethod
+    def residual(self, images: Tensor) -> Tensor:
+        """Residual ``(N, R)`` of images ``(N, C, H, W)``."""
+
+    def latent(self, images: Tensor) -> Tensor:
+        """What the generator takes: codes, then residual, ``(N, F·E + R)``."""
+        return torch.cat([self(images), self.residual(images)], dim=1)
+
+    def factor_arguments(self) -> dict[str, Any]:
+        """Constructor arguments that every kind shares."""
+        return {
+            "image_shape": self.image_shape,
+            "factor_names": self.factor_names,
+            "factor_dim": self.factor_dim,
+            "residual_dim": self.residual_dim,
+        }
+
+
+def parts_of(factor_names: Sequence[str], factor_dim: int, residual_dim: int) -> dict[str, tuple[int, int]]:
+    """Columns ``(first, last)`` of each factor and of the residual in a latent, last excluded.
+
+    >>> parts_of(["hue", "size"], 1, 3)
+    {'hue': (0, 1), 'size': (1, 2), 'residual': (2, 5)}
+    """
+    parts = {name: (f * factor_dim, (f + 1) * factor_dim) for f, name in enumerate(factor_names)}
+    factors = len(factor_names) * factor_dim
+    return {**parts, "residual": (factors, factors + residual_dim)} if residual_dim else parts
+
+
+class AssignedEncoder(FactorEncoder):
+    """ZeroDIM's: a classifier per factor; a code is the mean of the values' embeddings, weighted by the classifier.
+
+    Args:
+        image_shape: ``(C, H, W)``.
+        factor_names: F names.
+        factor_sizes: F numbers of values.
+        factor_dim: E.
+        residual_dim: R, 0 for none.
+        width: multiplies every channel count.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        factor_names: Sequence[str],
+        factor_sizes: Sequence[int],
+        factor_dim: int = 1,
+        residual_dim: int = 7,
+        width: float = 1.0,
+    ) -> None:
+        super().__init__()
+        channels, height, image_width = image_shape
+        self.image_shape = (check_count("channels", channels), height, image_width)
+        self.factor_names, self.factor_sizes = tuple(factor_names), tuple(factor_sizes)
+        self.factor_dim, self.residual_dim, self.width = check_count("factor_dim", factor_dim), residual_dim, width
+        self.code_dim = len(self.factor_names) * factor_dim
+        most = max(self.factor_sizes)
+        self.classifiers = ParallelEncoders(self.image_shape, len(self.factor_names), most, width)
+        spread = (2 * torch.rand(len(self.factor_names), most, factor_dim) - 1) * SPREAD
+        self.embeddings = nn.Parameter(spread)
+        self.residual_encoder = ParallelEncoders(self.image_shape, 1, max(1, residual_dim), width)
+        absent = torch.arange(most)[None] >= torch.tensor(self.factor_sizes)[:, None]
+        self.register_buffer("absent", absent, persistent=False)
+
+    absent: Tensor
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Classifier logits ``(N, F, V)``; values a factor does not have are at −∞."""
+        logits: Tensor = self.classifiers(images)
+        return logits.float().masked_fill(self.absent, -torch.inf)
+
+    def assign(self, logits_NFV: Tensor) -> Tensor:
+        """Codes ``(N, F, E)``: softmax-weighted mean embeddings; no gradient reaches the embeddings."""
+        return torch.einsum("nfv,fve->nfe", logits_NFV.softmax(dim=2), self.embeddings.detach())
+
+    def embed(self, values_NF: Tensor) -> Tensor:
+        """Codes ``(N, F, E)`` of known values ``(N, F)``."""
+        factor_F = torch.arange(len(self.factor_names), device=values_NF.device)
+        codes: Tensor = self.embeddings[factor_F[None], values_NF]
+        return codes
+
+    def encode(self, images: Tensor) -> Tensor:
+        return self.assign(self.logits(images)).flatten(1)
+
+    def residual(self, images: Tensor) -> Tensor:
+        residual: Tensor = self.residual_encoder(images)
+        return residual.float()[:, 0, : self.residual_dim]
+
+    def arguments(self) -> dict[str, Any]:
+        return {**self.factor_arguments(), "factor_sizes": self.factor_sizes, "width": self.width}
+
+
+class RegressedEncoder(FactorEncoder):
+    """LORD's second stage: two encoders that regress the codes and the residual.
+
+    Args:
+        image_shape: ``(C, H, W)``.
+        factor_names: F names.
+        factor_dim: E.
+        residual_dim: R, 0 for none.
+        width: multiplies every channel count.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        factor_names: Sequence[str],
+        factor_dim: int = 1,
+        residual_dim: int = 7,
+        width: float = 1.0,
+    ) -> None:
+        super().__init__()
+        channels, height, image_width = image_shape
+        self.image_shape = (check_count("channels", channels), height, image_width)
+        self.factor_names, self.width = tuple(factor_names), width
+        self.factor_dim, self.residual_dim = check_count("factor_dim", factor_dim), residual_dim
+        self.code_dim = len(self.factor_names) * factor_dim
+        self.code_encoder = ParallelEncoders(self.image_shape, 1, self.code_dim, width)
+        self.residual_encoder = ParallelEncoders(self.image_shape, 1, max(1, residual_dim), width)
+
+    def encode(self, images: Tensor) -> Tensor:
+        codes: Tensor = self.code_encoder(images)
+        return codes.float()[:, 0]
+
+    def residual(self, images: Tensor) -> Tensor:
+        residual: Tensor = self.residual_encoder(images)
+        return residual.float()[:, 0, : self.residual_dim]
+
+    def arguments(self) -> dict[str, Any]:
+        return {**self.factor_arguments(), "width": self.width}
+
+
+def image_distance(made: Tensor, images: Tensor, kind: Reconstruction) -> Tensor:
+    """How far images are from their targets, mean over all numbers of the batch.
+
+    Args:
+        made: ``(N, C, H, W)`` in [0, 1].
+        images: targets.
+        kind: ``squared``; ``bernoulli``: cross-entropy, for black-and-white images; ``multiscale``: squared error of
+            values and of finite differences at four scales, which stands in for a perceptual distance.
+    """
+    if kind == "squared":
+        return F.mse_loss(made, images)
+    if kind == "bernoulli":
+        return F.binary_cross_entropy(made.clamp(0, 1), images)
+    if kind != "multiscale":
+        raise ValueError(unknown_name_message("reconstruction", kind, ["squared", "bernoulli", "multiscale"]))
+    total = F.mse_loss(made, images)
+    for _ in range(4):
+        difference = made - images
+        total = total + difference.diff(dim=2).square().mean() + difference.diff(dim=3).square().mean()
+        if min(made.shape[2:]) < 4:
+            break
+        made, images = F.avg_pool2d(made, 2), F.avg_pool2d(images, 2)
+    return total
+
+
+def assignment_entropy(logits_NFV: Tensor) -> Tensor:
+    """Entropy of the classifiers' assignments in nats, mean over images and factors."""
+    log_p = logits_NFV.log_softmax(dim=2)
+    return -(log_p.exp() * log_p.masked_fill(log_p.isneginf(), 0.0)).sum(dim=2).mean()
+
+
+def classification_loss(logits_NFV: Tensor, values_NF: Tensor) -> Tensor:
+    """Cross-entropy of known values, summed over factors, mean over images (ZeroDIM's release)."""
+    return F.cross_entropy(logits_NFV.flatten(0, 1), values_NF.flatten(), reduction="sum") / max(1, len(values_NF))
