@@ -1,4 +1,4 @@
-"""LORD's generators: factor codes and a residual in, images out (Gabbay & Hoshen 2020; ContraLORD).
+"""LORD's decoders: factor codes and a residual in, images out (Gabbay & Hoshen 2020).
 
 Demystifying Inter-Class Disentanglement, ICLR 2020, https://arxiv.org/abs/1906.11796. ``conv`` is the decoder of the
 factor benchmarks (linear 256, a 4×4×64 map, stride-2 transposed conv4s with 64, 32, 32 channels); ``style`` a

@@ -20,7 +20,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from contrafact.core.dataset import ImageDataset, check_count
@@ -28,16 +27,17 @@ from contrafact.core.few_labels import labels_or_none_of
 from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.run import Run
-from contrafact.nn.factor_codes import (
-    AssignedEncoder,
-    Reconstruction,
-    assignment_entropy,
-    classification_loss,
-    image_distance,
-    parts_of,
-)
+from contrafact.nn.factor_codes import AssignedEncoder, Reconstruction, image_distance, parts_of
 from contrafact.nn.latent_table import EpochOrder, LatentTable, cosine_rate
-from contrafact.nn.latent_training import TrainingImages, check_latent_settings, fit_prior
+from contrafact.nn.latent_training import (
+    FewLabelWeights,
+    TrainingImages,
+    check_latent_settings,
+    descend,
+    few_label_loss,
+    fit_prior,
+    mean_square,
+)
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,10 @@ class ZeroDIM(Method):
                     group["lr"] = cosine_rate(step, self.steps, group["top"], lowest)
                 annotated = images.pick_annotated(pick, self.batch_size)
                 taken = table.take(np.concatenate([places, annotated]))
-                loss, scalars = self.latent_loss(
-                    encoder, generator, images, places, annotated, taken.values_ND, noise, step, run
+                loss, scalars = few_label_loss(
+                    encoder, generator, images, places, annotated, taken.values_ND, noise, self.weights(step), run
                 )
-                _descend(first, loss, run)
+                descend(first, loss, run)
                 lowest_latent = min(self.latent_rate, 0.1 * self.generator_rate)
                 table.update(taken, cosine_rate(step, self.steps, self.latent_rate, lowest_latent))
             else:
@@ -143,49 +143,23 @@ class ZeroDIM(Method):
                 if not tuned:
                     done = step - self.steps
                     second.param_groups[0]["lr"] = cosine_rate(done, self.amortization_steps, self.generator_rate, 1e-5)
-                _descend(third if tuned else second, loss, run)
+                descend(third if tuned else second, loss, run)
             run.log(loss=loss, **scalars)
 
         generator.note = fit_prior(generator, encoder, images, run)
         return Artefacts(encoder=encoder, generator=generator)
 
-    def latent_loss(
-        self,
-        encoder: AssignedEncoder,
-        generator: Generator,
-        images: TrainingImages,
-        places: Any,
-        annotated: Any,
-        residual_NR: Tensor,
-        noise: torch.Generator,
-        step: int,
-        run: Run,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Stage 1's loss on a batch and on annotated images, whose residuals are both in ``residual_NR``."""
-        count, every = len(places), np.concatenate([places, annotated])
-        pictures = images.batch(every, run)
-        known_N, values_NF = images.annotations(every, run)
-        drawn = torch.randn(residual_NR.shape, generator=noise).to(run.device)
-        with run.autocast():
-            logits_NFV = encoder.logits(pictures)
-            codes_NFE = torch.where(known_N[:, None, None], encoder.embed(values_NF), encoder.assign(logits_NFV))
-            made = generator(torch.cat([codes_NFE.flatten(1), residual_NR + self.sigma * drawn], dim=1))
-        made, logits_NFV = made.float(), logits_NFV.float()
-        decay = residual_NR[:count].square().mean() if self.residual_dim else residual_NR.sum()
-        distance = image_distance(made[:count], pictures[:count], self.reconstruction)
-        entropy = assignment_entropy(logits_NFV[:count])
-        loss = distance + self.decay_weight * decay
-        if step >= self.entropy_after * self.steps:
-            loss = loss + self.entropy_weight * entropy
-        scalars = {"distance": distance, "decay": decay, "entropy": entropy}
-        if len(annotated):
-            error = classification_loss(logits_NFV[count:], values_NF[count:])
-            supervised = image_distance(made[count:], pictures[count:], self.reconstruction)
-            if self.residual_dim:
-                supervised = supervised + self.decay_weight * residual_NR[count:].square().mean()
-            loss = loss + self.supervised_weight * (supervised + self.classification_weight * error)
-            scalars["classification"] = error
-        return loss, scalars
+    def weights(self, step: int) -> FewLabelWeights:
+        """Weights of stage 1's terms at a step."""
+        entropy = self.entropy_weight if step >= self.entropy_after * self.steps else 0.0
+        return FewLabelWeights(
+            self.reconstruction,
+            self.sigma,
+            self.decay_weight,
+            entropy,
+            self.classification_weight,
+            self.supervised_weight,
+        )
 
     def residual_loss(
         self,
@@ -201,7 +175,7 @@ class ZeroDIM(Method):
         pictures = images.batch(places, run)
         with run.autocast():
             residual_NR = encoder.residual(pictures)
-            error = F.mse_loss(residual_NR.float(), target_NR) if self.residual_dim else residual_NR.sum()
+            error = mean_square(residual_NR.float() - target_NR)
             if not tuned:
                 return error, {"residual_error": error}
             with torch.no_grad():
@@ -209,10 +183,3 @@ class ZeroDIM(Method):
             made = generator(torch.cat([codes, residual_NR], dim=1))
         distance = image_distance(made.float(), pictures, self.reconstruction)
         return distance + 10 * error, {"residual_error": error, "tuned_distance": distance}
-
-
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, run: Run) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    run.average_gradients([p for group in optimizer.param_groups for p in group["params"]])
-    optimizer.step()

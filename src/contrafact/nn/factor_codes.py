@@ -18,10 +18,13 @@ from torch import Tensor, nn
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.encoder import Encoder
-from contrafact.nn.encoders import num_halvings
+from contrafact.nn.encoders import ConvEncoder, num_halvings
 from contrafact.nn.latent_table import SPREAD
+from contrafact.nn.resnet import ResNetEncoder
 
 Reconstruction = Literal["squared", "bernoulli", "multiscale"]
+TrunkKind = Literal["conv", "resnet18", "resnet34", "resnet50"]
+TRUNK_FEATURES = 256
 _HIDDEN = 256
 
 
@@ -208,6 +211,68 @@ class RegressedEncoder(FactorEncoder):
 
     def arguments(self) -> dict[str, Any]:
         return {**self.factor_arguments(), "width": self.width}
+
+
+class SharedEncoder(FactorEncoder):
+    """ContraLORD's: one network, with a linear head each for the discriminative, the content and the residual code.
+
+    Its codes are the content's where factors are annotated, else the discriminative ones.
+
+    Args:
+        image_shape: ``(C, H, W)``.
+        factor_names: F names; ``("content",)`` where no factor is annotated.
+        factor_dim: E.
+        residual_dim: R, 0 for none.
+        discriminative_dim: dimensions of the discriminative code, 0 for none.
+        encoder: ``conv`` or ``resnet18``, ``resnet34``, ``resnet50``.
+        width: multiplies the conv encoder's channel counts.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        factor_names: Sequence[str],
+        factor_dim: int = 1,
+        residual_dim: int = 7,
+        discriminative_dim: int = 0,
+        encoder: TrunkKind = "resnet50",
+        width: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.factor_names, self.factor_dim = tuple(factor_names), check_count("factor_dim", factor_dim)
+        self.residual_dim, self.discriminative_dim = residual_dim, discriminative_dim
+        self.encoder_kind, self.width = encoder, width
+        if encoder == "conv":
+            self.trunk: Encoder = ConvEncoder(image_shape, TRUNK_FEATURES, width)
+        elif encoder in ("resnet18", "resnet34", "resnet50"):
+            depth: Any = int(encoder.removeprefix("resnet"))
+            self.trunk = ResNetEncoder(image_shape, TRUNK_FEATURES, depth)
+        else:
+            raise ValueError(unknown_name_message("encoder", encoder, ["conv", "resnet18", "resnet34", "resnet50"]))
+        self.image_shape = self.trunk.image_shape
+        self.sizes = [discriminative_dim, len(self.factor_names) * factor_dim, residual_dim]
+        self.code_dim = self.sizes[0] or self.sizes[1]
+        self.heads = nn.Linear(TRUNK_FEATURES, sum(self.sizes))
+
+    def split(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Discriminative ``(N, D)``, content ``(N, F·E)`` and residual ``(N, R)`` code; D and R may be 0."""
+        every: Tensor = self.heads(F.relu(self.trunk.encode(images)))
+        discriminative, content, residual = every.float().split(self.sizes, dim=1)
+        return discriminative, content, residual
+
+    def encode(self, images: Tensor) -> Tensor:
+        discriminative, content, _ = self.split(images)
+        return discriminative if self.discriminative_dim else content
+
+    def residual(self, images: Tensor) -> Tensor:
+        return self.split(images)[2]
+
+    def latent(self, images: Tensor) -> Tensor:
+        return torch.cat(self.split(images), dim=1)
+
+    def arguments(self) -> dict[str, Any]:
+        own = {"discriminative_dim": self.discriminative_dim, "encoder": self.encoder_kind, "width": self.width}
+        return {**self.factor_arguments(), **own}
 
 
 def image_distance(made: Tensor, images: Tensor, kind: Reconstruction) -> Tensor:

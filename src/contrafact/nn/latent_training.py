@@ -5,16 +5,26 @@ Shape suffixes: N images of a batch, M annotated images, F factors, L latent dim
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from contrafact.core.dataset import ImageDataset, IntArray, check_count
 from contrafact.core.few_labels import FewLabels
 from contrafact.core.run import Run
-from contrafact.nn.factor_codes import FactorEncoder
+from contrafact.nn.factor_codes import (
+    AssignedEncoder,
+    FactorEncoder,
+    Reconstruction,
+    assignment_entropy,
+    classification_loss,
+    image_distance,
+)
+from contrafact.nn.latent_table import SPREAD
 
 PRIOR_IMAGES = 10_000
 _BATCH = 500
@@ -54,10 +64,115 @@ class TrainingImages:
         values_NF[known_N] = self.labels.values[places[known_N]]
         return torch.from_numpy(known_N).to(run.device), torch.from_numpy(values_NF).to(run.device)
 
+    def codes(self, embeddings: ValueEmbeddings, places: IntArray, own_ND: Tensor, run: Run) -> Tensor:
+        """Codes ``(N, D)``: the embedding of an image's annotation where it has one, else its own."""
+        known_N, values_NF = self.annotations(places, run)
+        return torch.where(known_N[:, None], embeddings(values_NF).flatten(1), own_ND)
+
     def pick_annotated(self, rng: np.random.Generator, most: int) -> IntArray:
         """Places of annotated images: all of them, or ``most`` drawn without repetition."""
         count = len(self.labels)
         return np.arange(count) if count <= most else np.sort(rng.choice(count, most, replace=False))
+
+
+class ValueEmbeddings(nn.Module):
+    """A code for every value of every factor.
+
+    Args:
+        sizes: F numbers of values.
+        dim: E, dimensions of a code.
+    """
+
+    def __init__(self, sizes: Sequence[int], dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter((2 * torch.rand(len(sizes), max(sizes), dim) - 1) * SPREAD)
+
+    def forward(self, values_NF: Tensor) -> Tensor:
+        """Codes ``(N, F, E)`` of values ``(N, F)``."""
+        codes: Tensor = self.weight[torch.arange(len(self.weight), device=values_NF.device), values_NF]
+        return codes
+
+
+@dataclass(frozen=True)
+class FewLabelWeights:
+    """Weights of :func:`few_label_loss`.
+
+    Attributes:
+        reconstruction: distance of images.
+        sigma: standard deviation of the noise on the residual.
+        decay: of the residual's mean square.
+        entropy: of the assignments' entropy; 0 leaves it out.
+        classification: of the cross-entropy of annotated images, inside the supervised term.
+        supervised: of the annotated images' terms against the others.
+    """
+
+    reconstruction: Reconstruction
+    sigma: float
+    decay: float
+    entropy: float
+    classification: float
+    supervised: float
+
+
+def few_label_loss(
+    encoder: AssignedEncoder,
+    generator: nn.Module,
+    images: TrainingImages,
+    places: IntArray,
+    annotated: IntArray,
+    residual_NR: Tensor,
+    noise: torch.Generator,
+    weights: FewLabelWeights,
+    run: Run,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """ZeroDIM's objective (Gabbay et al. 2021, Eqs 1–4) on a batch, and on annotated images beside it.
+
+    Args:
+        encoder: classifiers and value embeddings.
+        generator: codes and residual ``(N, F·E + R)`` to images.
+        images: where the images come from.
+        places: of the batch.
+        annotated: of the annotated images.
+        residual_NR: residuals of both, in this order.
+        noise: source of the residual's noise.
+        weights: of the terms.
+        run: device and precision.
+
+    Returns:
+        the loss, and what to log.
+    """
+    count, every = len(places), np.concatenate([places, annotated])
+    pictures = images.batch(every, run)
+    known_N, values_NF = images.annotations(every, run)
+    drawn = torch.randn(residual_NR.shape, generator=noise).to(run.device)
+    with run.autocast():
+        logits_NFV = encoder.logits(pictures)
+        codes_NFE = torch.where(known_N[:, None, None], encoder.embed(values_NF), encoder.assign(logits_NFV))
+        made = generator(torch.cat([codes_NFE.flatten(1), residual_NR + weights.sigma * drawn], dim=1)).float()
+    distance = image_distance(made[:count], pictures[:count], weights.reconstruction)
+    decay, entropy = mean_square(residual_NR[:count]), assignment_entropy(logits_NFV[:count])
+    loss = distance + weights.decay * decay + weights.entropy * entropy
+    scalars = {"distance": distance, "decay": decay, "entropy": entropy}
+    if len(annotated):
+        error = classification_loss(logits_NFV[count:], values_NF[count:])
+        supervised = image_distance(made[count:], pictures[count:], weights.reconstruction)
+        supervised = supervised + weights.decay * mean_square(residual_NR[count:])
+        loss = loss + weights.supervised * (supervised + weights.classification * error)
+        scalars["classification"] = error
+    return loss, scalars
+
+
+def mean_square(numbers: Tensor) -> Tensor:
+    """Mean of squares; 0 of nothing, which a residual of no dimensions is."""
+    return numbers.square().sum() / max(1, numbers.numel())
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor, run: Run) -> None:
+    """One step of ``optimizer`` down ``loss``, with the mean gradient of all processes."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    run.average_gradients(p for group in optimizer.param_groups for p in group["params"])
+    optimizer.step()
 
 
 def check_latent_settings(settings: Any) -> None:

@@ -1,0 +1,306 @@
+"""ContraLORD: latent optimisation, then an encoder taught by its codes and by two contrasts (Anonymous 2021).
+
+Representation Disentanglement in Generative Models with Contrastive Learning, under review 2021. Stage 1 optimises
+codes and generator: a discriminative code d, a content code gᶜ, a residual gʳ (Eq. 1). Stage 2 trains one encoder with
+three heads against a frozen generator: L_rec + w·L_sup + λ_con·L_con + λ_res·L_res (Eqs 2–6); the contrasts compare
+content and residual with a momentum encoder's, kept in queues. Where the paper leaves things open:
+
+- With factors gᶜ is a scalar per factor, found by ZeroDIM's mechanism from few labels, and there is no d. Without, d
+  has 256 dimensions and gᶜ 128; class labels, where given, fix d to one embedding per class ("d̃ is given").
+- Algorithm 1 never updates G; it is updated in stage 1 (``update_generator``).
+- Eq. 4's "original" embedding could only be stage 1's, through which no gradient reaches the encoder. ``online``
+  anchors contrast two views as MoCo does; ``latent`` anchors are stage 1's embeddings, their positives online ones.
+- The two momentum encoders follow one encoder with one momentum, so they are one network with two heads.
+- MoCo's augmentations destroy hues and positions: ``auto`` leaves those out; L_rec and L_sup see clean images.
+
+Shape suffixes: N images, F factors, E code dimensions, R residual dimensions, J dimensions of a contrast, K queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from contrafact.core.dataset import AnnotatedDataset, ImageDataset, IntArray, check_count
+from contrafact.core.few_labels import labels_or_none_of
+from contrafact.core.generator import Generator, architecture
+from contrafact.core.method import Artefacts, Method
+from contrafact.core.run import Run
+from contrafact.nn.contrastive import queue_infonce_loss, unit
+from contrafact.nn.factor_codes import (
+    AssignedEncoder,
+    Reconstruction,
+    SharedEncoder,
+    TrunkKind,
+    image_distance,
+    parts_of,
+)
+from contrafact.nn.gather import gathered_rows
+from contrafact.nn.latent_table import EpochOrder, LatentTable, cosine_rate
+from contrafact.nn.latent_training import (
+    FewLabelWeights,
+    TrainingImages,
+    ValueEmbeddings,
+    check_latent_settings,
+    descend,
+    few_label_loss,
+    fit_prior,
+    mean_square,
+)
+from contrafact.nn.momentum import FeatureQueue, check_queue, follow, momentum_copy
+from contrafact.nn.views import Views, choose_kinds
+
+
+@dataclass(frozen=True)
+class ContraLORD(Method):
+    """Codes by latent optimisation, an encoder by regression and contrast."""
+
+    source: ClassVar[Literal["generator", "images"]] = "images"
+    yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "quick": {
+            "encoder": "conv",
+            "encoder_width": 0.5,
+            "steps": 3000,
+            "encoder_steps": 1500,
+            "batch_size": 96,
+            "generator_rate": 1e-3,
+            "latent_rate": 1e-2,
+            "queue_length": 4096,
+        },
+    }
+
+    num_images: int = 20_000
+    """Training images, drawn from the dataset; the annotated ones are among them."""
+    discriminative_dim: int = 256
+    """Dimensions of d where no factors are annotated."""
+    content_dim: int = 128
+    """Dimensions of gᶜ where no factors are annotated."""
+    factor_dim: int = 1
+    """Dimensions E of each annotated factor's code."""
+    residual_dim: int = 7
+    """Dimensions R of the residual gʳ."""
+    sigma: float = 1.0
+    """Standard deviation σ of the noise on codes that are not annotated."""
+    decay: float = 1e-3
+    """Weight λ of their squared length (Eq. 1)."""
+    reconstruction: Reconstruction = "squared"
+    """squared (synthetic), bernoulli (black and white), or multiscale (photographs without a perceptual network)."""
+    decoder: Literal["conv", "style"] = "conv"
+    """The factor benchmarks' decoder, or a StyleGAN2 synthesis network for photographs."""
+    width: float = 1.0
+    """Multiplies the channel counts of generator and classifiers."""
+    encoder: TrunkKind = "resnet50"
+    """Stage 2's encoder."""
+    encoder_width: float = 1.0
+    """Multiplies the conv encoder's channel counts."""
+    batch_size: int = 128
+    """Images per step of stage 1."""
+    encoder_batch_size: int = 256
+    """Images per step of stage 2."""
+    steps: int = 31_400
+    """Steps of stage 1 (200 epochs of 20,000 images)."""
+    encoder_steps: int = 15_700
+    """Steps of stage 2."""
+    latent_rate: float = 1e-3
+    """Learning rate of the codes in stage 1, ten times the generator's."""
+    generator_rate: float = 1e-4
+    """Learning rate of the generator in stage 1."""
+    classifier_rate: float = 1e-4
+    """Learning rate of the classifiers of annotated factors."""
+    encoder_rate: float = 1e-3
+    """Learning rate of stage 2."""
+    update_generator: bool = True
+    """Train G in stage 1; off follows Algorithm 1 to the letter."""
+    entropy_weight: float = 1e-3
+    """Weight of the assignments' entropy after a tenth of stage 1 (ZeroDIM)."""
+    classification_weight: float = 1e-3
+    """Weight of the annotated images' cross-entropy (ZeroDIM)."""
+    supervised_weight: float = 10.0
+    """Weight of the annotated batch in stage 1 (ZeroDIM)."""
+    reconstruction_weight: float = 1.0
+    """Weight of L_rec."""
+    latent_weight: float = 10.0
+    """Weight w of L_sup."""
+    content_weight: float = 1.0
+    """Weight λ_con of the content's contrast."""
+    residual_weight: float = 1.0
+    """Weight λ_res of the residual's contrast."""
+    anchor: Literal["online", "latent"] = "online"
+    """What is contrasted: the encoder's embedding of one view, or stage 1's embedding."""
+    temperature: float = 0.07
+    """Temperature τ."""
+    momentum: float = 0.999
+    """Momentum m."""
+    queue_length: int = 12_800
+    """Negatives K of each contrast; need not be a multiple of the batch."""
+    augmentations: str = "auto"
+    """auto, none, or kinds of view separated by commas: crop, flip, light, color, grayscale, blur."""
+
+    def train(self, source: ImageDataset, run: Run) -> Artefacts:
+        """Both stages in one loop, so that a run resumes anywhere."""
+        check_latent_settings(self)
+        for name in ("steps", "encoder_steps", "encoder_batch_size"):
+            check_count(name, getattr(self, name))
+        check_queue(self.queue_length, self.encoder_batch_size * run.world_size)
+        views = Views(choose_kinds(source, self.augmentations))
+        labels = labels_or_none_of(source)
+        factors = isinstance(source, AnnotatedDataset)
+        images = TrainingImages(source, labels, self.num_images, run)
+        names, code_dim = (labels.names, self.factor_dim) if factors else (("content",), self.content_dim)
+        discriminative = 0 if factors else self.discriminative_dim
+        parts = {"discriminative": (0, discriminative)} if discriminative else {}
+        for name, (first, last) in parts_of(names, code_dim, self.residual_dim).items():
+            parts[name] = (first + discriminative, last + discriminative)
+        width = max(last for _, last in parts.values())
+        with run.seeded_init("networks"):
+            teacher = (
+                AssignedEncoder(source.image_shape, names, labels.sizes, code_dim, 0, self.width)
+                if factors
+                else ValueEmbeddings(labels.sizes, discriminative)
+            ).to(run.device)
+            generator: Any = architecture("lord")(width, source.image_shape, self.decoder, self.width, parts)
+            generator.to(run.device)
+            encoder = SharedEncoder(
+                source.image_shape, names, code_dim, self.residual_dim, discriminative, self.encoder, self.encoder_width
+            ).to(run.device)
+        slow = momentum_copy(encoder)
+        optimised = self.residual_dim if factors else width
+        table = LatentTable(len(images), optimised, run.rng("latents"), run.device)
+        order = EpochOrder(len(images), self.batch_size, run.numpy_rng("order"))
+        encoder_order = EpochOrder(len(images), self.encoder_batch_size, run.numpy_rng("encoder order"))
+        pick, noise, view_rng = run.numpy_rng("annotated"), run.rng("noise"), run.rng("views")
+        sizes = [len(names) * code_dim, self.residual_dim]
+        queues = nn.ModuleList(
+            FeatureQueue(self.queue_length, max(1, size), run.rng(f"queue {i}", shared=True))
+            for i, size in enumerate(sizes)
+        ).to(run.device)
+        groups: list[dict[str, Any]] = [{"params": list(generator.parameters()) if self.update_generator else []}]
+        groups.append({"params": [teacher.embeddings] if factors else list(teacher.parameters())})
+        groups.append({"params": list(teacher.classifiers.parameters()) if factors else []})
+        rates = (self.generator_rate, self.latent_rate, self.classifier_rate)
+        first, second = torch.optim.Adam(groups, betas=(0.5, 0.999)), torch.optim.Adam(encoder.parameters())
+        state: dict[str, Any] = {"teacher": teacher, "generator": generator, "encoder": encoder, "slow": slow}
+        state |= {"table": table, "queues": queues, "first": first, "second": second}
+        state |= {"annotated": pick, "noise": noise, "views": view_rng}
+
+        for step in run.steps(self.steps + self.encoder_steps, state):
+            if step < self.steps:
+                for group, rate in zip(first.param_groups, rates, strict=True):
+                    group["lr"] = cosine_rate(step, self.steps, rate, 0.1 * rate)
+                places = order.batch(step)
+                if factors:
+                    annotated = images.pick_annotated(pick, self.batch_size)
+                    taken = table.take([*places, *annotated])
+                    loss, scalars = few_label_loss(
+                        teacher, generator, images, places, annotated, taken.values_ND, noise, self._weights(step), run
+                    )
+                else:
+                    taken = table.take(places)
+                    loss, scalars = self.latent_loss(teacher, generator, images, places, taken.values_ND, noise, run)
+                descend(first, loss, run)
+                table.update(taken, cosine_rate(step, self.steps, self.latent_rate, 0.1 * self.latent_rate))
+            else:
+                done = step - self.steps
+                second.param_groups[0]["lr"] = cosine_rate(done, self.encoder_steps, self.encoder_rate, 1e-5)
+                places = encoder_order.batch(done)
+                generator.requires_grad_(False)
+                pictures = images.batch(places, run)
+                target = self.target(teacher, images, pictures, places, table.read(places), run)
+                loss, scalars, keys = self.encoder_loss(
+                    encoder, slow, generator, queues, pictures, target, views, view_rng, run
+                )
+                descend(second, loss, run)
+                follow(slow, encoder, self.momentum)
+                for queue, key in zip(queues, keys, strict=True):
+                    queue.push(gathered_rows(key, run))  # after backward: the loss's graph reads what this overwrites
+            run.log(loss=loss, **scalars)
+
+        generator.note = fit_prior(generator, encoder, images, run)
+        return Artefacts(encoder=encoder, generator=generator)
+
+    def latent_loss(
+        self,
+        embeddings: ValueEmbeddings,
+        generator: Generator,
+        images: TrainingImages,
+        places: IntArray,
+        rows_ND: Tensor,
+        noise: torch.Generator,
+        run: Run,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Eq. 1 where no factors are annotated: all codes per image, noise on content and residual."""
+        pictures = images.batch(places, run)
+        code_ND = images.codes(embeddings, places, rows_ND[:, : self.discriminative_dim], run)
+        generative = rows_ND[:, self.discriminative_dim :]
+        drawn = torch.randn(generative.shape, generator=noise).to(run.device)
+        with run.autocast():
+            made = generator(torch.cat([code_ND, generative + self.sigma * drawn], dim=1))
+        distance = image_distance(made.float(), pictures, self.reconstruction)
+        decay = generative.square().sum(dim=1).mean()
+        return distance + self.decay * decay, {"distance": distance, "decay": decay}
+
+    @torch.no_grad()
+    def target(
+        self, teacher: Any, images: TrainingImages, pictures: Tensor, places: IntArray, rows_ND: Tensor, run: Run
+    ) -> Tensor:
+        """Stage 1's codes ``(N, L)`` of a batch: what L_sup regresses."""
+        if not isinstance(teacher, AssignedEncoder):
+            code_ND = images.codes(teacher, places, rows_ND[:, : self.discriminative_dim], run)
+            return torch.cat([code_ND, rows_ND[:, self.discriminative_dim :]], dim=1)
+        known_N, values_NF = images.annotations(places, run)
+        with run.autocast():
+            assigned = teacher.assign(teacher.logits(pictures))
+        codes = torch.where(known_N[:, None, None], teacher.embed(values_NF), assigned.float())
+        return torch.cat([codes.flatten(1), rows_ND], dim=1)
+
+    def encoder_loss(
+        self,
+        encoder: SharedEncoder,
+        slow: SharedEncoder,
+        generator: Generator,
+        queues: nn.ModuleList,
+        pictures: Tensor,
+        target_NL: Tensor,
+        views: Views,
+        rng: torch.Generator,
+        run: Run,
+    ) -> tuple[Tensor, dict[str, Tensor], tuple[Tensor, Tensor]]:
+        """Eq. 6 on a batch: the loss, what to log, and the keys that go into the queues."""
+        n = len(pictures)
+        with run.autocast():
+            both = encoder.split(torch.cat([pictures, views(pictures, rng)]))
+            codes_NL = torch.cat([part[:n] for part in both], dim=1)
+            made = generator(codes_NL)
+            with torch.no_grad():
+                _, *keys = slow.split(views(pictures, rng))
+        distance = image_distance(made.float(), pictures, self.reconstruction)
+        error = mean_square(codes_NL - target_NL)
+        loss = self.reconstruction_weight * distance + self.latent_weight * error
+        scalars = {"encoder_distance": distance, "latent_error": error}
+        first = encoder.discriminative_dim
+        latent = target_NL[:, first:].split(encoder.sizes[1:], dim=1)
+        weights = (self.content_weight, self.residual_weight)
+        for name, weight, queue, online, key, anchor in zip(
+            ("content", "residual"), weights, queues, both[1:], keys, latent, strict=True
+        ):
+            if not (weight and key.shape[1]):
+                continue
+            query, positive = (unit(online[n:]), unit(key))
+            if self.anchor == "latent":
+                query, positive = unit(anchor), query
+            contrast = queue_infonce_loss(query, positive, queue.features, self.temperature)
+            loss, scalars[f"{name}_contrast"] = loss + weight * contrast, contrast
+        content, residual = (unit(key) if key.shape[1] else key.new_zeros(n, 1) for key in keys)
+        return loss, scalars, (content, residual)
+
+    def _weights(self, step: int) -> FewLabelWeights:
+        entropy = self.entropy_weight if step >= 0.1 * self.steps else 0.0
+        return FewLabelWeights(
+            self.reconstruction, self.sigma, self.decay, entropy, self.classification_weight, self.supervised_weight
+        )

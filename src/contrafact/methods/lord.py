@@ -1,0 +1,172 @@
+"""LORD: labelled codes and a noised residual by latent optimisation (Gabbay & Hoshen 2020).
+
+Demystifying Inter-Class Disentanglement, ICLR 2020, https://arxiv.org/abs/1906.11796. Stage 1 optimises the codes
+themselves, one embedding per label and one residual per image, with the generator; noise and decay keep the residual
+from carrying what the labels can say. Stage 2 trains encoders to regress both, with the generator. In the paper's words
+the label's code is the "class", the residual the "content".
+
+Deviations: with few labels, as ContraLORD's Table 2 uses it, an image without a label has codes of its own, optimised
+like the residual but neither noised nor decayed. The decoder of the factor benchmarks stands in for AdaIN modulation
+(``decoder="style"`` modulates, for photographs). Moments of a latent stand still while its image is not in the batch.
+
+Shape suffixes: N images, F factors, E code dimensions, R residual dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from contrafact.core.dataset import ImageDataset, IntArray, check_count
+from contrafact.core.few_labels import labels_or_none_of
+from contrafact.core.generator import Generator, architecture
+from contrafact.core.method import Artefacts, Method
+from contrafact.core.run import Run
+from contrafact.nn.factor_codes import Reconstruction, RegressedEncoder, image_distance, parts_of
+from contrafact.nn.latent_table import EpochOrder, LatentTable, cosine_rate
+from contrafact.nn.latent_training import (
+    TrainingImages,
+    ValueEmbeddings,
+    check_latent_settings,
+    descend,
+    fit_prior,
+    mean_square,
+)
+
+
+@dataclass(frozen=True)
+class LORD(Method):
+    """Codes of labels and a residual of each image, optimised directly, then regressed."""
+
+    source: ClassVar[Literal["generator", "images"]] = "images"
+    yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "benchmark": {"factor_dim": 1, "residual_dim": 7, "generator_rate": 1e-3, "latent_rate": 1e-2},
+        "quick": {
+            "factor_dim": 1,
+            "residual_dim": 7,
+            "generator_rate": 1e-3,
+            "latent_rate": 1e-2,
+            "encoder_rate": 1e-3,
+            "steps": 4000,
+            "encoder_steps": 1500,
+            "batch_size": 96,
+        },
+    }
+
+    num_images: int = 20_000
+    """Training images, drawn from the dataset; the annotated ones are among them."""
+    factor_dim: int = 256
+    """Dimensions E of each factor's code (1 for factor benchmarks)."""
+    residual_dim: int = 128
+    """Dimensions R of the residual."""
+    sigma: float = 1.0
+    """Standard deviation of the noise on the residual."""
+    reconstruction: Reconstruction = "squared"
+    """squared (colour), bernoulli (black and white), or multiscale (photographs without a perceptual network)."""
+    decoder: Literal["conv", "style"] = "conv"
+    """The factor benchmarks' decoder, or a StyleGAN2 synthesis network for photographs."""
+    width: float = 1.0
+    """Multiplies every channel count."""
+    batch_size: int = 128
+    """Images per step."""
+    steps: int = 31_400
+    """Steps of stage 1 (200 epochs of 20,000 images)."""
+    encoder_steps: int = 31_400
+    """Steps of stage 2."""
+    latent_rate: float = 3e-3
+    """Learning rate of codes and residuals, ten times the generator's."""
+    generator_rate: float = 3e-4
+    """Learning rate of the generator in stage 1."""
+    encoder_rate: float = 1e-4
+    """Learning rate of encoders and generator in stage 2."""
+    decay_weight: float = 1e-4
+    """Weight of the residual's squared length."""
+    latent_weight: float = 10.0
+    """Weight of each regression in stage 2."""
+
+    def train(self, source: ImageDataset, run: Run) -> Artefacts:
+        """Both stages in one loop, so that a run resumes anywhere."""
+        check_latent_settings(self)
+        check_count("steps", self.steps)
+        check_count("encoder_steps", self.encoder_steps)
+        images = TrainingImages(source, labels_or_none_of(source), self.num_images, run)
+        labels = images.labels
+        with run.seeded_init("networks"):
+            encoder = RegressedEncoder(
+                source.image_shape, labels.names, self.factor_dim, self.residual_dim, self.width
+            ).to(run.device)
+            embeddings = ValueEmbeddings(labels.sizes, self.factor_dim).to(run.device)
+            parts = parts_of(labels.names, self.factor_dim, self.residual_dim)
+            generator: Any = architecture("lord")(
+                encoder.code_dim + self.residual_dim, source.image_shape, self.decoder, self.width, parts
+            ).to(run.device)
+        # One row per image: its own codes (used where it has no label), then its residual.
+        table = LatentTable(len(images), encoder.code_dim + self.residual_dim, run.rng("latents"), run.device)
+        order, noise = EpochOrder(len(images), self.batch_size, run.numpy_rng("order")), run.rng("noise")
+        first = torch.optim.Adam(
+            [{"params": embeddings.parameters()}, {"params": generator.parameters()}], betas=(0.5, 0.999)
+        )
+        second = torch.optim.Adam([*encoder.parameters(), *generator.parameters()], betas=(0.5, 0.999))
+        state: dict[str, Any] = {"encoder": encoder, "embeddings": embeddings, "generator": generator, "table": table}
+        state |= {"first": first, "second": second, "noise": noise}
+
+        for step in run.steps(self.steps + self.encoder_steps, state):
+            places = order.batch(step)
+            pictures = images.batch(places, run)
+            if step < self.steps:
+                latent_rate = cosine_rate(step, self.steps, self.latent_rate, 1e-5)
+                first.param_groups[0]["lr"] = latent_rate
+                first.param_groups[1]["lr"] = cosine_rate(step, self.steps, self.generator_rate, 1e-5)
+                taken = table.take(places)
+                codes_ND, residual_NR = self.split(taken.values_ND, places, embeddings, images, run)
+                drawn = torch.randn(residual_NR.shape, generator=noise).to(run.device)
+                with run.autocast():
+                    made = generator(torch.cat([codes_ND, residual_NR + self.sigma * drawn], dim=1))
+                distance = image_distance(made.float(), pictures, self.reconstruction)
+                decay = residual_NR.square().sum(dim=1).mean()
+                loss, scalars = distance + self.decay_weight * decay, {"distance": distance, "decay": decay}
+                descend(first, loss, run)
+                table.update(taken, latent_rate)
+            else:
+                done = step - self.steps
+                second.param_groups[0]["lr"] = cosine_rate(done, self.encoder_steps, self.encoder_rate, 1e-5)
+                with torch.no_grad():
+                    target = self.split(table.read(places), places, embeddings, images, run)
+                loss, scalars = self.encoder_loss(encoder, generator, pictures, target, run)
+                descend(second, loss, run)
+            run.log(loss=loss, **scalars)
+
+        generator.note = fit_prior(generator, encoder, images, run)
+        return Artefacts(encoder=encoder, generator=generator)
+
+    def split(
+        self, rows_ND: Tensor, places: IntArray, embeddings: ValueEmbeddings, images: TrainingImages, run: Run
+    ) -> tuple[Tensor, Tensor]:
+        """Codes ``(N, F·E)``, of the label where there is one, and residual ``(N, R)`` of a batch's rows."""
+        own_ND, residual_NR = rows_ND.split([rows_ND.shape[1] - self.residual_dim, self.residual_dim], dim=1)
+        return images.codes(embeddings, places, own_ND, run), residual_NR
+
+    def encoder_loss(
+        self,
+        encoder: RegressedEncoder,
+        generator: Generator,
+        pictures: Tensor,
+        target: tuple[Tensor, Tensor],
+        run: Run,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Stage 2: the image's error, and the squared error of codes and residual."""
+        with run.autocast():
+            codes, residual = encoder.encode(pictures), encoder.residual(pictures)
+            made = generator(torch.cat([codes, residual], dim=1))
+        distance = image_distance(made.float(), pictures, self.reconstruction)
+        code_error, residual_error = (
+            mean_square(ours.float() - wanted) for ours, wanted in zip((codes, residual), target, strict=True)
+        )
+        loss = distance + self.latent_weight * (code_error + residual_error)
+        return loss, {"encoder_distance": distance, "code_error": code_error, "residual_error": residual_error}
