@@ -11,7 +11,9 @@ from contrafact.nn.contrastive import (
     infonce_loss,
     nt_xent_loss,
     pair_losses,
+    queue_infonce_loss,
     supervised_contrastive_loss,
+    unit,
 )
 
 
@@ -158,3 +160,25 @@ def test_nt_xent_is_cross_entropy_with_the_other_view_as_the_class():
     assert float(nt_xent_loss(first, second, 0.5)) == pytest.approx(
         float(torch.nn.functional.cross_entropy(logits, target)), rel=1e-5
     )
+
+
+def test_queue_infonce_is_the_papers_equation_query_by_query():
+    queries, keys, queue = (draw(seed, 5, 5, 7)[seed % 3] for seed in (0, 1, 2))
+    queries.requires_grad_()
+    loss = queue_infonce_loss(queries, keys, queue, 0.2)
+    total = 0.0
+    for q, own in zip(queries.tolist(), keys.tolist(), strict=True):
+        dots = [sum(a * b for a, b in zip(q, k, strict=True)) / 0.2 for k in [own, *queue.tolist()]]
+        total -= math.log(math.exp(dots[0]) / sum(math.exp(dot) for dot in dots))
+    assert loss.item() == pytest.approx(total / 5, rel=1e-9)
+    gradient = torch.autograd.grad(loss, queries)[0]
+    for n in range(5):  # dL/dq = (Σ_k p_k k − k⁺) / (N τ)
+        candidates = torch.cat([keys[n : n + 1], queue])
+        share = (candidates @ queries[n] / 0.2).softmax(dim=0)
+        torch.testing.assert_close(gradient[n], ((share @ candidates) - keys[n]) / (5 * 0.2))
+
+
+def test_unit_features_have_length_one_in_float32():
+    features = unit(torch.randn(3, 2, 5, dtype=torch.bfloat16))
+    assert features.dtype == torch.float32
+    torch.testing.assert_close(features.norm(dim=-1), torch.ones(3, 2))

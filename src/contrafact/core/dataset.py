@@ -1,4 +1,4 @@
-"""The dataset contracts: images with optional labels, and full grids of known factors.
+"""The dataset contracts: images with optional labels, with several known factors, in pairs, and full grids of factors.
 
 Shape suffixes: N images, C channels, H height, W width, K factors.
 """
@@ -6,8 +6,8 @@ Shape suffixes: N images, C channels, H height, W width, K factors.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,11 @@ class ImageDataset(ABC):
         source: where the images come from: a file's path, or ``"procedural stand-in"``; scores are labelled with it.
         class_names: one name per label value, empty when there are no labels.
         few_labels: the annotations a method may use, None for none; ``load_dataset(..., labels=100)`` chooses them.
+        destroyed_by: which factors (or ``"class"``) an augmentation makes unreadable, by its name: ``crop``, ``flip``,
+            ``light``, ``color``, ``grayscale``, ``blur``; contrastive methods leave such augmentations out.
     """
+
+    destroyed_by: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     name: str
     image_shape: tuple[int, int, int]
@@ -58,15 +62,19 @@ class ImageDataset(ABC):
         """``n`` images drawn uniformly with replacement: float32 ``(n, C, H, W)`` in [0, 1]."""
         return self.batch(rng.integers(len(self), size=check_count("n", n)))
 
+    def held_out(self) -> ImageDataset | None:
+        """The published test part that belongs to this training part; None where there is none."""
+        return None
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} images {self.image_shape}, {self.source})"
 
 
-class FactorDataset(ImageDataset):
-    """A full grid of known factors, row-major, the last factor fastest.
+class AnnotatedDataset(ImageDataset):
+    """Images of which several factors are known.
 
     Attributes:
-        factor_names: K names, in grid order.
+        factor_names: K names.
         factor_sizes: K numbers of values.
         factors_of_interest: names of the factors that few-label methods annotate; empty for all.
     """
@@ -74,6 +82,48 @@ class FactorDataset(ImageDataset):
     factor_names: tuple[str, ...]
     factor_sizes: tuple[int, ...]
     factors_of_interest: tuple[str, ...] = ()
+
+    @abstractmethod
+    def factors_of(self, indices: IntArray | Sequence[int]) -> IntArray:
+        """Factor values ``(N, K)`` of the images at ``indices`` ``(N,)``."""
+
+
+class Pairs(NamedTuple):
+    """Two views each of N things.
+
+    Attributes:
+        first: images ``(N, C, H, W)`` in [0, 1].
+        second: their other views, in the same order.
+        factors_first_NK: factor values of the first views.
+        factors_second_NK: of the second.
+    """
+
+    first: Tensor
+    second: Tensor
+    factors_first_NK: IntArray
+    factors_second_NK: IntArray
+
+
+class PairDataset(AnnotatedDataset):
+    """Pairs of images that agree in some factors and not in the others; ``batch`` gives the first of each pair.
+
+    Attributes:
+        held: names of the factors both images of a pair share.
+    """
+
+    held: tuple[str, ...]
+
+    @abstractmethod
+    def pairs(self, indices: IntArray | Sequence[int] | Tensor) -> Pairs:
+        """Both images of the pairs at ``indices`` ``(N,)``."""
+
+    def random_pairs(self, n: int, rng: np.random.Generator) -> Pairs:
+        """``n`` pairs drawn uniformly with replacement."""
+        return self.pairs(rng.integers(len(self), size=check_count("n", n)))
+
+
+class FactorDataset(AnnotatedDataset):
+    """A full grid of known factors, row-major, the last factor fastest; the names and sizes are in grid order."""
 
     def __len__(self) -> int:
         return int(np.prod(self.factor_sizes))

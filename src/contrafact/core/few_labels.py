@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from contrafact.core.catalog import unknown_name_message
-from contrafact.core.dataset import FactorDataset, ImageDataset, IntArray, check_indices
+from contrafact.core.dataset import AnnotatedDataset, ImageDataset, IntArray, check_indices
 from contrafact.core.files import write_text
 
 CLASS = "class"
@@ -151,7 +151,7 @@ def choose_labels(
 def _annotatable(
     dataset: ImageDataset, factors: Sequence[str] | None
 ) -> tuple[tuple[str, ...], tuple[int, ...], list[int]]:
-    if isinstance(dataset, FactorDataset):
+    if isinstance(dataset, AnnotatedDataset):
         spoken = {name.replace(" ", "-"): name for name in dataset.factor_names}
         wanted = factors or dataset.factors_of_interest or dataset.factor_names
         for name in wanted:
@@ -171,7 +171,7 @@ def _annotatable(
 
 
 def _values(dataset: ImageDataset, indices: IntArray, columns: list[int]) -> IntArray:
-    if isinstance(dataset, FactorDataset):
+    if isinstance(dataset, AnnotatedDataset):
         return dataset.factors_of(indices)[:, columns]
     assert dataset.labels is not None
     return dataset.labels[indices][:, None]

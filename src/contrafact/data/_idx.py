@@ -107,6 +107,9 @@ class IdxImages(ImageDataset):
         self.split = split
         self.source = str(folder)
 
+    def held_out(self) -> IdxImages | None:
+        return type(self)(self.source, "test", self.image_shape[1]) if self.split == "train" else None
+
     def _find_folder(self) -> Path:
         own = [data_folder() / name for name in self.subfolders]
         folders = [*own, *(folder / "raw" for folder in own), *self.system_folders]

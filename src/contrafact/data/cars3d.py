@@ -11,9 +11,9 @@ import hashlib
 import io
 import tarfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -47,6 +47,11 @@ class Cars3D(FactorDataset):
     name = "cars3d"
     factor_names = ("elevation", "azimuth", "object")
     factors_of_interest = ("elevation", "azimuth")
+    destroyed_by: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "flip": ("azimuth",),
+        "color": ("object",),
+        "grayscale": ("object",),
+    }
     num_cars = 183
     num_test_cars = 20
 

@@ -9,8 +9,9 @@ Shape suffixes: N images, K factors, P pixels of a sprite's window (P rows by P 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +67,10 @@ class DSprites(FactorDataset):
     factor_names = ("shape", "scale", "orientation", "position x", "position y")
     factor_sizes = (len(SHAPES), 6, ORIENTATIONS, POSITIONS, POSITIONS)
     factors_of_interest = ("scale", "position x", "position y")
+    destroyed_by: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "crop": factors_of_interest,
+        "flip": ("orientation", "position x"),
+    }
 
     def __init__(
         self,

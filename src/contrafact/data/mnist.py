@@ -5,6 +5,9 @@ LeCun, Bottou, Bengio & Haffner, "Gradient-Based Learning Applied to Document Re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from contrafact.data import _idx
 
 FILES = _idx.FILES
@@ -25,5 +28,6 @@ class MNIST(_idx.IdxImages):
     name = "mnist"
     class_names = tuple(str(digit) for digit in range(10))
 
+    destroyed_by: ClassVar[Mapping[str, tuple[str, ...]]] = {"flip": ("class",)}  # a mirrored 2 is no digit, or another
     subfolders = ("mnist", "MNIST")
     remedy = "download the four idx files of MNIST into one of these folders"

@@ -7,7 +7,8 @@ NeurIPS 2019, https://github.com/rr-learning/disentanglement_dataset. There is n
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -37,6 +38,12 @@ class MPI3D(FactorDataset):
 
     name = "mpi3d"
     factor_names = ("color", "shape", "size", "camera height", "background", "horizontal axis", "vertical axis")
+    destroyed_by: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "crop": ("size", "camera height", "horizontal axis", "vertical axis"),
+        "flip": ("horizontal axis",),
+        "color": ("color", "background"),
+        "grayscale": ("color", "background"),
+    }
     known_sizes = ((6, 6, 2, 3, 3, 40, 40), (4, 4, 2, 3, 3, 40, 40))
 
     def __init__(self, path: PathLike | None = None, variant: str | None = None, size: int = SIDE) -> None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import colorsys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +51,12 @@ class Shapes3D(FactorDataset):
     factor_names = ("floor hue", "wall hue", "object hue", "scale", "shape", "orientation")
     factor_sizes = (HUES, HUES, HUES, 8, 4, 15)
     factors_of_interest = factor_names[:3]
+    destroyed_by: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "crop": ("scale",),
+        "flip": ("orientation",),
+        "color": factor_names[:3],
+        "grayscale": factor_names[:3],
+    }
 
     def __init__(self, path: PathLike | None = None, size: int = 64) -> None:
         self.image_shape = (3, check_size(self.name, size, (64, 32, 16)), size)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,7 @@ class SmallNORB(FactorDataset):
     name = "small-norb"
     factor_names = ("category", "instance", "elevation", "azimuth", "lighting")
     factors_of_interest = ("elevation", "azimuth", "lighting")
+    destroyed_by: ClassVar[Mapping[str, tuple[str, ...]]] = {"flip": ("azimuth", "lighting"), "light": ("lighting",)}
     class_names = ("animal", "human", "airplane", "truck", "car")
     split_sizes = (5, 5, 9, 18, 6)
     """Factor sizes of one split."""

@@ -1,6 +1,6 @@
 """Contrastive losses over pairs, and the entropies that go with them: pure functions, tensors in, scalar out.
 
-Shape suffixes: Q queries, K keys, P groups, S samples, J code dimensions.
+Shape suffixes: Q queries, K keys, P groups, S samples, N views, J code dimensions.
 """
 
 from __future__ import annotations
@@ -104,3 +104,22 @@ def nt_xent_loss(first_NJ: Tensor, second_NJ: Tensor, temperature: float) -> Ten
     """
     labels_N = torch.arange(len(first_NJ), device=first_NJ.device).repeat(2)
     return supervised_contrastive_loss(torch.cat([first_NJ, second_NJ]), labels_N, temperature)
+
+
+def queue_infonce_loss(queries_NJ: Tensor, keys_NJ: Tensor, queue_KJ: Tensor, temperature: float) -> Tensor:
+    """InfoNCE with a queue (He et al. 2020, Eq. 1): each query's own key against all K queued features; scalar.
+
+    Args:
+        queries_NJ: unit-length features of one view.
+        keys_NJ: of another view, in the same order.
+        queue_KJ: negatives; neither they nor the keys should carry gradients.
+        temperature: τ.
+    """
+    positive_N = (queries_NJ * keys_NJ).sum(dim=1)
+    logits_NK = torch.cat([positive_N[:, None], queries_NJ @ queue_KJ.T], dim=1) / temperature
+    return -logits_NK.log_softmax(dim=1)[:, 0].mean()
+
+
+def unit(features: Tensor) -> Tensor:
+    """Features scaled to length 1 along their last dimension, in float32."""
+    return F.normalize(features.float(), dim=-1)
