@@ -239,7 +239,7 @@ def labels_or_none_of(dataset: ImageDataset) -> FewLabels:
     """The dataset's few labels; where none were chosen, an empty set that knows the factors (or classes) there are."""
     if dataset.few_labels is not None:
         return dataset.few_labels
-    if isinstance(dataset, FactorDataset):
+    if isinstance(dataset, AnnotatedDataset):
         return choose_labels(dataset, 0)
     nothing = np.zeros(0, dtype=np.int64)
     return FewLabels(nothing, nothing[:, None], (CLASS,), (max(1, len(dataset.class_names)),), "none")

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -73,6 +74,7 @@ class ContraLORD(Method):
             "latent_rate": 1e-2,
             "queue_length": 4096,
         },
+        "tiny": {"encoder": "conv", "encoder_batch_size": 4, "encoder_steps": 4, "queue_length": 10, "num_images": 9},
     }
 
     num_images: int = 20_000
@@ -117,12 +119,6 @@ class ContraLORD(Method):
     """Learning rate of stage 2."""
     update_generator: bool = True
     """Train G in stage 1; off follows Algorithm 1 to the letter."""
-    entropy_weight: float = 1e-3
-    """Weight of the assignments' entropy after a tenth of stage 1 (ZeroDIM)."""
-    classification_weight: float = 1e-3
-    """Weight of the annotated images' cross-entropy (ZeroDIM)."""
-    supervised_weight: float = 10.0
-    """Weight of the annotated batch in stage 1 (ZeroDIM)."""
     reconstruction_weight: float = 1.0
     """Weight of L_rec."""
     latent_weight: float = 10.0
@@ -159,51 +155,54 @@ class ContraLORD(Method):
             parts[name] = (first + discriminative, last + discriminative)
         width = max(last for _, last in parts.values())
         with run.seeded_init("networks"):
-            teacher = (
-                AssignedEncoder(source.image_shape, names, labels.sizes, code_dim, 0, self.width)
-                if factors
-                else ValueEmbeddings(labels.sizes, discriminative)
-            ).to(run.device)
+            embeddings = ValueEmbeddings(labels.sizes, discriminative).to(run.device)
+            classifiers = AssignedEncoder(source.image_shape, labels.names, labels.sizes, code_dim, 0, self.width)
+            assigned = classifiers.to(run.device) if factors else None
             generator: Any = architecture("lord")(width, source.image_shape, self.decoder, self.width, parts)
             generator.to(run.device)
             encoder = SharedEncoder(
                 source.image_shape, names, code_dim, self.residual_dim, discriminative, self.encoder, self.encoder_width
             ).to(run.device)
         slow = momentum_copy(encoder)
-        optimised = self.residual_dim if factors else width
-        table = LatentTable(len(images), optimised, run.rng("latents"), run.device)
+        table = LatentTable(len(images), self.residual_dim if factors else width, run.rng("latents"), run.device)
         order = EpochOrder(len(images), self.batch_size, run.numpy_rng("order"))
         encoder_order = EpochOrder(len(images), self.encoder_batch_size, run.numpy_rng("encoder order"))
         pick, noise, view_rng = run.numpy_rng("annotated"), run.rng("noise"), run.rng("views")
         sizes = [len(names) * code_dim, self.residual_dim]
-        queues = nn.ModuleList(
-            FeatureQueue(self.queue_length, max(1, size), run.rng(f"queue {i}", shared=True))
+        queues = [
+            FeatureQueue(self.queue_length, max(1, size), run.rng(f"queue {i}", shared=True)).to(run.device)
             for i, size in enumerate(sizes)
-        ).to(run.device)
-        groups: list[dict[str, Any]] = [{"params": list(generator.parameters()) if self.update_generator else []}]
-        groups.append({"params": [teacher.embeddings] if factors else list(teacher.parameters())})
-        groups.append({"params": list(teacher.classifiers.parameters()) if factors else []})
+        ]
+        groups: list[dict[str, Any]] = [
+            {"params": list(generator.parameters()) if self.update_generator else []},
+            {"params": [*embeddings.parameters(), *([assigned.embeddings] if assigned else [])]},
+            {"params": list(assigned.classifiers.parameters()) if assigned else []},
+        ]
         rates = (self.generator_rate, self.latent_rate, self.classifier_rate)
-        first, second = torch.optim.Adam(groups, betas=(0.5, 0.999)), torch.optim.Adam(encoder.parameters())
-        state: dict[str, Any] = {"teacher": teacher, "generator": generator, "encoder": encoder, "slow": slow}
-        state |= {"table": table, "queues": queues, "first": first, "second": second}
-        state |= {"annotated": pick, "noise": noise, "views": view_rng}
+        optimizer = torch.optim.Adam(groups, betas=(0.5, 0.999))
+        second = torch.optim.Adam(encoder.parameters(), lr=self.encoder_rate)
+        learned = nn.ModuleList([generator, embeddings, *([assigned] if assigned else [])])
+        state: dict[str, Any] = {"learned": learned, "encoder": encoder, "slow": slow, "table": table}
+        state |= {"queues": nn.ModuleList(queues), "first": optimizer, "second": second, "annotated": pick}
+        state |= {"noise": noise, "views": view_rng}
 
         for step in run.steps(self.steps + self.encoder_steps, state):
             if step < self.steps:
-                for group, rate in zip(first.param_groups, rates, strict=True):
+                for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = cosine_rate(step, self.steps, rate, 0.1 * rate)
                 places = order.batch(step)
-                if factors:
+                if assigned:
                     annotated = images.pick_annotated(pick, self.batch_size)
-                    taken = table.take([*places, *annotated])
+                    taken = table.take(np.concatenate([places, annotated]))
+                    sharpen = 1e-3 if step >= 0.1 * self.steps else 0.0
+                    weights = FewLabelWeights(self.reconstruction, self.sigma, self.decay, entropy=sharpen)
                     loss, scalars = few_label_loss(
-                        teacher, generator, images, places, annotated, taken.values_ND, noise, self._weights(step), run
+                        assigned, generator, images, places, annotated, taken.values_ND, noise, weights, run
                     )
                 else:
                     taken = table.take(places)
-                    loss, scalars = self.latent_loss(teacher, generator, images, places, taken.values_ND, noise, run)
-                descend(first, loss, run)
+                    loss, scalars = self.latent_loss(embeddings, generator, images, places, taken.values_ND, noise, run)
+                descend(optimizer, loss, run)
                 table.update(taken, cosine_rate(step, self.steps, self.latent_rate, 0.1 * self.latent_rate))
             else:
                 done = step - self.steps
@@ -211,14 +210,19 @@ class ContraLORD(Method):
                 places = encoder_order.batch(done)
                 generator.requires_grad_(False)
                 pictures = images.batch(places, run)
-                target = self.target(teacher, images, pictures, places, table.read(places), run)
+                if assigned:
+                    target = _assigned_target(assigned, images, pictures, places, table.read(places), run)
+                else:
+                    own_ND, generative = table.read(places).tensor_split([self.discriminative_dim], dim=1)
+                    given_ND = images.codes(embeddings, places, own_ND, run).detach()
+                    target = torch.cat([given_ND, generative], dim=1)
                 loss, scalars, keys = self.encoder_loss(
                     encoder, slow, generator, queues, pictures, target, views, view_rng, run
                 )
                 descend(second, loss, run)
                 follow(slow, encoder, self.momentum)
                 for queue, key in zip(queues, keys, strict=True):
-                    queue.push(gathered_rows(key, run))  # after backward: the loss's graph reads what this overwrites
+                    queue.push(gathered_rows(key, run))
             run.log(loss=loss, **scalars)
 
         generator.note = fit_prior(generator, encoder, images, run)
@@ -245,32 +249,18 @@ class ContraLORD(Method):
         decay = generative.square().sum(dim=1).mean()
         return distance + self.decay * decay, {"distance": distance, "decay": decay}
 
-    @torch.no_grad()
-    def target(
-        self, teacher: Any, images: TrainingImages, pictures: Tensor, places: IntArray, rows_ND: Tensor, run: Run
-    ) -> Tensor:
-        """Stage 1's codes ``(N, L)`` of a batch: what L_sup regresses."""
-        if not isinstance(teacher, AssignedEncoder):
-            code_ND = images.codes(teacher, places, rows_ND[:, : self.discriminative_dim], run)
-            return torch.cat([code_ND, rows_ND[:, self.discriminative_dim :]], dim=1)
-        known_N, values_NF = images.annotations(places, run)
-        with run.autocast():
-            assigned = teacher.assign(teacher.logits(pictures))
-        codes = torch.where(known_N[:, None, None], teacher.embed(values_NF), assigned.float())
-        return torch.cat([codes.flatten(1), rows_ND], dim=1)
-
     def encoder_loss(
         self,
         encoder: SharedEncoder,
         slow: SharedEncoder,
         generator: Generator,
-        queues: nn.ModuleList,
+        queues: list[FeatureQueue],
         pictures: Tensor,
         target_NL: Tensor,
         views: Views,
         rng: torch.Generator,
         run: Run,
-    ) -> tuple[Tensor, dict[str, Tensor], tuple[Tensor, Tensor]]:
+    ) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
         """Eq. 6 on a batch: the loss, what to log, and the keys that go into the queues."""
         n = len(pictures)
         with run.autocast():
@@ -283,8 +273,7 @@ class ContraLORD(Method):
         error = mean_square(codes_NL - target_NL)
         loss = self.reconstruction_weight * distance + self.latent_weight * error
         scalars = {"encoder_distance": distance, "latent_error": error}
-        first = encoder.discriminative_dim
-        latent = target_NL[:, first:].split(encoder.sizes[1:], dim=1)
+        latent = target_NL[:, encoder.discriminative_dim :].split(encoder.sizes[1:], dim=1)
         weights = (self.content_weight, self.residual_weight)
         for name, weight, queue, online, key, anchor in zip(
             ("content", "residual"), weights, queues, both[1:], keys, latent, strict=True
@@ -296,11 +285,16 @@ class ContraLORD(Method):
                 query, positive = unit(anchor), query
             contrast = queue_infonce_loss(query, positive, queue.features, self.temperature)
             loss, scalars[f"{name}_contrast"] = loss + weight * contrast, contrast
-        content, residual = (unit(key) if key.shape[1] else key.new_zeros(n, 1) for key in keys)
-        return loss, scalars, (content, residual)
+        return loss, scalars, [unit(key) if key.shape[1] else key.new_zeros(n, 1) for key in keys]
 
-    def _weights(self, step: int) -> FewLabelWeights:
-        entropy = self.entropy_weight if step >= 0.1 * self.steps else 0.0
-        return FewLabelWeights(
-            self.reconstruction, self.sigma, self.decay, entropy, self.classification_weight, self.supervised_weight
-        )
+
+@torch.no_grad()
+def _assigned_target(
+    encoder: AssignedEncoder, images: TrainingImages, pictures: Tensor, places: IntArray, residual_NR: Tensor, run: Run
+) -> Tensor:
+    """Stage 1's codes ``(N, F·E + R)`` of a batch, of the annotation where there is one: what L_sup regresses."""
+    known_N, values_NF = images.annotations(places, run)
+    with run.autocast():
+        assigned = encoder.assign(encoder.logits(pictures))
+    codes = torch.where(known_N[:, None, None], encoder.embed(values_NF), assigned.float())
+    return torch.cat([codes.flatten(1), residual_NR], dim=1)

@@ -95,7 +95,7 @@ class ValueEmbeddings(nn.Module):
 
 @dataclass(frozen=True)
 class FewLabelWeights:
-    """Weights of :func:`few_label_loss`.
+    """Weights of :func:`few_label_loss`; defaults are ZeroDIM's.
 
     Attributes:
         reconstruction: distance of images.
@@ -109,9 +109,9 @@ class FewLabelWeights:
     reconstruction: Reconstruction
     sigma: float
     decay: float
-    entropy: float
-    classification: float
-    supervised: float
+    entropy: float = 1e-3
+    classification: float = 1e-3
+    supervised: float = 10.0
 
 
 def few_label_loss(

@@ -1,0 +1,248 @@
+"""ZeroDIM, LORD and ContraLORD: what labels may do, what each stage may change, losses against loops."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from contrafact.core.artefact import fingerprint
+from contrafact.core.dataset import ImageDataset, check_indices
+from contrafact.core.run import Run
+from contrafact.data.load import load_dataset
+from contrafact.methods.contralord import ContraLORD
+from contrafact.methods.lord import LORD
+from contrafact.methods.zerodim import ZeroDIM
+from contrafact.nn.contrastive import unit
+from contrafact.nn.factor_codes import AssignedEncoder, SharedEncoder, image_distance
+from contrafact.nn.latent_training import FewLabelWeights, TrainingImages, few_label_loss
+from contrafact.nn.momentum import FeatureQueue, momentum_copy
+from contrafact.nn.views import Views
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*have no label among")
+BRIEF = {"num_images": 40, "batch_size": 8, "width": 0.1, "residual_dim": 3}
+TINY = {
+    "zerodim": ZeroDIM(**BRIEF, steps=6, amortization_steps=3, tuning_steps=3),
+    "lord": LORD(**BRIEF, steps=6, encoder_steps=4, factor_dim=2),
+    "contralord": ContraLORD(
+        **BRIEF,
+        steps=6,
+        encoder_steps=4,
+        encoder="conv",
+        encoder_width=0.1,
+        encoder_batch_size=6,
+        queue_length=16,
+        discriminative_dim=5,
+        content_dim=4,
+    ),
+}
+
+
+def run_in(folder, **given):
+    return Run(folder, seed=3, device="cpu", precision="float32", progress=False, log_every=2, **given)
+
+
+class Unlabelled(ImageDataset):
+    """The images of another dataset, nothing known of them."""
+
+    def __init__(self, dataset):
+        self._inner = dataset
+        self.name, self.image_shape, self.source = dataset.name, dataset.image_shape, dataset.source
+
+    def __len__(self):
+        return len(self._inner)
+
+    def batch(self, indices):
+        return self._inner.batch(check_indices(self, indices))
+
+
+def shapes(labels=20):
+    return load_dataset("shapes3d", size=16, labels=labels)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_only_the_few_labels_are_read(name, tmp_path, monkeypatch):
+    """The grid's factors are poisoned once the few labels are chosen: nothing changes."""
+    dataset = shapes()
+    honest = TINY[name].fit(dataset, run_in(tmp_path / "honest"))
+
+    def poison(self, indices):
+        raise AssertionError("a method read factors that were not given to it")
+
+    monkeypatch.setattr(type(dataset), "factors_of", poison)
+    again = TINY[name].fit(dataset, run_in(tmp_path / "poisoned"))
+    assert fingerprint(again.encoder) == fingerprint(honest.encoder)
+    assert fingerprint(again.generator) == fingerprint(honest.generator)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_other_labels_give_something_else(name, tmp_path):
+    first = TINY[name].fit(shapes(), run_in(tmp_path / "a"))
+    dataset = shapes()
+    few = dataset.few_labels
+    dataset.few_labels = dataclasses.replace(few, values=(few.values + 1) % np.asarray(few.sizes))
+    other = TINY[name].fit(dataset, run_in(tmp_path / "b"))
+    assert fingerprint(first.encoder) != fingerprint(other.encoder)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_images_without_any_annotation_are_enough(name, tmp_path):
+    dataset = Unlabelled(load_dataset("shapes3d", size=16))
+    learned = TINY[name].fit(dataset, run_in(tmp_path))
+    images = dataset.batch(np.arange(3))
+    latent = learned.encoder.latent(images)
+    assert learned.generator(latent).shape == images.shape
+    if name == "contralord":
+        assert learned.encoder(images).shape == (3, 5)
+        assert learned.generator.parts == {"discriminative": (0, 5), "content": (5, 9), "residual": (9, 12)}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_residual_of_no_dimensions_is_allowed(name, tmp_path):
+    learned = dataclasses.replace(TINY[name], residual_dim=0).fit(shapes(), run_in(tmp_path))
+    images = shapes().batch([0, 1])
+    assert learned.encoder.residual(images).shape == (2, 0)
+    assert learned.generator.latent_dim == learned.encoder.code_dim
+
+
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("residual_dim", -1, "residual_dim must be 0"),
+        ("sigma", -1.0, "sigma is a standard deviation and must not be negative, got -1.0"),
+        ("batch_size", 0, "batch_size must be a whole number of at least 1, got 0"),
+    ],
+)
+def test_settings_out_of_range_are_named(name, field, value, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(TINY[name], **{field: value}).fit(shapes(), run_in(tmp_path))
+
+
+def test_a_queue_shorter_than_the_batch_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="queue_length must be at least the batch"):
+        dataclasses.replace(TINY["contralord"], queue_length=5).fit(shapes(), run_in(tmp_path))
+
+
+def test_a_view_that_destroys_a_factor_is_warned_of(tmp_path):
+    with pytest.warns(UserWarning, match="color views of shapes3d destroy a labelled factor: floor hue"):
+        dataclasses.replace(TINY["contralord"], augmentations="color").fit(shapes(), run_in(tmp_path))
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_resumed_run_ends_where_it_would_have(name, tmp_path, monkeypatch):
+    whole = TINY[name].fit(shapes(), run_in(tmp_path / "whole"))
+    batch = TrainingImages.batch
+    calls = []
+
+    def stop(self, places, run):
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return batch(self, places, run)
+
+    monkeypatch.setattr(TrainingImages, "batch", stop)
+    with pytest.raises(KeyboardInterrupt):
+        TINY[name].fit(shapes(), run_in(tmp_path / "cut", save_every=0))
+    monkeypatch.setattr(TrainingImages, "batch", batch)
+    resumed = TINY[name].fit(shapes(), run_in(tmp_path / "cut", save_every=0, resume=True))
+    assert fingerprint(resumed.encoder) == fingerprint(whole.encoder)
+    assert fingerprint(resumed.generator) == fingerprint(whole.generator)
+
+
+def test_stage_two_leaves_the_generator_untouched(tmp_path):
+    short = TINY["contralord"].fit(shapes(), run_in(tmp_path / "short"))
+    longer = dataclasses.replace(TINY["contralord"], encoder_steps=9).fit(shapes(), run_in(tmp_path / "long"))
+    for name, weight in short.generator.state_dict().items():
+        if name != "quantiles":  # the prior is fitted to the encoder's codes
+            torch.testing.assert_close(longer.generator.state_dict()[name], weight, rtol=0, atol=0)
+    assert fingerprint(short.encoder) != fingerprint(longer.encoder)
+
+
+def test_algorithm_1_to_the_letter_leaves_the_generator_as_it_was_drawn(tmp_path):
+    method = dataclasses.replace(TINY["contralord"], update_generator=False)
+    one = method.fit(shapes(), run_in(tmp_path / "one"))
+    other = dataclasses.replace(method, steps=9).fit(shapes(), run_in(tmp_path / "other"))
+    torch.testing.assert_close(one.generator.stem[0].weight, other.generator.stem[0].weight, rtol=0, atol=0)
+
+
+def test_the_few_label_loss_is_the_sum_over_images(tmp_path):
+    torch.manual_seed(0)
+    dataset, run = shapes(12), run_in(tmp_path)
+    images = TrainingImages(dataset, dataset.few_labels, 30, run)
+    encoder = AssignedEncoder(dataset.image_shape, images.labels.names, images.labels.sizes, 1, 0, 0.1)
+    generator = torch.nn.Sequential(
+        torch.nn.Linear(5, 3 * 16 * 16), torch.nn.Sigmoid(), torch.nn.Unflatten(1, (3, 16, 16))
+    )
+    places, annotated = np.array([15, 3, 20]), np.array([0, 4])
+    residual = torch.randn(5, 2)
+    weights = FewLabelWeights("squared", 0.5, 0.01, 0.3, 0.2, 7.0)
+    loss, _ = few_label_loss(
+        encoder, generator, images, places, annotated, residual, torch.Generator().manual_seed(1), weights, run
+    )
+    noise = torch.randn(5, 2, generator=torch.Generator().manual_seed(1))
+    terms = {"plain": [], "entropy": [], "decay": [], "annotated": [], "decay annotated": [], "error": []}
+    for row, place in enumerate([*places, *annotated]):
+        picture = dataset.batch(images.indices[[place]])
+        p = encoder.logits(picture)[0].softmax(dim=1)
+        if place < 12:
+            values = dataset.factors_of(images.indices[[place]])[0, :3]
+            codes = torch.stack([encoder.embeddings[f, v, 0] for f, v in enumerate(values)])
+        else:
+            codes = (p * encoder.embeddings[..., 0]).sum(dim=1)
+        made = generator(torch.cat([codes, residual[row] + 0.5 * noise[row]])[None])
+        distance = (made - picture).square().mean()
+        decay = residual[row].square().mean()
+        if row < 3:
+            terms["plain"].append(distance)
+            terms["decay"].append(decay)
+            terms["entropy"].append(sum(-float(q) * math.log(float(q)) for f in p for q in f.detach() if q > 0) / 3)
+        else:
+            terms["annotated"].append(distance)
+            terms["decay annotated"].append(decay)
+            terms["error"].append(-sum(p[f, v].log() for f, v in enumerate(values)))
+    mean = {name: float(sum(found) / len(found)) for name, found in terms.items()}
+    expected = mean["plain"] + 0.01 * mean["decay"] + 0.3 * mean["entropy"]
+    expected += 7.0 * (mean["annotated"] + 0.01 * mean["decay annotated"] + 0.2 * mean["error"])
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("anchor", ["online", "latent"])
+def test_contralords_objective_is_equation_6(anchor, tmp_path):
+    torch.manual_seed(0)
+    method = dataclasses.replace(
+        TINY["contralord"], anchor=anchor, content_weight=0.7, residual_weight=1.3, latent_weight=3.0, temperature=0.2
+    )
+    encoder = SharedEncoder((3, 16, 16), ["a", "b"], 1, 3, encoder="conv", width=0.1)
+    slow = momentum_copy(SharedEncoder((3, 16, 16), ["a", "b"], 1, 3, encoder="conv", width=0.1))
+    generator = torch.nn.Sequential(
+        torch.nn.Linear(5, 3 * 16 * 16), torch.nn.Sigmoid(), torch.nn.Unflatten(1, (3, 16, 16))
+    )
+    queues = [FeatureQueue(7, dims, torch.Generator().manual_seed(dims)) for dims in (2, 3)]
+    pictures, target = torch.rand(4, 3, 16, 16), torch.randn(4, 5)
+    views = Views(("light",))
+    run = run_in(tmp_path)
+    loss, _, keys = method.encoder_loss(
+        encoder, slow, generator, queues, pictures, target, views, torch.Generator().manual_seed(9), run
+    )
+    rng = torch.Generator().manual_seed(9)
+    first, second = views(pictures, rng), views(pictures, rng)
+    codes = torch.cat(encoder.split(pictures), dim=1)
+    expected = image_distance(generator(codes), pictures, "squared").item()
+    expected += 3.0 * float((codes - target).square().mean().detach())
+    for part, weight, columns in ((1, 0.7, slice(0, 2)), (2, 1.3, slice(2, 5))):
+        total = 0.0
+        for n in range(4):
+            online = unit(encoder.split(first)[part][n]).detach()
+            key = unit(slow.split(second)[part][n])
+            anchored, positive = (online, key) if anchor == "online" else (unit(target[n, columns]), online)
+            near = math.exp(float(anchored @ positive) / 0.2)
+            far = sum(math.exp(float(anchored @ negative) / 0.2) for negative in queues[part - 1].features)
+            total -= math.log(near / (near + far)) / 4
+        expected += weight * total
+        torch.testing.assert_close(keys[part - 1], unit(slow.split(second)[part]))
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+    loss.backward()
+    assert all(p.grad is None for p in slow.parameters())
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in encoder.parameters())
