@@ -11,7 +11,7 @@ from contrafact.core.dataset import PairDataset, Pairs, check_indices
 from contrafact.core.method import load_run
 from contrafact.core.run import Run
 from contrafact.data.load import load_dataset
-from contrafact.methods.sub_infomax import SubInfoMax, draw_pairs, hessian_blocks, infomin, orthogonality
+from contrafact.methods.sub_infomax import SubInfoMax, hessian_blocks, infomin, orthogonality
 from contrafact.nn.contrastive import unit
 
 TAU = 0.4
@@ -297,12 +297,6 @@ def test_the_ceiling_pulls_each_factor_into_its_own_half(tmp_path):
     apart = [float((light[factors[:, 1] == 0].mean(0) - light[factors[:, 1] == 1].mean(0)).norm())]
     apart.append(float((side[factors[:, 1] == 0].mean(0) - side[factors[:, 1] == 1].mean(0)).norm()))
     assert apart[1] > 3 * apart[0]
-
-
-def test_images_without_pairs_are_paired_with_themselves():
-    images, factors = draw_pairs(load_dataset("shapes3d", size=16), 5, np.random.default_rng(0))
-    assert torch.equal(images[0], images[1])
-    assert factors is None
 
 
 @pytest.mark.parametrize(

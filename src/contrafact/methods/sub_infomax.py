@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +25,7 @@ from contrafact.core.method import Artefacts, Method
 from contrafact.core.run import Run
 from contrafact.nn.contrastive import nt_xent_loss, supervised_contrastive_loss, unit
 from contrafact.nn.gather import gathered, gathered_rows
+from contrafact.nn.pairs import draw_pairs
 from contrafact.nn.projected import Heads, ProjectedEncoder
 from contrafact.nn.resnet import Stem
 from contrafact.nn.schedule import set_rate, warmup_cosine
@@ -46,6 +46,7 @@ class SubInfoMax(Method):
         "paper": {},
         "ceiling": {"positives": "disjoint_labels", "heads": "none"},
         "quick": _QUICK,
+        "tiny": {"encoder": "conv", "positives": "pair"},
     }
 
     regulariser: Regulariser = "none"
@@ -230,19 +231,6 @@ def hessian_blocks(infomax: Tensor, z_VNPD: Tensor, reading: Literal["per_sample
         return (energy_SP[:, first] * energy_SP[:, second]).sum(dim=1).clamp_min(tiny).sqrt().mean()
     blocks = torch.einsum("spd,spe->pde", g_SPD[:, first], g_SPD[:, second])
     return blocks.square().sum().clamp_min(tiny).sqrt() / len(g_SPD)
-
-
-def draw_pairs(source: ImageDataset, n: int, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
-    """``n`` pairs of images ``(2, n, C, H, W)`` and, from a dataset of pairs, their factors ``(2, n, K)``.
-
-    Other datasets give the same image twice: the views that follow tell the two apart.
-    """
-    if isinstance(source, PairDataset):
-        pairs = source.random_pairs(n, rng)
-        factors = torch.from_numpy(np.stack([pairs.factors_first_NK, pairs.factors_second_NK]))
-        return torch.stack([pairs.first, pairs.second]), factors
-    images = source.random_batch(n, rng)
-    return torch.stack([images, images]), None
 
 
 def _held_columns(source: ImageDataset, positives: str, num_parts: int) -> list[list[int]]:
