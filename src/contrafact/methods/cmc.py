@@ -212,7 +212,7 @@ class MemoryBanks(nn.Module):
         """Anchors of one view against their own images and the drawn ones in the ``other`` view's bank; scalar.
 
         ``infonce``: cross-entropy of the own among all. ``nce``: binary cross-entropy of h/(h + K/M) with
-        h = exp(similarity/τ)/Z; Z is M times the mean of exp(similarity/τ) in the first batch of all ``run``'s processes.
+        h = exp(similarity/τ)/Z; Z is M times the mean of exp(similarity/τ) in the first batch of all processes.
         """
         bank = self.features[other]
         candidates = bank[torch.cat([own_N[:, None], drawn_NK], dim=1)]
