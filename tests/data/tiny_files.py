@@ -18,6 +18,7 @@ from contrafact.data.cars3d import FILE as CARS3D_FILE
 from contrafact.data.cars3d import Cars3D
 from contrafact.data.dsprites import FILE as DSPRITES_FILE
 from contrafact.data.dsprites import DSprites
+from contrafact.data.mnist_stl import NUM_PAIRS as MNIST_STL_PAIRS
 from contrafact.data.mpi3d import MPI3D
 from contrafact.data.shapes3d import Shapes3D
 from contrafact.data.small_norb import PREFIXES as NORB_PREFIXES
@@ -150,11 +151,33 @@ def write_images(folder, monkeypatch):
     return {"path": folder}
 
 
+def write_stl10(folder, monkeypatch):
+    """The four labelled STL-10 files, ten training and twenty test images; class k's images are brighter with k."""
+    for split, count in (("train", 10), ("test", 20)):
+        labels = np.arange(count, dtype=np.uint8) % 10
+        images = random_bytes(count, 3, 96, 96) // 16 + 16 * labels[:, None, None, None]
+        (folder / f"{split}_X.bin").write_bytes(images.astype(np.uint8).tobytes())
+        (folder / f"{split}_y.bin").write_bytes((labels + 1).tobytes())
+    return {"path": folder}
+
+
+def write_mnist_stl(folder, monkeypatch):
+    """MNIST's idx files and STL-10's in one folder, every class in each, and fewer pairs."""
+    for prefix, count in (("train", 20), ("t10k", 10)):
+        images = idx_bytes(random_bytes(count, 28, 28))
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(images)
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(count, dtype=np.uint8) % 10))
+    monkeypatch.setitem(MNIST_STL_PAIRS, "train", 300)
+    monkeypatch.setitem(MNIST_STL_PAIRS, "test", 60)
+    return write_stl10(folder, monkeypatch)
+
+
 WRITERS = {
     "cars3d": write_cars3d,
     "fashion_mnist": write_idx,
     "images": write_images,
     "mnist": write_idx,
+    "mnist_stl": write_mnist_stl,
     "mpi3d": write_mpi3d,
     "small_norb": write_small_norb,
 }

@@ -19,14 +19,30 @@ class Encoder(Artefact, ABC):
     Attributes:
         image_shape: ``(C, H, W)`` the encoder takes.
         code_dim: J.
+        num_parts: how many equal parts the codes, and each representation of them, fall into (sub-embeddings).
     """
 
     image_shape: tuple[int, int, int]
     code_dim: int
+    num_parts: int = 1
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
         """Codes ``(N, J)``; ``images`` have the right shape."""
+
+    @property
+    def representations(self) -> tuple[str, ...]:
+        """Names of what else can be computed from the codes, such as the projection ``z`` a contrastive loss sees."""
+        return ()
+
+    def represent(self, codes: Tensor, name: str) -> Tensor:
+        """Another representation ``(N, Z)`` of codes ``(N, J)``.
+
+        Raises:
+            ValueError: the encoder has none of that name.
+        """
+        known = f"it has {', '.join(self.representations)}" if self.representations else "it has none but its codes"
+        raise ValueError(f"this {type(self).__name__} has no representation {name!r}; {known}")
 
     def forward(self, images: Tensor) -> Tensor:
         """Codes ``(N, J)`` of images ``(N, C, H, W)``.

@@ -114,7 +114,7 @@ class IdxImages(ImageDataset):
         own = [data_folder() / name for name in self.subfolders]
         folders = [*own, *(folder / "raw" for folder in own), *self.system_folders]
         for folder in folders:
-            if _idx_file(folder, "train", "images-idx3") is not None:
+            if idx_file(folder, "train", "images-idx3") is not None:
                 return folder
         looked = ", ".join(map(str, folders))
         raise ValueError(f"{self.name}: found no {FILES[0]} in {looked}; {self.remedy}, or pass path=")
@@ -144,7 +144,7 @@ class IdxImages(ImageDataset):
         return F.pad(images, (border,) * 4) if border else images
 
 
-def _idx_file(folder: Path, prefix: str, kind: str) -> Path | None:
+def idx_file(folder: Path, prefix: str, kind: str) -> Path | None:
     names = [f"{prefix}-{spelling}-ubyte" for spelling in (kind, kind.replace("-", "."))]
     files = [folder / f"{name}{suffix}" for name in names for suffix in (".gz", "")]
     return next((file for file in files if file.is_file()), None)
@@ -154,7 +154,7 @@ def _read_part(dataset: str, folder: Path, prefix: str) -> tuple[npt.NDArray[np.
     """Images ``(N, 28, 28)`` and labels ``(N,)`` of one split."""
     arrays = []
     for kind, dimensions in (("images-idx3", 3), ("labels-idx1", 1)):
-        file = _idx_file(folder, prefix, kind)
+        file = idx_file(folder, prefix, kind)
         if file is None:
             raise ValueError(f"{dataset}: {folder} holds no {prefix}-{kind}-ubyte.gz (or the same without .gz)")
         arrays.append(read_idx(dataset, file, dimensions))

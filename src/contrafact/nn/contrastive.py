@@ -121,5 +121,5 @@ def queue_infonce_loss(queries_NJ: Tensor, keys_NJ: Tensor, queue_KJ: Tensor, te
 
 
 def unit(features: Tensor) -> Tensor:
-    """Features scaled to length 1 along their last dimension, in float32."""
-    return F.normalize(features.float(), dim=-1)
+    """Features scaled to length 1 along their last dimension, in float32 or better."""
+    return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)

@@ -50,47 +50,62 @@ class _Block(nn.Module):
 
 
 class ResNetEncoder(Encoder):
-    """ResNet with a linear head.
+    """ResNet with a linear head, or none.
 
     Args:
         image_shape: ``(C, H, W)``.
-        code_dim: J.
+        code_dim: J; None leaves the head out, and the codes are the pooled features (512; 2048 at depth 50).
         depth: 18, 34 or 50.
         stem: ``imagenet`` (7×7 stride 2, max pool), ``small`` (3×3 stride 1, for images up to about 64 pixels), or
             ``auto``: small below 96 pixels.
+        width: multiplies every channel count (1 is the paper's; ½ is four times cheaper).
+
+    Raises:
+        ValueError: an unknown depth or stem, a code_dim below 1, or a width that is not positive.
     """
 
     def __init__(
-        self, image_shape: tuple[int, int, int], code_dim: int, depth: Depth = 50, stem: Stem = "auto"
+        self,
+        image_shape: tuple[int, int, int],
+        code_dim: int | None,
+        depth: Depth = 50,
+        stem: Stem = "auto",
+        width: float = 1.0,
     ) -> None:
         super().__init__()
         if depth not in _STAGES:
             raise ValueError(f"depth must be one of {sorted(_STAGES)}, got {depth}")
         if stem not in ("auto", "imagenet", "small"):
             raise ValueError(unknown_name_message("stem", stem, ["auto", "imagenet", "small"]))
-        channels, height, width = image_shape
-        self.image_shape = (check_count("channels", channels), height, width)
-        self.code_dim, self.depth = check_count("code_dim", code_dim), depth
-        self.stem_name: Stem = ("small" if min(height, width) < 96 else "imagenet") if stem == "auto" else stem
+        if not width > 0:
+            raise ValueError(f"width must be positive, got {width}")
+        channels, height, image_width = image_shape
+        self.image_shape = (check_count("channels", channels), height, image_width)
+        self.depth, self.width = depth, width
+        self.stem_name: Stem = ("small" if min(height, image_width) < 96 else "imagenet") if stem == "auto" else stem
+        first = max(8, round(64 * width))
         if self.stem_name == "small":
-            self.stem = nn.Sequential(nn.Conv2d(channels, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU())
+            self.stem = nn.Sequential(
+                nn.Conv2d(channels, first, 3, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU()
+            )
         else:
             self.stem = nn.Sequential(
-                nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False),
-                nn.BatchNorm2d(64),
+                nn.Conv2d(channels, first, 7, stride=2, padding=3, bias=False),
+                nn.BatchNorm2d(first),
                 nn.ReLU(),
                 nn.MaxPool2d(3, stride=2, padding=1),
             )
         bottleneck = depth == 50
         blocks: list[nn.Module] = []
-        current = 64
+        current = first
         for stage, count in enumerate(_STAGES[depth]):
             for number in range(count):
                 stride = 2 if stage > 0 and number == 0 else 1
-                blocks.append(_Block(current, 64 * 2**stage, stride, bottleneck))
-                current = 64 * 2**stage * (4 if bottleneck else 1)
+                blocks.append(_Block(current, first * 2**stage, stride, bottleneck))
+                current = first * 2**stage * (4 if bottleneck else 1)
         self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Linear(current, code_dim)
+        self.head = nn.Identity() if code_dim is None else nn.Linear(current, check_count("code_dim", code_dim))
+        self.code_dim = current if code_dim is None else code_dim
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -104,7 +119,8 @@ class ResNetEncoder(Encoder):
     def arguments(self) -> dict[str, Any]:
         return {
             "image_shape": self.image_shape,
-            "code_dim": self.code_dim,
+            "code_dim": None if isinstance(self.head, nn.Identity) else self.code_dim,
             "depth": self.depth,
             "stem": self.stem_name,
+            "width": self.width,
         }

@@ -7,15 +7,46 @@ from typing import Literal
 from torch import nn
 
 from contrafact.core.artefact import load_artefact
+from contrafact.core.catalog import unknown_name_message
 from contrafact.core.directions import CurvedDirections, Directions, GlobalDirections
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 from contrafact.core.run import Run
 from contrafact.nn.encoders import ConvEncoder
-from contrafact.nn.resnet import ResNetEncoder
+from contrafact.nn.resnet import Depth, ResNetEncoder, Stem
 
-EncoderKind = Literal["conv", "resnet50"]
+EncoderKind = Literal["conv", "resnet18", "resnet34", "resnet50"]
 NavigatorKind = Literal["unit", "orthonormal", "curved"]
+
+
+_DEPTHS: dict[str, Depth] = {"resnet18": 18, "resnet34": 34, "resnet50": 50}
+
+
+def fresh_encoder(
+    kind: EncoderKind,
+    image_shape: tuple[int, int, int],
+    code_dim: int | None = None,
+    width: float = 1.0,
+    stem: Stem = "auto",
+) -> Encoder:
+    """An encoder with new weights.
+
+    Args:
+        kind: the light convolutional encoder, or a ResNet.
+        image_shape: ``(C, H, W)``.
+        code_dim: J; None for as many as the network has features: 512 (ResNet-18, -34), 2048 (ResNet-50), 256 (conv),
+            times the width.
+        width: multiplies every channel count.
+        stem: a ResNet's first layers, see :class:`~contrafact.nn.resnet.ResNetEncoder`.
+
+    Raises:
+        ValueError: an unknown kind, or arguments the network refuses.
+    """
+    if kind == "conv":
+        return ConvEncoder(image_shape, max(8, round(256 * width)) if code_dim is None else code_dim, width)
+    if kind not in _DEPTHS:
+        raise ValueError(unknown_name_message("encoder", kind, ["conv", *_DEPTHS]))
+    return ResNetEncoder(image_shape, code_dim, _DEPTHS[kind], stem, width)
 
 
 def trainable_encoder(
@@ -32,7 +63,7 @@ def trainable_encoder(
         run: supplies seed and device.
         image_shape: ``(C, H, W)``.
         code_dim: J.
-        kind: the light convolutional encoder, or a ResNet-50.
+        kind: the light convolutional encoder, or a ResNet of full width.
         width: multiplies the light encoder's channel counts.
         pretrained: an ``encoder.safetensors``; kind and width are then the file's.
 
@@ -48,10 +79,7 @@ def trainable_encoder(
             )
         return encoder.to(run.device)
     with run.seeded_init("encoder"):
-        fresh = (
-            ConvEncoder(image_shape, code_dim, width) if kind == "conv" else ResNetEncoder(image_shape, code_dim, 50)
-        )
-    return fresh.to(run.device)
+        return fresh_encoder(kind, image_shape, code_dim, width if kind == "conv" else 1.0).to(run.device)
 
 
 def trainable_directions(

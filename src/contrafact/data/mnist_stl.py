@@ -1,0 +1,228 @@
+"""MNIST/STL-10: a digit at one of eight places on a photograph, in pairs that share two of three factors.
+
+Burns, Sarna, Krishnan & Maschinot, "Unsupervised Disentanglement without Autoencoding", 2021, Appendix A.1. Images are
+made when asked for, from the sources and a seed; where the sources are missing, Fashion-MNIST items over procedural
+textures stand in.
+
+Shape suffixes: N images, M pairs, K factors, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from contrafact.core.catalog import unknown_name_message
+from contrafact.core.dataset import IntArray, PairDataset, Pairs, check_indices
+from contrafact.data import _idx
+from contrafact.data._files import STAND_IN, NumpyArchive, PathLike, data_folder
+from contrafact.data._pixels import check_size, shrink
+from contrafact.data._stl10 import SIDE as PHOTO_SIDE
+from contrafact.data._stl10 import find_stl10, open_stl10, read_stl10_labels, stl10_files, upright
+from contrafact.data._textures import CLASSES as TEXTURES
+from contrafact.data._textures import textures
+from contrafact.data.fashion_mnist import FashionMNIST
+from contrafact.data.mnist import MNIST
+
+SIDE, DIGIT_SIDE = 64, 28
+TOPS, LEFTS = (2, 34), (0, 12, 24, 36)
+NUM_PAIRS = {"train": 100_000, "test": 10_000}
+VARIANTS = {"dc-bc": (0, 2), "dc-dl": (0, 1), "bc-dl": (2, 1)}
+TEXTURES_PER_CLASS = {"train": 500, "test": 200}
+_FOLDERS = ("mnist", "MNIST", "mnist/raw", "MNIST/raw")
+
+
+class Source(NamedTuple):
+    """Pictures and their classes.
+
+    Attributes:
+        pixels: bytes, ``(N, 28, 28)`` for digits, ``(N, 3, 64, 64)`` for backgrounds.
+        labels: ``(N,)``, 0 to 9.
+        origin: where they come from.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    labels: IntArray
+    origin: str
+
+
+class MNISTSTL(PairDataset):
+    """Pairs of MNIST/STL-10 images ``(3, size, size)`` with the three factors of each image.
+
+    Both images of a pair have the two factors of the variant in common, by class, not instance; the third is drawn for
+    each. ``batch`` and ``factors_of`` are those of the first image of each pair. 100,000 pairs to train, 10,000 to
+    test.
+
+    Args:
+        path: folder that holds MNIST's files (idx or ``mnist.npz``) and STL-10's (``train_X.bin`` …), or has them in
+            subfolders ``mnist`` and ``stl10``. By default the data folder, where either may be missing: Fashion-MNIST
+            then stands in for the digits, procedural textures for the photographs.
+        variant: what pairs share: ``dc-bc`` (digit and background class), ``dc-dl`` (digit class and location) or
+            ``bc-dl`` (background class, digit location).
+        split: ``train`` or ``test``; the sources' own.
+        size: 64, or 32 or 16 by area averages.
+        seed: of the pairs.
+
+    Raises:
+        ValueError: an unknown variant, split or size, a ``path`` without the files, or damaged ones.
+    """
+
+    name = "mnist-stl"
+    factor_names = ("digit class", "digit location", "background class")
+    factor_sizes = (10, len(TOPS) * len(LEFTS), 10)
+    destroyed_by: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "crop": ("digit class", "digit location"),
+        "flip": ("digit class", "digit location"),
+    }
+
+    def __init__(
+        self,
+        path: PathLike | None = None,
+        variant: str = "dc-bc",
+        split: str = "train",
+        size: int = SIDE,
+        seed: int = 0,
+    ) -> None:
+        if variant not in VARIANTS:
+            raise ValueError(unknown_name_message("variant of mnist-stl", variant, list(VARIANTS)))
+        if split not in NUM_PAIRS:
+            raise ValueError(f"mnist-stl: split must be one of {', '.join(NUM_PAIRS)}; got {split!r}")
+        self.image_shape = (3, check_size(self.name, size, (64, 32, 16)), size)
+        self.split, self.variant, self.seed = split, variant, seed
+        self._path = path
+        self.held = tuple(self.factor_names[column] for column in VARIANTS[variant])
+        self.factors_of_interest = self.held
+        digits, backgrounds = _sources(path, split)
+        self._digits_NHW, self._backgrounds_NCHW = digits.pixels, backgrounds.pixels
+        real = STAND_IN not in digits.origin + backgrounds.origin
+        self.source = f"{'' if real else f'{STAND_IN}: '}{digits.origin} over {backgrounds.origin}".replace(
+            f"{STAND_IN} ", ""
+        )
+        self._factors_VMK, self._rows_VM2 = self._draw_pairs(digits.labels, backgrounds.labels)
+
+    def __len__(self) -> int:
+        return NUM_PAIRS[self.split]
+
+    def held_out(self) -> MNISTSTL | None:
+        if self.split == "test":
+            return None
+        test = MNISTSTL(self._path, self.variant, "test", self.image_shape[1], self.seed)
+        test.name = self.name
+        return test
+
+    def factors_of(self, indices: IntArray | Sequence[int]) -> IntArray:
+        factors: IntArray = self._factors_VMK[0, check_indices(self, indices)].astype(np.int64)
+        return factors
+
+    def batch(self, indices: IntArray | Sequence[int] | Tensor) -> Tensor:
+        checked = check_indices(self, indices)
+        return self._render(self._rows_VM2[0, checked], self._factors_VMK[0, checked, 1])
+
+    def pairs(self, indices: IntArray | Sequence[int] | Tensor) -> Pairs:
+        checked = check_indices(self, indices)
+        factors_VNK = self._factors_VMK[:, checked].astype(np.int64)
+        rows_VN2 = self._rows_VM2[:, checked]
+        images = self._render(rows_VN2.reshape(-1, 2), factors_VNK[..., 1].reshape(-1))
+        first, second = images.chunk(2)
+        return Pairs(first, second, factors_VNK[0], factors_VNK[1])
+
+    def _draw_pairs(self, digit_labels: IntArray, background_labels: IntArray) -> tuple[IntArray, IntArray]:
+        """Factors ``(2, M, 3)`` and source rows (digit, background) ``(2, M, 2)`` of both images of every pair."""
+        entropy = [self.seed, list(NUM_PAIRS).index(self.split), list(VARIANTS).index(self.variant)]
+        rng = np.random.default_rng(entropy)
+        factors = rng.integers(self.factor_sizes, size=(2, len(self), 3))
+        shared = list(VARIANTS[self.variant])
+        factors[1][:, shared] = factors[0][:, shared]
+        rows = [
+            _of_class(labels, factors[..., column], rng)
+            for labels, column in ((digit_labels, 0), (background_labels, 2))
+        ]
+        return factors.astype(np.int8), np.stack(rows, axis=-1).astype(np.int32)
+
+    def _render(self, rows_N2: IntArray, places_N: IntArray) -> Tensor:
+        """The digits over the backgrounds: the larger of the two, channel by channel."""
+        bytes_NCHW = self._backgrounds_NCHW[rows_N2[:, 1]]
+        windows = np.lib.stride_tricks.sliding_window_view(bytes_NCHW, (DIGIT_SIDE,) * 2, axis=(2, 3), writeable=True)
+        tops, lefts = np.asarray(TOPS)[places_N // len(LEFTS)], np.asarray(LEFTS)[places_N % len(LEFTS)]
+        n = np.arange(len(rows_N2))
+        digits_N1HW = self._digits_NHW[rows_N2[:, 0], None]
+        windows[n, :, tops, lefts] = np.maximum(windows[n, :, tops, lefts], digits_N1HW)
+        return shrink(torch.from_numpy(bytes_NCHW).float().div_(255), self.image_shape[1])
+
+
+def _of_class(labels: IntArray, wanted: IntArray, rng: np.random.Generator) -> IntArray:
+    """A random row of each wanted class.
+
+    Raises:
+        ValueError: a class has no row.
+    """
+    order = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels, minlength=10)
+    if (counts == 0).any():
+        raise ValueError(f"mnist-stl: the sources hold nothing of class {int(np.argmin(counts))}; get whole files")
+    starts = np.cumsum(counts) - counts
+    rows: IntArray = order[starts[wanted] + np.floor(rng.random(wanted.shape) * counts[wanted]).astype(np.int64)]
+    return rows
+
+
+def _sources(path: PathLike | None, split: str) -> tuple[Source, Source]:
+    root = data_folder() if path is None else Path(path).expanduser()
+    digits, backgrounds = _mnist(root, split, path is not None), _stl10(root, split)
+    if path is not None and (digits is None or backgrounds is None):
+        missing = "MNIST's idx files or mnist.npz" if digits is None else f"STL-10's {split}_X.bin and {split}_y.bin"
+        raise ValueError(
+            f"mnist-stl: {root} and its subfolders lack {missing}; put them there, or leave out path to let "
+            "Fashion-MNIST and procedural textures stand in"
+        )
+    if digits is None:
+        fashion = FashionMNIST(split=split)
+        digits = Source(fashion._images_NHW, fashion.labels, f"{STAND_IN} fashion-mnist from {fashion.source}")
+    return digits, backgrounds or _procedural(split)
+
+
+def _mnist(root: Path, split: str, is_given: bool) -> Source | None:
+    """MNIST's images of a split, as idx files or numpy archive; None when there are none."""
+    for folder in (*((root,) if is_given else ()), *(root / name for name in _FOLDERS)):
+        if (folder / "mnist.npz").is_file():
+            archive = NumpyArchive("mnist", folder / "mnist.npz")
+            images, labels = archive.read(f"x_{split}"), archive.read(f"y_{split}").astype(np.int64)
+            if images.shape[1:] != (DIGIT_SIDE,) * 2 or images.dtype != np.uint8 or len(images) != len(labels):
+                raise ValueError(
+                    f"mnist-stl: x_{split} and y_{split} of {folder / 'mnist.npz'} must be bytes (N, 28, 28) and N "
+                    f"labels, found {images.dtype} {images.shape} and {len(labels)}"
+                )
+            return Source(images, labels, f"mnist from {folder / 'mnist.npz'}")
+        if _idx.idx_file(folder, _idx.SPLITS[split][0], "images-idx3") is not None:
+            mnist = MNIST(folder, split)
+            return Source(mnist._images_NHW, mnist.labels, f"mnist from {folder}")
+    return None
+
+
+def _stl10(root: Path, split: str) -> Source | None:
+    """The centres of STL-10's labelled images; None when the folder holds none."""
+    folder = find_stl10(root, split)
+    if folder is None:
+        return None
+    images, labels = stl10_files(folder, split)
+    stored = open_stl10(images)
+    first = (PHOTO_SIDE - SIDE) // 2
+    centre = slice(first, first + SIDE)
+    pixels = np.empty((len(stored), 3, SIDE, SIDE), dtype=np.uint8)
+    for start in range(0, len(stored), 1000):
+        rows = np.arange(start, min(start + 1000, len(stored)))
+        pixels[rows] = upright(stored.rows(rows))[:, centre, centre].transpose(0, 3, 1, 2)
+    return Source(pixels, read_stl10_labels(labels, len(stored)), f"stl10 from {folder}")
+
+
+def _procedural(split: str) -> Source:
+    """Textures of ten classes; other ones in the test part."""
+    rng = np.random.default_rng([len(split), 10])
+    count = TEXTURES_PER_CLASS[split]
+    pixels = np.concatenate([textures(index, count, SIDE, rng) for index in range(len(TEXTURES))])
+    return Source(pixels, np.repeat(np.arange(len(TEXTURES)), count), f"{STAND_IN} textures")

@@ -1,0 +1,147 @@
+"""MoCo: contrast with a queue of features that a slowly following copy of the encoder made.
+
+Momentum Contrast for Unsupervised Visual Representation Learning, He, Fan, Wu, Xie & Girshick, CVPR 2020,
+https://arxiv.org/abs/1911.05722; its second version, Chen, Fan, Girshick & He, https://arxiv.org/abs/2003.04297, is the
+preset v2.
+
+Deviations: the paper shuffles keys among 8 GPUs so that batch statistics do not give the positive away; here keys are
+shuffled into groups with statistics of their own, however many processes there are. Views leave labelled factors alone
+unless told otherwise, and turn hues in YIQ. 200 epochs are those of 60,000 images at batch 256.
+
+Shape suffixes: N images, K queue length, J feature dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.method import Artefacts, Method
+from contrafact.core.run import Run
+from contrafact.nn.contrastive import queue_infonce_loss, unit
+from contrafact.nn.gather import gathered_rows
+from contrafact.nn.momentum import FeatureQueue, check_queue, follow, momentum_copy
+from contrafact.nn.pairs import draw_pairs
+from contrafact.nn.projected import ProjectedEncoder
+from contrafact.nn.resnet import Stem
+from contrafact.nn.schedule import set_rate, warmup_cosine
+from contrafact.nn.trainable import EncoderKind
+from contrafact.nn.views import MOCO, Views, choose_kinds
+
+
+@dataclass(frozen=True)
+class MoCo(Method):
+    """Contrast with a queue and a momentum encoder."""
+
+    source: ClassVar[Literal["generator", "images"]] = "images"
+    yields: ClassVar[tuple[str, ...]] = ("encoder",)
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "v2": {"head_layers": 2, "temperature": 0.2, "schedule": "cosine", "blur": True},
+        "quick": {
+            "encoder": "resnet18", "width": 0.25, "steps": 1500, "batch_size": 128, "queue_length": 4096,
+            "momentum": 0.99, "learning_rate": 0.06, "schedule": "cosine", "head_layers": 2, "temperature": 0.2,
+            "key_groups": 4,
+        },
+        "tiny": {"encoder": "conv", "queue_length": 7},
+    }  # fmt: skip
+
+    encoder: EncoderKind = "resnet50"
+    """Network that makes the codes r."""
+    width: float = 1.0
+    """Multiplies its channel counts."""
+    stem: Stem = "auto"
+    """A ResNet's first layers: imagenet, small, or by the image size."""
+    code_dim: int | None = None
+    """Dimensions of r; empty: the network's own (2048 for ResNet-50)."""
+    feature_dim: int = 128
+    """Outputs of the head, which the queue holds."""
+    head_layers: int = 1
+    """Linear layers of the head: 1 (first version) or 2 (second)."""
+    queue_length: int = 65_536
+    """Length K of the queue; at least the images of a step, and need not be a multiple of them."""
+    momentum: float = 0.999
+    """How slowly the key encoder follows, m."""
+    key_groups: int = 8
+    """Shuffled groups in which keys are encoded, each with batch statistics of its own (the paper's GPUs)."""
+    temperature: float = 0.07
+    """Temperature τ."""
+    augmentations: str = "auto"
+    """Changes of views: auto (crop, flip, light, color, grayscale, less those that destroy a labelled factor), none, or
+    some of crop, flip, light, color, grayscale, blur, separated by commas."""
+    blur: bool = False
+    """Count blur among the automatic changes (second version)."""
+    schedule: Literal["steps", "cosine"] = "steps"
+    """Learning rate: a tenth after 60 % of the steps and again after 80 % (first version), or a cosine (second)."""
+    steps: int = 46_900
+    """Training steps."""
+    batch_size: int = 256
+    """Images per step and process."""
+    learning_rate: float = 0.03
+    """SGD's learning rate for 256 images; scaled by the images of a step over 256."""
+    weight_decay: float = 1e-4
+    """SGD's weight decay."""
+
+    def train(self, source: ImageDataset, run: Run) -> Artefacts:
+        """Minimise InfoNCE of each query against its key and the queue; then queue the keys."""
+        check_count("batch_size", self.batch_size)
+        check_count("key_groups", self.key_groups)
+        check_queue(self.queue_length, self.batch_size * run.world_size)
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        usual = ("crop", "flip", "light", "color", "grayscale", *(("blur",) if self.blur else ()))
+        views = Views(choose_kinds(source, self.augmentations, usual), MOCO)
+        with run.seeded_init("networks"):
+            encoder = ProjectedEncoder(
+                self.encoder,
+                source.image_shape,
+                self.code_dim,
+                self.width,
+                self.stem,
+                feature_dim=self.feature_dim,
+                head_layers=self.head_layers,
+            ).to(run.device)
+        slow = momentum_copy(encoder)
+        queue = FeatureQueue(self.queue_length, self.feature_dim, run.rng("queue", shared=True)).to(run.device)
+        parameters = list(encoder.parameters())
+        optimizer = torch.optim.SGD(parameters, lr=0.0, momentum=0.9, weight_decay=self.weight_decay)
+        pairs_rng, views_rng, groups_rng = run.numpy_rng("pairs"), run.rng("views"), run.rng("groups")
+        state = {"encoder": encoder, "slow": slow, "queue": queue, "optimizer": optimizer, "pairs": pairs_rng}
+        state |= {"views": views_rng, "groups": groups_rng}
+        rate = self.learning_rate * self.batch_size * run.world_size / 256
+
+        for step in run.steps(self.steps, state):
+            set_rate(optimizer, rate * self._rate_factor(step))
+            images_VN, _ = draw_pairs(source, self.batch_size, pairs_rng)
+            first, second = views(images_VN.flatten(0, 1).to(run.device), views_rng).chunk(2)
+            with run.autocast():
+                queries_NJ = unit(encoder.project(encoder.encode(first)))
+                follow(slow, encoder, self.momentum)
+                keys_NJ = encode_shuffled(slow, second, self.key_groups, groups_rng)
+            loss = queue_infonce_loss(queries_NJ, keys_NJ, queue.features, self.temperature)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            run.average_gradients(parameters)
+            optimizer.step()
+            queue.push(gathered_rows(keys_NJ, run))  # after backward, which still reads what this overwrites
+            run.log(loss=loss, agreement=(queries_NJ * keys_NJ).sum(dim=1).mean())
+        return Artefacts(encoder=encoder)
+
+    def _rate_factor(self, step: int) -> float:
+        if self.schedule == "cosine":
+            return warmup_cosine(step, self.steps, 0)
+        return 0.1 ** ((step >= 0.6 * self.steps) + (step >= 0.8 * self.steps))
+
+
+@torch.no_grad()
+def encode_shuffled(slow: ProjectedEncoder, images: Tensor, groups: int, rng: torch.Generator) -> Tensor:
+    """Unit keys ``(N, J)`` of images in their order, encoded in shuffled groups of at least two."""
+    order = torch.randperm(len(images), generator=rng).to(images.device)
+    parts = images[order].chunk(max(1, min(groups, len(images) // 2)))
+    shuffled = torch.cat([unit(slow.project(slow.encode(part))) for part in parts])
+    return torch.empty_like(shuffled).index_copy_(0, order, shuffled)

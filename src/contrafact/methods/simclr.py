@@ -1,0 +1,113 @@
+"""SimCLR: an encoder that gives two views of one image the same code, and other images other codes.
+
+A Simple Framework for Contrastive Learning of Visual Representations, Chen, Kornblith, Norouzi & Hinton, ICML 2020,
+https://arxiv.org/abs/2002.05709.
+
+Deviations: SGD with momentum instead of LARS, which the paper needs for batches of thousands only; 200 epochs of 60,000
+images at batch 256, ContraLORD's budget; views leave labelled factors alone unless told otherwise, turn hues in YIQ,
+and are not blurred (the paper's choice for small images). Batch statistics stay each process's own.
+
+Shape suffixes: N images, V views (2), J feature dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+
+from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.method import Artefacts, Method
+from contrafact.core.run import Run
+from contrafact.nn.contrastive import nt_xent_loss, unit
+from contrafact.nn.gather import gathered
+from contrafact.nn.pairs import draw_pairs
+from contrafact.nn.projected import ProjectedEncoder
+from contrafact.nn.resnet import Stem
+from contrafact.nn.schedule import set_rate, warmup_cosine
+from contrafact.nn.trainable import EncoderKind
+from contrafact.nn.views import SIMCLR, SIMCLR_SMALL, Views, choose_kinds
+
+SMALL = 96  # sides below this take the settings for small images
+
+
+@dataclass(frozen=True)
+class SimCLR(Method):
+    """Contrast of two views in one batch (NT-Xent)."""
+
+    source: ClassVar[Literal["generator", "images"]] = "images"
+    yields: ClassVar[tuple[str, ...]] = ("encoder",)
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"batch_size": 4096, "learning_rate": 0.3, "temperature": 0.1, "weight_decay": 1e-6},
+        "quick": {"encoder": "resnet18", "width": 0.25, "steps": 1500, "warmup_steps": 100, "batch_size": 128},
+    }
+
+    encoder: EncoderKind = "resnet50"
+    """Network that makes the codes r."""
+    width: float = 1.0
+    """Multiplies its channel counts."""
+    stem: Stem = "auto"
+    """A ResNet's first layers: imagenet, small, or by the image size."""
+    code_dim: int | None = None
+    """Dimensions of r; empty: the network's own (2048 for ResNet-50)."""
+    feature_dim: int = 128
+    """Outputs of the projection head."""
+    head_layers: int = 2
+    """Linear layers of the head."""
+    temperature: float = 0.5
+    """Temperature τ."""
+    augmentations: str = "auto"
+    """Changes of views: auto (crop, flip, light, color, grayscale, less those that destroy a labelled factor), none, or
+    some of crop, flip, light, color, grayscale, blur, separated by commas."""
+    steps: int = 46_900
+    """Training steps."""
+    warmup_steps: int = 2345
+    """Steps over which the learning rate rises (10 epochs)."""
+    batch_size: int = 256
+    """Images per step and process."""
+    learning_rate: float = 0.5
+    """SGD's learning rate for 256 images; scaled by the images of a step over 256."""
+    weight_decay: float = 1e-4
+    """SGD's weight decay."""
+
+    def train(self, source: ImageDataset, run: Run) -> Artefacts:
+        """Minimise NT-Xent of the views of each batch."""
+        check_count("batch_size", self.batch_size)
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        if self.batch_size * run.world_size < 2:
+            raise ValueError("a batch of one image has no negatives; batch_size must be at least 2")
+        small = min(source.image_shape[1:]) < SMALL
+        views = Views(choose_kinds(source, self.augmentations), SIMCLR_SMALL if small else SIMCLR)
+        with run.seeded_init("networks"):
+            encoder = ProjectedEncoder(
+                self.encoder,
+                source.image_shape,
+                self.code_dim,
+                self.width,
+                self.stem,
+                feature_dim=self.feature_dim,
+                head_layers=self.head_layers,
+            ).to(run.device)
+        parameters = list(encoder.parameters())
+        optimizer = torch.optim.SGD(parameters, lr=0.0, momentum=0.9, weight_decay=self.weight_decay)
+        pairs_rng, views_rng = run.numpy_rng("pairs"), run.rng("views")
+        state = {"encoder": encoder, "optimizer": optimizer, "pairs": pairs_rng, "views": views_rng}
+        rate = self.learning_rate * self.batch_size * run.world_size / 256
+
+        for step in run.steps(self.steps, state):
+            set_rate(optimizer, rate * warmup_cosine(step, self.steps, self.warmup_steps))
+            images_VN, _ = draw_pairs(source, self.batch_size, pairs_rng)
+            images = views(images_VN.flatten(0, 1).to(run.device), views_rng)
+            with run.autocast():
+                z = encoder.project(encoder.encode(images))
+            first_NJ, second_NJ = (gathered(view, run) for view in unit(z).chunk(2))
+            loss = nt_xent_loss(first_NJ, second_NJ, self.temperature)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            run.average_gradients(parameters)
+            optimizer.step()
+            run.log(loss=loss, agreement=(first_NJ * second_NJ).sum(dim=1).mean())
+        return Artefacts(encoder=encoder)
