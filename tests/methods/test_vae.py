@@ -3,28 +3,9 @@
 import pytest
 import torch
 
-from contrafact.core.dataset import ImageDataset, check_indices
 from contrafact.core.run import Run
 from contrafact.methods.vae import VAE
-
-
-class Blobs(ImageDataset):
-    """A bright square at one of sixteen places: two factors, learnable in seconds."""
-
-    name, image_shape, source = "blobs", (1, 16, 16), "made by the test"
-
-    def __init__(self, dark=0.0, bright=1.0):
-        self.dark, self.bright = dark, bright
-
-    def __len__(self):
-        return 16
-
-    def batch(self, indices):
-        images = torch.full((len(indices), 1, 16, 16), self.dark)
-        for row, index in enumerate(check_indices(self, indices)):
-            top, left = divmod(int(index), 4)
-            images[row, 0, 4 * top : 4 * top + 4, 4 * left : 4 * left + 4] = self.bright
-        return images
+from tests.methods.blobs import Blobs
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])

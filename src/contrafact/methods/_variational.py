@@ -147,8 +147,8 @@ class Autoencoder:
 
 
 def check_weight(name: str, value: float) -> None:
-    """Refuse a weight that is negative or no number (ValueError)."""
-    if not (math.isfinite(value) and value >= 0):
+    """Refuse a negative weight (ValueError)."""
+    if not value >= 0:
         raise ValueError(f"{name} is a weight and must be 0 or more, got {value}")
 
 
