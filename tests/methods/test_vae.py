@@ -1,51 +1,11 @@
-"""The VAE's terms against torch's distributions, and that it learns."""
+"""That the VAE learns, its flow follows the codes, and a cut run goes on bit by bit."""
 
 import pytest
 import torch
-from torch.distributions import Bernoulli, Normal, kl_divergence
 
-from contrafact.core.dataset import ImageDataset, check_indices
 from contrafact.core.run import Run
-from contrafact.methods.vae import VAE, kl_to_standard_normal, reconstruction_loss
-
-
-class Blobs(ImageDataset):
-    """A bright square at one of sixteen places: two factors, learnable in seconds."""
-
-    name, image_shape, source = "blobs", (1, 16, 16), "made by the test"
-
-    def __init__(self, dark=0.0, bright=1.0):
-        self.dark, self.bright = dark, bright
-
-    def __len__(self):
-        return 16
-
-    def batch(self, indices):
-        images = torch.full((len(indices), 1, 16, 16), self.dark)
-        for row, index in enumerate(check_indices(self, indices)):
-            top, left = divmod(int(index), 4)
-            images[row, 0, 4 * top : 4 * top + 4, 4 * left : 4 * left + 4] = self.bright
-        return images
-
-
-def test_kl_matches_torch():
-    mean, log_variance = torch.randn(5, 3), torch.randn(5, 3)
-    expected = kl_divergence(Normal(mean, (0.5 * log_variance).exp()), Normal(0.0, 1.0)).mean(dim=0)
-    torch.testing.assert_close(kl_to_standard_normal(mean, log_variance), expected)
-
-
-def test_gaussian_term_is_the_log_likelihood_up_to_its_constant():
-    logits, images, sigma = torch.randn(4, 3, 5, 5), torch.rand(4, 3, 5, 5), 0.3
-    log_likelihood = Normal(torch.sigmoid(logits), sigma).log_prob(images).sum() / 4
-    constant = 75 * Normal(0.0, sigma).log_prob(torch.zeros(()))
-    expected = constant - log_likelihood
-    torch.testing.assert_close(reconstruction_loss(logits, images, "gaussian", sigma), expected)
-
-
-def test_bernoulli_term_is_the_log_likelihood():
-    logits, images = torch.randn(4, 3, 5, 5), torch.rand(4, 3, 5, 5).round()
-    expected = -Bernoulli(logits=logits).log_prob(images).sum() / 4
-    torch.testing.assert_close(reconstruction_loss(logits, images, "bernoulli", 1.0), expected)
+from contrafact.methods.vae import VAE
+from tests.methods.blobs import Blobs
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])

@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from contrafact.nn.decoders import ConvDecoder
-from contrafact.nn.encoders import ConvEncoder, GaussianEncoder
+from contrafact.core.artefact import fingerprint, load_artefact, save_artefact
+from contrafact.core.encoder import Encoder
+from contrafact.generators.vae import VAE
+from contrafact.nn.decoders import ConvDecoder, LocatelloDecoder
+from contrafact.nn.encoders import ConvEncoder, GaussianEncoder, LocatelloEncoder
 
 
 def layers_of(module: nn.Module) -> list[tuple]:
@@ -44,11 +47,54 @@ def test_decoder_is_table_8():
     ]
 
 
+def test_the_small_networks_are_locatellos():
+    """Layers of the public program that made the numbers of Locatello et al. 2019."""
+    assert layers_of(LocatelloEncoder((3, 64, 64), 20)) == [
+        ("conv", 3, 32, 4, 2),
+        ("conv", 32, 32, 4, 2),
+        ("conv", 32, 64, 2, 2),
+        ("conv", 64, 64, 2, 2),
+        ("fc", 1024, 256),
+        ("fc", 256, 20),
+    ]
+    assert layers_of(LocatelloDecoder(10, (3, 64, 64))) == [
+        ("fc", 10, 256),
+        ("fc", 256, 1024),
+        ("conv", 64, 64, 4, 2),
+        ("conv", 64, 32, 4, 2),
+        ("conv", 32, 32, 4, 2),
+        ("conv", 32, 3, 4, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make_encoder", "make_decoder"), [(ConvEncoder, ConvDecoder), (LocatelloEncoder, LocatelloDecoder)]
+)
 @pytest.mark.parametrize("size", [16, 28, 32, 64])
-def test_every_usual_size_round_trips(size):
-    encoder, images = ConvEncoder((1, size, size), 5, width=0.1).eval(), torch.rand(2, 1, size, size)
+def test_every_usual_size_round_trips(size, make_encoder, make_decoder):
+    encoder, images = make_encoder((1, size, size), 5, width=0.1).eval(), torch.rand(2, 1, size, size)
     assert encoder(images).shape == (2, 5)
-    assert ConvDecoder(5, (1, size, size), width=0.1)(torch.randn(2, 5)).shape == images.shape
+    decoder = make_decoder(5, (1, size, size), width=0.1)
+    made = decoder(torch.randn(2, 5))
+    assert made.shape == images.shape
+    assert 0 <= made.min() <= made.max() <= 1
+
+
+def test_both_kinds_of_network_survive_a_file(tmp_path):
+    for network in ("disco", "locatello"):
+        encoder = GaussianEncoder((1, 16, 16), 3, 0.1, network=network)
+        save_artefact(encoder, tmp_path / f"{network}.safetensors")
+        assert fingerprint(load_artefact(tmp_path / f"{network}.safetensors", Encoder)) == fingerprint(encoder)
+        generator = VAE(3, (1, 16, 16), 0.1, network=network)
+        assert VAE(**generator.arguments()).features(torch.randn(2, 3), "blocks.1").shape[2:] == (8, 8)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: GaussianEncoder((1, 16, 16), 3, network="small"), lambda: VAE(3, (1, 16, 16), network="small")]
+)
+def test_an_unknown_network(make):
+    with pytest.raises(ValueError, match="unknown network 'small'; known: disco, locatello"):
+        make()
 
 
 def test_32_pixels_has_one_convolution_fewer():

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.generator import Generator
-from contrafact.nn.decoders import ConvDecoder
-from contrafact.nn.encoders import Activation
+from contrafact.nn.decoders import ConvDecoder, LocatelloDecoder
+from contrafact.nn.encoders import Activation, Network
 from contrafact.nn.flow import CouplingFlow
 
 
@@ -28,6 +28,7 @@ class VAE(Generator):
         width: multiplies every channel count.
         activation: ``leaky_relu`` or ``relu``.
         flow_layers: coupling layers of the mapping network, 0 for none.
+        network: ``disco`` (Table 8), or ``locatello``: the smaller one of Locatello et al. 2019, with ReLU.
 
     >>> VAE(10, (3, 32, 32)).layer_names
     ('blocks.0', 'blocks.1', 'blocks.2', 'blocks.3')
@@ -40,13 +41,20 @@ class VAE(Generator):
         width: float = 1.0,
         activation: Activation = "leaky_relu",
         flow_layers: int = 0,
+        network: Network = "disco",
     ) -> None:
         super().__init__()
-        self.decoder = ConvDecoder(latent_dim, image_shape, width, activation)
+        self.decoder: ConvDecoder | LocatelloDecoder
+        if network == "disco":
+            self.decoder = ConvDecoder(latent_dim, image_shape, width, activation)
+        elif network == "locatello":
+            self.decoder = LocatelloDecoder(latent_dim, image_shape, width)
+        else:
+            raise ValueError(unknown_name_message("network", network, ["disco", "locatello"]))
         self.latent_dim = self.prior_dim = latent_dim
         channels, height, image_width = image_shape
         self.image_shape = (channels, height, image_width)
-        self.width, self.activation, self.flow_layers = width, activation, flow_layers
+        self.width, self.activation, self.flow_layers, self.network = width, activation, flow_layers, network
         self.flow = CouplingFlow(latent_dim, flow_layers) if flow_layers else None
         self.space = "w" if flow_layers else "z"
         self.layer_names = tuple(f"blocks.{i}" for i in range(len(self.decoder.blocks) + 1))
@@ -80,4 +88,5 @@ class VAE(Generator):
             "width": self.width,
             "activation": self.activation,
             "flow_layers": self.flow_layers,
+            "network": self.network,
         }

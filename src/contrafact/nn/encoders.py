@@ -17,6 +17,8 @@ from contrafact.core.dataset import check_count
 from contrafact.core.encoder import Encoder
 
 Activation = Literal["relu", "leaky_relu"]
+Network = Literal["disco", "locatello"]
+"""DisCo's Tables 7 and 8, or the small networks of Locatello et al., "Challenging Common Assumptions", ICML 2019."""
 
 
 def activation_layer(name: Activation) -> nn.Module:
@@ -33,6 +35,15 @@ def kaiming_init(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, a=0.2)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def glorot_init(module: nn.Module) -> None:
+    """Glorot initialisation of every convolution and linear layer, zero biases: the default of the authors' library."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
@@ -103,14 +114,57 @@ class ConvEncoder(Encoder):
         }
 
 
+class LocatelloEncoder(Encoder):
+    """The small encoder of Locatello et al. 2019: stride-2 conv4 32, 32, conv2 64, 64, then two linear layers.
+
+    At 64 pixels exactly theirs; a smaller image has fewer convolutions.
+
+    Args:
+        image_shape: ``(C, H, W)``.
+        code_dim: J.
+        width: multiplies every channel count.
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], code_dim: int, width: float = 1.0) -> None:
+        super().__init__()
+        channels, height, image_width = image_shape
+        self.image_shape = (check_count("channels", channels), height, image_width)
+        self.code_dim = check_count("code_dim", code_dim)
+        if not width > 0:
+            raise ValueError(f"width must be positive, got {width}")
+        self.width = width
+        halvings = num_halvings(height, image_width)
+        first = (halvings + 1) // 2  # the wide kernels; 2 of 4 at 64 pixels
+        sizes = [channels, *(max(8, round(c * width)) for c in [32] * first + [64] * (halvings - first))]
+        layers: list[nn.Module] = []
+        for number, (before, after) in enumerate(itertools.pairwise(sizes)):
+            kernel = 4 if number < first else 2
+            layers += [nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2 - 1), nn.ReLU()]
+        hidden = max(8, round(256 * width))
+        flat = sizes[-1] * (height // 2**halvings) * (image_width // 2**halvings)
+        self.convolutions = nn.Sequential(*layers)
+        self.head = nn.Sequential(nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, code_dim))
+        glorot_init(self)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+
+    def encode(self, images: Tensor) -> Tensor:
+        features = self.convolutions(images.contiguous(memory_format=torch.channels_last))
+        codes: Tensor = self.head(features.flatten(1))
+        return codes
+
+    def arguments(self) -> dict[str, Any]:
+        return {"image_shape": self.image_shape, "code_dim": self.code_dim, "width": self.width}
+
+
 class GaussianEncoder(Encoder):
     """A VAE's encoder: a diagonal Gaussian posterior; its mean is the code.
 
     Args:
         image_shape: ``(C, H, W)``.
         code_dim: J.
-        width: multiplies every channel count of the :class:`ConvEncoder` inside.
-        activation: ``leaky_relu`` or ``relu``.
+        width: multiplies every channel count of the network inside.
+        activation: ``leaky_relu`` or ``relu``, of the network ``disco``; the other's is ReLU.
+        network: ``disco``, a :class:`ConvEncoder`, or ``locatello``, a :class:`LocatelloEncoder`.
     """
 
     def __init__(
@@ -119,10 +173,19 @@ class GaussianEncoder(Encoder):
         code_dim: int,
         width: float = 1.0,
         activation: Activation = "leaky_relu",
+        network: Network = "disco",
     ) -> None:
         super().__init__()
-        self.body = ConvEncoder(image_shape, 2 * check_count("code_dim", code_dim), width, activation)
+        outputs = 2 * check_count("code_dim", code_dim)
+        self.body: ConvEncoder | LocatelloEncoder
+        if network == "disco":
+            self.body = ConvEncoder(image_shape, outputs, width, activation)
+        elif network == "locatello":
+            self.body = LocatelloEncoder(image_shape, outputs, width)
+        else:
+            raise ValueError(unknown_name_message("network", network, ["disco", "locatello"]))
         self.image_shape, self.code_dim = self.body.image_shape, code_dim
+        self.width, self.activation, self.network = width, activation, network
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, each ``(N, J)``, of the posterior of each image."""
@@ -133,4 +196,10 @@ class GaussianEncoder(Encoder):
         return self.posterior(images)[0]
 
     def arguments(self) -> dict[str, Any]:
-        return {**self.body.arguments(), "code_dim": self.code_dim}
+        return {
+            "image_shape": self.image_shape,
+            "code_dim": self.code_dim,
+            "width": self.width,
+            "activation": self.activation,
+            "network": self.network,
+        }

@@ -1,0 +1,33 @@
+"""A dataset of sixteen images with two factors, learnable in seconds."""
+
+import numpy as np
+import torch
+
+from contrafact.core.dataset import ImageDataset, check_indices
+from contrafact.core.few_labels import FewLabels
+
+
+class Blobs(ImageDataset):
+    """A bright square at one of sixteen places."""
+
+    name, image_shape, source = "blobs", (1, 16, 16), "made by the test"
+
+    def __init__(self, dark=0.0, bright=1.0):
+        self.dark, self.bright = dark, bright
+
+    def __len__(self):
+        return 16
+
+    def batch(self, indices):
+        images = torch.full((len(indices), 1, 16, 16), self.dark)
+        for row, index in enumerate(check_indices(self, indices)):
+            top, left = divmod(int(index), 4)
+            images[row, 0, 4 * top : 4 * top + 4, 4 * left : 4 * left + 4] = self.bright
+        return images
+
+    def annotated(self, *indices):
+        """The same images with row and column known of some."""
+        rows = np.asarray(indices, dtype=np.int64)
+        values = np.stack(np.divmod(rows, 4), axis=1)
+        self.few_labels = FewLabels(rows, values, ("row", "column"), (4, 4))
+        return self
