@@ -28,6 +28,7 @@ from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.generator import Generator
 from contrafact.generators._stylegan2_layouts import translate
+from contrafact.nn.equalized import SLOPE, Dense
 
 Noise = Literal["const", "random", "none"]
 Space = Literal["w", "z"]
@@ -41,7 +42,6 @@ CHANNELS = {
 """Named settings: channels at side R are ``min(base / R, maximum)``."""
 
 _EPSILON = 1e-8
-_SLOPE = 0.2
 
 
 def channels_of(config: str, size: int) -> list[int]:
@@ -59,28 +59,6 @@ def channels_of(config: str, size: int) -> list[int]:
         raise ValueError(f"StyleGAN2 makes images of 8, 16, 32, … pixels, got size {size}")
     base, maximum = CHANNELS[config]
     return [min(base >> r, maximum) for r in range(2, size.bit_length())]
-
-
-class Dense(nn.Module):
-    """Linear layer with equalised learning rate, and a leaky ReLU of gain √2 where ``activated``."""
-
-    def __init__(
-        self,
-        in_dim: int,
-        out_dim: int,
-        bias: bool = True,
-        bias_init: float = 0.0,
-        lr: float = 1.0,
-        activated: bool = False,
-    ) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_dim, in_dim) / lr)
-        self.bias = nn.Parameter(torch.full((out_dim,), float(bias_init))) if bias else None
-        self.gain, self.lr, self.activated = lr / math.sqrt(in_dim), lr, activated
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = F.linear(x, self.weight * self.gain, None if self.bias is None else self.bias * self.lr)
-        return F.leaky_relu(out, _SLOPE) * math.sqrt(2) if self.activated else out
 
 
 class StyledConv(nn.Module):
@@ -116,7 +94,7 @@ class StyledConv(nn.Module):
         # In channels-last order throughout: a sum with a tensor of another layout would copy the activations.
         shift = self.bias if noise is None else self.bias + self.noise_strength * noise[..., None]
         x_NHWO = torch.addcmul(math.sqrt(2) * shift, x.permute(0, 2, 3, 1), demodulation_NO[:, None, None])
-        x = F.leaky_relu_(x_NHWO, _SLOPE).permute(0, 3, 1, 2)
+        x = F.leaky_relu_(x_NHWO, SLOPE).permute(0, 3, 1, 2)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
@@ -149,7 +127,9 @@ def _upsampling_conv(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
 
 def _upsample(image: Tensor, kernel: Tensor) -> Tensor:
     channels = image.shape[1]
-    return F.conv_transpose2d(image, kernel.expand(channels, 1, 4, 4), stride=2, padding=1, groups=channels)
+    # The image is a sum over all sides: even in mixed precision it stays in full.
+    with torch.autocast(image.device.type, enabled=False):
+        return F.conv_transpose2d(image, kernel.expand(channels, 1, 4, 4), stride=2, padding=1, groups=channels)
 
 
 class StyleGAN2(Generator):
@@ -359,7 +339,7 @@ class StyleGAN2(Generator):
             if index == last:
                 break
             if index % 2 == 0:
-                increment: Tensor = self.to_images[index // 2](x, styles[index + 1])
+                increment: Tensor = self.to_images[index // 2](x, styles[index + 1]).float()
                 image = increment if index == 0 else _upsample(image, self.kernel) + increment
         return image, x
 

@@ -1,0 +1,109 @@
+"""Losses of generative adversarial training: pure functions of scores, high for real images.
+
+Shape suffixes: N images, K layers, L latent dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def logistic_discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """−log σ(real) − log(1 − σ(fake)), means over the batches (Goodfellow et al. 2014)."""
+    return F.softplus(-real_scores).mean() + F.softplus(fake_scores).mean()
+
+
+def logistic_generator_loss(fake_scores: Tensor) -> Tensor:
+    """−log σ(fake), mean over the batch: the non-saturating loss (Goodfellow et al. 2014)."""
+    return F.softplus(-fake_scores).mean()
+
+
+def hinge_discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """max(0, 1 − real) + max(0, 1 + fake), means over the batches (Lim & Ye 2017; SNGAN, Eqs 16–17)."""
+    return F.relu(1 - real_scores).mean() + F.relu(1 + fake_scores).mean()
+
+
+def hinge_generator_loss(fake_scores: Tensor) -> Tensor:
+    """−fake, mean over the batch."""
+    return -fake_scores.mean()
+
+
+def r1_penalty(real_scores: Tensor, images: Tensor) -> Tensor:
+    """‖∇ score‖² at real images, mean over the batch (Mescheder et al. 2018); weigh it by γ/2.
+
+    Args:
+        real_scores: ``(N,)``, computed from ``images``.
+        images: ``(N, C, H, W)`` that require gradients.
+    """
+    (gradient,) = torch.autograd.grad(real_scores.sum(), images, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3)).mean()
+
+
+def path_lengths(images: Tensor, latent: Tensor, noise: Tensor) -> Tensor:
+    """‖Jᵀ y‖ of every image, ``(N,)``: how far it moves per step in W, in the random direction y (StyleGAN2, §3.2).
+
+    Args:
+        images: ``(N, C, H, W)``, computed from ``latent``.
+        latent: ``(N, L)``, or ``(N, K, L)`` with the mean square over layers, as released.
+        noise: standard normal, shaped as the images; it is divided by √(HW), so that lengths do not grow with the side.
+    """
+    scale = math.sqrt(images.shape[2] * images.shape[3])
+    (gradient,) = torch.autograd.grad((images * noise).sum() / scale, latent, create_graph=True)
+    squares = gradient.square().sum(dim=-1)
+    return (squares if squares.ndim == 1 else squares.mean(dim=1)).sqrt()
+
+
+class PathLengthPenalty(nn.Module):
+    """(length − a)², mean over the batch, where a is the running mean of all lengths so far (StyleGAN2, Eq. 4).
+
+    Args:
+        decay: weight of a new mean.
+
+    Attributes:
+        mean: a.
+    """
+
+    mean: Tensor
+
+    def __init__(self, decay: float = 0.01) -> None:
+        super().__init__()
+        self.decay = decay
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, lengths: Tensor) -> Tensor:
+        """Penalty of lengths ``(N,)``; as released, the mean moves first, and the penalty's gradient sees it move."""
+        mean = self.mean.lerp(lengths.mean(), self.decay)
+        self.mean.copy_(mean.detach())
+        return (lengths - mean).square().mean()
+
+
+def spread(images: Tensor) -> Tensor:
+    """Standard deviation over the batch, root-mean-square over pixels: 0 when all images are the same."""
+    return images.detach().float().var(dim=0).mean().sqrt()
+
+
+def trouble(line: Mapping[str, float]) -> str | None:
+    """What is going wrong in adversarial training and what to try, or None.
+
+    Args:
+        line: means of logged scalars: ``spread`` (of the generator's images, relative to that of real ones),
+            ``real_score`` and ``fake_score``.
+    """
+    if line.get("spread", math.inf) < 0.2:
+        return (
+            f"the generator has collapsed: its images differ {line['spread']:.2f} times as much as real ones. Try a "
+            "lower learning rate, a larger batch_size, or another seed"
+        )
+    gap = line.get("real_score", 0.0) - line.get("fake_score", 0.0)
+    if gap > 15:
+        return (
+            f"the discriminator has run away: real images score {line['real_score']:.1f}, generated ones "
+            f"{line['fake_score']:.1f}, and the generator learns nothing from that. Try a lower learning rate, "
+            "stronger regularisation of the discriminator, or augmentation where images are few"
+        )
+    return None
