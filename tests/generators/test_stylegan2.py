@@ -308,16 +308,6 @@ def test_conditional_generators_can_be_fixed_to_a_class():
         _plain(classes=3).to_w(z)
 
 
-def test_style_weights_are_the_jacobian_of_the_styles():
-    generator = _plain()
-    weights = generator.style_weights()
-    # conv, then image and next block's conv together, …, the last image alone
-    assert [tuple(w.shape) for w in weights] == [(5, 6), (10, 6), (4, 6), (8, 6), (3, 6), (3, 6)]
-    w = torch.randn(6)
-    jacobian = torch.autograd.functional.jacobian(lambda v: generator.convs[1].affine(v[None])[0], w)
-    assert torch.allclose(weights[1][:5], jacobian, atol=1e-6)
-
-
 def test_settings_have_the_published_channels():
     assert channels_of("config-f", 1024) == [512, 512, 512, 512, 512, 256, 128, 64, 32]
     assert channels_of("config-e", 256) == [512, 512, 512, 512, 256, 128, 64]

@@ -92,7 +92,8 @@ def test_another_seed_gives_something_else(name, sources, tmp_path):
     first, other = fit(method, sources, tmp_path / "a"), fit(method, sources, tmp_path / "b", SEED + 1)
     trained = [artefact for artefact in method.yields if getattr(first, artefact) is not sources["generator"]]
     for artefact in trained:
-        assert fingerprint(getattr(first, artefact)) != fingerprint(getattr(other, artefact))
+        same = fingerprint(getattr(first, artefact)) == fingerprint(getattr(other, artefact))
+        assert same != method.draws
 
 
 @pytest.mark.parametrize("name", list(CATALOG))

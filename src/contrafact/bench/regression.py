@@ -41,9 +41,10 @@ class RegressionSettings:
 
 @torch.no_grad()
 def coordinates_along(directions: Directions, latent: Tensor, center: Tensor) -> Tensor:
-    """Coordinates ``(N, D)`` of latents ``(N, L)`` along the directions, in standard deviations of the edit space.
+    """Coordinates ``(N, D)`` of latents ``(N, L)`` along the directions, counted in the directions' own unit steps.
 
-    For direction vectors ``a_d`` that is ``(w − w̄)·a_d / scale``; a curved direction counts as its unit step.
+    A latent that a step of ε moved from the mean has coordinate ε: for direction vectors ``a_d`` that is
+    ``(w − w̄)·a_d / (scale·‖a_d‖²)``. A curved direction counts as its unit step.
 
     Args:
         directions: D directions.
@@ -52,6 +53,7 @@ def coordinates_along(directions: Directions, latent: Tensor, center: Tensor) ->
     """
     every = torch.arange(directions.num_directions, device=latent.device)
     vectors_DL = directions.shift(center.expand(len(every), -1), every, torch.ones_like(every, dtype=latent.dtype))
+    vectors_DL = vectors_DL / vectors_DL.square().sum(dim=1, keepdim=True)
     return (latent - center) @ vectors_DL.T / directions.scale
 
 

@@ -200,15 +200,23 @@ class GlobalDirections(Directions):
         return directions
 
     @classmethod
-    def of(cls, vectors: Tensor, scale: float = 1.0, names: Sequence[str] | None = None) -> GlobalDirections:
-        """Unit-length directions along the rows of ``vectors (D, L)``.
+    def of(
+        cls,
+        vectors: Tensor,
+        scale: float = 1.0,
+        names: Sequence[str] | None = None,
+        layers: tuple[int, int] | None = None,
+        num_layers: int = 1,
+        constraint: Constraint = "unit",
+    ) -> GlobalDirections:
+        """Directions along the rows of ``vectors (D, L)``, of unit length unless the constraint is another.
 
         Raises:
             ValueError: a row of zeros has no direction.
         """
         if vectors.ndim != 2 or not (vectors.norm(dim=1) > 0).all():
             raise ValueError(f"expected non-zero vectors of shape (D, L), got {tuple(vectors.shape)}")
-        directions = cls(vectors.shape[1], vectors.shape[0], "unit", scale, names)
+        directions = cls(vectors.shape[1], vectors.shape[0], constraint, scale, names, layers, num_layers)
         with torch.no_grad():
             directions.weight.copy_(vectors)
         return directions

@@ -57,6 +57,35 @@ class Generator(Artefact, ABC):
         """
         raise ValueError(unknown_name_message("layer", layer, self.layer_names))
 
+    def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
+        """Weights ``(R, L)`` of the linear maps that the latent meets first, a row for each of their R outputs.
+
+        Args:
+            layers: ``(first, last)`` layers (last excluded) of a generator with several; None for all.
+
+        Raises:
+            ValueError: the architecture has no such weights.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no layer whose weights act on the latent as a whole; use a method that needs "
+            "none, such as ganspace or deep_spectral"
+        )
+
+    def layer_range(self, first: int | None = None, last: int | None = None) -> tuple[int, int] | None:
+        """Layers ``(first, last)`` (last excluded) that an edit acts on; None, which means all, if neither is given.
+
+        Raises:
+            ValueError: an empty range, or layers that the generator does not have.
+        """
+        if first is None and last is None:
+            return None
+        begin, end = first or 0, self.num_layers if last is None else last
+        if not 0 <= begin < end <= self.num_layers:
+            raise ValueError(
+                f"layers must be (first, last) with 0 <= first < last <= {self.num_layers}, got {(begin, end)}"
+            )
+        return begin, end
+
     def prior(self, n: int, rng: torch.Generator) -> Tensor:
         """``n`` draws of prior noise, standard normal ``(n, Z)``, on the generator's device.
 

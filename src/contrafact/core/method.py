@@ -69,11 +69,13 @@ class Method(ABC):
         source: what ``fit`` learns from: a ``generator`` or ``images``.
         yields: names of the artefacts it makes.
         presets: named settings: field values that differ from the defaults, which are the paper's.
+        draws: whether the method draws random numbers, so that another seed gives another result.
     """
 
     source: ClassVar[Literal["generator", "images"]]
     yields: ClassVar[tuple[str, ...]]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    draws: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse a value that is none of its field's choices, whatever the method (ValueError)."""

@@ -98,6 +98,11 @@ class Analytic(Generator):
             raise ValueError(unknown_name_message("layer", layer, self.layer_names))
         return self.factors(latent)
 
+    def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
+        """The rotation's, without outputs that change nothing."""
+        # The bend lets the dead coordinates move the factors, so that behind it every output counts.
+        return self.mix.T if self.warp else self.mix.T[: len(self.factor_names)]
+
     def factors(self, latent: Tensor) -> Tensor:
         """True factor values ``(N, K)`` of latents ``(N, L)``, standard normal when not warped."""
         return self._coordinates(self.check_latent(latent))[:, : len(self.factor_names)]

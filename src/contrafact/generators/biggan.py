@@ -249,6 +249,11 @@ class BigGAN(Generator):
             raise ValueError(unknown_name_message("layer", layer, self.layer_names))
         return self._run(latent, self.layer_names.index(layer) + 1, self.truncation)
 
+    def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
+        """The first layer's; parts of the latent that enter elsewhere only have zeros."""
+        seen = self.first.weight[:, : self.latent_dim]
+        return F.pad(seen, (0, self.latent_dim - seen.shape[1]))
+
     def _run(self, latent: Tensor, depth: int, truncation: float) -> Tensor:
         first, conditions = self._inputs(self.check_latent(latent))
         x: Tensor = self.first(first).unflatten(1, (-1, self.base, self.base))

@@ -71,6 +71,11 @@ class ProgGAN(Generator):
             raise ValueError(unknown_name_message("layer", layer, self.layer_names))
         return self._run(latent, self.layer_names.index(layer) + 1)
 
+    def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
+        kernel = self.convs[0].weight
+        assert isinstance(kernel, Tensor)
+        return kernel.permute(0, 2, 3, 1).flatten(0, 2)  # on a map of 1×1 every tap of the kernel is an output
+
     def _run(self, latent: Tensor, depth: int) -> Tensor:
         x = self.check_latent(latent)[:, :, None, None].contiguous(memory_format=torch.channels_last)
         for index, conv in enumerate(self.convs[:depth]):

@@ -96,6 +96,9 @@ class SNGAN(Generator):
             raise ValueError(unknown_name_message("layer", layer, self.layer_names))
         return self._run(latent, self.layer_names.index(layer) + 1)
 
+    def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
+        return self.dense.weight
+
     def _run(self, latent: Tensor, depth: int) -> Tensor:
         x: Tensor = self.dense(self.check_latent(latent)).unflatten(1, (-1, 4, 4))
         x = x.contiguous(memory_format=torch.channels_last)

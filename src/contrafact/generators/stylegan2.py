@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -290,21 +290,21 @@ class StyleGAN2(Generator):
     def _layered(self, latent: Tensor) -> Tensor:
         return latent if latent.ndim == 3 else latent[:, None].expand(-1, self.num_layers, -1)
 
-    def style_weights(self) -> list[Tensor]:
-        """For each of the ``num_layers`` layers, the matrix ``(styles, L)`` that the latent meets first there."""
-        rows: list[list[Tensor]] = [[] for _ in range(self.num_layers)]
-        for index, module in self._consumers():
-            rows[index].append(module.affine.weight * module.affine.gain)
-        return [torch.cat(row) for row in rows]
+    def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
+        """The layers' modulation weights; in Z, the mapping network's first weights, whatever the layers.
 
-    def _consumers(self) -> Iterator[tuple[int, StyledConv | ToImage]]:
-        """Which layer of the latent each module reads: an image layer shares it with the next block's first one."""
-        for index, conv in enumerate(self.convs):
-            assert isinstance(conv, StyledConv)
-            yield index, conv
-        for block, to_image in enumerate(self.to_images):
-            assert isinstance(to_image, ToImage)
-            yield 2 * block + 1, to_image
+        An image layer reads the same latent as the next block's first convolution. As in SeFa's program only
+        convolutions count, and of the image layers the last, which has its latent to itself.
+        """
+        if self.space == "z":
+            dense = self.mapping[0]
+            assert isinstance(dense, Dense)
+            return dense.weight[:, : self.prior_dim] * dense.gain
+        rows = []
+        for module in [*self.convs, self.to_images[-1]][slice(*(layers or (0, self.num_layers)))]:
+            assert isinstance(module, StyledConv | ToImage)
+            rows.append(module.affine.weight * module.affine.gain)
+        return torch.cat(rows)
 
     def forward(self, latent: Tensor, noise: Noise = "const", rng: torch.Generator | None = None) -> Tensor:
         """Images ``(N, C, H, W)``.

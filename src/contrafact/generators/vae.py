@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.generator import Generator
@@ -80,6 +80,11 @@ class VAE(Generator):
         if layer not in self.layer_names:
             raise ValueError(unknown_name_message("layer", layer, self.layer_names))
         return self.decoder.features(self.check_latent(latent), self.layer_names.index(layer))
+
+    def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
+        first = self.decoder.stem[0]
+        assert isinstance(first, nn.Linear)
+        return first.weight
 
     def arguments(self) -> dict[str, Any]:
         return {

@@ -199,5 +199,29 @@ class Wrapped(Generator):
             hook.remove()
         raise ValueError(f"layer {layer!r} did not run this time; choose one that always does")
 
+    @torch.no_grad()
+    def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
+        """Weights of the layers that take the latent itself: linear, or convolutions of a map of 1×1."""
+        latent = self.sample(1, torch.Generator().manual_seed(0))
+        found: list[Tensor] = []
+
+        def check(module: nn.Module, inputs: Any) -> None:
+            given = inputs[0].reshape(1, -1) if inputs else latent[:0]
+            weight: Tensor = module.get_parameter("weight")
+            weight = weight.transpose(0, 1) if isinstance(module, nn.ConvTranspose2d) else weight
+            # A convolution over a larger map has fewer input channels than the latent has dimensions.
+            whole = weight.shape[1] == self.latent_dim and getattr(module, "groups", 1) == 1
+            if whole and torch.equal(given, latent.to(given.dtype)):
+                found.append(weight.flatten(2).transpose(1, 2).flatten(0, 1) if weight.ndim == 4 else weight)
+
+        kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+        hooks = [m.register_forward_pre_hook(check) for m in self.module.modules() if isinstance(m, kinds)]
+        try:
+            self._run(latent)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return torch.cat(found).float() if found else super().latent_weights(layers)
+
     def is_writable(self) -> bool:
         return False

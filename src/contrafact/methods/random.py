@@ -36,4 +36,4 @@ class Random(Method):
         rng = run.rng("directions", shared=True)
         scale = source.latent_scale()
         directions = GlobalDirections.random(source.latent_dim, self.num_directions, rng, self.constraint, scale)
-        return Artefacts(directions=directions, generator=source)
+        return Artefacts(directions=directions.to(run.device), generator=source)

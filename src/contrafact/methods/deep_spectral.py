@@ -1,0 +1,136 @@
+"""DeepSpectral: directions that a deeper layer answers to most, by its Jacobian instead of its weights.
+
+Disentangled Representations from Non-Disentangled Models, Khrulkov, Mirvakhabova, Oseledets & Babenko, 2021,
+https://arxiv.org/abs/2102.06204, where it extends ClosedForm (SeFa) beyond the first layer.
+
+This is a reconstruction: no program was published. The method takes right singular vectors of the Jacobian J(w) of an
+intermediate layer's activations with respect to the latent. Here they are the leading eigenvectors of the mean of
+J(w)ᵀJ(w) over latents w, which are the right singular vectors of all those Jacobians stacked: unit steps that change
+the activations most on average. No Jacobian is ever held: block power iteration needs J(w)ᵀJ(w)V only, forward mode
+for the right factor and backward mode for the left, over all latents and columns of V at once.
+
+Shape suffixes: N latents, L latent dimensions, B columns of the block, S = N·B, F features of the layer, D directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from contrafact.core.catalog import unknown_name_message
+from contrafact.core.dataset import check_count
+from contrafact.core.directions import GlobalDirections
+from contrafact.core.generator import Generator
+from contrafact.core.method import Artefacts, Method
+from contrafact.core.run import Run
+from contrafact.nn.spectral import PowerIteration, check_fit, check_rank, home_of, oriented
+
+IMAGE = "image"
+"""Beside the generator's layers: the image itself."""
+_FLOAT32_RANK = 1e-7
+
+
+@dataclass(frozen=True)
+class DeepSpectral(Method):
+    """Leading right singular vectors of a layer's Jacobian, averaged over latents; nothing is trained."""
+
+    source: ClassVar[Literal["generator", "images"]] = "generator"
+    yields: ClassVar[tuple[str, ...]] = ("directions", "generator")
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {"num_latents": 64, "steps": 10}}
+
+    layer: str | None = None
+    """Layer whose activations are differentiated, or "image". Empty: the middle one of the generator's layers."""
+    num_directions: int = 10
+    """Directions D: the first so many, by singular value; at most as many as latent dimensions."""
+    num_latents: int = 512
+    """Latents N that the Jacobian's Gram matrix is averaged over."""
+    batch_size: int = 16
+    """Latents at a time; each of them is pushed through once for every column of the block."""
+    extra_columns: int = 10
+    """Columns of the block beyond D, which make the iteration converge faster."""
+    steps: int = 20
+    """Power iterations; one is exact where the block has as many columns as the latent has dimensions."""
+    first_layer: int | None = None
+    """First layer of a style-based generator the directions act on; empty for all."""
+    last_layer: int | None = None
+    """One past the last such layer."""
+
+    def train(self, source: Generator, run: Run) -> Artefacts:
+        """Iterate on the mean of JᵀJ over a fixed set of latents."""
+        for name in ("num_directions", "num_latents", "batch_size"):
+            check_count(name, getattr(self, name))
+        if self.extra_columns < 0:
+            raise ValueError(f"extra_columns must not be negative, got {self.extra_columns}")
+        check_fit(self.num_directions, source.latent_dim)
+        known = (*source.layer_names, IMAGE)
+        layer = self.layer or known[len(source.layer_names) // 2]
+        if layer not in known:
+            raise ValueError(unknown_name_message("layer", layer, known))
+        layers = source.layer_range(self.first_layer, self.last_layer)
+        latents_NL = source.sample(self.num_latents, run.rng("latents", shared=True))
+        activations = _activations(source, layer, layers)
+        columns = min(source.latent_dim, self.num_directions + self.extra_columns)
+        power = PowerIteration(source.latent_dim, columns, run.rng("block", shared=True)).to(home_of(run.device))
+
+        for _ in run.steps(self.steps, {"power": power}, "iterating"):
+            block_LB = power.block_LB.to(latents_NL.device, latents_NL.dtype)
+            product_LB = torch.zeros_like(power.block_LB)
+            for batch_NL in latents_NL.split(self.batch_size):
+                product_LB += gram_product(activations, batch_NL, block_LB).to(product_LB.device).double()
+            power.advance(product_LB / self.num_latents)
+            run.log(residual=power.residual)
+
+        values_D = power.values_B[: self.num_directions]
+        check_rank(values_D, self.num_directions, f"layer {layer} answers to", _FLOAT32_RANK)
+        vectors_DL = oriented(power.block_LB.T[: self.num_directions])
+        directions = GlobalDirections.of(
+            vectors_DL.float(), source.latent_scale(), layers=layers, num_layers=source.num_layers
+        )
+        directions.note = {"layer": layer, "singular_values": values_D.sqrt().tolist()}
+        return Artefacts(directions=directions.to(run.device), generator=source)
+
+
+Activations = Callable[[Tensor, Tensor], Tensor]
+
+
+def _activations(source: Generator, layer: str, layers: tuple[int, int] | None) -> Activations:
+    """``(latents (N, L), shift (N, L)) -> (N, F)``: activations when the latents are shifted on the given layers."""
+    mask = torch.zeros(source.num_layers, 1, device=source.device)
+    mask[slice(*(layers or (0, source.num_layers)))] = 1.0
+
+    def run(latents_NL: Tensor, shift_NL: Tensor) -> Tensor:
+        moved = latents_NL + shift_NL
+        if layers is not None:
+            moved = latents_NL[:, None] + mask * shift_NL[:, None]
+        out = source(moved) if layer == IMAGE else source.features(moved, layer)
+        return out.flatten(1)
+
+    return run
+
+
+def gram_product(activations: Activations, latents_NL: Tensor, block_LB: Tensor) -> Tensor:
+    """``Σ J(w)ᵀ J(w) V``, ``(L, B)``, over latents w and for the columns of V.
+
+    Args:
+        activations: of latents and a shift of them; J is the derivative with respect to the shift.
+        latents_NL: where the Jacobians are taken.
+        block_LB: V.
+    """
+    columns = block_LB.shape[1]
+    # Every latent with every column is one row of a plain batch: vmap would share the forward pass, but knows no
+    # channels-last, and a stranger's module may do what it does not know.
+    base_SL = latents_NL.repeat_interleave(columns, dim=0)
+    zero_SL = torch.zeros_like(base_SL)
+
+    def shifted(shift_SL: Tensor) -> Tensor:
+        return activations(base_SL, shift_SL)
+
+    changes_SF = torch.func.jvp(shifted, (zero_SL,), (block_LB.T.repeat(len(latents_NL), 1),))[1]
+    pull: Any = torch.func.vjp(shifted, zero_SL)[1]
+    (product_SL,) = pull(changes_SF)
+    total_LB: Tensor = product_SL.unflatten(0, (-1, columns)).sum(dim=0).T
+    return total_LB
