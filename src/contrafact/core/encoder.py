@@ -19,10 +19,12 @@ class Encoder(Artefact, ABC):
     Attributes:
         image_shape: ``(C, H, W)`` the encoder takes.
         code_dim: J.
+        class_dim: how many codes, the first ones, tell an image's class; None when all of them may.
     """
 
     image_shape: tuple[int, int, int]
     code_dim: int
+    class_dim: int | None = None
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
