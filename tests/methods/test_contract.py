@@ -43,7 +43,7 @@ def tiny(name: str, preset: str | None) -> Method:
 
 @pytest.fixture(scope="session")
 def sources():
-    return {"generator": Analytic.tiny(), "images": load_dataset("shapes3d", size=16)}
+    return {"generator": Analytic.tiny(), "images": load_dataset("shapes3d", size=16, labels=40, factors=["shape"])}
 
 
 def fit(method, sources, folder, seed=SEED):
@@ -52,7 +52,7 @@ def fit(method, sources, folder, seed=SEED):
 
 
 @pytest.mark.parametrize(("name", "preset"), CASES)
-@pytest.mark.filterwarnings("ignore:DisCo has collapsed")
+@pytest.mark.filterwarnings("ignore:DisCo has collapsed", "ignore:mode collapse")
 def test_it_fits_tiny_input_and_its_artefacts_survive(name, preset, sources, tmp_path):
     method = tiny(name, preset)
     learned = fit(method, sources, tmp_path / "first")
@@ -68,7 +68,7 @@ def test_it_fits_tiny_input_and_its_artefacts_survive(name, preset, sources, tmp
 
 
 @pytest.mark.parametrize("name", list(CATALOG))
-@pytest.mark.filterwarnings("ignore:DisCo has collapsed")
+@pytest.mark.filterwarnings("ignore:DisCo has collapsed", "ignore:mode collapse")
 def test_what_it_yields_works_together(name, sources, tmp_path):
     method = tiny(name, None)
     learned = fit(method, sources, tmp_path)
@@ -86,7 +86,7 @@ def test_what_it_yields_works_together(name, sources, tmp_path):
 
 
 @pytest.mark.parametrize("name", list(CATALOG))
-@pytest.mark.filterwarnings("ignore:DisCo has collapsed")
+@pytest.mark.filterwarnings("ignore:DisCo has collapsed", "ignore:mode collapse")
 def test_another_seed_gives_something_else(name, sources, tmp_path):
     method = tiny(name, None)
     first, other = fit(method, sources, tmp_path / "a"), fit(method, sources, tmp_path / "b", SEED + 1)

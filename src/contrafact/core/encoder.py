@@ -20,11 +20,13 @@ class Encoder(Artefact, ABC):
         image_shape: ``(C, H, W)`` the encoder takes.
         code_dim: J.
         num_parts: how many equal parts the codes, and each representation of them, fall into (sub-embeddings).
+        class_dim: how many codes, the first ones, tell an image's class; None when all of them may.
     """
 
     image_shape: tuple[int, int, int]
     code_dim: int
     num_parts: int = 1
+    class_dim: int | None = None
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:

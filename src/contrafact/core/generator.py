@@ -33,6 +33,8 @@ class Generator(Artefact, ABC):
         layer_names: names ``features`` accepts, from the latent's side to the image's.
         num_classes: classes of a conditional generator whose class is open, 0 otherwise.
         label: the class a conditional generator is fixed to, None otherwise.
+        class_range: first and last (excluded) column of the latent that hold a one-hot class: a class knob that lies in
+            the latent itself. Equal when there is none.
     """
 
     name: str = "generator"
@@ -44,6 +46,7 @@ class Generator(Artefact, ABC):
     layer_names: tuple[str, ...] = ()
     num_classes: int = 0
     label: int | None = None
+    class_range: tuple[int, int] = (0, 0)
 
     @abstractmethod
     def forward(self, latent: Tensor) -> Tensor:
@@ -111,6 +114,25 @@ class Generator(Artefact, ABC):
     def sample(self, n: int, rng: torch.Generator, label: Tensor | None = None, truncation: float = 1.0) -> Tensor:
         """``n`` latents ``(n, L)`` of the edit space: ``map`` of fresh prior noise."""
         return self.map(self.prior(n, rng), label, truncation)
+
+    def latents_of_class(self, classes: Tensor, rng: torch.Generator) -> Tensor:
+        """Fresh latents ``(N, L)`` with the class knob at ``classes`` ``(N,)``.
+
+        Raises:
+            ValueError: no class knob, or no such class.
+        """
+        first, last = self.class_range
+        if first == last:
+            raise ValueError(f"this {type(self).__name__} has no class knob in its latent")
+        if classes.ndim != 1 or not ((classes >= 0) & (classes < last - first)).all():
+            raise ValueError(f"classes must be (N,) from 0 to {last - first - 1}, got {classes.flatten()[:8].tolist()}")
+        latent = self.sample(len(classes), rng).clone()
+        latent[:, first:last] = torch.nn.functional.one_hot(classes.to(latent.device), last - first).to(latent.dtype)
+        return latent
+
+    def classes_of(self, latent: Tensor) -> Tensor:
+        """Where the class knob of latents ``(N, L)`` stands: ``(N,)``."""
+        return latent[:, slice(*self.class_range)].argmax(dim=1)
 
     @torch.no_grad()
     def latent_scale(self, samples: int = 4096) -> float:

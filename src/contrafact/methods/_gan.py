@@ -1,0 +1,261 @@
+"""What the GAN methods share: settings, the two players and their turns, and what to watch.
+
+Shape suffixes: N images, L latent dimensions, K classes, J code dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.encoder import Encoder
+from contrafact.core.generator import Generator, architecture
+from contrafact.core.method import Method
+from contrafact.core.run import Run
+from contrafact.nn.adversarial import Adversary, critic_loss, frozen, gradient_penalty
+from contrafact.nn.critics import Critic, scaled
+from contrafact.nn.image_pool import ImagePool
+
+Network = Literal["dcgan", "sngan"]
+DEFAULT_CLASSES = 10
+WILD_SCORE, WILD_PENALTY = 1e3, 25.0
+"""A critic whose scores or whose squared excess gradient norm are beyond these has diverged."""
+PROBES, MERGED, STALE = 128, 0.5, 0.1
+"""Images drawn per class by the probe; share of them below which a class is lost; share of the data's spread."""
+
+
+@dataclass(frozen=True)
+class GANMethod(Method):
+    """Settings every GAN method has."""
+
+    source: ClassVar[Literal["generator", "images"]] = "images"
+    yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
+
+    network: Network = "dcgan"
+    """Networks: dcgan (InfoGAN's, with WGAN-GP at 28 px), or sngan (residual, 32 and 64 px)."""
+    adversary: Adversary = "wgan_gp"
+    """Adversarial loss: wgan_gp (gradient penalty), or hinge (with spectral normalisation)."""
+    noise_dim: int = 30
+    """Noise dimensions z."""
+    num_classes: int = 0
+    """Values of the class knob c; 0 takes the dataset's number of classes, or 10 where it has none."""
+    sigma: float = 1.0
+    """Standard deviation of the noise (ClusterGAN's prior is 0.1)."""
+    width: float = 1.0
+    """Multiplies the channel counts of all networks."""
+    steps: int = 100_000
+    """Generator steps."""
+    batch_size: int = 64
+    """Images per generator and critic step."""
+    critic_steps: int = 1
+    """Critic steps per generator step."""
+    penalty: float = 10.0
+    """Weight of the gradient penalty (wgan_gp)."""
+    learning_rate: float = 1e-4
+    """Adam's learning rate, of all networks."""
+    adam_beta1: float = 0.5
+    """Adam's β₁."""
+    adam_beta2: float = 0.9
+    """Adam's β₂."""
+
+    def class_count(self, source: ImageDataset) -> int:
+        """K, checked against the labels and the batch.
+
+        Raises:
+            ValueError: labels of another number of classes, one class, or a batch smaller than their number.
+        """
+        known = len(source.class_names) or DEFAULT_CLASSES
+        if source.few_labels is not None and len(source.few_labels):
+            known = source.few_labels.sizes[0] if len(source.few_labels.names) == 1 else known
+            if self.num_classes not in (0, known):
+                raise ValueError(
+                    f"the labels have {known} classes, but num_classes is {self.num_classes}; leave it at 0"
+                )
+        count = self.num_classes or known
+        if count < 2:
+            raise ValueError(f"a class knob needs at least 2 classes to tell apart, got {count}; set num_classes")
+        if check_count("batch_size", self.batch_size) < count:
+            raise ValueError(
+                f"batch_size must be at least the number of classes ({count}), so that a batch can hold each; "
+                f"got {self.batch_size}"
+            )
+        return count
+
+    def make_generator(self, source: ImageDataset, num_codes: int, class_count: int) -> Generator:
+        """A generator with noise, codes and a class knob in its latent.
+
+        Raises:
+            ValueError: images of a side the network cannot make.
+        """
+        channels, height, width = source.image_shape
+        arguments: dict[str, Any] = {"image_shape": list(source.image_shape), "width": self.width}
+        if self.network == "sngan":
+            levels = int(math.log2(height)) - 1
+            if height != width or height != 2 << levels or levels < 2:
+                raise ValueError(
+                    f"the sngan network makes square images of 8, 16, 32 or 64 pixels, got {height}×{width}; choose "
+                    "--size, or --network dcgan"
+                )
+            arguments = {"channels": [scaled(256, self.width)] * levels, "image_channels": channels}
+        generator: Generator = architecture("class_knob")(
+            self.network, arguments, self.noise_dim, num_codes, class_count, self.sigma
+        )
+        return generator
+
+    def adam(self, parameters: Any, rate: float = 0.0) -> torch.optim.Adam:
+        """Adam with the method's β, at ``learning_rate`` unless another ``rate`` is given."""
+        return torch.optim.Adam(parameters, rate or self.learning_rate, (self.adam_beta1, self.adam_beta2))
+
+
+class Game:
+    """A generator and a critic, their optimisers, and the turns every GAN has.
+
+    Args:
+        method: settings.
+        source: images.
+        run: device, seeds, precision.
+        num_codes: uniform codes of the latent.
+        class_count: K, 0 for no class knob.
+    """
+
+    def __init__(
+        self, method: GANMethod, source: ImageDataset, run: Run, num_codes: int = 0, class_count: int = 0
+    ) -> None:
+        check_count("critic_steps", method.critic_steps)
+        check_count("batch_size", method.batch_size)
+        self.method, self.run = method, run
+        residual = method.network == "sngan"
+        with run.seeded_init("generator"):
+            self.generator = method.make_generator(source, num_codes, class_count).to(run.device)
+        with run.seeded_init("critic"):
+            critic = Critic(
+                source.image_shape, "residual" if residual else "conv", method.width, method.adversary == "hinge"
+            )
+            self.critic = critic.to(run.device)
+        self.generator_optimizer = method.adam(self.generator.parameters())
+        self.critic_optimizer = method.adam(self.critic.parameters())
+        self.pool = ImagePool(source, run.device)
+        self.images_rng, self.noise_rng = run.numpy_rng("images"), run.rng("noise")
+        self._warned = False
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold."""
+        return {
+            "generator": self.generator,
+            "critic": self.critic,
+            "generator_optimizer": self.generator_optimizer,
+            "critic_optimizer": self.critic_optimizer,
+            "images": self.images_rng,
+            "noise": self.noise_rng,
+        }
+
+    def critic_turn(self) -> None:
+        """``critic_steps`` updates of the critic on fresh images."""
+        method, run, n = self.method, self.run, self.method.batch_size
+        for _ in range(method.critic_steps):
+            real = self.pool.random_batch(n, self.images_rng)
+            with torch.no_grad(), run.autocast():
+                fake = self.generator(self.generator.sample(n, self.noise_rng)).float()
+            with run.autocast():
+                real_N, fake_N = self.critic(torch.cat([real, fake])).float().chunk(2)
+            loss = critic_loss(real_N, fake_N, method.adversary)
+            run.log(critic=loss, score_real=real_N.mean(), score_fake=fake_N.mean())
+            if method.adversary == "wgan_gp":
+                mix_N = torch.rand(n, generator=self.noise_rng).to(run.device)
+                with run.autocast():
+                    excess = gradient_penalty(self.critic, real, fake, mix_N)
+                run.log(gradient_excess=excess)
+                loss = loss + method.penalty * excess
+            self.update(self.critic_optimizer, loss)
+
+    def fool(self, images: Tensor) -> Tensor:
+        """What the generator minimises: minus the frozen critic's mean score of its images."""
+        with frozen(self.critic), self.run.autocast():
+            return -self.critic(images).float().mean()
+
+    def update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        """One descent step."""
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's stubs lack it
+        self.run.average_gradients(p for group in optimizer.param_groups for p in group["params"])
+        optimizer.step()
+
+    def watch(self) -> None:
+        """Warn once when the last line of the log shows a critic that has run away."""
+        line = self.run.last_line
+        wild = max(abs(line.get("score_real", 0.0)), abs(line.get("score_fake", 0.0)))
+        if self._warned or (wild < WILD_SCORE and line.get("gradient_excess", 0.0) < WILD_PENALTY):
+            return
+        self._warned = True
+        warnings.warn(
+            f"the critic is diverging (scores up to {wild:.3g}, squared excess of its gradient "
+            f"{line.get('gradient_excess', 0.0):.3g}): try a lower learning_rate, a higher penalty, more critic_steps, "
+            "or --precision float32",
+            stacklevel=2,
+        )
+
+
+def play(game: Game, steps: int) -> None:
+    """A plain GAN's loop: critic and generator take turns."""
+    for _ in game.run.steps(steps, game.state()):
+        game.critic_turn()
+        with game.run.autocast():
+            images = game.generator(game.generator.sample(game.method.batch_size, game.noise_rng))
+        loss = game.fool(images)
+        game.update(game.generator_optimizer, loss)
+        game.run.log(generator=loss)
+        game.watch()
+
+
+@torch.no_grad()
+def probe_classes(
+    generator: Generator, encoder: Encoder, pool: ImagePool, run: Run, centres_KJ: Tensor | None = None
+) -> dict[str, Any]:
+    """Does every value of the class knob make images of its own, and varied ones? Warns where not.
+
+    A class counts as covered when most of its images are nearest to its own centre in the encoder's class codes:
+    ``centres_KJ`` (of labelled images) where given, else the mean code of other images of the same class.
+
+    Returns:
+        ``class_coverage``: share of classes covered; ``class_spread``: standard deviation of a pixel within a class
+        over that within the data.
+    """
+    first, last = generator.class_range
+    count, rng = last - first, run.rng("probe", shared=True)
+    classes = torch.arange(count).repeat_interleave(PROBES)
+    training = generator.training
+    generator.eval()
+    images = torch.cat([generator(part).float() for part in generator.latents_of_class(classes, rng).split(512)])
+    generator.train(training)
+    codes = torch.cat([encoder(part.clamp(0, 1))[:, : encoder.class_dim] for part in images.split(512)])
+    codes_KNJ, half = codes.unflatten(0, (count, PROBES)), PROBES // 2
+    centres = codes_KNJ[:, :half].mean(dim=1) if centres_KJ is None else centres_KJ
+    nearest_KN = torch.cdist(codes_KNJ[:, half:], centres.expand(count, -1, -1)).argmin(dim=2)
+    own_K = (nearest_KN == torch.arange(count, device=codes.device)[:, None]).float().mean(dim=1)
+    data = pool.random_batch(512, run.numpy_rng("probe", shared=True))
+    within = images.unflatten(0, (count, PROBES)).var(dim=1).mean(dim=(1, 2, 3)).sqrt()
+    spread_K = within / data.var(dim=0).mean().sqrt().clamp_min(1e-6)
+    lost, stale = (own_K < MERGED).nonzero().flatten().tolist(), (spread_K < STALE).nonzero().flatten().tolist()
+    if lost:
+        warnings.warn(
+            f"mode collapse: values {', '.join(map(str, lost))} of the class knob make images like other values' ones "
+            f"({count - len(lost)} of {count} covered); try more steps, a larger weight of the class loss, "
+            "or more labels",
+            stacklevel=2,
+        )
+    if stale:
+        warnings.warn(
+            f"mode collapse: values {', '.join(map(str, stale))} of the class knob make nearly one image each; try a "
+            "smaller weight of the class loss, a larger sigma, or more critic_steps",
+            stacklevel=2,
+        )
+    return {
+        "class_coverage": round(1 - len(lost) / count, 3),
+        "class_spread": round(float(spread_K.mean()), 3),
+    }

@@ -1,0 +1,230 @@
+"""CD-GAN: a GAN whose class knob is tied to images by contrast, with a few labels as anchors (Pan et al. 2021).
+
+Contrastive Disentanglement in Generative Adversarial Networks, L. Pan, P. Tang, Z. Chen, Z. Xu, 2021,
+https://arxiv.org/abs/2103.03636. Defaults are its Fashion-MNIST settings with few labels; presets hold
+the other datasets'.
+
+Where the paper is silent: Adam 1e-4 (0.5, 0.9) for all three networks, c balanced in the encoder's batch, one critic
+step. Options beyond it, all off by default: augmentation of the anchors, the sum outside the logarithm (SupCon's better
+reading), unlabelled real images that join the contrast under the class of the nearest anchor centre, a moving average
+of the encoder, a learning rate of the encoder's own. What each is worth is in docs/methods/cd_gan.md.
+
+Shape suffixes: N images, J code dimensions, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.method import Artefacts
+from contrafact.core.run import Run
+from contrafact.methods._gan import Game, GANMethod, probe_classes
+from contrafact.nn.adversarial import frozen
+from contrafact.nn.anchors import Anchors, MovingAverage
+from contrafact.nn.augment import Augmentation, AugmentationName
+from contrafact.nn.contrastive import Reading, supervised_contrastive_loss
+from contrafact.nn.critics import ClassEncoder
+from contrafact.nn.image_pool import ImagePool
+
+CENTRES_EVERY = 20
+"""Steps between two looks at all labelled images."""
+_SNGAN = {"network": "sngan", "adversary": "hinge"}
+_BEYOND = {
+    "reading": "outside", "temperature": 0.1, "augmentation": "strong", "anchors_per_class": 10, "unlabelled": 256,
+    "average": 0.99, "encoder_rate": 1e-3, "contrast_weight": 1.0, "learning_rate": 3e-4,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CDGAN(GANMethod):
+    """Contrastive disentanglement of class (c) and content (z)."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "unsupervised": {"contrast_weight": 100.0},
+        "mnist": {"noise_dim": 30, "class_dim": 40, "encoder_batch": 512},
+        "cifar10": {
+            **_SNGAN, "encoder": "resnet18", "noise_dim": 118, "class_dim": 128, "batch_size": 128,
+            "encoder_batch": 256, "contrast_weight": 1.0, "content_weight": 5e-5, "temperature": 0.05,
+        },
+        "dsprites": {
+            **_SNGAN, "noise_dim": 52, "class_dim": 40, "batch_size": 300, "encoder_batch": 1200,
+            "contrast_weight": 1.0, "content_weight": 1e-4,
+        },
+        "faces": {
+            "noise_dim": 118, "class_dim": 128, "batch_size": 180, "encoder_batch": 3600, "contrast_weight": 10.0,
+            "content_weight": 10.0,
+        },
+        "quick": {**_BEYOND, "width": 0.5, "encoder_batch": 64, "steps": 2000},
+        "standard": {**_BEYOND, "encoder_batch": 100, "steps": 3000},
+        "tiny": {"encoder": "conv", "encoder_batch": 6, "class_dim": 4, "noise_dim": 3, "unlabelled": 16},
+    }  # fmt: skip
+
+    noise_dim: int = 40
+    """Dimensions of the content z, and of the content code e."""
+    class_dim: int = 50
+    """Dimensions of the class code f, of unit length."""
+    encoder: Literal["conv", "residual", "resnet18"] = "conv"
+    """Encoder: conv (the critic's trunk), residual, or resnet18 (CIFAR-10)."""
+    contrast_weight: float = 50.0
+    """β₁, weight of the contrastive loss; 0 is the ablation: no class loss at all."""
+    content_weight: float = 5e-4
+    """β₂, weight of the reconstruction of z."""
+    temperature: float = 0.07
+    """τ."""
+    reading: Reading = "inside"
+    """Where the sum over positives stands: inside the logarithm (Eq. 7), or outside (SupCon)."""
+    encoder_batch: int = 1200
+    """Generated images per encoder step."""
+    anchors_per_class: int = 5
+    """Labelled images of every class per step."""
+    generated_contrast: bool = True
+    """Whether generated images take part when the encoder learns the contrast; without, real ones alone do."""
+    augmentation: AugmentationName = "none"
+    """Change the anchors, in two views each: none, weak, strong, each also _no_flip."""
+    unlabelled: int = 0
+    """Unlabelled real images per encoder step that join under the class of the nearest anchor centre."""
+    confidence: float = 0.9
+    """Probability of that class below which an unlabelled image is left out."""
+    start_unlabelled: float = 0.1
+    """Share of the steps after which unlabelled images join."""
+    encoder_rate: float = 0.0
+    """Adam's learning rate of the encoder, falling along a cosine; 0 takes learning_rate and keeps it."""
+    average: float = 0.0
+    """Moving average of the encoder that is kept and that names unlabelled images; 0 for none."""
+
+    def train(self, source: ImageDataset, run: Run) -> Artefacts:
+        """Critic, generator and encoder take turns (Algorithm 1)."""
+        count = self._check(source)
+        game = Game(self, source, run, class_count=count)
+        labelled = source.few_labels is not None and len(source.few_labels) > 0
+        anchors = Anchors(source, run.device) if labelled else None
+        with run.seeded_init("encoder"):
+            encoder = ClassEncoder(source.image_shape, self.class_dim, self.noise_dim, self.encoder, self.width)
+        encoder.to(run.device)
+        average = MovingAverage(encoder, self.average)
+        optimizer = self.adam(encoder.parameters(), self.encoder_rate or self.learning_rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._decay)
+        real = RealImages(self, anchors, game.pool, average.module, run)
+        state = game.state() | {"encoder": encoder, "average": average, "encoder_optimizer": optimizer}
+        state |= {"schedule": schedule, "real": real.rng, "unlabelled": real.numpy_rng, "centres": real.centres}
+
+        for step in run.steps(self.steps, state):
+            game.critic_turn()
+
+            latent = game.generator.sample(self.batch_size, game.noise_rng)
+            with run.autocast():
+                images = game.generator(latent)
+            fooling = game.fool(images)
+            with frozen(encoder), run.autocast():
+                f_NJ, e_N = encoder.heads(images)
+                # E is fixed, so what it sees in the anchors is too.
+                with torch.no_grad():
+                    shown, labels_N = real.anchors()
+                    f_real_NJ = encoder.heads(shown)[0]
+            contrast = self.contrast([f_NJ, f_real_NJ], [game.generator.classes_of(latent), labels_N])
+            content = F.mse_loss(e_N, latent[:, : self.noise_dim])
+            game.update(
+                game.generator_optimizer, fooling + self.contrast_weight * contrast + self.content_weight * content
+            )
+            run.log(generator=fooling, contrast=contrast, content=content)
+
+            classes_N = torch.arange(self.encoder_batch) % count
+            with torch.no_grad(), run.autocast():
+                latent = game.generator.latents_of_class(classes_N, game.noise_rng)
+                images = game.generator(latent).float()
+            shown, labels_N = real.all(step)
+            with run.autocast():
+                f_NJ, e_N = encoder.heads(torch.cat([images, shown]))
+            first = 0 if self.generated_contrast else len(images)
+            labels = torch.cat([classes_N.to(run.device), labels_N])
+            contrast = self.contrast([f_NJ[first:]], [labels[first:]])
+            content = F.mse_loss(e_N[: len(images)], latent[:, : self.noise_dim])
+            game.update(optimizer, self.contrast_weight * contrast + self.content_weight * content)
+            schedule.step()
+            average.follow()
+            run.log(encoder_contrast=contrast, encoder_content=content)
+            game.watch()
+
+        kept: ClassEncoder = average.module.eval()
+        centres_KJ = anchors.centres(kept) if anchors is not None else None
+        game.generator.note = probe_classes(game.generator, kept, game.pool, run, centres_KJ)
+        return Artefacts(encoder=kept, generator=game.generator)
+
+    def contrast(self, features: Sequence[Tensor], labels: Sequence[Tensor]) -> Tensor:
+        """L_c over all images at hand, generated and real: same class attracts, others repel (Eqs 3 and 7)."""
+        if not self.contrast_weight:
+            return features[0].new_zeros(())
+        return supervised_contrastive_loss(torch.cat(features), torch.cat(labels), self.temperature, self.reading)
+
+    def _check(self, source: ImageDataset) -> int:
+        count = self.class_count(source)
+        check_count("anchors_per_class", self.anchors_per_class)
+        if check_count("encoder_batch", self.encoder_batch) < count:
+            raise ValueError(
+                f"encoder_batch must be at least the number of classes ({count}), so that each has an image; "
+                f"got {self.encoder_batch}"
+            )
+        if self.unlabelled < 0:
+            raise ValueError(f"unlabelled is a number of images and must be 0 or more, got {self.unlabelled}")
+        if not 0 <= self.confidence <= 1:
+            raise ValueError(f"confidence is a probability and must lie in [0, 1], got {self.confidence}")
+        return count
+
+    def _decay(self, step: int) -> float:
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, self.steps)))) if self.encoder_rate else 1.0
+
+
+class RealImages:
+    """Real images that join the contrast: anchors, and unlabelled ones named after the nearest anchor centre."""
+
+    def __init__(
+        self, method: CDGAN, anchors: Anchors | None, pool: ImagePool, teacher: ClassEncoder, run: Run
+    ) -> None:
+        self.method, self.labelled, self.pool, self.teacher, self.run = method, anchors, pool, teacher, run
+        self.rng, self.numpy_rng = run.rng("anchors"), run.numpy_rng("unlabelled")
+        self.augment = Augmentation.named(method.augmentation)
+        shy = "weak_no_flip" if method.augmentation.endswith("_no_flip") else "weak"
+        self.little = Augmentation.named("none" if method.augmentation == "none" else shy)
+        self.first = round(method.start_unlabelled * method.steps)
+        count = 0 if anchors is None else anchors.count
+        # As parameters, so that a checkpoint holds them.
+        self.centres = nn.ParameterList([nn.Parameter(torch.zeros(count, method.class_dim), requires_grad=False)])
+        self.centres.to(run.device)
+        nothing = pool.batch(np.zeros(0, dtype=np.int64))
+        self.nothing = (nothing, torch.zeros(0, dtype=torch.long, device=run.device))
+
+    def anchors(self) -> tuple[Tensor, Tensor]:
+        """``anchors_per_class`` labelled images of every class and their labels; two views if they are augmented."""
+        if self.labelled is None:
+            return self.nothing
+        images, labels_N = self.labelled.draw(self.method.anchors_per_class, self.rng)
+        if self.method.augmentation == "none":
+            return images, labels_N
+        return torch.cat([self.augment(images, self.rng), self.augment(images, self.rng)]), labels_N.repeat(2)
+
+    @torch.no_grad()
+    def all(self, step: int) -> tuple[Tensor, Tensor]:
+        """Anchors, and those unlabelled images that the teacher is sure of."""
+        method, (images, labels_N) = self.method, self.anchors()
+        if self.labelled is None or not method.unlabelled or step < self.first:
+            return images, labels_N
+        if step % CENTRES_EVERY == 0 or step == self.first:
+            self.centres[0].copy_(self.labelled.centres(self.teacher))
+        others = self.pool.random_batch(method.unlabelled, self.numpy_rng)
+        self.teacher.eval()
+        with self.run.autocast():
+            f_NJ, _ = self.teacher.heads(self.little(others, self.rng))
+        sure_N, named_N = (f_NJ @ self.centres[0].T / method.temperature).softmax(dim=1).max(dim=1)
+        kept_N = sure_N >= method.confidence
+        self.run.log(unlabelled_used=kept_N.float().mean())
+        return torch.cat([images, self.augment(others, self.rng)[kept_N]]), torch.cat([labels_N, named_N[kept_N]])

@@ -1,0 +1,86 @@
+"""ClusterGAN: a GAN with a discrete-continuous prior and an encoder back to it (Mukherjee et al. 2019).
+
+ClusterGAN: Latent Space Clustering in Generative Adversarial Networks, S. Mukherjee, H. Asnani, E. Lin, S. Kannan, AAAI
+2019, https://arxiv.org/abs/1809.03627. Noise 0.1·N(0, I), one-hot class; WGAN-GP with five critic steps; generator and
+encoder minimise one loss together. Defaults: its Fashion-MNIST settings; β of MNIST is the preset ``mnist``.
+
+Deviations: clusters are read from the class probabilities alone (the noise's estimate follows them in the codes), as
+for every method here; the encoder is the critic's trunk.
+
+Shape suffixes: N images, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from contrafact.core.dataset import ImageDataset
+from contrafact.core.method import Artefacts
+from contrafact.core.run import Run
+from contrafact.methods._gan import Game, GANMethod, probe_classes
+from contrafact.nn.critics import ClassEncoder
+
+
+@dataclass(frozen=True)
+class ClusterGAN(GANMethod):
+    """GAN that clusters by inverting its own prior."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "mnist": {"noise_dim": 30, "noise_weight": 10.0},
+        "quick": {"width": 0.5, "steps": 1500, "critic_steps": 1, "learning_rate": 3e-4},
+        "tiny": {"noise_dim": 3},
+    }
+
+    noise_dim: int = 40
+    """Noise dimensions z_n."""
+    sigma: float = 0.1
+    """Standard deviation of the noise."""
+    critic_steps: int = 5
+    """Critic steps per generator step."""
+    noise_weight: float = 0.0
+    """β_n, weight of the noise's squared error; 10 on MNIST."""
+    class_weight: float = 10.0
+    """β_c, weight of the class's cross-entropy."""
+
+    def train(self, source: ImageDataset, run: Run) -> Artefacts:
+        """Critic's turn, then generator and encoder together."""
+        count = self.class_count(source)
+        game = Game(self, source, run, class_count=count)
+        kind = "residual" if self.network == "sngan" else "conv"
+        with run.seeded_init("encoder"):
+            encoder = ClassEncoder(source.image_shape, count, self.noise_dim, kind, self.width, "softmax")
+        encoder.to(run.device)
+        optimizer = self.adam(encoder.parameters())
+        state = game.state() | {"encoder": encoder, "encoder_optimizer": optimizer}
+
+        for _ in run.steps(self.steps, state):
+            game.critic_turn()
+            latent = game.generator.sample(self.batch_size, game.noise_rng)
+            with run.autocast():
+                images = game.generator(latent)
+                logits_NK, noise = encoder.heads(images)
+            fooling = game.fool(images)
+            of_noise, of_class = inversion_loss(
+                noise, latent[:, : self.noise_dim], logits_NK, game.generator.classes_of(latent)
+            )
+            optimizer.zero_grad(set_to_none=True)
+            game.update(game.generator_optimizer, fooling + self.noise_weight * of_noise + self.class_weight * of_class)
+            run.average_gradients(encoder.parameters())
+            optimizer.step()
+            run.log(generator=fooling, noise_error=of_noise, class_entropy=of_class)
+            game.watch()
+
+        encoder.eval()
+        game.generator.note = probe_classes(game.generator, encoder, game.pool, run)
+        return Artefacts(encoder=encoder, generator=game.generator)
+
+
+def inversion_loss(noise: Tensor, true_noise: Tensor, logits_NK: Tensor, classes_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean squared error of the noise, and cross-entropy of the class: how far E(G(z)) is from z."""
+    return F.mse_loss(noise, true_noise), F.cross_entropy(logits_NK, classes_N)
