@@ -13,6 +13,7 @@ from contrafact.core.run import Run
 from contrafact.data.load import load_dataset
 from contrafact.methods.contralord import ContraLORD
 from contrafact.methods.lord import LORD
+from contrafact.methods.overlord import OverLORD
 from contrafact.methods.zerodim import ZeroDIM
 from contrafact.nn.contrastive import unit
 from contrafact.nn.factor_codes import AssignedEncoder, SharedEncoder, image_distance
@@ -25,6 +26,9 @@ BRIEF = {"num_images": 40, "batch_size": 8, "width": 0.1, "residual_dim": 3}
 TINY = {
     "zerodim": ZeroDIM(**BRIEF, steps=6, amortization_steps=3, tuning_steps=3),
     "lord": LORD(**BRIEF, steps=6, encoder_steps=4, factor_dim=2),
+    "overlord": OverLORD(
+        **BRIEF, steps=6, encoder_steps=3, synthesis_steps=3, factor_dim=4, correlated_dim=2, decoder="conv"
+    ),
     "contralord": ContraLORD(
         **BRIEF,
         steps=6,

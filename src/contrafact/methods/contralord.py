@@ -32,14 +32,7 @@ from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.run import Run
 from contrafact.nn.contrastive import queue_infonce_loss, unit
-from contrafact.nn.factor_codes import (
-    AssignedEncoder,
-    Reconstruction,
-    SharedEncoder,
-    TrunkKind,
-    image_distance,
-    parts_of,
-)
+from contrafact.nn.factor_codes import AssignedEncoder, Reconstruction, SharedEncoder, image_distance, parts_of
 from contrafact.nn.gather import gathered_rows
 from contrafact.nn.latent_table import EpochOrder, LatentTable, cosine_rate
 from contrafact.nn.latent_training import (
@@ -53,6 +46,7 @@ from contrafact.nn.latent_training import (
     mean_square,
 )
 from contrafact.nn.momentum import FeatureQueue, check_queue, follow, momentum_copy
+from contrafact.nn.trainable import EncoderKind
 from contrafact.nn.views import Views, choose_kinds
 
 
@@ -97,10 +91,10 @@ class ContraLORD(Method):
     """The factor benchmarks' decoder, or a StyleGAN2 synthesis network for photographs."""
     width: float = 1.0
     """Multiplies the channel counts of generator and classifiers."""
-    encoder: TrunkKind = "resnet50"
+    encoder: EncoderKind = "resnet50"
     """Stage 2's encoder."""
     encoder_width: float = 1.0
-    """Multiplies the conv encoder's channel counts."""
+    """Multiplies the encoder's channel counts."""
     batch_size: int = 128
     """Images per step of stage 1."""
     encoder_batch_size: int = 256

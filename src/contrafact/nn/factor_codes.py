@@ -18,13 +18,11 @@ from torch import Tensor, nn
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.encoder import Encoder
-from contrafact.nn.encoders import ConvEncoder, num_halvings
+from contrafact.nn.encoders import num_halvings
 from contrafact.nn.latent_table import SPREAD
-from contrafact.nn.resnet import ResNetEncoder
+from contrafact.nn.trainable import EncoderKind, fresh_encoder
 
 Reconstruction = Literal["squared", "bernoulli", "multiscale"]
-TrunkKind = Literal["conv", "resnet18", "resnet34", "resnet50"]
-TRUNK_FEATURES = 256
 _HIDDEN = 256
 
 
@@ -99,15 +97,21 @@ class FactorEncoder(Encoder):
         }
 
 
-def parts_of(factor_names: Sequence[str], factor_dim: int, residual_dim: int) -> dict[str, tuple[int, int]]:
-    """Columns ``(first, last)`` of each factor and of the residual in a latent, last excluded.
+def parts_of(
+    factor_names: Sequence[str], factor_dim: int, residual_dim: int, extra_dim: int = 0
+) -> dict[str, tuple[int, int]]:
+    """Columns ``(first, last)``, last excluded, of each factor, of what goes with them, and of the residual.
 
     >>> parts_of(["hue", "size"], 1, 3)
     {'hue': (0, 1), 'size': (1, 2), 'residual': (2, 5)}
     """
     parts = {name: (f * factor_dim, (f + 1) * factor_dim) for f, name in enumerate(factor_names)}
-    factors = len(factor_names) * factor_dim
-    return {**parts, "residual": (factors, factors + residual_dim)} if residual_dim else parts
+    place = len(factor_names) * factor_dim
+    for name, dim in (("correlated", extra_dim), ("residual", residual_dim)):
+        if dim:
+            parts[name] = (place, place + dim)
+        place += dim
+    return parts
 
 
 class AssignedEncoder(FactorEncoder):
@@ -182,6 +186,7 @@ class RegressedEncoder(FactorEncoder):
         factor_dim: E.
         residual_dim: R, 0 for none.
         width: multiplies every channel count.
+        extra_dim: further codes after the factors', such as OverLORD's correlated attributes.
     """
 
     def __init__(
@@ -191,13 +196,14 @@ class RegressedEncoder(FactorEncoder):
         factor_dim: int = 1,
         residual_dim: int = 7,
         width: float = 1.0,
+        extra_dim: int = 0,
     ) -> None:
         super().__init__()
         channels, height, image_width = image_shape
         self.image_shape = (check_count("channels", channels), height, image_width)
         self.factor_names, self.width = tuple(factor_names), width
         self.factor_dim, self.residual_dim = check_count("factor_dim", factor_dim), residual_dim
-        self.code_dim = len(self.factor_names) * factor_dim
+        self.extra_dim, self.code_dim = extra_dim, len(self.factor_names) * factor_dim + extra_dim
         self.code_encoder = ParallelEncoders(self.image_shape, 1, self.code_dim, width)
         self.residual_encoder = ParallelEncoders(self.image_shape, 1, max(1, residual_dim), width)
 
@@ -210,7 +216,7 @@ class RegressedEncoder(FactorEncoder):
         return residual.float()[:, 0, : self.residual_dim]
 
     def arguments(self) -> dict[str, Any]:
-        return {**self.factor_arguments(), "width": self.width}
+        return {**self.factor_arguments(), "width": self.width, "extra_dim": self.extra_dim}
 
 
 class SharedEncoder(FactorEncoder):
@@ -225,7 +231,7 @@ class SharedEncoder(FactorEncoder):
         residual_dim: R, 0 for none.
         discriminative_dim: dimensions of the discriminative code, 0 for none.
         encoder: ``conv`` or ``resnet18``, ``resnet34``, ``resnet50``.
-        width: multiplies the conv encoder's channel counts.
+        width: multiplies the network's channel counts.
     """
 
     def __init__(
@@ -235,24 +241,18 @@ class SharedEncoder(FactorEncoder):
         factor_dim: int = 1,
         residual_dim: int = 7,
         discriminative_dim: int = 0,
-        encoder: TrunkKind = "resnet50",
+        encoder: EncoderKind = "resnet50",
         width: float = 1.0,
     ) -> None:
         super().__init__()
         self.factor_names, self.factor_dim = tuple(factor_names), check_count("factor_dim", factor_dim)
         self.residual_dim, self.discriminative_dim = residual_dim, discriminative_dim
         self.encoder_kind, self.width = encoder, width
-        if encoder == "conv":
-            self.trunk: Encoder = ConvEncoder(image_shape, TRUNK_FEATURES, width)
-        elif encoder in ("resnet18", "resnet34", "resnet50"):
-            depth: Any = int(encoder.removeprefix("resnet"))
-            self.trunk = ResNetEncoder(image_shape, TRUNK_FEATURES, depth)
-        else:
-            raise ValueError(unknown_name_message("encoder", encoder, ["conv", "resnet18", "resnet34", "resnet50"]))
+        self.trunk = fresh_encoder(encoder, image_shape, None, width)
         self.image_shape = self.trunk.image_shape
         self.sizes = [discriminative_dim, len(self.factor_names) * factor_dim, residual_dim]
         self.code_dim = self.sizes[0] or self.sizes[1]
-        self.heads = nn.Linear(TRUNK_FEATURES, sum(self.sizes))
+        self.heads = nn.Linear(self.trunk.code_dim, sum(self.sizes))
 
     def split(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Discriminative ``(N, D)``, content ``(N, F·E)`` and residual ``(N, R)`` code; D and R may be 0."""
