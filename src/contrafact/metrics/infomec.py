@@ -31,7 +31,9 @@ from contrafact.metrics._information import entropy, mutual_information
 from contrafact.metrics._inputs import check_varying, dead_codes
 from contrafact.metrics._linear import standardize
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Hsu et al. 2023, Section 4")
+INFO = MetricInfo(
+    kind="static", low=0.0, high=1.0, higher_is_better=True, source="Hsu et al. 2023, Section 4", repeats=False
+)
 ACTIVE_SHARE = 1 / 20  # a continuous code is active when its range exceeds this share of the largest
 
 
