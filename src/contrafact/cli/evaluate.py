@@ -63,7 +63,7 @@ class Options:
     heat_maps: Path | None = None
     """For --codes: a folder for a picture of each metric's matrix."""
     out: Path | None = None
-    """Also write the results to this .json or .csv."""
+    """For --codes: also write the results to this .json or .csv. Those of a run are in its scores.jsonl."""
 
 
 def evaluate(arguments: Sequence[str]) -> None:
@@ -165,7 +165,6 @@ def _evaluate_run(options: Options, folder: Path) -> None:
     from contrafact.core.method import load_run
     from contrafact.core.run import find_device
     from contrafact.data.load import load_dataset
-    from contrafact.metrics._evaluation import Evaluation
 
     run = load_run(folder)
     dataset = None if options.data is None else load_dataset(options.data, size=run.config["source"]["image_shape"][-1])
@@ -176,10 +175,9 @@ def _evaluate_run(options: Options, folder: Path) -> None:
     device, metrics = find_device(options.device), options.metrics or None
     for who in whom:
         print(run.folder if who == "run" else "its control")
-        results = evaluate_run(run, dataset, metrics, options.num_train, options.num_test, options.seed, who, device)
-        _print_results(results)
-        if options.out is not None and who == "run":
-            print(f"wrote {Evaluation(dict(results)).write(options.out)}")
+        _print_results(
+            evaluate_run(run, dataset, metrics, options.num_train, options.num_test, options.seed, who, device)
+        )
     print(f"next:\n  contrafact report {run.folder}")
 
 

@@ -24,6 +24,7 @@ import torch
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 ArrayLike = npt.ArrayLike | torch.Tensor
 
 

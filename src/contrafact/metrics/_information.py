@@ -48,7 +48,7 @@ def _bins_of(code_N: npt.NDArray[np.floating[Any]], edges: npt.NDArray[np.floati
         place_N = (code_N - lowest) * ((last + 1) / (highest - lowest))
     if not np.isfinite(place_N[-1]):  # so small a range that its inverse overflows
         return np.asarray(np.searchsorted(edges[1:-1], code_N, side="right"))
-    bins_N = np.minimum(place_N.astype(np.intp), last)
+    bins_N: AnyInts = np.minimum(place_N.astype(np.intp), last)
     upper = np.append(edges[1:-1], np.inf)
     wrong_N = (code_N < edges[bins_N]) | (code_N >= upper[bins_N])
     bins_N[wrong_N] = np.searchsorted(edges[1:-1], code_N[wrong_N], side="right")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from contrafact.core.metric import (
     ArrayLike,
+    BoolArray,
     FloatArray,
     IntArray,
     check_codes,
@@ -112,7 +113,7 @@ def check_varying(factors_NK: Factors) -> Factors:
     return factors_NK
 
 
-def dead_codes(codes_NJ: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]:
+def dead_codes(codes_NJ: npt.NDArray[np.floating[Any]]) -> BoolArray:
     """Which codes ``(J,)`` never change, rounding noise aside."""
     low_J, high_J = codes_NJ.min(axis=0), codes_NJ.max(axis=0)
     step = float(np.finfo(codes_NJ.dtype).eps) * ROUNDING_STEPS

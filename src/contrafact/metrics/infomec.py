@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from contrafact.core.dataset import check_count
 from contrafact.core.metric import (
     ArrayLike,
+    BoolArray,
     FloatArray,
     IntArray,
     MetricInfo,
@@ -51,7 +51,7 @@ class InfoMecResult(MetricResult):
     modularity: float
     compactness: float
     explicitness: float
-    active: npt.NDArray[np.bool_]
+    active: BoolArray
 
     def scores(self) -> dict[str, float]:
         return {
