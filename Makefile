@@ -32,8 +32,9 @@ docs: $(DEVELOPMENT)
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
 	@echo "The docs are $(CURDIR)/docs/_build/html/index.html"
 
-# Metrics against the reference implementation's values, the slow exact ones included.
+# Metrics against the reference implementation's values: printed side by side, then tested, the slow exact ones included.
 golden: $(DEVELOPMENT)
+	$(BIN)/python -m tests.metrics.golden_table
 	$(BIN)/python -m pytest -q tests/metrics -k golden -m ""
 
 # The quick preset against its control over five seeds (hours on two cores), then the speed measurements.

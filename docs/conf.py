@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sphinx.util import inspect as sphinx_inspect
+
 from contrafact import __version__
 from contrafact.core.catalog import Catalog
 from contrafact.data import CATALOG as DATA
@@ -25,6 +27,9 @@ exclude_patterns = ["_build", "results/*", *(f"{catalog.folder}/*" for catalog i
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
+# An alias inside a union is printed by its repr, which would be TypeAliasForwardRef('ArrayLike').
+sphinx_inspect.TypeAliasForwardRef.__repr__ = lambda self: self.name  # type: ignore[method-assign]
+autodoc_type_aliases = {name: name for name in ("ArrayLike", "FloatArray", "IntArray", "BoolArray")}
 napoleon_google_docstring, napoleon_numpy_docstring = True, False
 napoleon_use_ivar = True  # as fields of their class: an attribute documented twice is a warning otherwise
 

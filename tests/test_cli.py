@@ -174,6 +174,36 @@ def test_codes_and_factors_of_ones_own_are_scored(capsys):
     assert json.loads(Path("r.json").read_text())["scores"]["mig.score"] > 0.9
 
 
+def test_codes_are_put_beside_recorded_scores_and_other_codes(capsys):
+    factors = np.random.default_rng(0).integers(3, size=(300, 2))
+    np.save("c.npy", factors * [1.0, -2.0])
+    np.save("mixed.npy", factors @ np.array([[1.0, 1.0], [1.0, -1.0]]))
+    np.savetxt("f.csv", factors, fmt="%d", delimiter=",", header="shape,hue", comments="")
+    own = ("evaluate", "--codes", "c.npy", "--factors", "f.csv")
+    run(*own, "--metrics", "mig,modularity", "--resamples", 5, "--heat-maps", "maps", "--out", "r.json")
+    shown = capsys.readouterr().out
+    assert "95 %" in shown
+    assert sorted(path.name for path in Path("maps").iterdir()) == ["mig.png", "modularity.png"]
+    recorded = json.loads(Path("r.json").read_text())["scores"]
+    run(*own, "--metrics", "mig", "--reference", "r.json")
+    assert f"{recorded['mig.score']:.6f}" in capsys.readouterr().out
+    Path("r.json").write_text(json.dumps({"scores": {"mig.score": 0.5}, "tolerances": {"mig.score": 0.1}}))
+    run(*own, "--metrics", "mig", "--reference", "r.json", code=1)
+    assert "0.500000" in capsys.readouterr().out
+    run(*own, "--compare", "mixed.npy", "--metrics", "mig", "--resamples", 20, "--out", "difference.csv")
+    assert "mixed.npy against c.npy" in capsys.readouterr().out
+    assert Path("difference.csv").read_text().startswith("score,first,second,difference,low,high,p_value\nmig.score,")
+    run("evaluate", "--codes", "c.npy", "--factors", "mixed.npy", "--continuous", "--metrics", "sap")
+    assert "sap_continuous_n300" in capsys.readouterr().out
+
+
+def test_what_a_metric_remarks_is_printed(capsys):
+    np.save("c.npy", np.arange(30.0)[:, None])
+    np.save("f.npy", np.arange(30)[:, None] % 3)
+    run("evaluate", "--codes", "c.npy", "--factors", "f.npy", "--metrics", "mig")
+    assert "mig: one code only" in capsys.readouterr().out
+
+
 def test_bench_lists_recipes(capsys):
     run("bench")
     assert "disco-table4" in capsys.readouterr().out
@@ -203,7 +233,8 @@ def test_bench_lists_recipes(capsys):
         (["evaluate", "nowhere"], "nowhere is no folder; expected a run folder"),
         (["evaluate"], "name a run folder to score, or give --codes and --factors; one of the two"),
         (["evaluate", "x", "--codes", "c.npy"], "name a run folder to score, or give --codes and --factors"),
-        (["evaluate", "--codes", "c.npy"], "c.npy"),
+        (["evaluate", "--codes", "c.npy"], "no file c.npy"),
+        (["evaluate", "--codes", "c.npy", "--reference", "r.json"], "r.json does not exist"),
         (["traverse", "."], ". holds no config.json, so it is no run"),
         (["show", "data", "nowhere/3dshapes.h5"], "nowhere/3dshapes.h5 does not exist"),
         (["convert", "shapes3d", "x.pt"], "must be called *.safetensors, got 'x.pt'"),

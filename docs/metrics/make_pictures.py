@@ -18,6 +18,7 @@ import torch
 mpl.use("svg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from contrafact import metrics
 from contrafact.core.dataset import FactorDataset
@@ -82,11 +83,11 @@ def heat(axes: Axes, matrix: np.ndarray, rows: str, columns: str) -> None:
         axes.text(
             c,
             r,
-            f"{value:.2g}" if abs(value) > 1e-3 * top else "0",
+            "0" if abs(value) <= 1e-3 * top else f"{value:.0f}" if top >= 100 else f"{value:.2g}",
             ha="center",
             va="center",
             fontsize=7,
-            color=GREY if abs(value) < 0.6 * top else "white",
+            color=GREY if abs(value) < 0.3 * top else "white",
         )
     axes.set_xticks(range(matrix.shape[1]))
     axes.set_yticks(range(matrix.shape[0]))
@@ -94,15 +95,28 @@ def heat(axes: Axes, matrix: np.ndarray, rows: str, columns: str) -> None:
     axes.set_ylabel(rows)
 
 
-def lines(axes: Axes, x: np.ndarray, curves: dict[str, np.ndarray], label: str, log: bool = False) -> None:
-    """Curves over one setting."""
+def lines(
+    axes: Axes, x: np.ndarray, curves: dict[str, np.ndarray], label: str, log: bool = False, score: str = ""
+) -> None:
+    """Curves over one setting, named above the axes; a single one on its axis."""
     for (name, values), colour in zip(curves.items(), (BLUE, ORANGE, GREY, "#58a55c", "#a15ec4"), strict=False):
         axes.plot(x, values, color=colour, marker="o", markersize=3, label=name)
     if log:
         axes.set_xscale("log")
     axes.set_xlabel(label)
+    axes.set_ylabel(score or (next(iter(curves)) if len(curves) == 1 else ""))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=7)
+    if len(curves) > 1:
+        axes.legend(
+            frameon=False,
+            fontsize=7,
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=4,
+            borderaxespad=0,
+            columnspacing=1,
+            handlelength=1.2,
+        )
 
 
 def of_kinds(score: Callable[[np.ndarray], dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -156,10 +170,11 @@ def draw_dci_es(axes: tuple[Axes, Axes]) -> None:
         ),
     )
     curves = {}
-    for kind in ("perfect", "two in one", "noise"):
-        result = metrics.dci_es(KINDS[kind], FACTORS)
-        curves[kind] = result.losses.mean(axis=1)
-    lines(axes[1], result.capacities, curves, "probe capacity (loss below)", log=True)
+    wound = np.hstack([np.sin(1.5 * FACTORS), np.cos(1.5 * FACTORS)])
+    for kind, codes in (("perfect", KINDS["perfect"]), ("wound up", wound), ("noise", NOISE)):
+        result = metrics.dci_es(codes, FACTORS)
+        curves[f"{kind}, E {result.explicitness:.2f}"] = result.losses.mean(axis=1)
+    lines(axes[1], result.capacities, curves, "probe capacity", log=True, score="loss")
 
 
 def draw_sap(axes: tuple[Axes, Axes]) -> None:
@@ -185,6 +200,7 @@ def draw_infomec(axes: tuple[Axes, Axes]) -> None:
 def draw_total_correlation(axes: tuple[Axes, Axes]) -> None:
     kinds = {k: v for k, v in KINDS.items() if k != "duplicated"}  # infinite there
     bars(axes[0], {k: {"total correlation": metrics.total_correlation(v).score} for k, v in kinds.items()})
+    axes[0].xaxis.set_major_locator(MaxNLocator(4))
     strength = np.linspace(0.0, 0.99, 12)
     other = NOISE[:, 1]
     pairs = [np.stack([NOISE[:, 0], r * NOISE[:, 0] + (1 - r**2) ** 0.5 * other], axis=1) for r in strength]
@@ -216,7 +232,9 @@ def draw_downstream(axes: tuple[Axes, Axes]) -> None:
     chosen = {kind: metrics.downstream(codes, FACTORS, sizes=(10, 30, 100, 300, 1000)) for kind, codes in KINDS.items()}
     bars(axes[0], {kind: {"score": result.score} for kind, result in chosen.items()})
     kinds = ("perfect", "rotated", "noisy", "noise")
-    lines(axes[1], chosen["perfect"].sizes, {kind: chosen[kind].accuracies for kind in kinds}, "labels", log=True)
+    lines(
+        axes[1], chosen["perfect"].sizes, {kind: chosen[kind].accuracies for kind in kinds}, "labels", True, "accuracy"
+    )
 
 
 def draw_zerodim(axes: tuple[Axes, Axes]) -> None:
@@ -256,7 +274,7 @@ def draw_smoothness(axes: tuple[Axes, Axes]) -> None:
         "even": [metrics.smoothness(v).score for v in even],
         "one side": [metrics.smoothness(np.abs(v)).score for v in even],
     }
-    lines(axes[1], dimensions, {k: np.array(v) for k, v in curves.items()}, "dimensions (raw below)", log=True)
+    lines(axes[1], dimensions, {k: np.array(v) for k, v in curves.items()}, "dimensions", log=True, score="raw")
 
 
 def draw_udr(axes: tuple[Axes, Axes]) -> None:

@@ -19,7 +19,10 @@ from contrafact.metrics.beta_vae_score import from_votes as beta_vae_from_votes
 from contrafact.metrics.factor_vae_score import from_votes as factor_vae_from_votes
 
 FOLDER = Path(__file__).parent / "golden"
-CASES = ("main10_2k", "main10_500", "const10", "const10_exact", "allconst10", "perfect6", "perfect10", "rotated6")
+CASES = (
+    "main10_2k", "main10_500", "const10", "const10_exact", "allconst10",
+    "perfect6", "perfect10", "rotated6", "dup10", "noise10",
+)  # fmt: skip
 SAMPLED = ("perfect6", "rotated6")
 EXACT, OPTIMISED, DCI_SMALL, INFORMATIVENESS = 1e-9, 1e-3, 0.01, 0.02
 
@@ -54,6 +57,8 @@ def load(case: str) -> dict[str, np.ndarray]:
         return data
     with np.load(FOLDER / f"{case}.npz") as file:
         data = {key: file[key] for key in file.files}
+    if case in ("dup10", "noise10"):
+        data |= {key: load("main10_2k")[key] for key in ("factors_train", "factors_test")}
     for part in ("train", "test"):
         data[f"factors_{part}"] = data[f"factors_{part}"].astype(np.int64)
         if case == "rotated6":

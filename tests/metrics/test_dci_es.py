@@ -20,7 +20,7 @@ def test_probe_losses_equal_separate_ridge_fits():
 
     factors, test_factors = draw_factors(300, (4, 3)), draw_factors(200, (4, 3), seed=9)
     codes, test = noisy_codes(factors), noisy_codes(test_factors)
-    sizes, losses = _probe_losses(codes, factors, test, test_factors, seed=0)
+    sizes, losses = _probe_losses(codes, factors * 1.0, test, test_factors * 1.0, seed=0)
     assert sizes.tolist() == [4 + extra for extra in CAPACITIES]
     train, held_out = standardize(codes, test)
     model = Ridge(alpha=RIDGE * 300).fit(train, factors[:, 0])
@@ -52,3 +52,20 @@ def test_d_c_and_i_are_dcis():
     assert ours.completeness == base.completeness
     assert ours.informativeness == base.informativeness
     assert ours.size == 3 / 5
+
+
+def test_continuous_factors_are_predicted_by_value():
+    rng = np.random.default_rng(0)
+    factors = rng.random((500, 2)) ** 3  # ranks of these would be far from linear in the codes
+    codes = factors * [2.0, -1.0] + 0.001 * rng.normal(size=factors.shape)
+    result, base = dci_es(codes, factors, continuous=True), dci(codes, factors, continuous=True)
+    assert (result.disentanglement, result.informativeness) == (base.disentanglement, base.informativeness)
+    assert result.explicitness > 0.99
+    assert result.losses[0].max() < 0.01
+    assert result.protocol == "dci_es_continuous_n334_test166_split_fourier1024"
+
+
+def test_order_of_factor_values_counts_and_gaps_do_not():
+    factors = draw_factors(300)
+    codes = noisy_codes(factors)
+    assert dci_es(codes, 7 * factors - 3).explicitness == pytest.approx(dci_es(codes, factors).explicitness)

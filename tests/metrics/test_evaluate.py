@@ -30,6 +30,7 @@ def test_results_are_the_metrics_own():
 def test_names_in_any_spelling_and_no_factors_where_none_are_needed():
     assert resolve_metrics("Total-Correlation, mig") == ["total_correlation", "mig"]
     assert resolve_metrics(["mig", "mig"]) == ["mig"]
+    assert resolve_metrics(["mig, SAP", "med"]) == ["mig", "sap", "med"]
     assert list(evaluate(CODES, metrics="total_correlation,smoothness").results) == ["total_correlation", "smoothness"]
 
 
@@ -166,8 +167,9 @@ def test_continuous_factors_go_to_the_metrics_that_take_them():
     factors = rng.random((300, 2))
     codes = factors * [2.0, -1.0]
     result = evaluate(codes, factors, metrics="all", continuous=True)
-    assert {"mig", "modularity", "med", "dci", "sap", "irs", "total_correlation"} <= set(result.results)
+    assert {"mig", "modularity", "med", "dci", "dci_es", "sap", "irs", "total_correlation"} <= set(result.results)
     assert result.results["sap"].protocol == "sap_continuous_n300"
-    assert any(note.startswith("skipped explicitness: factors must be whole numbers") for note in result.notes)
+    (note,) = (note for note in result.notes if "factors must be whole numbers" in note)
+    assert note.startswith("skipped clustering, downstream, explicitness, infomec, ")
     with pytest.raises(ValueError, match="explicitness: factors must be whole numbers"):
         evaluate(codes, factors, metrics="explicitness", continuous=True)

@@ -15,6 +15,21 @@ def test_bins_equal_numpy_digitize(dtype):
         np.testing.assert_array_equal(ours[j], theirs - 1)
 
 
+@pytest.mark.parametrize("num_bins", [1, 2, 20, 300])
+@pytest.mark.parametrize(
+    ("shift", "scale"),
+    [(0.0, 1.0), (1e9, 1e-3), (1e15, 1.0), (0.0, 1e-310), (0.0, 1e149), (-1e-300, 1e149)],
+)
+def test_bins_equal_numpys_at_extreme_scales(shift, scale, num_bins):
+    rng = np.random.default_rng(0)
+    codes = np.stack([rng.uniform(-1, 1, 400), np.linspace(-1, 1, 400), rng.integers(-3, 4, 400)], axis=1)
+    codes = shift + scale * codes
+    for j, bins in enumerate(discretize(codes, num_bins)):
+        if np.ptp(codes[:, j]) > 1e-12 * np.abs(codes[:, j]).max():  # a code of rounding noise is dead
+            edges = np.histogram_bin_edges(codes[:, j], num_bins)
+            np.testing.assert_array_equal(bins, np.digitize(codes[:, j], edges[:-1]) - 1)
+
+
 def test_float32_edges_are_float32():
     # In float64 this point falls on the other side of the edge at 0.35.
     codes = np.array([[0.0], [1.0], [np.float32(0.35)]], dtype=np.float32)

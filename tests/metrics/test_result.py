@@ -97,3 +97,18 @@ def test_factors_in_other_clothes():
     assert check_continuous_factors([[0.5], [1.0]], 2).tolist() == [[0.5], [1.0]]
     with pytest.raises(ValueError, match="factors has 2 rows but the codes have 3"):
         check_continuous_factors([[0.5], [1.0]], 3)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 2e37), (np.float64, -2e200)])
+def test_numbers_too_large_to_square_are_named(dtype, size):
+    codes = np.zeros((4, 3), dtype=dtype)
+    codes[2, 1] = size
+    with pytest.raises(
+        ValueError, match=r"codes must be small enough to be squared: row 2, column 1 is -?[12].*rescale"
+    ):
+        check_codes_as_given(codes)
+
+
+def test_factors_beyond_whole_numbers_of_double_precision_are_refused():
+    with pytest.raises(ValueError, match=r"factors must be whole numbers.*row 1, column 0 is 1e\+30"):
+        check_factors(np.array([[0.0], [1e30]]), 2)

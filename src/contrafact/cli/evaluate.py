@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from contrafact.cli._parse import parse
 
 if TYPE_CHECKING:
     from contrafact.core.metric import MetricResult
+    from contrafact.metrics._evaluation import Evaluation
+
+
+WIDTH = 120  # of tables that go to a file or a pipe
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Options:
     codes: Path | None = None
     """Instead of a run: a file of codes (N, J), .npy, .npz or .csv; an .npz may hold everything."""
     factors: Path | None = None
-    """A file of their factors (N, K), whole numbers."""
+    """A file of their factors (N, K): whole numbers, or any numbers with --continuous."""
     codes_test: Path | None = None
     """A file of held-out codes."""
     factors_test: Path | None = None
@@ -44,8 +49,21 @@ class Options:
     """Seed of the sample of images, and of metrics with randomness of their own."""
     device: str = "auto"
     """Where to encode."""
+    continuous: bool = False
+    """For --codes: factors are continuous; metrics whose definition needs values to count are skipped."""
+    resamples: int = 0
+    """For --codes: resamples for 95 % limits, each as costly as the scores; 0 for none (--compare: 200)."""
+    compare: Path | None = None
+    """For --codes: other codes of the same images; which of the two scores higher, by a paired test."""
+    compare_test: Path | None = None
+    """Held-out codes of the same images as --codes-test, for --compare."""
+    reference: Path | None = None
+    """For --codes: a .json of recorded scores (as --out writes) to print beside ours; exit status 1 if out of its
+    tolerances."""
+    heat_maps: Path | None = None
+    """For --codes: a folder for a picture of each metric's matrix."""
     out: Path | None = None
-    """For --codes: also write the results to this .json or .csv."""
+    """For --codes: also write the results to this .json or .csv. Those of a run are in its scores.jsonl."""
 
 
 def evaluate(arguments: Sequence[str]) -> None:
@@ -66,15 +84,79 @@ def _evaluate_files(options: Options, codes: Path) -> None:
     from rich.console import Console
 
     from contrafact.metrics._files import evaluate_files
+    from contrafact.metrics._reference import put_beside, read_reference, reference_table
 
-    metrics = list(options.metrics or ("all",))
-    files = (codes, options.factors, options.codes_test, options.factors_test)
-    evaluation = evaluate_files(*files, metrics=metrics, seed=options.seed)
-    Console().print(evaluation.table())
+    if options.compare is not None:
+        _compare_files(options, codes, options.compare)
+        return
+    recorded = None if options.reference is None else read_reference(options.reference)  # before the work is done
+    with Console(stderr=True).status("reading") as status:
+        evaluation = evaluate_files(
+            codes,
+            options.factors,
+            options.codes_test,
+            options.factors_test,
+            metrics=options.metrics or "all",
+            continuous=options.continuous,
+            seed=options.seed,
+            num_resamples=options.resamples,
+            progress=status.update,
+        )
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console.print(evaluation.table())
+    for name, result in evaluation.results.items():
+        for note in result.notes:
+            print(f"{name}: {note}")
     for note in evaluation.notes:
         print(note)
+    if options.heat_maps is not None:
+        for path in _draw(evaluation, options.heat_maps):
+            print(f"wrote {path}")
     if options.out is not None:
         print(f"wrote {evaluation.write(options.out)}")
+    if recorded is not None:
+        rows = put_beside(evaluation, *recorded)
+        console.print(reference_table(rows))
+        if not all(row.within for row in rows):
+            raise SystemExit(1)
+
+
+def _draw(evaluation: Evaluation, folder: Path) -> list[Path]:
+    from contrafact.report.charts import heat_map, save_chart
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for drawing in evaluation.heat_maps():
+        figure = heat_map(drawing.values.T, drawing.columns, title=drawing.metric.replace("_", " "))
+        paths.append(save_chart(figure, folder / f"{drawing.metric}.png"))
+    return paths
+
+
+def _compare_files(options: Options, codes: Path, other: Path) -> None:
+    from rich.console import Console
+
+    from contrafact.metrics._comparison import compare, comparison_table, write_comparisons
+    from contrafact.metrics._files import read_matrices
+
+    first, _ = read_matrices(codes, options.factors, options.codes_test, options.factors_test)
+    second, _ = read_matrices(other, codes_test=options.compare_test)
+    if "factors" not in first:
+        raise ValueError("--compare needs --factors: what both codes are scored against")
+    rows = compare(
+        first["codes"],
+        second["codes"],
+        first["factors"],
+        first.get("codes_test"),
+        second.get("codes_test"),
+        first.get("factors_test"),
+        metrics=options.metrics or ("mig", "modularity", "sap"),
+        continuous=options.continuous,
+        num_resamples=options.resamples or 200,
+        seed=options.seed,
+    )
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(comparison_table(rows, str(codes), str(other)))
+    if options.out is not None:
+        print(f"wrote {write_comparisons(rows, options.out)}")
 
 
 def _evaluate_run(options: Options, folder: Path) -> None:

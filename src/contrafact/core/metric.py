@@ -24,7 +24,12 @@ import torch
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 ArrayLike = npt.ArrayLike | torch.Tensor
+
+
+LARGEST = {np.float32: 1e36, np.float64: 1e150}
+"""Codes beyond this size overflow when ranges and variances are taken."""
 
 
 class MetricWarning(UserWarning):
@@ -43,6 +48,7 @@ class MetricInfo:
         high: highest possible score.
         higher_is_better: direction of the score.
         source: paper and equation.
+        repeats: whether rows may repeat in a resample; where not, confidence limits come from random halves.
     """
 
     kind: Literal["static", "models", "interventional", "directions", "images"]
@@ -50,6 +56,7 @@ class MetricInfo:
     high: float
     higher_is_better: bool
     source: str
+    repeats: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +159,8 @@ def check_codes_as_given(codes: ArrayLike, name: str = "codes") -> npt.NDArray[n
     Bin edges computed in float32 differ from those in float64, so a metric that bins keeps the precision.
 
     Raises:
-        ValueError: not a matrix, empty, not numbers, or not finite (the first bad row and column are named).
+        ValueError: not a matrix, empty, not numbers, not finite (the first bad row and column are named), or too large
+            to be squared.
     """
     values = as_array(codes)
     if values.ndim != 2 or 0 in values.shape:
@@ -161,12 +169,19 @@ def check_codes_as_given(codes: ArrayLike, name: str = "codes") -> npt.NDArray[n
         raise ValueError(f"{name} must be numbers, got dtype {values.dtype}")
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float64)
-    finite = np.isfinite(values)
-    if not finite.all():
+    largest = max(-values.min(), values.max())  # NaN is passed on
+    if not np.isfinite(largest):
+        finite = np.isfinite(values)
         row, column = map(int, np.argwhere(~finite)[0])
         raise ValueError(
             f"{name} must be finite: row {row}, column {column} is {values[row, column]} "
             f"({int((~finite).sum())} such values); drop those rows or find out why the encoder made them"
+        )
+    if largest > LARGEST[values.dtype.type]:
+        row, column = map(int, np.unravel_index(np.abs(values).argmax(), values.shape))
+        raise ValueError(
+            f"{name} must be small enough to be squared: row {row}, column {column} is {values[row, column]}; "
+            "rescale that column"
         )
     return values
 
@@ -187,7 +202,7 @@ def check_factors(factors: ArrayLike, num_points: int, name: str = "factors") ->
     if not np.issubdtype(values.dtype, np.integer):
         if not np.issubdtype(values.dtype, np.floating):
             raise ValueError(f"{name} must be whole numbers, got dtype {values.dtype}")
-        bad = ~(np.isfinite(values) & (values == np.round(values)))
+        bad = ~((np.abs(values) < 2.0**53) & (values == np.round(values)))  # NaN is bad too
         if bad.any():
             row, column = map(int, np.argwhere(bad)[0])
             raise ValueError(

@@ -13,8 +13,8 @@ _FUNCTIONS = {
     "evaluate_encoder": "_evaluate",
     "Evaluation": "_evaluation",
     "evaluate_files": "_files",
-    "compare": "_resampling",
-    "compare_runs": "_resampling",
+    "compare": "_comparison",
+    "compare_runs": "_comparison",
     "Codes": "_encoding",
 }
 

@@ -33,13 +33,19 @@ def static_metrics() -> list[str]:
     return [name for name in CATALOG.names() if info_of(name).kind == "static"]
 
 
+def names_of(metrics: str | Sequence[str]) -> list[str]:
+    """Names as asked for, one by one: of a list or comma-separated, or both."""
+    given = [metrics] if isinstance(metrics, str) else metrics
+    return [part.strip() for names in given for part in names.split(",")]
+
+
 def resolve_metrics(metrics: str | Sequence[str]) -> list[str]:
     """Catalogue names of the metrics asked for; ``"all"`` is every static one.
 
     Raises:
         ValueError: an unknown name (with the nearest known one), or one that needs more than codes and factors.
     """
-    asked = [part.strip() for part in metrics.split(",")] if isinstance(metrics, str) else list(metrics)
+    asked = names_of(metrics)
     names: list[str] = []
     for name in asked:
         if name == "all":
@@ -81,6 +87,13 @@ def call_static(
     if "seed" in parameters:
         arguments["seed"] = seed
     return metric(**{**arguments, **settings})
+
+
+def continuous_setting(name: str, continuous: bool) -> dict[str, bool]:
+    """``{"continuous": True}`` where factors are continuous and the metric has such a setting."""
+    return (
+        {"continuous": True} if continuous and "continuous" in inspect.signature(CATALOG.get(name)).parameters else {}
+    )
 
 
 def _names(given: Sequence[str] | None, size: int, what: str) -> tuple[str, ...]:
@@ -138,10 +151,8 @@ def evaluate(
     """
     names = resolve_metrics(metrics)
     chosen = {CATALOG.resolve(name): dict(values) for name, values in (settings or {}).items()}
-    if continuous:
-        for name in names:
-            if "continuous" in inspect.signature(CATALOG.get(name)).parameters:
-                chosen.setdefault(name, {})["continuous"] = True
+    for name in names:
+        chosen[name] = {**continuous_setting(name, continuous), **chosen.get(name, {})}
     given = check_codes_as_given(codes)
     notes: list[str] = []
     data: dict[str, ArrayLike | None] = {"codes": given, "codes_test": codes_test}
@@ -173,8 +184,9 @@ def evaluate(
         raise ValueError("factors_test came without factors; pass both")
     if codes_test is not None:
         data["codes_test"] = check_codes_as_given(codes_test, "codes_test")
-    may_skip = "all" in (metrics if isinstance(metrics, str) else list(metrics))
+    may_skip = "all" in names_of(metrics)
     results: dict[str, MetricResult] = {}
+    skipped: dict[str, list[str]] = {}
     for name in names:
         if progress is not None:
             progress(name)
@@ -183,12 +195,13 @@ def evaluate(
         except ValueError as error:
             if not may_skip:
                 raise ValueError(f"{name}: {error}") from error
-            notes.append(f"skipped {name}: {error}")
+            skipped.setdefault(str(error), []).append(name)
+    notes += [f"skipped {', '.join(refusing)}: {reason}" for reason, refusing in skipped.items()]
     if not results:
         raise ValueError(f"no metric accepts this input; {notes[-1]}")
     intervals: dict[str, tuple[float, float]] = {}
     if num_resamples:
-        from contrafact.metrics._resampling import bootstrap
+        from contrafact.metrics._bootstrap import bootstrap
 
         check_count("num_resamples", num_resamples)
         for name in results:
@@ -229,8 +242,7 @@ def evaluate_encoder(
     """
     from contrafact.metrics._encoding import Codes
 
-    asked = [part.strip() for part in metrics.split(",")] if isinstance(metrics, str) else list(metrics)
-    asked = [name if name == "all" else CATALOG.resolve(name) for name in asked]
+    asked = [name if name == "all" else CATALOG.resolve(name) for name in names_of(metrics)]
     interventional = [name for name in asked if name != "all" and info_of(name).kind == "interventional"]
     static = [name for name in asked if name not in interventional]
     codes, rng = Codes(encode, dataset, batch_size), np.random.default_rng(seed)

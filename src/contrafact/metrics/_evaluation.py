@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from contrafact.core.catalog import Catalog
+from contrafact.core.files import write_text
 from contrafact.core.metric import FloatArray, MetricInfo, MetricResult
 
 if TYPE_CHECKING:
@@ -26,6 +25,19 @@ def info_of(metric: str) -> MetricInfo:
     """What a metric says of itself (its file's ``INFO``)."""
     info: MetricInfo = CATALOG.module(metric).INFO
     return info
+
+
+def write_results(path: str | Path, as_json: str, as_csv: str) -> Path:
+    """Write one of two texts to ``path``, as its suffix says; a broken-off write leaves no half file.
+
+    Raises:
+        ValueError: a suffix other than ``.json`` and ``.csv``.
+    """
+    target = Path(path)
+    if target.suffix not in (".json", ".csv"):
+        raise ValueError(f"results are written as .json or .csv, got {target.name!r}")
+    write_text(target, as_json if target.suffix == ".json" else as_csv)
+    return target
 
 
 @dataclass(frozen=True)
@@ -103,20 +115,7 @@ class Evaluation:
         Raises:
             ValueError: another suffix.
         """
-        target = Path(path)
-        if target.suffix not in (".json", ".csv"):
-            raise ValueError(f"results are written as .json or .csv, got {target.name!r}")
-        text = self.to_json() if target.suffix == ".json" else self.to_csv()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(name, target)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
-        return target
+        return write_results(path, self.to_json(), self.to_csv())
 
     def heat_maps(self) -> list[HeatMap]:
         """Every matrix with its axes named; codes and factors by their names where the sizes fit."""

@@ -139,20 +139,7 @@ def evaluate_files(
     Raises:
         ValueError: a file that is missing or does not parse (line and column are named), or what ``evaluate`` refuses.
     """
-    paths: dict[str, str | Path | None] = {
-        "codes": codes,
-        "factors": factors,
-        "codes_test": codes_test,
-        "factors_test": factors_test,
-    }
-    if Path(codes).suffix.lower() == ".npz" and Path(codes).is_file():
-        inside = _names_in(Path(codes))
-        for role in ("factors", "codes_test", "factors_test"):
-            if paths[role] is None and any(key in inside for key in _keys(role)):
-                paths[role] = codes
-    matrices = {role: read_matrix(path, _keys(role)) for role, path in paths.items() if path is not None}
-    values = {role: matrix for role, (matrix, _) in matrices.items()}
-    names = {role: header for role, (_, header) in matrices.items()}
+    values, names = read_matrices(codes, factors, codes_test, factors_test)
     return evaluate(
         values["codes"],
         values.get("factors"),
@@ -167,6 +154,35 @@ def evaluate_files(
         factor_names=names.get("factors"),
         progress=progress,
     )
+
+
+def read_matrices(
+    codes: str | Path,
+    factors: str | Path | None = None,
+    codes_test: str | Path | None = None,
+    factors_test: str | Path | None = None,
+) -> tuple[dict[str, Array], dict[str, tuple[str, ...] | None]]:
+    """Matrices by role, ``codes`` to ``factors_test`` as far as given, and their columns' names.
+
+    An ``.npz`` of codes may hold the others too.
+
+    Raises:
+        ValueError: a file that is missing or does not parse.
+    """
+    paths: dict[str, str | Path | None] = {
+        "codes": codes,
+        "factors": factors,
+        "codes_test": codes_test,
+        "factors_test": factors_test,
+    }
+    if Path(codes).suffix.lower() == ".npz" and Path(codes).is_file():
+        inside = _names_in(Path(codes))
+        for role in ("factors", "codes_test", "factors_test"):
+            if paths[role] is None and any(key in inside for key in _keys(role)):
+                paths[role] = codes
+    matrices = {role: read_matrix(path, _keys(role)) for role, path in paths.items() if path is not None}
+    values = {role: matrix for role, (matrix, _) in matrices.items()}
+    return values, {role: header for role, (_, header) in matrices.items()}
 
 
 def _keys(role: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from contrafact.core.metric import ArrayLike, FloatArray, IntArray, check_contin
 from contrafact.metrics._inputs import dead_codes
 
 AnyInts = npt.NDArray[np.integer[Any]]
+CODES_AT_ONCE = 8  # codes copied together, so that a million points stay small
 
 
 def discretize(codes_NJ: npt.NDArray[np.floating[Any]], num_bins: int = 20) -> AnyInts:
@@ -31,11 +32,27 @@ def discretize(codes_NJ: npt.NDArray[np.floating[Any]], num_bins: int = 20) -> A
     check_count("num_bins", num_bins)
     dtype = np.uint8 if num_bins <= 256 else np.int32
     bins_JN = np.zeros(codes_NJ.shape[::-1], dtype=dtype)
-    for j in np.flatnonzero(~dead_codes(codes_NJ)):
-        code_N = np.ascontiguousarray(codes_NJ[:, j])
-        edges = np.histogram_bin_edges(code_N, num_bins)
-        bins_JN[j] = np.searchsorted(edges[1:-1], code_N, side="right")
+    live = np.flatnonzero(~dead_codes(codes_NJ))
+    for first in range(0, len(live), CODES_AT_ONCE):
+        block = live[first : first + CODES_AT_ONCE]
+        for j, code_N in zip(block, np.ascontiguousarray(codes_NJ[:, block].T), strict=True):
+            limits = np.array([code_N.min(), code_N.max()])
+            bins_JN[j] = _bins_of(code_N, np.histogram_bin_edges(limits, num_bins))
     return bins_JN
+
+
+def _bins_of(code_N: npt.NDArray[np.floating[Any]], edges: npt.NDArray[np.floating[Any]]) -> AnyInts:
+    """Bin of each value: found by division, and searched for among the edges where rounding led astray."""
+    lowest, highest, last = edges[0], edges[-1], len(edges) - 2
+    with np.errstate(over="ignore", invalid="ignore"):
+        place_N = (code_N - lowest) * ((last + 1) / (highest - lowest))
+    if not np.isfinite(place_N[-1]):  # so small a range that its inverse overflows
+        return np.asarray(np.searchsorted(edges[1:-1], code_N, side="right"))
+    bins_N: AnyInts = np.minimum(place_N.astype(np.intp), last)
+    upper = np.append(edges[1:-1], np.inf)
+    wrong_N = (code_N < edges[bins_N]) | (code_N >= upper[bins_N])
+    bins_N[wrong_N] = np.searchsorted(edges[1:-1], code_N[wrong_N], side="right")
+    return bins_N
 
 
 def relabel(values_N: AnyInts) -> IntArray:
@@ -74,23 +91,23 @@ def entropy(labels_N: AnyInts) -> float:
 def mutual_information(bins_JN: AnyInts, factors_NK: AnyInts) -> FloatArray:
     """Plug-in mutual information ``(J, K)`` in nats of binned codes and factors: H(bin) + H(factor) - H(both).
 
-    Exactly 0 where either is constant, never negative.
+    Bins are numbered from 0, factors in any way. Exactly 0 where either is constant, never negative.
 
     >>> bits = np.array([0, 0, 1, 1])
     >>> mutual_information(np.stack([bits, 0 * bits]), bits[:, None]).round(4).tolist()
     [[0.6931], [0.0]]
     """
-    result_JK = np.zeros((len(bins_JN), factors_NK.shape[1]))
-    labels_KN = np.stack([relabel(factors_NK[:, k]) for k in range(factors_NK.shape[1])])
+    num_factors = factors_NK.shape[1]
+    result_JK = np.zeros((len(bins_JN), num_factors))
+    labels_KN = [relabel(factors_NK[:, k]) for k in range(num_factors)]
     entropy_K = [_entropy_of_counts(np.bincount(labels_N)) for labels_N in labels_KN]
     for j, bins_N in enumerate(bins_JN):
-        code_N = relabel(bins_N)
-        num_bins = int(code_N.max()) + 1
-        code_entropy = _entropy_of_counts(np.bincount(code_N))
-        if num_bins == 1:
+        code_N = bins_N.astype(np.intp)
+        counts = np.bincount(code_N)
+        code_entropy = _entropy_of_counts(counts)
+        if code_entropy == 0.0:
             continue
-        for k, labels_N in enumerate(labels_KN):
-            if entropy_K[k] > 0:
-                joint_entropy = _entropy_of_counts(np.bincount(labels_N * num_bins + code_N))
-                result_JK[j, k] = max(0.0, code_entropy + entropy_K[k] - joint_entropy)
+        for k in np.flatnonzero(entropy_K):
+            joint_entropy = _entropy_of_counts(np.bincount(labels_KN[k] * len(counts) + code_N))
+            result_JK[j, k] = max(0.0, code_entropy + entropy_K[k] - joint_entropy)
     return result_JK

@@ -11,7 +11,15 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from contrafact.core.metric import ArrayLike, FloatArray, check_codes, check_continuous_factors, check_factors
+from contrafact.core.metric import (
+    ArrayLike,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    check_codes,
+    check_continuous_factors,
+    check_factors,
+)
 
 SPLIT_SEED = 0
 # A code is dead when its spread is within this many rounding steps: a constant that went through batched arithmetic.
@@ -62,11 +70,10 @@ def read_pair(
     if codes_test is None or factors_test is None:
         if len(codes_NJ) < 3:
             raise ValueError(f"need at least 3 rows to hold out a third, got {len(codes_NJ)}; pass codes_test")
-        order_N = np.random.default_rng(SPLIT_SEED).permutation(len(codes_NJ))
-        cut = len(codes_NJ) - len(codes_NJ) // 3
-        train, test = order_N[:cut], order_N[cut:]
+        train, test = hold_out(len(codes_NJ))
         kept_NK = check_varying(factors_NK[train])
-        return Pair(codes_NJ[train], kept_NK, codes_NJ[test], factors_NK[test], f"n{cut}_test{len(test)}_split")
+        tag = f"n{len(train)}_test{len(test)}_split"
+        return Pair(codes_NJ[train], kept_NK, codes_NJ[test], factors_NK[test], tag)
     codes_test_NJ = check_codes(codes_test, "codes_test")
     factors_test_NK = check(factors_test, len(codes_test_NJ), "factors_test")
     for name, train_width, test_width in (
@@ -77,6 +84,13 @@ def read_pair(
             raise ValueError(f"{name} has {train_width} columns but {name}_test has {test_width}; use the same columns")
     tag = f"n{len(codes_NJ)}_test{len(codes_test_NJ)}"
     return Pair(codes_NJ, factors_NK, codes_test_NJ, factors_test_NK, tag)
+
+
+def hold_out(num_points: int) -> tuple[IntArray, IntArray]:
+    """Rows to fit on and rows held out, a third of them, by a fixed shuffle."""
+    order_N = np.random.default_rng(SPLIT_SEED).permutation(num_points)
+    cut = num_points - num_points // 3
+    return order_N[:cut], order_N[cut:]
 
 
 Factors = TypeVar("Factors", bound=npt.NDArray[Any])
@@ -99,7 +113,7 @@ def check_varying(factors_NK: Factors) -> Factors:
     return factors_NK
 
 
-def dead_codes(codes_NJ: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]:
+def dead_codes(codes_NJ: npt.NDArray[np.floating[Any]]) -> BoolArray:
     """Which codes ``(J,)`` never change, rounding noise aside."""
     low_J, high_J = codes_NJ.min(axis=0), codes_NJ.max(axis=0)
     step = float(np.finfo(codes_NJ.dtype).eps) * ROUNDING_STEPS

@@ -71,20 +71,19 @@ def area_explicitness(log_capacity_P: FloatArray, losses_PK: FloatArray) -> Floa
     return np.asarray(1.0 - 2.0 * area_K / (log_capacity_P[-1] - log_capacity_P[0]))
 
 
-def _targets(factors_NK: IntArray, factors_MK: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Ranks of the factors' values, centred and scaled on the first; a value new to the second lies between ranks."""
+def _ranks(factors_NK: IntArray, factors_MK: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Ranks of the factors' values among the first's; a value new to the second lies between ranks."""
     train_NK, test_MK = np.zeros(factors_NK.shape), np.zeros(factors_MK.shape)
     for k in range(factors_NK.shape[1]):
         values = np.unique(factors_NK[:, k])
-        ranks_N, ranks_M = (
+        train_NK[:, k], test_MK[:, k] = (
             np.interp(rows, values, np.arange(len(values))) for rows in (factors_NK[:, k], factors_MK[:, k])
         )
-        train_NK[:, k], test_MK[:, k] = ((r - ranks_N.mean()) / ranks_N.std() for r in (ranks_N, ranks_M))
     return train_NK, test_MK
 
 
 def _probe_losses(
-    codes_NJ: FloatArray, factors_NK: IntArray, codes_MJ: FloatArray, factors_MK: IntArray, seed: int
+    codes_NJ: FloatArray, wanted_NK: FloatArray, codes_MJ: FloatArray, wanted_MK: FloatArray, seed: int
 ) -> tuple[IntArray, FloatArray]:
     """Capacities and relative test losses ``(P, K)`` of ridge probes on nested sets of random features."""
     train_NJ, test_MJ = standardize(codes_NJ, codes_MJ)
@@ -100,7 +99,7 @@ def _probe_losses(
     mean_P = train_NP.mean(axis=0)
     train_NP -= mean_P
     test_MP -= mean_P
-    targets_NK, targets_MK = _targets(factors_NK, factors_MK)
+    targets_NK, targets_MK = standardize(wanted_NK, wanted_MK)
     gram_PP, moments_PK = train_NP.T @ train_NP, train_NP.T @ targets_NK
     guess_K = (targets_MK**2).mean(axis=0)
     sizes = np.array([train_NJ.shape[1] + extra for extra in CAPACITIES])
@@ -120,20 +119,22 @@ def dci_es(
     codes_test: ArrayLike | None = None,
     factors_test: ArrayLike | None = None,
     *,
+    continuous: bool = False,
     estimator: Literal["fast", "exact"] = "fast",
     seed: int = 0,
 ) -> DciEsResult:
     """Disentanglement, completeness, informativeness, explicitness and size.
 
-    Probes predict each factor's value (its rank among the factor's values) by least squares.
+    Probes predict each factor's value (its rank among the factor's values; a continuous one itself) by least squares.
     E is 1 minus twice the area between the curve of lowest loss against log capacity and its lowest point, relative
     to the loss of guessing. S is the number of factors over the number of codes.
 
     Args:
         codes: ``(N, J)`` numbers to fit on.
-        factors: ``(N, K)`` whole numbers.
+        factors: ``(N, K)`` whole numbers, or any numbers when ``continuous``.
         codes_test: ``(M, J)`` held-out codes; without them a third of the rows is held out.
         factors_test: ``(M, K)`` their factors.
+        continuous: predict the factors' values, in DCI's part too.
         estimator: of DCI's trees, see :func:`~contrafact.metrics.dci`.
         seed: of the random features and of DCI's ties.
 
@@ -150,15 +151,18 @@ def dci_es(
     >>> round(result.explicitness, 2), result.size
     (1.0, 1.0)
     """
-    pair = read_pair(codes, factors, codes_test, factors_test)
-    arrays = (pair.codes_NJ, pair.factors_NK, pair.codes_test_NJ, pair.factors_test_NK)
-    base = dci(*arrays, estimator=estimator, seed=seed)
-    capacities, losses_PK = _probe_losses(*arrays, seed)
+    pair = read_pair(codes, factors, codes_test, factors_test, continuous)
+    train_NK, test_MK = pair.factors_NK, pair.factors_test_NK
+    base = dci(
+        pair.codes_NJ, train_NK, pair.codes_test_NJ, test_MK, continuous=continuous, estimator=estimator, seed=seed
+    )
+    wanted_NK, wanted_MK = (train_NK, test_MK) if continuous else _ranks(train_NK, test_MK)
+    capacities, losses_PK = _probe_losses(pair.codes_NJ, wanted_NK, pair.codes_test_NJ, wanted_MK, seed)
     per_factor = np.clip(area_explicitness(np.log(capacities), losses_PK), 0.0, 1.0)
     explicitness = float(per_factor.mean())
     return DciEsResult(
         score=explicitness,
-        protocol=f"dci_es_{pair.tag}_fourier{CAPACITIES[-1]}",
+        protocol=f"dci_es{'_continuous' if continuous else ''}_{pair.tag}_fourier{CAPACITIES[-1]}",
         num_train=len(pair.codes_NJ),
         num_test=len(pair.codes_test_NJ),
         per_factor=per_factor,

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from contrafact.core.dataset import check_count
 from contrafact.core.metric import (
     ArrayLike,
+    BoolArray,
     FloatArray,
     IntArray,
     MetricInfo,
@@ -31,7 +31,9 @@ from contrafact.metrics._information import entropy, mutual_information
 from contrafact.metrics._inputs import check_varying, dead_codes
 from contrafact.metrics._linear import standardize
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Hsu et al. 2023, Section 4")
+INFO = MetricInfo(
+    kind="static", low=0.0, high=1.0, higher_is_better=True, source="Hsu et al. 2023, Section 4", repeats=False
+)
 ACTIVE_SHARE = 1 / 20  # a continuous code is active when its range exceeds this share of the largest
 
 
@@ -49,7 +51,7 @@ class InfoMecResult(MetricResult):
     modularity: float
     compactness: float
     explicitness: float
-    active: npt.NDArray[np.bool_]
+    active: BoolArray
 
     def scores(self) -> dict[str, float]:
         return {

@@ -31,7 +31,7 @@ from contrafact.metrics.dci import dci
 from contrafact.metrics.mig import mig
 from contrafact.metrics.sap import sap
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Gabbay et al. 2021")
+INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Gabbay et al. 2021", repeats=False)
 TEST_SHARE, SPLIT_SEED = 0.2, 1337
 
 
