@@ -97,8 +97,31 @@ class Directions(Artefact, ABC):
                 f"direction index must lie in [0, {self.num_directions}), got {int(index.min())} to {int(index.max())}"
             )
         index = index.to(latent.device)
-        flat = latent if latent.ndim == 2 else latent.mean(dim=1)
-        step = self.scale * self.shift(flat, index, magnitude)
+        return self._moved(latent, self.shift(_one_per_sample(latent), index, magnitude))
+
+    def shift_every(self, latent: Tensor, magnitude: Tensor) -> Tensor:
+        """The shifts ``(D, N, L)`` of every direction at every latent ``(N, L)``, magnitudes ``(D,)``."""
+        d, n = self.num_directions, len(latent)
+        index = torch.arange(d, device=latent.device).repeat_interleave(n)
+        shift: Tensor = self.shift(latent.repeat(d, 1), index, magnitude.repeat_interleave(n)).unflatten(0, (d, n))
+        return shift
+
+    def every(self, latent: Tensor, magnitude: Tensor) -> Tensor:
+        """Move every latent along every direction: all edits of a step as one batch.
+
+        Args:
+            latent: ``(N, L)``, or ``(N, num_layers, L)``.
+            magnitude: signed length of each direction's step in standard deviations, ``(D,)``.
+
+        Returns:
+            ``(D·N, L)``, or ``(D·N, num_layers, L)``: all latents moved along direction 0, then along 1, …
+        """
+        copies = latent.repeat(self.num_directions, *[1] * (latent.ndim - 1))
+        return self._moved(copies, self.shift_every(_one_per_sample(latent), magnitude).flatten(0, 1))
+
+    def _moved(self, latent: Tensor, shift: Tensor) -> Tensor:
+        """Latents after a shift ``(N, L)`` in standard deviations, in the layers it acts on."""
+        step = self.scale * shift
         if self.layers is None:
             return latent + (step if latent.ndim == 2 else step[:, None])
         layered = latent if latent.ndim == 3 else latent[:, None].expand(-1, self.num_layers, -1)
@@ -132,6 +155,10 @@ class Directions(Artefact, ABC):
             "layers": self.layers,
             "num_layers": self.num_layers,
         }
+
+
+def _one_per_sample(latent: Tensor) -> Tensor:
+    return latent if latent.ndim == 2 else latent.mean(dim=1)
 
 
 def _within(index: Tensor, size: int) -> bool:

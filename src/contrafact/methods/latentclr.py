@@ -1,0 +1,257 @@
+"""LatentCLR: directions whose edits change a generator's features alike wherever they start (Yüksel et al. 2021).
+
+LatentCLR: A Contrastive Learning Approach for Unsupervised Discovery of Interpretable Directions, Yüksel, Simsar, Er &
+Yanardag, ICCV 2021, https://arxiv.org/abs/2104.00820.
+
+Paper and released program differ; ``formulation`` names either, and each of its parts is an option of its own. The
+class's defaults are the paper's for BigGAN, ``presets["stylegan2"]`` its other setting. Deviations: magnitudes are in
+standard deviations of the edit space and are applied after truncation (the release truncates StyleGAN2's edits too, so
+its steps are ψ times as long); every direction draws its own magnitude (the release: one for all global directions);
+``layer="image"`` contrasts the images themselves. The paper leaves τ and α open.
+
+Shape suffixes: N latents, K directions, L latent dimensions, F features.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from contrafact.core.dataset import check_count
+from contrafact.core.directions import Directions, GlobalDirections
+from contrafact.core.generator import Generator
+from contrafact.core.method import Artefacts, Method
+from contrafact.core.run import Run
+from contrafact.nn.latent_directions import LatentDirections
+from contrafact.nn.trainable import layer_range
+
+FORMULATIONS: dict[str, dict[str, Any]] = {
+    "released": {
+        "normalize_features": True, "absolute": True, "temperature": 2.0, "reduction": "mean", "batch_norm": True,
+        "rate_drops": (1000, 5000),
+    },
+    "paper": {
+        "normalize_features": False, "absolute": False, "temperature": 0.5, "reduction": "sum", "batch_norm": False,
+        "rate_drops": (),
+    },
+}  # fmt: skip
+RATE_FACTOR = 0.2
+"""What a drop multiplies the learning rate by."""
+IMAGE = "image"
+"""The layer that stands for the image itself."""
+PAPER_LAYER = 4
+"""BigGAN's layer, counted from 0; style-based generators use their first."""
+
+
+@dataclass(frozen=True)
+class LatentCLR(Method):
+    """Contrastive directions. Options left empty take the value their formulation gives them."""
+
+    source: ClassVar[Literal["generator", "images"]] = "generator"
+    yields: ClassVar[tuple[str, ...]] = ("directions", "generator")
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "biggan": {},
+        "stylegan2": {
+            "num_directions": 100, "batch_size": 8, "truncation": 0.7, "lowest": 1.0, "highest": 1.0, "steps": 50_000,
+        },
+        "paper": {"formulation": "paper"},
+        "quick": {"num_directions": 10, "batch_size": 16, "truncation": 1.0, "steps": 1000},
+    }  # fmt: skip
+
+    formulation: Literal["released", "paper"] = "released"
+    """Whose settings fill the options left empty: the released program's or the paper's."""
+    model: Literal["global", "linear", "nonlinear"] = "nonlinear"
+    """Directions that are the same everywhere (θ), linear in the latent (M z), or a network of it."""
+    num_directions: int = 32
+    """Directions K."""
+    depth: int = 3
+    """Linear layers of a nonlinear direction's network."""
+    batch_norm: bool | None = None
+    """Batch normalisation in those networks (released)."""
+    first_layer: int | None = None
+    """First layer of a style-based generator the directions act on; empty for all."""
+    last_layer: int | None = None
+    """One past the last such layer."""
+    lowest: float = -3.0
+    """Smallest magnitude α, in standard deviations of the edit space; each direction draws one per step."""
+    highest: float = 3.0
+    """Largest magnitude α; equal to the smallest for a constant one."""
+
+    layer: str | None = None
+    """Layer whose features are contrasted (contrafact show generator lists them), or image; empty: a style-based
+    generator's first, another's fifth or last."""
+    truncation: float = 0.4
+    """Truncation of the latents that are edited, in [0, 1]; 1 for none."""
+    normalize_features: bool | None = None
+    """Rescale features to unit length before taking differences (released)."""
+    absolute: bool | None = None
+    """Contrast the absolute cosine, so that opposite changes count as the same (released)."""
+    temperature: float | None = None
+    """Temperature τ."""
+    reduction: Literal["mean", "sum"] | None = None
+    """Mean (released) or sum (paper) over positives and over negatives: the loss differs by a constant."""
+
+    steps: int = 300_000
+    """Training steps."""
+    batch_size: int = 16
+    """Latents N of a step; each is edited along every direction."""
+    learning_rate: float = 1e-3
+    """Adam's learning rate."""
+    rate_drops: tuple[int, ...] | None = None
+    """Steps after which the learning rate falls to a fifth (released: 1000 and 5000)."""
+    weight_decay: float = 1e-3
+    """Adam's weight decay."""
+
+    def resolved(self) -> LatentCLR:
+        """The same settings with every empty option filled in from the formulation.
+
+        Raises:
+            ValueError: a setting out of range; the message names it.
+        """
+        filled = {k: v for k, v in FORMULATIONS[self.formulation].items() if getattr(self, k) is None}
+        full = dataclasses.replace(self, **filled)
+        for name in ("num_directions", "depth", "steps", "batch_size"):
+            check_count(name, getattr(full, name))
+        if full.num_directions < 2 or full.batch_size < 2:
+            raise ValueError(
+                "a contrast needs at least 2 directions and 2 latents, or nothing is negative or positive; got "
+                f"num_directions {full.num_directions} and batch_size {full.batch_size}"
+            )
+        if full.temperature is None or not full.temperature > 0:
+            raise ValueError(f"temperature must be positive, got {full.temperature}")
+        if not -math.inf < full.lowest <= full.highest < math.inf or full.lowest == full.highest == 0:
+            raise ValueError(f"expected lowest <= highest, not both zero, got {full.lowest} and {full.highest}")
+        if any(drop < 1 for drop in full.rate_drops or ()):
+            raise ValueError(f"rate_drops are steps of at least 1, got {full.rate_drops}")
+        return full
+
+    def train(self, source: Generator, run: Run) -> Artefacts:
+        """Minimise the contrastive loss over the directions."""
+        cfg = self.resolved()
+        assert cfg.rate_drops is not None
+        layer = cfg.layer or default_layer(source)
+        directions = cfg.build_directions(source, run)
+        check_effect(source, directions, layer)
+        fused = run.device.type in ("cpu", "cuda")  # networks of many directions are most of a step otherwise
+        optimizer = torch.optim.Adam(
+            directions.parameters(), lr=cfg.learning_rate, weight_decay=cfg.weight_decay, fused=fused
+        )
+        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(cfg.rate_drops), RATE_FACTOR)
+        rng = run.rng("edits")
+        state = {"directions": directions, "optimizer": optimizer, "schedule": schedule, "rng": rng}
+
+        for _ in run.steps(cfg.steps, state):
+            loss, scalars = cfg.step_loss(source, directions, layer, rng, run)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            run.average_gradients(directions.parameters())
+            optimizer.step()
+            schedule.step()
+            run.log(loss=loss, **scalars)
+
+        return Artefacts(directions=directions, generator=source)
+
+    def build_directions(self, source: Generator, run: Run) -> Directions:
+        """Fresh directions of the chosen model on the run's device (settings must be ``resolved``)."""
+        layers = layer_range(source, self.first_layer, self.last_layer)
+        common: dict[str, Any] = {"latent_dim": source.latent_dim, "num_directions": self.num_directions}
+        common |= {"scale": source.latent_scale(), "layers": layers, "num_layers": source.num_layers}
+        with run.seeded_init("directions"):
+            if self.model == "global":
+                vectors = GlobalDirections(**common)
+                nn.init.normal_(vectors.weight)
+                return vectors.to(run.device)
+            depth = self.depth if self.model == "nonlinear" else 1
+            return LatentDirections(**common, depth=depth, batch_norm=bool(self.batch_norm)).to(run.device)
+
+    def step_loss(
+        self, source: Generator, directions: Directions, layer: str, rng: torch.Generator, run: Run
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of one step on freshly drawn latents, and the scalars to log (settings must be ``resolved``)."""
+        assert self.temperature is not None and self.reduction is not None  # noqa: PT018 - for the type checker
+        latent = source.sample(self.batch_size, rng, truncation=self.truncation)
+        span = self.highest - self.lowest
+        magnitude_K = self.lowest + span * torch.rand(self.num_directions, generator=rng).to(latent.device)
+        edited = directions.every(latent, magnitude_K)
+        with run.autocast():
+            with torch.no_grad():
+                before = features_of(source, latent, layer)
+            after = features_of(source, edited, layer)
+        before_NF, after_KNF = before.flatten(1).float(), after.flatten(1).float().unflatten(0, (-1, self.batch_size))
+        if self.normalize_features:
+            before_NF, after_KNF = F.normalize(before_NF, dim=-1), F.normalize(after_KNF, dim=-1)
+        return contrast_edits(
+            after_KNF - before_NF, self.temperature, absolute=bool(self.absolute), reduction=self.reduction
+        )
+
+
+def features_of(generator: Generator, latent: Tensor, layer: str) -> Tensor:
+    """Activations of ``layer``, computed no further than that layer; or the images."""
+    return generator(latent) if layer == IMAGE else generator.features(latent, layer)
+
+
+def default_layer(generator: Generator) -> str:
+    """A style-based generator's first layer, another's fifth, as in the paper; the last, or the image, if fewer."""
+    names = generator.layer_names or (IMAGE,)
+    return names[0] if generator.num_layers > 1 else names[min(PAPER_LAYER, len(names) - 1)]
+
+
+@torch.no_grad()
+def check_effect(generator: Generator, directions: Directions, layer: str) -> None:
+    """Refuse directions that change nothing at ``layer``: then every difference would be zero, and learn nothing.
+
+    Raises:
+        ValueError: unknown layer, or directions that act only behind it.
+    """
+    latent = generator.sample(1, torch.Generator().manual_seed(0))
+    if torch.equal(features_of(generator, latent, layer), features_of(generator, directions(latent, 0, 1.0), layer)):
+        raise ValueError(
+            f"moving style layers {directions.layers} changes nothing at layer {layer!r}, which comes before them; "
+            "contrast a later layer, or move earlier ones (first_layer, last_layer)"
+        )
+
+
+def contrast_edits(
+    difference_KNF: Tensor, temperature: float, absolute: bool = False, reduction: Literal["mean", "sum"] = "sum"
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """LatentCLR's loss (Section 3.2): edits of one direction are alike, those of other directions are not.
+
+    With s the similarity of two differences over τ, the mean over all edits of
+    ``−log Σ_{same direction, other latent} exp s + log Σ_{other directions} exp s``: no positive is in the second sum.
+
+    Args:
+        difference_KNF: features after an edit minus before, of K directions at N latents.
+        temperature: τ.
+        absolute: take the absolute cosine (released).
+        reduction: sums as printed, or means (released), which differ by a constant.
+
+    Returns:
+        the loss, and what to log: it, the mean similarities ``within`` and ``across`` directions, and ``accuracy``, the
+        share of edits whose positives count for more than their negatives, on average.
+    """
+    k, n = difference_KNF.shape[:2]
+    unit_EF = F.normalize(difference_KNF.flatten(0, 1), dim=1)
+    similarity_EE = unit_EF @ unit_EF.T
+    if absolute:
+        similarity_EE = similarity_EE.abs()
+    direction_E = torch.arange(k, device=unit_EF.device).repeat_interleave(n)
+    same_EE = direction_E[:, None] == direction_E[None]
+    positive_EE = same_EE & ~torch.eye(k * n, dtype=torch.bool, device=unit_EF.device)
+    logits_EE = similarity_EE / temperature
+    attraction_E = logits_EE.masked_fill(~positive_EE, -torch.inf).logsumexp(dim=1)
+    repulsion_E = logits_EE.masked_fill(same_EE, -torch.inf).logsumexp(dim=1)
+    mean_attraction_E, mean_repulsion_E = attraction_E - math.log(n - 1), repulsion_E - math.log(n * (k - 1))
+    if reduction == "mean":
+        attraction_E, repulsion_E = mean_attraction_E, mean_repulsion_E
+    with torch.no_grad():
+        within = (similarity_EE * positive_EE).sum() / (k * n * (n - 1))
+        across = (similarity_EE * ~same_EE).sum() / (k * n * n * (k - 1))
+        accuracy = (mean_attraction_E > mean_repulsion_E).float().mean()
+    return (repulsion_E - attraction_E).mean(), {"within": within, "across": across, "accuracy": accuracy}
