@@ -6,6 +6,7 @@ Shape suffixes: N images, K layers, L latent dimensions.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 
 import torch
@@ -107,3 +108,11 @@ def trouble(line: Mapping[str, float]) -> str | None:
             "stronger regularisation of the discriminator, or augmentation where images are few"
         )
     return None
+
+
+def warn_of_trouble(line: Mapping[str, float], step: int, steps: int) -> bool:
+    """Warn of :func:`trouble`, once training has settled (a tenth of the steps); whether it did."""
+    found = trouble(line) if step >= steps // 10 else None
+    if found is not None:
+        warnings.warn(f"step {step}: {found}", stacklevel=2)
+    return found is not None
