@@ -200,6 +200,15 @@ class Run:
         for p, gradient in zip(with_gradient, mean.split([p.numel() for p in with_gradient]), strict=True):
             p.grad = gradient.view_as(p).clone()
 
+    def average(self, value: Tensor) -> Tensor:
+        """Mean of a tensor over the processes, for what they must agree on besides gradients."""
+        if self.world_size == 1:
+            return value
+        from accelerate.utils import reduce
+
+        mean: Tensor = reduce(value.clone(), reduction="mean")
+        return mean
+
     # -- the loop -------------------------------------------------------------------------------------------------
 
     def steps(self, total: int, state: Mapping[str, Any], what: str = "training") -> Iterator[int]:

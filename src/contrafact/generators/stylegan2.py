@@ -339,7 +339,7 @@ class StyleGAN2(Generator):
             if index == last:
                 break
             if index % 2 == 0:
-                increment: Tensor = self.to_images[index // 2](x, styles[index + 1]).float()
+                increment: Tensor = self.to_images[index // 2](x, styles[index + 1]).to(self.kernel.dtype)
                 image = increment if index == 0 else _upsample(image, self.kernel) + increment
         return image, x
 

@@ -6,6 +6,7 @@ Shape suffixes: N images, K classes or layers, J codes, L latent dimensions, C c
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
@@ -168,3 +169,11 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
+
+
+def warn_of_trouble(line: Mapping[str, float], step: int, steps: int) -> bool:
+    """Warn of :func:`trouble`, once training has settled (a tenth of the steps); whether it did."""
+    found = trouble(line) if step >= steps // 10 else None
+    if found is not None:
+        warnings.warn(f"step {step}: {found}", stacklevel=2)
+    return found is not None

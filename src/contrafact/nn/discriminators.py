@@ -23,7 +23,7 @@ from contrafact.nn.equalized import Convolution, Dense
 _EPSILON = 1e-8
 SNGAN_SETTINGS: dict[str, tuple[list[int], int]] = {
     "sn_resnet32": ([128] * 4, 2),
-    "sn_resnet64": ([64, 128, 256, 512, 1024], 4),
+    "sn_resnet64": ([64, 128, 256, 512, 1024], 5),
 }
 """Channels of the residual blocks of the published settings, and how many of the blocks halve the sides."""
 
@@ -149,8 +149,9 @@ class SpectralBlock(nn.Module):
 
     def __init__(self, before: int, after: int, halves: bool, first: bool) -> None:
         super().__init__()
-        self.conv1 = _spectral(nn.Conv2d(before, after, 3, padding=1), 2**0.5)
-        self.conv2 = _spectral(nn.Conv2d(after, after, 3, padding=1), 2**0.5)
+        hidden = after if first else before
+        self.conv1 = _spectral(nn.Conv2d(before, hidden, 3, padding=1), 2**0.5)
+        self.conv2 = _spectral(nn.Conv2d(hidden, after, 3, padding=1), 2**0.5)
         self.bypass = _spectral(nn.Conv2d(before, after, 1)) if halves or before != after else None
         self.halves, self.first = halves, first
 
