@@ -4,8 +4,8 @@ ClusterGAN: Latent Space Clustering in Generative Adversarial Networks, S. Mukhe
 2019, https://arxiv.org/abs/1809.03627. Noise 0.1·N(0, I), one-hot class; WGAN-GP with five critic steps; generator and
 encoder minimise one loss together. Defaults: its Fashion-MNIST settings; β of MNIST is the preset ``mnist``.
 
-Deviations: clusters are read from the class probabilities alone (the noise's estimate follows them in the codes), as for
-every method here; the encoder is the critic's trunk.
+Deviations: clusters are read from the class probabilities alone (the noise's estimate follows them in the codes), as
+for every method here; the encoder is the critic's trunk.
 
 Shape suffixes: N images, K classes.
 """
