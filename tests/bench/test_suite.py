@@ -60,6 +60,29 @@ def test_a_scale_that_nothing_runs_at_says_what_is_missing(recipe, tmp_path):
         run_bench(Bench("tiny", recipe, tmp_path))
 
 
+@pytest.mark.filterwarnings("ignore:.* have no label among the 10")
+def test_rows_on_images_choose_size_and_labels(tmp_path):
+    settings = {"latent_dim": 3, "width": 0.1, "steps": 2, "batch_size": 4}
+    rows = (
+        Row("plain", "beta_vae", settings=settings, source="shapes3d"),
+        Row("labelled", "beta_vae", settings=settings, source="shapes3d", data={"labels": 10}),
+    )
+    recipe = Recipe("t", "t", rows, {"loss": ("log", "loss")}, data={"small": {"size": 16}, "paper": {"size": 64}})
+    run_bench(Bench("tiny", recipe, tmp_path, seeds=2, device="cpu"))
+    sources = {
+        (row, seed): json.loads((tmp_path / row / f"seed{seed}" / "config.json").read_text())["source"]
+        for row in ("plain", "labelled")
+        for seed in (0, 1)
+    }
+    assert all(source["image_shape"] == [3, 16, 16] for source in sources.values())
+    assert "labels" not in sources["plain", 1]
+    for seed in (0, 1):
+        assert (sources["labelled", seed]["labels"]["number"], sources["labelled", seed]["labels"]["chosen"]) == (
+            10,
+            f"seed {seed}",
+        )
+
+
 def test_the_training_log_can_be_a_column(recipe, tmp_path, vae_folder):
     recipe = Recipe("t", "t", (Row("DisCo", "disco", settings=TINY_DISCO),), COLUMNS, num_train=100, num_test=30)
     table = run_bench(Bench("tiny", recipe, tmp_path, seeds=1, source=str(vae_folder), device="cpu"))

@@ -30,6 +30,7 @@ class Row:
         settings: fields that differ from the preset.
         small: further fields at the small scale.
         source: generator or data, if other than the recipe's.
+        data: further options of its data, such as ``{"labels": 100}``; the seed of the row chooses which.
         scales: scales at which the row makes sense.
         regression: settings of the encoder for a method that finds directions only, and for a control; None takes the
             recipe's, and for a control the budget of the run it controls.
@@ -41,6 +42,7 @@ class Row:
     settings: Mapping[str, Any] = field(default_factory=dict)
     small: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
     scales: tuple[Scale, ...] = SCALES
     regression: RegressionSettings | None = None
 
@@ -57,6 +59,7 @@ class Recipe:
             last line of the training log.
         presets: named settings methods start from at each scale; one that lacks the name starts from its defaults.
         sources: generator of the rows at each scale; a scale without one needs ``--source``.
+        data: options of the rows' data at each scale, as ``load_dataset`` takes them: ``{"small": {"size": 16}}``.
         small: fields every row takes at the small scale.
         regression: encoder of rows that find directions only, at each scale.
         num_train: images that metrics are fitted on.
@@ -70,6 +73,7 @@ class Recipe:
     columns: Mapping[str, tuple[str, str]]
     presets: Mapping[Scale, str] = field(default_factory=dict)
     sources: Mapping[Scale, str] = field(default_factory=dict)
+    data: Mapping[Scale, Mapping[str, Any]] = field(default_factory=dict)
     small: Mapping[str, Any] = field(default_factory=dict)
     regression: Mapping[Scale, RegressionSettings] = field(default_factory=dict)
     num_train: int = 10_000

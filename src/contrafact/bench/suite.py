@@ -119,8 +119,11 @@ def _train(bench: Bench, row: Row, seed: int, previous: FinishedRun | None) -> t
     preset = cls.presets.get(bench.recipe.presets.get(bench.scale, ""), {})
     small = {**bench.recipe.small, **row.small} if bench.scale == "small" else {}
     method = cls(**{**preset, **row.settings, **small})
-    load: Any = load_generator if cls.source == "generator" else load_dataset
-    source = load(_source_of(bench, row))
+    name = _source_of(bench, row)
+    assert name is not None, "rows without a source are not run"
+    source = (
+        load_generator(name) if cls.source == "generator" else load_dataset(name, **_data_options(bench, row, seed))
+    )
     folder = bench.out / slug(row.name) / f"seed{seed}"
     method.fit(source, Run(folder, seed=seed, device=bench.device, resume=True))
     run = load_run(folder)
@@ -128,6 +131,11 @@ def _train(bench: Bench, row: Row, seed: int, previous: FinishedRun | None) -> t
         regression = row.regression or bench.recipe.regression.get(bench.scale)
         fit_regression(run, run.directions, REGRESSION, regression, device=bench.device)
     return run, "run"
+
+
+def _data_options(bench: Bench, row: Row, seed: int) -> dict[str, Any]:
+    options = {**bench.recipe.data.get(bench.scale, {}), **row.data}
+    return options | ({"label_seed": seed} if "labels" in options else {})
 
 
 def _score(bench: Bench, row: Row, run: FinishedRun, who: Who, dataset: ImageDataset | None, seed: int) -> Cell:
