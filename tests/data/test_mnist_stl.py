@@ -12,7 +12,7 @@ from contrafact.data._textures import CLASSES, textures
 from contrafact.data.load import load_dataset
 from contrafact.data.mnist_stl import LEFTS, MNISTSTL, TOPS, VARIANTS
 
-from .tiny_files import idx_bytes, random_bytes, write_idx, write_mnist_stl, write_stl10
+from .tiny_files import idx_bytes, random_bytes, write_idx, write_mnist_stl, write_stl10_classes
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_clothes_over_textures_stand_in_and_say_so(tmp_path, monkeypatch):
     assert dataset.source == f"procedural stand-in: fashion-mnist from {clothes} over textures"
     assert len(dataset) == 10_000
     (tmp_path / "stl10").mkdir()
-    write_stl10(tmp_path / "stl10", monkeypatch)
+    write_stl10_classes(tmp_path / "stl10", monkeypatch)
     mixed = load_dataset("mnist-stl", split="test").source
     assert mixed == f"procedural stand-in: fashion-mnist from {clothes} over stl10 from {tmp_path / 'stl10'}"
 
@@ -189,7 +189,7 @@ def test_fashion_files_in_mnists_place_are_refused(folder, tmp_path, monkeypatch
     other = tmp_path / "fashion"
     other.mkdir()
     write_idx(other, monkeypatch)
-    write_stl10(other, monkeypatch)
+    write_stl10_classes(other, monkeypatch)
     labels = other / "train-labels-idx1-ubyte"
     labels.write_bytes(idx_bytes(np.array([9, 0, 0, 3, 0, 2, 7, 2, 1, 1, 1, 1], dtype=np.uint8)))
     (other / "train-labels-idx1-ubyte.gz").unlink(missing_ok=True)

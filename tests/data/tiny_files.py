@@ -6,6 +6,7 @@ returns the constructor's arguments. A dataset without a procedural form needs a
 
 import gzip
 import io
+import pickle
 import struct
 import tarfile
 
@@ -151,7 +152,7 @@ def write_images(folder, monkeypatch):
     return {"path": folder}
 
 
-def write_stl10(folder, monkeypatch):
+def write_stl10_classes(folder, monkeypatch):
     """The four labelled STL-10 files, ten training and twenty test images; class k's images are brighter with k."""
     for split, count in (("train", 10), ("test", 20)):
         labels = np.arange(count, dtype=np.uint8) % 10
@@ -169,15 +170,61 @@ def write_mnist_stl(folder, monkeypatch):
         (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(count, dtype=np.uint8) % 10))
     monkeypatch.setitem(MNIST_STL_PAIRS, "train", 300)
     monkeypatch.setitem(MNIST_STL_PAIRS, "test", 60)
-    return write_stl10(folder, monkeypatch)
+    return write_stl10_classes(folder, monkeypatch)
+
+
+def cifar_arrays(count):
+    rng = np.random.default_rng(count)
+    return rng.integers(256, size=(count, 3072), dtype=np.uint8), rng.permutation(count) % 10
+
+
+def write_cifar10(folder, monkeypatch, python=True):
+    batches = {}
+    for number, name in enumerate([f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]):
+        pixels, labels = batches[name] = cifar_arrays(12 + number)
+        if python:
+            content = {b"batch_label": b"tiny", b"labels": labels.tolist(), b"data": pixels, b"filenames": [b"x.png"]}
+            (folder / name).write_bytes(pickle.dumps(content, protocol=2))
+        else:
+            np.column_stack([labels.astype(np.uint8), pixels]).tofile(folder / f"{name}.bin")
+    return {"path": folder}
+
+
+def write_cifar100(folder, monkeypatch):
+    for name, count in (("train", 20), ("test", 11)):
+        pixels, labels = cifar_arrays(count)
+        np.column_stack([np.zeros(count, dtype=np.uint8), labels.astype(np.uint8), pixels]).tofile(
+            folder / f"{name}.bin"
+        )
+    return {"path": folder}
+
+
+def write_stl10(folder, monkeypatch):
+    for name, count in (("train", 12), ("test", 10), ("unlabeled", 11)):
+        random_bytes(count, 3, 96, 96).tofile(folder / f"{name}_X.bin")
+        if name != "unlabeled":
+            (1 + np.arange(count) % 10).astype(np.uint8).tofile(folder / f"{name}_y.bin")
+    return {"path": folder}
+
+
+def write_faces(folder, monkeypatch):
+    for person, pixels in enumerate(random_bytes(4, 3, 40, 36, 3)):
+        for pose, picture in zip((-70, 0, 70), pixels, strict=True):
+            (folder / str(pose)).mkdir(exist_ok=True)
+            Image.fromarray(picture).save(folder / str(pose) / f"{person:04}.png")
+    return {"path": folder, "size": 32}
 
 
 WRITERS = {
     "cars3d": write_cars3d,
+    "cifar10": write_cifar10,
+    "cifar100": write_cifar100,
+    "faces": write_faces,
     "fashion_mnist": write_idx,
     "images": write_images,
     "mnist": write_idx,
     "mnist_stl": write_mnist_stl,
     "mpi3d": write_mpi3d,
     "small_norb": write_small_norb,
+    "stl10": write_stl10,
 }

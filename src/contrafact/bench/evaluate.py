@@ -5,6 +5,7 @@ Shape suffixes: N images, J code dimensions, K factors, C channels, H height, W 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from contrafact.bench.classes import IMAGE_METRICS, class_factor, class_of, image_scores, split_for_scoring
 from contrafact.bench.scores import add_scores, score_line
 from contrafact.core.dataset import FactorDataset, ImageDataset, IntArray, check_count
 from contrafact.core.encoder import Encoder
 from contrafact.core.method import FinishedRun, load_run
 from contrafact.core.metric import MetricResult
 from contrafact.core.progress import Progress
+from contrafact.data import CATALOG as DATASETS
 from contrafact.data.load import load_dataset
 from contrafact.metrics import CATALOG
 from contrafact.metrics._encoding import Codes
@@ -91,15 +94,16 @@ def dataset_of(run: FinishedRun) -> ImageDataset | None:
     source = run.config["source"]
     height = source["image_shape"][-1]
     if source["kind"] == "data":
-        return _load_again(source["name"], source["from"], height)
+        return _load_again(source["name"], source["from"], height, split_for_scoring(source.get("split")))
     note = run.generator.note if run.has("generator") else {}
     return _load_again(note["trained_on"], note.get("from", ""), height) if "trained_on" in note else None
 
 
-def _load_again(name: str, origin: str, size: int) -> ImageDataset:
-    """The dataset called ``name``, from the file it was read from when that is still there."""
+def _load_again(name: str, origin: str, size: int, split: str = "test") -> ImageDataset:
+    """The dataset called ``name``, from the file it was read from when that is still there; in parts, its ``split``."""
     from_file = ":" not in name and Path(origin).exists()  # a path does not carry a variant, a name does
-    return load_dataset(origin if from_file else name, size=size)
+    in_parts = name in DATASETS and "split" in inspect.signature(DATASETS.get(name)).parameters
+    return load_dataset(origin if from_file else name, size=size, split=split if in_parts else None)
 
 
 class Sample(NamedTuple):
@@ -130,9 +134,15 @@ def draw_sample(encoder: Encoder, dataset: ImageDataset, num_train: int, num_tes
     return Sample(codes[: len(train)], factors_NK, codes[len(train) :], factors_test_NK)
 
 
-def default_metrics(run: FinishedRun) -> tuple[str, ...]:
-    """MIG and DCI where there is an encoder; recovery of true directions where the generator knows them."""
-    return (*(DEFAULT_METRICS if run.has("encoder") else ()), *(("recovery",) if _knows_truth(run) else ()))
+def default_metrics(run: FinishedRun, dataset: ImageDataset | None = None) -> tuple[str, ...]:
+    """Clustering where the run is about classes, else MIG and DCI; recovery where the generator knows true directions.
+
+    Args:
+        run: a finished run.
+        dataset: the images to score it on.
+    """
+    static = ("clustering",) if class_factor(run, dataset) is not None else DEFAULT_METRICS
+    return (*(static if run.has("encoder") else ()), *(("recovery",) if _knows_truth(run) else ()))
 
 
 def _knows_truth(run: FinishedRun) -> bool:
@@ -155,7 +165,7 @@ def evaluate_run(
         run: a finished run, or its folder.
         dataset: images with factors or labels; by default what the run, or its generator, was trained on.
         metrics: names, ``all`` for every one that needs nothing but codes and factors; by default
-            :func:`default_metrics`.
+            :func:`default_metrics`. FID, KID and Inception Score take a generator and a dataset with labels.
         num_train: images that metrics are fitted on.
         num_test: held-out images.
         seed: of the sample of images, and of metrics with randomness of their own.
@@ -173,20 +183,31 @@ def evaluate_run(
     scored = _control_of(run) if who == "control" else run
     if who == "run" and not run.has("encoder") and (run.folder / REGRESSION).exists():
         scored = load_run(run.folder / REGRESSION, run.generator)
-    names = default_metrics(scored) if metrics is None else tuple(metrics)
+    if metrics is None and scored.has("encoder") and dataset is None:
+        dataset = dataset_of(run)
+    names = default_metrics(scored, dataset) if metrics is None else tuple(metrics)
     names = tuple(name if name == "all" else CATALOG.resolve(name) for name in names)
     if not names:
         raise ValueError(f"no metric applies to {run.folder}, which yields {', '.join(run.result['artefacts'])}")
     kinds = {name: "static" if name == "all" else info_of(name).kind for name in names}
     results: dict[str, MetricResult] = {}
     encoded = [name for name in names if kinds[name] in ("static", "interventional")]
-    if encoded:
+    drawn = [name for name in names if name in IMAGE_METRICS]
+    if encoded or drawn:
         dataset = dataset_of(run) if dataset is None else dataset
         if dataset is None:
             raise ValueError(
                 f"the generator of {run.folder} does not say what images it was trained on; name them with --data"
             )
+    if drawn and dataset is not None:
+        results |= image_scores(drawn, scored.generator, dataset, num_train, seed, device)
+    if encoded and dataset is not None:
         encoder = scored.encoder.to(device)
+        factor = class_factor(run, dataset)
+        by_class = [name for name in encoded if name == "clustering" and factor is not None]
+        if by_class:
+            results["clustering"] = _cluster(encoder, dataset, factor, num_train, seed)
+        encoded = [name for name in encoded if name not in by_class]
         static = [name for name in encoded if kinds[name] == "static"]
         if static:
             sample = draw_sample(encoder, dataset, num_train, num_test, seed)
@@ -201,12 +222,20 @@ def evaluate_run(
     for name in names:
         if name == "recovery":
             results[name] = _recovery(scored, seed)
-        elif kinds[name] not in ("static", "interventional"):
+        elif kinds[name] not in ("static", "interventional") and name not in drawn:
             raise ValueError(f"{name} needs more than a run and its data; call contrafact.metrics.{name} from Python")
     ordered = [(name, results[name]) for name in dict.fromkeys([*(n for n in names if n in results), *results])]
     lines = [score_line(n, r, who, None if n == "recovery" else dataset, seed) for n, r in ordered]
     add_scores(run.folder, lines)
     return ordered
+
+
+def _cluster(encoder: Encoder, dataset: ImageDataset, factor: str | None, num_images: int, seed: int) -> MetricResult:
+    """Clusters of the codes that tell the class, on up to ``num_images`` images, against their classes."""
+    chosen = np.random.default_rng(seed).permutation(len(dataset))[:num_images].astype(np.int64)
+    codes_NJ = encode(encoder, dataset, chosen)[:, : encoder.class_dim]
+    result: MetricResult = CATALOG.get("clustering")(codes_NJ, class_of(dataset, chosen, factor), seed=seed)
+    return result
 
 
 def _control_of(run: FinishedRun) -> FinishedRun:

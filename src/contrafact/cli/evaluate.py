@@ -30,7 +30,8 @@ class Options:
     data: str | None = None
     """Images with factors or labels; by default what the run, or its generator, was trained on."""
     metrics: tuple[str, ...] = ()
-    """Metrics (contrafact list metrics), or all; by default MIG and DCI, and recovery of directions where known."""
+    """Metrics (contrafact list metrics), or all; by default clustering where the run is about classes, else MIG
+    and DCI, and recovery of directions where known."""
     control: bool = False
     """Also train and score a control: random directions and a regression encoder, same generator, same budget."""
     num_train: int = 10_000

@@ -44,5 +44,13 @@ def report(arguments: Sequence[str]) -> None:
     if options.data is not None and not isinstance(dataset, FactorDataset):
         raise ValueError(f"{options.data} has no known factors, which the heat map needs; leave --data out")
     factors = dataset if isinstance(dataset, FactorDataset) else None
-    path = write_report(run, factors, samples=options.samples, span=options.span, seed=options.seed, out=options.out)
+    path = write_report(
+        run,
+        factors,
+        samples=options.samples,
+        span=options.span,
+        seed=options.seed,
+        out=options.out,
+        images=None if isinstance(dataset, FactorDataset) else dataset,
+    )
     print(f"wrote {path}: open it in a browser")

@@ -253,6 +253,8 @@ def _describe(source: Generator | ImageDataset) -> dict[str, Any]:
         described: dict[str, Any] = {"kind": "generator", "name": source.name, "weights": fingerprint(source)}
     else:
         described = {"kind": "data", "name": source.name, "from": source.source}
+        if hasattr(source, "split"):
+            described["split"] = source.split
         if source.few_labels is not None:
             described["labels"] = source.few_labels.describe()
     return {**described, "image_shape": list(source.image_shape)}

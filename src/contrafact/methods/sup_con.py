@@ -35,8 +35,8 @@ class SupCon(Method):
     yields: ClassVar[tuple[str, ...]] = ("encoder",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
-        "quick": {"steps": 500},
-        "plain": {"steps": 500, "augmentation": "none"},
+        "quick": {"width": 0.5, "steps": 800},
+        "standard": {"steps": 2000},
     }
 
     encoder: Literal["conv", "residual", "resnet18"] = "conv"
@@ -49,7 +49,7 @@ class SupCon(Method):
     """τ."""
     reading: Reading = "outside"
     """Where the sum over positives stands: outside the logarithm (the paper's better one), or inside."""
-    augmentation: AugmentationName = "strong"
+    augmentation: AugmentationName = "weak"
     """How views differ: none, weak (shift, flip), strong (warp, flip, erase), each also _no_flip."""
     anchors_per_class: int = 10
     """Labelled images of every class per step, in two views each."""

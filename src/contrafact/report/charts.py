@@ -204,6 +204,30 @@ def _curve(log: Sequence[Mapping[str, float]], name: str) -> tuple[FloatArray, F
     return steps, raw, np.convolve(raw, window, mode="same") / weight
 
 
+def scatter(sets: Sequence[tuple[str, FloatArray, npt.NDArray[np.int64]]], ink: str = INK) -> Figure:
+    """Points in the plane, a panel per set, a colour per class, each class's number at the middle of its points.
+
+    Args:
+        sets: title, points ``(N, 2)`` and classes ``(N,)`` of each panel.
+        ink: colour of text.
+    """
+    from matplotlib import colormaps
+
+    side = 4.2
+    figure = _new_figure(side * len(sets), side + 0.3)
+    for number, (title, points_N2, classes_N) in enumerate(sets):
+        axes = figure.add_axes(((number + 0.03) / len(sets), 0.02, 0.94 / len(sets), side / (side + 0.3) - 0.03))
+        palette = colormaps["tab10" if classes_N.max(initial=0) < 10 else "gist_ncar"]
+        shades = palette(classes_N % 10 if classes_N.max(initial=0) < 10 else classes_N / classes_N.max())
+        axes.scatter(points_N2[:, 0], points_N2[:, 1], s=3, c=shades, linewidths=0, rasterized=True)
+        for value in np.unique(classes_N):
+            middle = np.median(points_N2[classes_N == value], axis=0)
+            axes.text(*middle, str(value), color=ink, ha="center", va="center", fontsize=11, fontweight="bold")
+        axes.set_title(title, color=ink, fontsize=10)
+        axes.set_axis_off()
+    return figure
+
+
 def _few_ticks() -> Any:
     from matplotlib.ticker import MaxNLocator
 

@@ -84,7 +84,9 @@ def magnitude_range(frames: int, span: float) -> FloatArray:
 def latent_axes(generator: Generator) -> GlobalDirections:
     """The generator's own latent axes as directions ``code 0`` …: what each code of a VAE does."""
     axes = torch.eye(generator.latent_dim)
-    return GlobalDirections.of(axes, generator.latent_scale(), [f"code {j}" for j in range(generator.latent_dim)])
+    # Between two positions of a class knob there is nothing: it is turned in a sheet of its own.
+    moved = [j for j in range(generator.latent_dim) if not generator.class_range[0] <= j < generator.class_range[1]]
+    return GlobalDirections.of(axes[moved], generator.latent_scale(), [f"code {j}" for j in moved])
 
 
 @torch.no_grad()

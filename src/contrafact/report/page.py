@@ -14,6 +14,7 @@ from contrafact.core.dataset import ImageDataset
 from contrafact.core.files import write_text
 from contrafact.core.method import FinishedRun
 from contrafact.report import tables
+from contrafact.report.classes import classes_section
 from contrafact.report.figures import FIGURES, MOST, Sweep, magnitude_range, sweep_run, write_sweep
 from contrafact.report.sections import (
     Section,
@@ -45,6 +46,7 @@ def write_report(
     seed: int = 0,
     published: tables.Published | None = None,
     out: str | Path | None = None,
+    images: ImageDataset | None = None,
 ) -> Path:
     """Write a run's report and its figures.
 
@@ -59,6 +61,7 @@ def write_report(
         seed: seed of the base samples and of the heat map's pairs.
         published: other people's numbers for the score table, see :func:`contrafact.report.tables.score_table`.
         out: the page; the run's ``report.html`` by default. Figures go to the folder ``figures`` beside it.
+        images: images with classes, for a map of the class codes.
 
     Returns:
         The page's path.
@@ -77,7 +80,9 @@ def write_report(
         max_side, step = _detail(run, samples, frames)
         swept = sweep_run(run, samples, (frames - 1) * step + 1, span, seed=seed, max_side=max_side)
         write_sweep(swept, step, folder)
+    classes = classes_section(run, images if images is not None else dataset, seed, folder)
     sections = [
+        *([classes] if classes is not None else []),
         *traversal_sections(run, swept, step),
         variation_section(run, dataset, seed, folder),
         scores_section(run, table),

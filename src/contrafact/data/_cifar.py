@@ -1,0 +1,169 @@
+"""CIFAR's two published forms, python and binary batches, and datasets made of them. Nothing is unpickled freely.
+
+Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009, https://www.cs.toronto.edu/~kriz/cifar.html.
+A python batch is a pickle of a dict of bytes; only the numpy array it must hold is built, everything else is refused.
+
+Shape suffixes: N images, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from contrafact.core.dataset import ImageDataset, IntArray, check_indices
+from contrafact.data._files import PathLike, data_folder
+from contrafact.data._pixels import check_size, to_images
+
+SIDE, PIXELS = 32, 3 * 32 * 32
+SPLITS = ("train", "test", "all")
+_ALLOWED = {
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+}
+"""What a pickled array of bytes names; none of it runs code of the file."""
+
+
+class _RefusedError(pickle.UnpicklingError):
+    """A pickle asks for more than arrays."""
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Builds numpy arrays and plain containers, and refuses every other name a pickle may ask for."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise _RefusedError(f"it asks for {module}.{name}")
+        return super().find_class(module, name)
+
+
+def read_python_batch(dataset: str, file: Path, label_key: str) -> tuple[npt.NDArray[np.uint8], IntArray]:
+    """Pixels ``(N, 3072)`` and labels ``(N,)`` of a python batch.
+
+    Raises:
+        ValueError: a file that is no such batch, is damaged, or asks for anything but arrays (it is not run).
+    """
+    try:
+        batch = _ArrayUnpickler(io.BytesIO(file.read_bytes()), encoding="bytes").load()
+    except _RefusedError as error:
+        raise ValueError(
+            f"{dataset}: {file} is not a CIFAR batch ({error}); nothing of it was run: get the file again from a "
+            "source you trust"
+        ) from error
+    except Exception as error:  # a damaged pickle fails in as many ways as there are instructions
+        raise ValueError(f"{dataset}: {file} is damaged ({type(error).__name__}: {error}); get it again") from error
+    batch = {_text(key): value for key, value in batch.items()} if isinstance(batch, dict) else {}
+    pixels, labels = batch.get("data"), batch.get(label_key)
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != PIXELS:
+        found = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+        raise ValueError(f"{dataset}: {file} must hold 'data' of uint8 (N, {PIXELS}), found {found}")
+    if not isinstance(labels, list) or len(labels) != len(pixels) or not all(isinstance(v, int) for v in labels):
+        raise ValueError(
+            f"{dataset}: {file} must hold {label_key!r}, a whole number for each of its {len(pixels)} images"
+        )
+    return pixels, np.asarray(labels, dtype=np.int64)
+
+
+def _text(key: object) -> str:
+    return key.decode("ascii", "replace") if isinstance(key, bytes) else str(key)
+
+
+def read_binary_batch(dataset: str, file: Path, label_bytes: int) -> tuple[npt.NDArray[np.uint8], IntArray]:
+    """Pixels ``(N, 3072)`` and labels ``(N,)`` of a binary batch: the last label byte, then the pixels, per image.
+
+    Raises:
+        ValueError: a length that is no multiple of a record's.
+    """
+    data = np.fromfile(file, dtype=np.uint8)
+    record = label_bytes + PIXELS
+    if not len(data) or len(data) % record:
+        raise ValueError(
+            f"{dataset}: {file} must hold records of {record} bytes, found {len(data)} bytes; it is truncated or "
+            "damaged, get it again"
+        )
+    rows = data.reshape(-1, record)
+    return rows[:, label_bytes:], rows[:, label_bytes - 1].astype(np.int64)
+
+
+class CifarImages(ImageDataset):
+    """Labelled 32 x 32 colour photographs in python or binary batches; whole in memory (184 MB for all).
+
+    Args:
+        path: folder of the batches, or the one that holds it; by default the dataset's places in the data folder.
+        split: ``train``, ``test`` or ``all`` (train, then test).
+        size: 32, 16 or 8: smaller by area averages.
+
+    Attributes:
+        folders: names of the published folders, the python form first.
+        batches: file names without ``.bin``, by split.
+        label_key: the python form's name of the labels.
+        label_bytes: label bytes before each image of the binary form.
+
+    Raises:
+        ValueError: unknown split or size, no files, damaged ones, or a pickle that asks for more than arrays.
+    """
+
+    folders: tuple[str, str]
+    batches: dict[str, tuple[str, ...]]
+    label_key: str
+    label_bytes: int
+    address = "https://www.cs.toronto.edu/~kriz/cifar.html"
+
+    def __init__(self, path: PathLike | None = None, split: str = "train", size: int = SIDE) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"{self.name}: split must be one of {', '.join(SPLITS)}; got {split!r}")
+        side = check_size(self.name, size, (32, 16, 8))
+        self.image_shape = (3, side, side)
+        folder, suffix = self._find(None if path is None else Path(path).expanduser())
+        names = self.batches["train"] + self.batches["test"] if split == "all" else self.batches[split]
+        parts = [self._read(folder / f"{name}{suffix}") for name in names]
+        self._pixels = np.concatenate([pixels for pixels, _ in parts])
+        self._labels = np.concatenate([labels for _, labels in parts])
+        if self._labels.max() >= len(self.class_names) or self._labels.min() < 0:
+            raise ValueError(
+                f"{self.name}: labels in {folder} must lie in 0 to {len(self.class_names) - 1}, found "
+                f"{self._labels.min()} to {self._labels.max()}; the files belong to another dataset"
+            )
+        self.split, self.source = split, str(folder)
+
+    def _find(self, given: Path | None) -> tuple[Path, str]:
+        """The folder of the batches, and their suffix."""
+        roots = [data_folder(), data_folder() / self.name] if given is None else [given, given.parent]
+        places = [place for root in roots for place in (root, *(root / name for name in self.folders))]
+        for place in places:
+            for suffix in ("", ".bin"):
+                if (place / f"{self.batches['train'][0]}{suffix}").is_file():
+                    return place, suffix
+        looked = str(given) if given is not None else f"{roots[0]} and {roots[1]}"
+        raise ValueError(
+            f"{self.name}: found no {self.batches['train'][0]} (or the same with .bin) in {looked}; unpack the python "
+            f"or binary version from {self.address} there, or pass path="
+        )
+
+    def _read(self, file: Path) -> tuple[npt.NDArray[np.uint8], IntArray]:
+        if not file.is_file():
+            raise ValueError(f"{self.name}: {file} is missing; all batches must lie in one folder")
+        if file.suffix == ".bin":
+            return read_binary_batch(self.name, file, self.label_bytes)
+        return read_python_batch(self.name, file, self.label_key)
+
+    @property
+    def labels(self) -> IntArray:
+        return self._labels
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def batch(self, indices: IntArray | Sequence[int] | Tensor) -> Tensor:
+        rows = self._pixels[check_indices(self, indices)].reshape(-1, 3, SIDE, SIDE)
+        return to_images(rows.transpose(0, 2, 3, 1), self.image_shape[1])
