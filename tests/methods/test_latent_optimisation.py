@@ -12,6 +12,7 @@ from contrafact.core.dataset import ImageDataset, check_indices
 from contrafact.core.run import Run
 from contrafact.data.load import load_dataset
 from contrafact.methods.contralord import ContraLORD
+from contrafact.methods.labels_only import LabelsOnly
 from contrafact.methods.lord import LORD
 from contrafact.methods.overlord import OverLORD
 from contrafact.methods.zerodim import ZeroDIM
@@ -78,6 +79,30 @@ def test_only_the_few_labels_are_read(name, tmp_path, monkeypatch):
     again = TINY[name].fit(dataset, run_in(tmp_path / "poisoned"))
     assert fingerprint(again.encoder) == fingerprint(honest.encoder)
     assert fingerprint(again.generator) == fingerprint(honest.generator)
+
+
+def test_the_control_learns_from_the_annotated_images_alone(tmp_path):
+    """Two datasets that agree on the annotated images only give the same classifiers."""
+    dataset = shapes(40)
+    honest = LabelsOnly(steps=8, width=0.25).fit(dataset, run_in(tmp_path / "a"))
+    blanked = shapes(40)
+    known = set(blanked.few_labels.indices.tolist())
+    batch = blanked.batch
+
+    def annotated_only(indices):
+        assert set(np.asarray(indices).tolist()) <= known
+        return batch(indices)
+
+    blanked.batch = annotated_only
+    assert fingerprint(LabelsOnly(steps=8, width=0.25).fit(blanked, run_in(tmp_path / "b")).encoder) == fingerprint(
+        honest.encoder
+    )
+    longer = LabelsOnly(steps=150, width=0.5).fit(dataset, run_in(tmp_path / "c")).encoder
+    with torch.no_grad():
+        guess = longer.logits(dataset.batch(dataset.few_labels.indices)).argmax(dim=2).numpy()
+    assert (guess == dataset.few_labels.values).mean() > 0.9
+    with pytest.raises(ValueError, match="labels_only learns from annotated images alone and got none"):
+        LabelsOnly().fit(load_dataset("shapes3d", size=16), run_in(tmp_path / "d"))
 
 
 @pytest.mark.parametrize("name", TINY)

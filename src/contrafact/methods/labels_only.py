@@ -1,0 +1,67 @@
+"""Labels only: classifiers of the few annotated images, and nothing else; the control of every few-label table.
+
+No paper: the encoder of ZeroDIM (Gabbay et al. 2021) trained by cross-entropy on the annotated images alone. Whatever a
+method does with unlabelled images has to beat it, with the same labels. A factor's code is the mean of its values'
+positions, evenly spaced in [−1, 1], weighted by the classifier.
+
+Shape suffixes: M annotated images, F factors, V values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+
+from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.few_labels import labels_or_none_of
+from contrafact.core.method import Artefacts, Method
+from contrafact.core.run import Run
+from contrafact.nn.factor_codes import AssignedEncoder, classification_loss
+from contrafact.nn.latent_table import EpochOrder, cosine_rate
+from contrafact.nn.latent_training import descend
+
+
+@dataclass(frozen=True)
+class LabelsOnly(Method):
+    """One classifier per annotated factor, trained on the annotated images alone."""
+
+    source: ClassVar[Literal["generator", "images"]] = "images"
+    yields: ClassVar[tuple[str, ...]] = ("encoder",)
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {"steps": 600}}
+
+    width: float = 1.0
+    """Multiplies every channel count."""
+    steps: int = 2_000
+    """Training steps."""
+    batch_size: int = 100
+    """Annotated images per step."""
+    learning_rate: float = 1e-3
+    """Adam's learning rate."""
+
+    def train(self, source: ImageDataset, run: Run) -> Artefacts:
+        """Minimise the cross-entropy of the annotated images."""
+        check_count("batch_size", self.batch_size)
+        labels = labels_or_none_of(source)
+        if not len(labels):
+            raise ValueError("labels_only learns from annotated images alone and got none; give --labels 100")
+        with run.seeded_init("networks"):
+            encoder = AssignedEncoder(source.image_shape, labels.names, labels.sizes, 1, 0, self.width).to(run.device)
+        with torch.no_grad():
+            for row_V1, size in zip(encoder.embeddings, labels.sizes, strict=True):
+                row_V1[:size, 0] = torch.linspace(-1, 1, size)
+        optimizer = torch.optim.Adam(encoder.classifiers.parameters(), lr=self.learning_rate)
+        order = EpochOrder(len(labels), min(self.batch_size, len(labels)), run.numpy_rng("order"))
+        pictures = source.batch(labels.indices).to(run.device)
+        values_MF = torch.from_numpy(labels.values).to(run.device)
+        for step in run.steps(self.steps, {"encoder": encoder, "optimizer": optimizer}):
+            rows = torch.from_numpy(order.batch(step)).to(run.device)
+            optimizer.param_groups[0]["lr"] = cosine_rate(step, self.steps, self.learning_rate)
+            with run.autocast():
+                logits_NFV = encoder.logits(pictures[rows])
+            loss = classification_loss(logits_NFV.float(), values_MF[rows])
+            descend(optimizer, loss, run)
+            run.log(loss=loss)
+        return Artefacts(encoder=encoder)
