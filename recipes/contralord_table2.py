@@ -78,6 +78,6 @@ RECIPE = Recipe(
     },
     presets={"small": "quick", "paper": "paper"},
     data={"small": {"size": 32, "labels": 100}, "paper": {"labels": 100}},
-    remark="small: 32 px, quick presets. Our smoothness is Eq. 7 itself: 1 for collapsed codes, less for even ones; the "
-    "paper reports it as higher-is-better without saying how",
+    remark="small: 32 px, quick presets. Our smoothness is Eq. 7 itself: 1 for collapsed codes, less for even ones; "
+    "the paper reports it as higher-is-better without saying how",
 )
