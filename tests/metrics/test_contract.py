@@ -151,6 +151,27 @@ def test_refuses_factors_that_do_not_match(name):
             call(name, CODES, FACTORS + 0.25)
 
 
+SPLITTING = [name for name in STATIC if "codes_test" in inspect.signature(CATALOG.get(name)).parameters]
+
+
+@pytest.mark.parametrize("name", SPLITTING)
+def test_values_on_one_side_of_a_split_are_noted(name):
+    rare = FACTORS.copy()
+    rare[:80, 0], rare[80:, 0] = FACTORS[:80, 0] % 3, np.maximum(FACTORS[80:, 0], 1)  # 3 in training, 0 in test only
+    metric = CATALOG.get(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = metric(CODES[80:], rare[80:], CODES[:80], rare[:80])
+        whole = metric(CODES[80:], FACTORS[80:], CODES[:80], FACTORS[:80])
+    info, notes = CATALOG.module(name).INFO, " ".join(result.notes)
+    assert info.low <= result.score <= info.high
+    assert "factor 0: " in notes
+    if name != "explicitness":  # which leaves such values out, and says so
+        assert "value 0 is never seen in training; test points with it count as errors" in notes
+        assert "value 3 is not among the test points" in notes
+    assert "factor 0" not in " ".join(whole.notes)
+
+
 @pytest.mark.parametrize("name", NEEDS_FACTORS)
 def test_constant_factor_is_refused_or_noted(name):
     factors = FACTORS * [1, 0, 1]

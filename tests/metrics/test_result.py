@@ -112,3 +112,8 @@ def test_numbers_too_large_to_square_are_named(dtype, size):
 def test_factors_beyond_whole_numbers_of_double_precision_are_refused():
     with pytest.raises(ValueError, match=r"factors must be whole numbers.*row 1, column 0 is 1e\+30"):
         check_factors(np.array([[0.0], [1e30]]), 2)
+
+
+def test_nested_lists_that_are_no_matrix_are_refused():
+    with pytest.raises(ValueError, match="expected a matrix, got rows of different lengths"):
+        check_codes([[1.0, 2.0], [3.0]])

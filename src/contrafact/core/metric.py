@@ -136,12 +136,21 @@ def _plain(value: Any) -> Any:
 
 
 def as_array(values: ArrayLike) -> npt.NDArray[Any]:
-    """Any array or tensor (of any device) as a numpy array."""
+    """Any array or tensor (of any device) as a numpy array.
+
+    Raises:
+        ValueError: nested lists that are no array.
+    """
     if isinstance(values, torch.Tensor):
         return (
             values.detach().cpu().float().numpy() if values.dtype == torch.bfloat16 else values.detach().cpu().numpy()
         )
-    return np.asarray(values)
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"expected a matrix, got rows of different lengths or nested in different ways ({error})"
+        ) from error
 
 
 def check_codes(codes: ArrayLike, name: str = "codes") -> FloatArray:

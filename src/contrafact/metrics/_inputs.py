@@ -37,6 +37,7 @@ class Pair:
         codes_test_NJ: held-out codes, of the same J.
         factors_test_NK: their factors.
         tag: ends the protocol name: ``n10000_test5000``, with ``_split`` when the held-out part was cut off here.
+        notes: which factors have values on one side only.
     """
 
     codes_NJ: FloatArray
@@ -44,6 +45,7 @@ class Pair:
     codes_test_NJ: FloatArray
     factors_test_NK: npt.NDArray[Any]
     tag: str
+    notes: tuple[str, ...] = ()
 
 
 def read_pair(
@@ -73,7 +75,8 @@ def read_pair(
         train, test = hold_out(len(codes_NJ))
         kept_NK = check_varying(factors_NK[train])
         tag = f"n{len(train)}_test{len(test)}_split"
-        return Pair(codes_NJ[train], kept_NK, codes_NJ[test], factors_NK[test], tag)
+        notes = () if continuous else _one_sided(kept_NK, factors_NK[test])
+        return Pair(codes_NJ[train], kept_NK, codes_NJ[test], factors_NK[test], tag, notes)
     codes_test_NJ = check_codes(codes_test, "codes_test")
     factors_test_NK = check(factors_test, len(codes_test_NJ), "factors_test")
     for name, train_width, test_width in (
@@ -83,7 +86,26 @@ def read_pair(
         if train_width != test_width:
             raise ValueError(f"{name} has {train_width} columns but {name}_test has {test_width}; use the same columns")
     tag = f"n{len(codes_NJ)}_test{len(codes_test_NJ)}"
-    return Pair(codes_NJ, factors_NK, codes_test_NJ, factors_test_NK, tag)
+    notes = () if continuous else _one_sided(factors_NK, factors_test_NK)
+    return Pair(codes_NJ, factors_NK, codes_test_NJ, factors_test_NK, tag, notes)
+
+
+def _one_sided(factors_NK: IntArray, factors_test_MK: IntArray) -> tuple[str, ...]:
+    """A note per factor with values that occur in training only, or among the test points only."""
+    notes = []
+    for k, (train_N, test_M) in enumerate(zip(factors_NK.T, factors_test_MK.T, strict=True)):
+        train, test = np.unique(train_N), np.unique(test_M)
+        unseen, untested = np.setdiff1d(test, train), np.setdiff1d(train, test)
+        if len(unseen):
+            notes.append(f"factor {k}: {_listed(unseen)} never seen in training; test points with it count as errors")
+        if len(untested):
+            notes.append(f"factor {k}: {_listed(untested)} not among the test points")
+    return tuple(notes)
+
+
+def _listed(values: IntArray) -> str:
+    shown = ", ".join(str(value) for value in values[:3])
+    return f"value {shown} is" if len(values) == 1 else f"{len(values)} values ({shown}{', …' * (len(values) > 3)}) are"
 
 
 def hold_out(num_points: int) -> tuple[IntArray, IntArray]:
@@ -106,9 +128,10 @@ def check_varying(factors_NK: Factors) -> Factors:
     if constant_K.any():
         column = int(np.argmax(constant_K))
         keep = [int(k) for k in np.flatnonzero(~constant_K)]
+        drop = f"drop the column (factors[:, {keep}]) or " if keep else ""
         raise ValueError(
             f"factor {column} is constant (always {factors_NK[0, column]}), so there is nothing to find in the codes; "
-            f"drop the column (factors[:, {keep}]) or sample more points"
+            f"{drop}sample more points"
         )
     return factors_NK
 

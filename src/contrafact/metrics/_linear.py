@@ -33,4 +33,5 @@ def fit_logistic(
     with warnings.catch_warnings():
         # The published numbers come from 100 steps whether or not they suffice.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # whole numbers are classes here
         return LogisticRegression(C=inverse_penalty, random_state=seed).fit(codes_NJ, labels_N)

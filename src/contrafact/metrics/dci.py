@@ -128,7 +128,7 @@ def dci(
     importances_JK, train_K, test_K = (_fit_fast if estimator == "fast" else _fit_exact)(pair, continuous, seed)
     disentanglement, per_code = weighted_concentration(importances_JK)
     completeness, per_factor = weighted_concentration(importances_JK.T)
-    notes = []
+    notes = list(pair.notes)
     if importances_JK.shape[1] == 1:
         notes.append("one factor only: disentanglement is 1 by definition")
     if importances_JK.shape[0] == 1:

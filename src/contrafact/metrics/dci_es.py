@@ -168,7 +168,7 @@ def dci_es(
         per_factor=per_factor,
         matrix=base.matrix,
         seed=seed,
-        notes=base.notes,
+        notes=base.notes,  # the pair's among them
         disentanglement=base.disentanglement,
         completeness=base.completeness,
         informativeness=base.informativeness,

@@ -132,6 +132,7 @@ def downstream(
         num_test=len(pair.codes_test_NJ),
         per_factor=accuracy_SK[-1],
         seed=seed,
+        notes=pair.notes,
         sizes=np.array(used),
         accuracies=accuracies,
         accuracies_per_factor=accuracy_SK,

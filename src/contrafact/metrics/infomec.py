@@ -79,6 +79,7 @@ def _logistic_loss(inputs: Any, labels_N: IntArray) -> float:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the protocol stops after 100 steps
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # whole numbers are classes here
         model = LogisticRegression(C=np.inf, class_weight="balanced", max_iter=100).fit(inputs, labels_N)
     return float(log_loss(labels_N, model.predict_proba(inputs), labels=model.classes_))
 

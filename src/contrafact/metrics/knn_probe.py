@@ -79,4 +79,5 @@ def knn_probe(
         num_train=len(train_NJ),
         num_test=len(test_MJ),
         per_factor=per_factor,
+        notes=pair.notes,
     )

@@ -155,6 +155,7 @@ def linear_probe(
         num_test=len(pair.codes_test_NJ),
         per_factor=top1_K,
         seed=seed if solver == "sgd" else None,
+        notes=pair.notes,
         top5=float(top5_K.mean()),
         score_train=float(train_K.mean()),
         per_factor_top5=top5_K,

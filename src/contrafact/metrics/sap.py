@@ -88,6 +88,7 @@ def sap(
         factors_NK = check_varying(check_continuous_factors(factors, len(codes_NJ)))
         scores_JK = squared_correlations(codes_NJ, factors_NK)
         num_train, num_test, protocol = len(codes_NJ), 0, f"sap_continuous_n{len(codes_NJ)}"
+        notes: tuple[str, ...] = ()
     else:
         pair = read_pair(codes, factors, codes_test, factors_test)
         if estimator == "exact":
@@ -98,6 +99,7 @@ def sap(
             scores_JK = margin_accuracies(pair.codes_NJ, pair.factors_NK, pair.codes_test_NJ, pair.factors_test_NK)
         else:
             raise ValueError(f"estimator must be 'fast' or 'exact', got {estimator!r}")
+        notes = pair.notes
         num_train, num_test, protocol = len(pair.codes_NJ), len(pair.codes_test_NJ), f"sap_{pair.tag}_{estimator}"
     per_factor = top_two_gap(scores_JK)
     return MetricResult(
@@ -107,5 +109,5 @@ def sap(
         num_test=num_test,
         per_factor=per_factor,
         matrix=scores_JK,
-        notes=(SINGLE_CODE,) if len(scores_JK) == 1 else (),
+        notes=(*notes, SINGLE_CODE) if len(scores_JK) == 1 else notes,
     )

@@ -121,6 +121,7 @@ def sub_embedding_gaps(
         per_factor=gap_K,
         matrix=accuracy_PK,
         seed=seed if solver == "sgd" else None,
+        notes=pair.notes,
         whole=whole_K,
         diagonal=bool(diagonal),
         matched=float(accuracy_PK[matched].mean()),
