@@ -8,7 +8,7 @@ RECIPE = Recipe(
     title="dSprites: clusters of shape",
     table="Pan et al. 2021, Fig. 5d (bars: all three near 1)",
     rows=(
-        Row("CD-GAN, few labels", "cd_gan", source="dsprites", data=FEW, small={"unlabelled_augmentation": "weak"}),
+        Row("CD-GAN, few labels", "cd_gan", source="dsprites", data=FEW),
         Row("SupCon on the same labels alone (control)", "sup_con", source="dsprites", data=FEW),
     ),
     columns={

@@ -53,6 +53,7 @@ RECIPE = Recipe(
     best=True,
     remark=(
         "k-means (10 starts) on the codes of the 10,000 test images; ACC by Hungarian matching, purity beside it, as "
-        "the field calls both ACC; the paper gives the best of 5 runs, hence our best in brackets. Small: the quick presets"
+        "the field calls both ACC; the paper gives the best of 5 runs, hence our best "
+        "in brackets. Small: the quick presets"
     ),
 )

@@ -93,10 +93,10 @@ class CDGAN(GANMethod):
     """Change the anchors, in two views each: none, weak, strong, each also _no_flip."""
     unlabelled: int = 0
     """Unlabelled real images per encoder step that join under the class of the nearest anchor centre."""
-    unlabelled_augmentation: AugmentationName = "strong"
+    unlabelled_augmentation: AugmentationName = "weak"
     """How the unlabelled images are changed before the encoder learns from them; the teacher sees them changed as
     the anchors are."""
-    confidence: float = 0.9
+    confidence: float = 0.8
     """Probability of that class below which an unlabelled image is left out."""
     start_unlabelled: float = 0.1
     """Share of the steps after which unlabelled images join."""
