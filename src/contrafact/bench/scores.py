@@ -43,8 +43,8 @@ def read_scores(folder: str | Path) -> list[dict[str, Any]]:
 def score_line(metric: str, result: MetricResult, of: str, dataset: ImageDataset | None, seed: int) -> dict[str, Any]:
     """One line of ``scores.jsonl``; ``seed`` is that of the sample the metric saw."""
     data = dataset and {"name": dataset.name, "source": dataset.source, "image_shape": list(dataset.image_shape)}
-    if data and hasattr(dataset, "split"):
-        data["split"] = dataset.split
+    if data and (split := getattr(dataset, "split", None)) is not None:
+        data["split"] = split
     return {
         "metric": metric,
         "of": of,

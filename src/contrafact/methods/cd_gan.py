@@ -158,7 +158,7 @@ class CDGAN(GANMethod):
             run.log(encoder_contrast=contrast, encoder_content=content)
             game.watch()
 
-        kept: ClassEncoder = average.module.eval()
+        kept = average.module.eval()
         centres_KJ = anchors.centres(kept) if anchors is not None else None
         game.generator.note = probe_classes(game.generator, kept, game.pool, run, centres_KJ)
         return Artefacts(encoder=kept, generator=game.generator)
@@ -167,7 +167,7 @@ class CDGAN(GANMethod):
         """L_c over all images at hand, generated and real: same class attracts, others repel (Eqs 3 and 7)."""
         if not self.contrast_weight:
             return features[0].new_zeros(())
-        return supervised_contrastive_loss(torch.cat(features), torch.cat(labels), self.temperature, self.reading)
+        return supervised_contrastive_loss(torch.cat([*features]), torch.cat([*labels]), self.temperature, self.reading)
 
     def _check(self, source: ImageDataset) -> int:
         count = self.class_count(source)
