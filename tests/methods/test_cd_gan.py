@@ -28,7 +28,7 @@ def fit(method, folder, source, **options):
 
 
 def loop(features, labels, temperature, reading):
-    """The contrast written out: every image against all others; same class is positive (Eqs 3 and 7, SupCon Eqs 2, 3)."""
+    """The contrast written out: every image against all others; same class is positive (Eqs 3, 7; SupCon 2, 3)."""
     total, count = 0.0, 0
     for i in range(len(features)):
         odds = [math.exp(float(features[i] @ features[k]) / temperature) for k in range(len(features))]

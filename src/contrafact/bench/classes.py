@@ -163,7 +163,7 @@ def _train_classifier(dataset: ImageDataset, device: torch.device) -> ClassEncod
             logits, _ = classifier.heads(augment(pool.batch(indices), warp))
             loss = F.cross_entropy(logits, labels[torch.from_numpy(indices).to(device)])
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's stubs lack it
+            loss.backward()
             optimizer.step()
             schedule.step()
             bar.advance()

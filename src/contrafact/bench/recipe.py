@@ -34,6 +34,7 @@ class Row:
         scales: scales at which the row makes sense.
         regression: settings of the encoder for a method that finds directions only, and for a control; None takes the
             recipe's, and for a control the budget of the run it controls.
+        num_images: images it is scored on, where that is costly; None takes the recipe's numbers.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Row:
     data: Mapping[str, Any] = field(default_factory=dict)
     scales: tuple[Scale, ...] = SCALES
     regression: RegressionSettings | None = None
+    num_images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Recipe:
         regression: encoder of rows that find directions only, at each scale.
         num_train: images that metrics are fitted on.
         num_test: held-out images.
+        best: also print the best seed, in brackets, for papers that report nothing else.
         remark: how the small scale differs from the paper, for the reader of the table.
     """
 
@@ -78,6 +81,7 @@ class Recipe:
     regression: Mapping[Scale, RegressionSettings] = field(default_factory=dict)
     num_train: int = 10_000
     num_test: int = 5_000
+    best: bool = False
     remark: str = ""
 
 

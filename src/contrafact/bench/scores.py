@@ -50,8 +50,8 @@ def score_line(
         data = {"name": f"as {about.origin} sees it", "source": about.origin}
     elif about is not None:
         data = {"name": about.name, "source": about.source, "image_shape": list(about.image_shape)}
-        if hasattr(about, "split"):
-            data["split"] = about.split
+        if (split := getattr(about, "split", None)) is not None:
+            data["split"] = split
     return {
         "metric": metric,
         "of": of,

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from contrafact.bench.classes import IMAGE_METRICS
 from contrafact.bench.control import fit_control, fit_regression
 from contrafact.bench.evaluate import CONTROL, REGRESSION, Who, evaluate_run
 from contrafact.bench.recipe import Recipe, Row, Scale
@@ -26,6 +27,7 @@ from contrafact.core.run import Run, environment, find_device
 from contrafact.data.load import load_dataset
 from contrafact.generators.checkpoints import load_generator
 from contrafact.methods import CATALOG
+from contrafact.metrics._evaluate import info_of
 
 
 @dataclass(frozen=True)
@@ -141,13 +143,16 @@ def _data_options(bench: Bench, row: Row, seed: int) -> dict[str, Any]:
 def _score(bench: Bench, row: Row, run: FinishedRun, who: Who, dataset: ImageDataset | None, seed: int) -> Cell:
     """The row's scores, measured unless they are in the run folder already."""
     recipe = bench.recipe
-    metrics = tuple(dict.fromkeys(metric for metric, _ in recipe.columns.values() if metric != LOG))
+    asked = dict.fromkeys(metric for metric, _ in recipe.columns.values() if metric != LOG)
+    metrics = tuple(m for m in asked if run.has("generator") or m not in IMAGE_METRICS)
     if not set(metrics) <= set(_scores_of(run, who)):
         device = find_device(bench.device)
-        evaluate_run(run, dataset, metrics, recipe.num_train, recipe.num_test, seed=0, who=who, device=device)
+        num_train = row.num_images or recipe.num_train
+        evaluate_run(run, dataset, metrics, num_train, recipe.num_test, seed=0, who=who, device=device)
     trained = load_run(run.folder / CONTROL) if who == "control" else run
     scores = _scores_of(run, who) | {LOG: trained.log[-1] if trained.log else {}}
-    values = {title: float(scores[metric][scalar]) for title, (metric, scalar) in recipe.columns.items()}
+    columns = recipe.columns.items()
+    values = {title: float(scores[metric][scalar]) for title, (metric, scalar) in columns if metric in scores}
     return Cell(row.name, seed, values, trained.result["seconds"])
 
 
@@ -198,7 +203,8 @@ def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Cell]]) -> str:
         mine = cells[row.name]
         numbers = []
         for title in titles:
-            numbers += [_mean_std([cell.scores[title] for cell in mine]), _published(row.published.get(title))]
+            found = [cell.scores[title] for cell in mine if title in cell.scores]
+            numbers += [_mean_std(found) + _best(recipe, title, found), _published(row.published.get(title))]
         seconds = f"{np.mean([cell.seconds for cell in mine]):.0f} s" if mine else "–"
         lines.append([row.name, *numbers, str(len(mine)), seconds])
         if row.method == CONTROL and controlled is not None and len(mine) > 1:
@@ -213,6 +219,13 @@ def _mean_std(values: Sequence[float]) -> str:
         return "–"
     spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
     return f"{np.mean(values):.3f}{spread}"
+
+
+def _best(recipe: Recipe, title: str, values: Sequence[float]) -> str:
+    if not recipe.best or len(values) < 2:
+        return ""
+    metric = recipe.columns[title][0]
+    return f" ({max(values) if metric == LOG or info_of(metric).higher_is_better else min(values):.3f})"
 
 
 def _published(numbers: tuple[float, float | None] | None) -> str:

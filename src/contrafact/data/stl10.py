@@ -36,7 +36,7 @@ class STL10(ImageDataset):
     """
 
     name = "stl10"
-    class_names = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
+    class_names: tuple[str, ...] = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 
     def __init__(self, path: PathLike | None = None, split: str = "train", size: int = SIDE) -> None:
         if split not in ("train", "test", "unlabelled"):

@@ -19,7 +19,7 @@ from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Method
 from contrafact.core.run import Run
 from contrafact.nn.adversarial import Adversary, critic_loss, frozen, gradient_penalty
-from contrafact.nn.critics import Critic, scaled
+from contrafact.nn.critics import Critic, TrunkKind, scaled
 from contrafact.nn.image_pool import ImagePool
 
 Network = Literal["dcgan", "sngan"]
@@ -63,6 +63,11 @@ class GANMethod(Method):
     """Adam's β₁."""
     adam_beta2: float = 0.9
     """Adam's β₂."""
+
+    @property
+    def trunk(self) -> TrunkKind:
+        """The critic's trunk."""
+        return "residual" if self.network == "sngan" else "conv"
 
     def class_count(self, source: ImageDataset) -> int:
         """K, checked against the labels and the batch.
@@ -130,13 +135,10 @@ class Game:
         check_count("critic_steps", method.critic_steps)
         check_count("batch_size", method.batch_size)
         self.method, self.run = method, run
-        residual = method.network == "sngan"
         with run.seeded_init("generator"):
             self.generator = method.make_generator(source, num_codes, class_count).to(run.device)
         with run.seeded_init("critic"):
-            critic = Critic(
-                source.image_shape, "residual" if residual else "conv", method.width, method.adversary == "hinge"
-            )
+            critic = Critic(source.image_shape, method.trunk, method.width, method.adversary == "hinge")
             self.critic = critic.to(run.device)
         self.generator_optimizer = method.adam(self.generator.parameters())
         self.critic_optimizer = method.adam(self.critic.parameters())
@@ -177,12 +179,13 @@ class Game:
     def fool(self, images: Tensor) -> Tensor:
         """What the generator minimises: minus the frozen critic's mean score of its images."""
         with frozen(self.critic), self.run.autocast():
-            return -self.critic(images).float().mean()
+            score: Tensor = self.critic(images).float().mean()
+            return -score
 
     def update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         """One descent step."""
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's stubs lack it
+        loss.backward()
         self.run.average_gradients(p for group in optimizer.param_groups for p in group["params"])
         optimizer.step()
 

@@ -39,8 +39,8 @@ CENTRES_EVERY = 20
 """Steps between two looks at all labelled images."""
 _SNGAN = {"network": "sngan", "adversary": "hinge"}
 _BEYOND = {
-    "reading": "outside", "temperature": 0.1, "augmentation": "strong", "anchors_per_class": 10, "unlabelled": 256,
-    "average": 0.99, "encoder_rate": 1e-3, "contrast_weight": 1.0, "learning_rate": 3e-4,
+    "reading": "outside", "temperature": 0.1, "augmentation": "weak", "anchors_per_class": 10, "unlabelled": 128,
+    "average": 0.99, "encoder_rate": 1e-3, "contrast_weight": 5.0, "learning_rate": 3e-4,
 }  # fmt: skip
 
 
@@ -64,7 +64,7 @@ class CDGAN(GANMethod):
             "noise_dim": 118, "class_dim": 128, "batch_size": 180, "encoder_batch": 3600, "contrast_weight": 10.0,
             "content_weight": 10.0,
         },
-        "quick": {**_BEYOND, "width": 0.5, "encoder_batch": 64, "steps": 2000},
+        "quick": {**_BEYOND, "width": 0.5, "encoder_batch": 50, "steps": 800},
         "standard": {**_BEYOND, "encoder_batch": 100, "steps": 3000},
         "tiny": {"encoder": "conv", "encoder_batch": 6, "class_dim": 4, "noise_dim": 3, "unlabelled": 16},
     }  # fmt: skip
@@ -93,7 +93,10 @@ class CDGAN(GANMethod):
     """Change the anchors, in two views each: none, weak, strong, each also _no_flip."""
     unlabelled: int = 0
     """Unlabelled real images per encoder step that join under the class of the nearest anchor centre."""
-    confidence: float = 0.9
+    unlabelled_augmentation: AugmentationName = "weak"
+    """How the unlabelled images are changed before the encoder learns from them; the teacher sees them changed as
+    the anchors are."""
+    confidence: float = 0.8
     """Probability of that class below which an unlabelled image is left out."""
     start_unlabelled: float = 0.1
     """Share of the steps after which unlabelled images join."""
@@ -155,7 +158,7 @@ class CDGAN(GANMethod):
             run.log(encoder_contrast=contrast, encoder_content=content)
             game.watch()
 
-        kept: ClassEncoder = average.module.eval()
+        kept = average.module.eval()
         centres_KJ = anchors.centres(kept) if anchors is not None else None
         game.generator.note = probe_classes(game.generator, kept, game.pool, run, centres_KJ)
         return Artefacts(encoder=kept, generator=game.generator)
@@ -164,7 +167,7 @@ class CDGAN(GANMethod):
         """L_c over all images at hand, generated and real: same class attracts, others repel (Eqs 3 and 7)."""
         if not self.contrast_weight:
             return features[0].new_zeros(())
-        return supervised_contrastive_loss(torch.cat(features), torch.cat(labels), self.temperature, self.reading)
+        return supervised_contrastive_loss(torch.cat([*features]), torch.cat([*labels]), self.temperature, self.reading)
 
     def _check(self, source: ImageDataset) -> int:
         count = self.class_count(source)
@@ -193,8 +196,7 @@ class RealImages:
         self.method, self.labelled, self.pool, self.teacher, self.run = method, anchors, pool, teacher, run
         self.rng, self.numpy_rng = run.rng("anchors"), run.numpy_rng("unlabelled")
         self.augment = Augmentation.named(method.augmentation)
-        shy = "weak_no_flip" if method.augmentation.endswith("_no_flip") else "weak"
-        self.little = Augmentation.named("none" if method.augmentation == "none" else shy)
+        self.augment_more = Augmentation.named(method.unlabelled_augmentation)
         self.first = round(method.start_unlabelled * method.steps)
         count = 0 if anchors is None else anchors.count
         # As parameters, so that a checkpoint holds them.
@@ -221,10 +223,12 @@ class RealImages:
         if step % CENTRES_EVERY == 0 or step == self.first:
             self.centres[0].copy_(self.labelled.centres(self.teacher))
         others = self.pool.random_batch(method.unlabelled, self.numpy_rng)
+        training = self.teacher.training
         self.teacher.eval()
         with self.run.autocast():
-            f_NJ, _ = self.teacher.heads(self.little(others, self.rng))
+            f_NJ, _ = self.teacher.heads(self.augment(others, self.rng))
+        self.teacher.train(training)
         sure_N, named_N = (f_NJ @ self.centres[0].T / method.temperature).softmax(dim=1).max(dim=1)
         kept_N = sure_N >= method.confidence
         self.run.log(unlabelled_used=kept_N.float().mean())
-        return torch.cat([images, self.augment(others, self.rng)[kept_N]]), torch.cat([labels_N, named_N[kept_N]])
+        return torch.cat([images, self.augment_more(others[kept_N], self.rng)]), torch.cat([labels_N, named_N[kept_N]])

@@ -52,9 +52,8 @@ class ClusterGAN(GANMethod):
         """Critic's turn, then generator and encoder together."""
         count = self.class_count(source)
         game = Game(self, source, run, class_count=count)
-        kind = "residual" if self.network == "sngan" else "conv"
         with run.seeded_init("encoder"):
-            encoder = ClassEncoder(source.image_shape, count, self.noise_dim, kind, self.width, "softmax")
+            encoder = ClassEncoder(source.image_shape, count, self.noise_dim, self.trunk, self.width, "softmax")
         encoder.to(run.device)
         optimizer = self.adam(encoder.parameters())
         state = game.state() | {"encoder": encoder, "encoder_optimizer": optimizer}

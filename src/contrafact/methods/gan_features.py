@@ -36,6 +36,6 @@ class GANFeatures(GANMethod):
         """A plain GAN; the encoder is what the critic sees."""
         game = Game(self, source, run, class_count=self.class_count(source))
         play(game, self.steps)
-        encoder = FeatureEncoder(source.image_shape, "residual" if self.network == "sngan" else "conv", self.width)
+        encoder = FeatureEncoder(source.image_shape, self.trunk, self.width)
         encoder.trunk.load_state_dict(plain_weights(game.critic.trunk).state_dict())
         return Artefacts(encoder=encoder.to(run.device), generator=game.generator)

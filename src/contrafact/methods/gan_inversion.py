@@ -87,7 +87,8 @@ class InversionEncoder(Encoder):
             latents = torch.cat([noise, classes], dim=1)
             error_NK = (self.generator(latents) - target).square().flatten(1).mean(dim=1).unflatten(0, (n, count))
             best_NL = latents.unflatten(0, (n, count))[torch.arange(n, device=images.device), error_NK.argmin(dim=1)]
-        return best_NL.roll(count, dims=1)
+        codes: Tensor = best_NL.roll(count, dims=1)
+        return codes
 
     def arguments(self) -> dict[str, Any]:
         return {"generator": self.generator.arguments(), "steps": self.steps, "rate": self.rate}

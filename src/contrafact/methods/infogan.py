@@ -48,10 +48,9 @@ class InfoGAN(GANMethod):
         """Critic's turn, then generator and Q together."""
         count = self.class_count(source)
         game = Game(self, source, run, self.num_codes, count)
-        kind = "residual" if self.network == "sngan" else "conv"
         with run.seeded_init("encoder"):
             encoder = ClassEncoder(
-                source.image_shape, count, self.num_codes, kind, self.width, "softmax", game.critic.trunk
+                source.image_shape, count, self.num_codes, self.trunk, self.width, "softmax", game.critic.trunk
             )
         encoder.to(run.device)
         optimizer = self.adam(encoder.parameters())

@@ -65,10 +65,9 @@ class InfoGANCR(GANMethod):
         count = self.class_count(source)
         game = Game(self, source, run, self.num_codes, count)
         channels, height, width = source.image_shape
-        kind = "residual" if self.network == "sngan" else "conv"
         with run.seeded_init("encoder"):
             encoder = ClassEncoder(
-                source.image_shape, count, self.num_codes, kind, self.width, "softmax", game.critic.trunk
+                source.image_shape, count, self.num_codes, self.trunk, self.width, "softmax", game.critic.trunk
             ).to(run.device)
             trunk = make_trunk("conv", (2 * channels, height, width), self.width)
             guesser = nn.Sequential(trunk, nn.Linear(trunk.out_dim, self.num_codes + 1)).to(run.device)

@@ -63,7 +63,8 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     """
     between = torch.lerp(fake.detach(), real, mix_N.view(-1, 1, 1, 1)).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    excess: Tensor = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    return excess
 
 
 def information_loss(logits_NK: Tensor, classes_N: Tensor, means_NJ: Tensor, codes_NJ: Tensor) -> tuple[Tensor, Tensor]:

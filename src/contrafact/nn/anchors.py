@@ -66,24 +66,26 @@ class Anchors:
 
 
 class MovingAverage(nn.Module):
-    """A copy of a network whose weights follow its weights slowly: what is kept after training, and what teaches.
+    """A copy of an encoder whose weights follow its weights slowly: what is kept after training, and what teaches.
 
     Args:
-        network: what to follow.
-        decay: share of the old weights kept each step; the first steps follow faster. 0 makes it the network itself.
+        encoder: what to follow.
+        decay: share of the old weights kept each step; the first steps follow faster. 0 makes it the encoder itself.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
+    steps: Tensor
+
+    def __init__(self, encoder: ClassEncoder, decay: float) -> None:
         super().__init__()
         if not 0 <= decay < 1:
             raise ValueError(f"average is the share of old weights kept each step and must lie in [0, 1), got {decay}")
-        self._followed, self.decay = (network,), decay  # in a tuple: its weights are not part of this module
-        self.module = copy.deepcopy(network).requires_grad_(False) if decay else network
+        self._followed, self.decay = (encoder,), decay  # in a tuple: its weights are not part of this module
+        self.module: ClassEncoder = copy.deepcopy(encoder).requires_grad_(False) if decay else encoder
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Move a step towards the network."""
+        """Move a step towards the encoder."""
         if not self.decay:
             return
         self.steps += 1

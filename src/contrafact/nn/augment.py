@@ -40,7 +40,7 @@ class Augmentation:
     contrast: float = 0.0
 
     @classmethod
-    def named(cls, name: AugmentationName) -> Augmentation:
+    def named(cls, name: str) -> Augmentation:
         """``weak``: shift and flip; ``strong``: everything; ``_no_flip`` where left and right make a class.
 
         Raises:

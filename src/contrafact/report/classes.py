@@ -44,8 +44,9 @@ def class_rows(generator: Generator, columns: int, seed: int) -> Tensor:
     first, last = generator.class_range
     classes = torch.arange(last - first).repeat_interleave(check_count("columns", columns))
     latents = generator.latents_of_class(classes, torch.Generator().manual_seed(seed))
-    images: Tensor = torch.cat([generator(part).float().cpu() for part in latents.split(256)])
-    return images.unflatten(0, (last - first, columns))
+    images = torch.cat([generator(part).float().cpu() for part in latents.split(256)])
+    rows: Tensor = images.unflatten(0, (last - first, columns))
+    return rows
 
 
 @torch.no_grad()
@@ -55,8 +56,9 @@ def knob_rows(generator: Generator, samples: int, seed: int) -> Tensor:
     latents = generator.sample(check_count("samples", samples), torch.Generator().manual_seed(seed))
     turned = latents.repeat_interleave(last - first, dim=0)
     turned[:, first:last] = torch.eye(last - first, device=turned.device).repeat(samples, 1)
-    images: Tensor = torch.cat([generator(part).float().cpu() for part in turned.split(256)])
-    return images.unflatten(0, (samples, last - first))
+    images = torch.cat([generator(part).float().cpu() for part in turned.split(256)])
+    rows: Tensor = images.unflatten(0, (samples, last - first))
+    return rows
 
 
 def class_sheet(rows: Tensor, names: Sequence[str], title: str) -> Image:

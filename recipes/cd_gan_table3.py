@@ -1,0 +1,34 @@
+"""CD-GAN, Table 3: clustering and image quality on CIFAR-10 with 5 % of the labels."""
+
+from contrafact.bench.recipe import Recipe, Row
+
+SNGAN = {"network": "sngan", "adversary": "hinge"}
+
+
+def row(name: str, method: str, acc: float | None, score: float, fid: float, **more: object) -> Row:
+    published = {"IS": (score, None), "FID": (fid, None)} | ({} if acc is None else {"ACC": (acc, None)})
+    return Row(name, method, published, source="cifar10", **more)
+
+
+RECIPE = Recipe(
+    title="CIFAR-10: clusters of the class codes, and image quality by a CIFAR-10 classifier's features",
+    table="Pan et al. 2021, Table 3",
+    rows=(
+        row("ClusterGAN", "cluster_gan", 0.14, 7.26, 26.86, settings=SNGAN),
+        row("InfoGAN", "infogan", None, 7.19, 28.20, settings=SNGAN),
+        row("InfoGAN-CR", "infogan_cr", None, 6.81, 29.82, settings=SNGAN),
+        row("CD-GAN, few labels", "cd_gan", 0.41, 7.65, 23.97, settings=SNGAN, data={"labels": 0.05}),
+        Row("SupCon on the same labels alone (control)", "sup_con", source="cifar10", data={"labels": 0.05}),
+    ),
+    columns={
+        "ACC": ("clustering", "accuracy"),
+        "IS": ("inception_score", "score"),
+        "FID": ("fid", "score"),
+    },
+    presets={"small": "quick", "paper": "cifar10"},
+    best=True,
+    remark=(
+        "the published IS and FID are with Inception's features, ours with a CIFAR-10 classifier's: compare rows, not "
+        "columns. CIFAR-10 must be in the data folder"
+    ),
+)  # fmt: skip
