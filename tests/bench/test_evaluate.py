@@ -20,9 +20,11 @@ from contrafact.core.method import load_run
 from contrafact.core.metric import MetricResult
 from contrafact.data.load import load_dataset
 from contrafact.generators.analytic import Analytic
+from contrafact.methods.attribute_predictor import AttributePredictor
 from contrafact.methods.random import Random
-from contrafact.metrics import CATALOG
+from contrafact.metrics import CATALOG, mds, rescoring
 from contrafact.metrics.mig import mig
+from contrafact.nn.attributes import FunctionPredictor
 from tests.bench.conftest import quiet
 
 SMALL = {"num_train": 300, "num_test": 100}
@@ -193,7 +195,60 @@ def test_interventional_metrics_need_factors(vae_folder):
         evaluate_run(vae_folder, Pictures(np.arange(40) % 4), ["beta_vae_score"])
 
 
-@pytest.mark.parametrize("name", ["mds", "udr"])
+def bright(images):
+    return images.mean(dim=(2, 3))
+
+
+bright.names = ("red", "green", "blue")
+
+
+def test_a_predictor_judges_what_directions_do(disco_folder):
+    run = load_run(disco_folder)
+    results = dict(
+        evaluate_run(run, metrics=["rescoring", "mds"], seed=4, predictor=FunctionPredictor(bright, "bright"))
+    )
+    latents = run.generator.sample(500, torch.Generator().manual_seed(4))
+    alone = rescoring(run.generator, run.directions, bright, latents=latents)
+    np.testing.assert_allclose(results["rescoring"].matrix, alone.matrix, atol=1e-6)
+    expected = {"score": alone.score, **dict(zip(bright.names, alone.per_factor.tolist(), strict=True))}
+    assert results["rescoring"].scores() == pytest.approx(expected)
+    labels = mds(run.generator, run.directions, lambda images: (bright(images) > 0.5).long(), seed=4)
+    np.testing.assert_allclose(results["mds"].matrix, labels.matrix)
+    assert results["mds"].attributes == bright.names
+    lines = {line["metric"]: line for line in read_scores(disco_folder)}
+    assert lines["mds"]["data"] == {"name": "as bright sees it", "source": "bright"}
+    assert set(lines["mds"]["scores"]) == {"score", *bright.names}
+    evaluate_run(run, metrics=["rescoring"], seed=4, predictor=FunctionPredictor(bright, "another"))
+    assert [line["data"]["source"] for line in read_scores(disco_folder)] == ["bright", "bright", "another"]
+
+
+def test_a_control_is_judged_on_the_same_latents(disco_folder):
+    run = load_run(disco_folder)
+    fit_control(run, device="cpu")
+    judge = FunctionPredictor(bright, "bright")
+    ours, control = (
+        evaluate_run(run, None, ["rescoring"], who=who, predictor=judge)[0][1] for who in ("run", "control")
+    )
+    np.testing.assert_allclose(ours.before, control.before)
+    assert not np.allclose(ours.per_factor, control.per_factor)
+
+
+def test_a_trained_predictor_is_named_by_its_run(vae_folder, disco_folder, tmp_path):
+    method = AttributePredictor(width=0.1, steps=2, batch_size=4)
+    method.fit(load_dataset("shapes3d", size=16), quiet(tmp_path / "predictor"))
+    ((_, result),) = evaluate_run(disco_folder, metrics=["rescoring"], predictor=str(tmp_path / "predictor"))
+    assert result.attributes == load_dataset("shapes3d", size=16).factor_names
+    with pytest.raises(ValueError, match="yields encoder, generator, but no directions"):
+        evaluate_run(vae_folder, metrics=["rescoring"], predictor=str(tmp_path / "predictor"))
+
+
+@pytest.mark.parametrize("name", ["rescoring", "mds"])
+def test_somebody_must_judge(disco_folder, name):
+    with pytest.raises(ValueError, match=rf"{name} needs somebody who sees attributes.*--predictor FILE.py:FUNCTION"):
+        evaluate_run(disco_folder, metrics=[name])
+
+
+@pytest.mark.parametrize("name", ["udr"])
 def test_metrics_that_need_more_say_so(vae_folder, name):
     with pytest.raises(ValueError, match=rf"{name} needs more than a run and its data; call contrafact.metrics.{name}"):
         evaluate_run(vae_folder, metrics=[name])

@@ -357,3 +357,19 @@ def test_files_written_in_half_precision_load(tmp_path):
     save_artefact(generator, path, dtype=torch.float16)
     latent = torch.randn(2, 6)
     assert torch.allclose(load_artefact(path, Generator)(latent), generator(latent), atol=2e-2)
+
+
+def test_the_first_layer_of_many_samples_is_that_of_each():
+    """Samples share the first layer's input, so they are computed as one product; one alone is convolved."""
+    torch.manual_seed(0)
+    generator = StyleGAN2(16, latent_dim=8, channels=[12, 8, 8], mapping_layers=2)
+    latent, weights = torch.randn(5, 8), torch.randn(5, 12, 4, 4)
+    gradients = []
+    for parts in (latent[None], latent[:, None]):
+        start = [part.clone().requires_grad_(True) for part in parts]
+        features = torch.cat([generator.features(part, "b4.conv1") for part in start])
+        gradients.append((features, *torch.autograd.grad((features * weights).sum(), [*start, generator.const])))
+    (together, latent_gradient, const_gradient), (apart, *rows, const_apart) = gradients
+    torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(latent_gradient, torch.cat(rows), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(const_gradient, const_apart, atol=1e-4, rtol=1e-4)

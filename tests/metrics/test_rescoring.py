@@ -51,3 +51,13 @@ def test_refusals(generator):
         rescoring(generator, fitting, lambda x: x.mean((1, 2, 3)) / 0, num_latents=4)
     with pytest.raises(ValueError, match="latents must hold at least one row"):
         rescoring(generator, fitting, brightness, latents=torch.zeros(0, 8))
+
+
+def test_named_attributes_are_scored_by_name(generator):
+    latents = generator.sample(5, torch.Generator().manual_seed(0))
+    directions = GlobalDirections.random(generator.latent_dim, 3, torch.Generator().manual_seed(1))
+    named = rescoring(generator, directions, brightness, latents=latents, attributes=("all", "red"))
+    assert named.scores() == {"score": named.score, "all": named.per_factor[0], "red": named.per_factor[1]}
+    assert rescoring(generator, directions, brightness, latents=latents).scores() == {"score": named.score}
+    with pytest.raises(ValueError, match=r"1 attributes named, but the predictor returns 2: \['all'\]"):
+        rescoring(generator, directions, brightness, latents=latents, attributes=("all",))

@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import html.parser
 import io
 import json
@@ -15,6 +16,7 @@ from contrafact.report import sections
 from contrafact.report.figures import sweep_run
 from contrafact.report.page import _detail, write_report
 from contrafact.report.sections import listed
+from contrafact.report.tables import Score
 from tests.report.tiny_runs import Flowers, Rooms, score
 
 
@@ -133,6 +135,17 @@ def test_variation_and_matrices_name_the_factors(page):
         assert "<middle>" in page.sections[section]
         assert "right" in page.sections[section]
     assert "procedural stand-in" in page.sections["variation"]
+
+
+def test_what_a_predictor_judged_is_named_by_its_attributes(tmp_path):
+    effects = Score("rescoring", "run", "as mine.py:see sees it", "", {"score": 1.0}, matrix=[[0.5, 0.0], [0.1, -0.9]])
+    effects = dataclasses.replace(effects, attributes=("smile", "hat"))
+    section = sections.matrices_section([effects], None, tmp_path)
+    assert "What a step along each direction does to each attribute" in section.body
+    assert "smile" in section.body
+    assert "hat" in section.body
+    assert "0.9" in section.body
+    assert "factor 0" not in section.body
 
 
 def test_settings_say_how_to_repeat_it(page):

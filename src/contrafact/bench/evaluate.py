@@ -27,10 +27,13 @@ from contrafact.metrics import CATALOG
 from contrafact.metrics._encoding import Codes
 from contrafact.metrics._evaluate import evaluate, info_of
 from contrafact.metrics.recovery import recovery, tangents
+from contrafact.nn.attributes import Predictor, load_predictor
 
 DEFAULT_METRICS = ("mig", "dci")
 RECOVERY_LATENTS = 64
 BATCH = 512
+JUDGED = ("rescoring", "mds")
+"""Metrics in which an attribute predictor judges edited images."""
 CONTROL, REGRESSION = "control", "regression"
 """Folders inside a run's: its control, and the encoder made for a run that found directions only."""
 Who = Literal["run", "control"]
@@ -158,6 +161,7 @@ def evaluate_run(
     seed: int = 0,
     who: Who = "run",
     device: torch.device | str = "cpu",
+    predictor: Predictor | str | None = None,
 ) -> list[tuple[str, MetricResult]]:
     """Score a run, or its control, and note the scores in the run's ``scores.jsonl``.
 
@@ -171,6 +175,8 @@ def evaluate_run(
         seed: of the sample of images, and of metrics with randomness of their own.
         who: ``control`` scores the control in the run's folder instead.
         device: where to encode.
+        predictor: who judges edited images in rescoring and MDS, or its name (:func:`load_predictor`). Their latents
+            depend on the generator and ``seed`` alone, so that methods are compared on the same ones.
 
     Returns:
         ``(metric, result)`` in the order asked for.
@@ -219,14 +225,18 @@ def evaluate_run(
                 )
             codes = Codes(encoder, dataset, BATCH)  # each distinct image is encoded once for all of them
             results |= {n: CATALOG.get(n)(codes, dataset, seed=seed) for n in encoded if n not in static}
+    judge: Predictor | None = None
     for name in names:
         if name == "recovery":
             results[name] = _recovery(scored, seed)
+        elif name in JUDGED:
+            judge = _judge(name, predictor) if judge is None else judge
+            results[name] = _judged(name, scored, judge, seed, device)
         elif kinds[name] not in ("static", "interventional") and name not in drawn:
             raise ValueError(f"{name} needs more than a run and its data; call contrafact.metrics.{name} from Python")
     ordered = [(name, results[name]) for name in dict.fromkeys([*(n for n in names if n in results), *results])]
-    lines = [score_line(n, r, who, None if n == "recovery" else dataset, seed) for n, r in ordered]
-    add_scores(run.folder, lines)
+    about: dict[str, Any] = {"recovery": None, **dict.fromkeys(JUDGED, judge)}
+    add_scores(run.folder, [score_line(n, r, who, about.get(n, dataset), seed) for n, r in ordered])
     return ordered
 
 
@@ -253,3 +263,24 @@ def _recovery(run: FinishedRun, seed: int) -> MetricResult:
     latent = generator.sample(RECOVERY_LATENTS, torch.Generator().manual_seed(seed))
     found, true = tangents(run.directions, latent), generator.true_tangents(latent)
     return recovery(found, true, seed=seed)
+
+
+def _judge(name: str, predictor: Predictor | str | None) -> Predictor:
+    if predictor is None:
+        raise ValueError(
+            f"{name} needs somebody who sees attributes in images: train a predictor with `contrafact fit "
+            "attribute_predictor --data DATASET`, then give --predictor and its run; or --predictor FILE.py:FUNCTION"
+        )
+    return load_predictor(predictor) if isinstance(predictor, str) else predictor
+
+
+@torch.no_grad()
+def _judged(name: str, run: FinishedRun, judge: Predictor, seed: int, device: torch.device | str) -> MetricResult:
+    """How well the run's directions change what the judge sees."""
+    generator, directions = run.generator.to(device), run.directions.to(device)
+    if isinstance(judge, torch.nn.Module):
+        judge.to(device)
+    names = judge.learn_names(generator(generator.sample(2, torch.Generator().manual_seed(seed))))
+    answer = judge.labels if name == "mds" else judge.scores
+    result: MetricResult = CATALOG.get(name)(generator, directions, answer, seed=seed, attributes=names)
+    return result

@@ -10,6 +10,7 @@ from typing import Any
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.files import write_text
 from contrafact.core.metric import MetricResult
+from contrafact.nn.attributes import Predictor
 
 SCORES = "scores.jsonl"
 _KEY = ("metric", "of", "data", "protocol", "seed")
@@ -20,8 +21,8 @@ def read_scores(folder: str | Path) -> list[dict[str, Any]]:
 
     Returns:
         one dict per score: ``metric``, ``of`` (``"run"`` or ``"control"``), ``data`` (``name``, ``source``,
-        ``image_shape``; None for scores that need no data), ``protocol``, ``seed``, ``scores`` (every scalar by name),
-        ``result`` (all of the metric's result), ``date``.
+        ``image_shape``; the predictor's for scores it gave; None for scores that need neither), ``protocol``, ``seed``,
+        ``scores`` (every scalar by name), ``result`` (all of the metric's result), ``date``.
 
     Raises:
         ValueError: a line is damaged; it is named.
@@ -40,11 +41,17 @@ def read_scores(folder: str | Path) -> list[dict[str, Any]]:
     return lines
 
 
-def score_line(metric: str, result: MetricResult, of: str, dataset: ImageDataset | None, seed: int) -> dict[str, Any]:
-    """One line of ``scores.jsonl``; ``seed`` is that of the sample the metric saw."""
-    data = dataset and {"name": dataset.name, "source": dataset.source, "image_shape": list(dataset.image_shape)}
-    if data and hasattr(dataset, "split"):
-        data["split"] = dataset.split
+def score_line(
+    metric: str, result: MetricResult, of: str, about: ImageDataset | Predictor | None, seed: int
+) -> dict[str, Any]:
+    """One line of ``scores.jsonl``; ``about`` is the data or the predictor that judged, ``seed`` that of the sample."""
+    data: dict[str, Any] | None = None
+    if isinstance(about, Predictor):
+        data = {"name": f"as {about.origin} sees it", "source": about.origin}
+    elif about is not None:
+        data = {"name": about.name, "source": about.source, "image_shape": list(about.image_shape)}
+        if hasattr(about, "split"):
+            data["split"] = about.split
     return {
         "metric": metric,
         "of": of,

@@ -32,6 +32,8 @@ class Options:
     metrics: tuple[str, ...] = ()
     """Metrics (contrafact list metrics), or all; by default clustering where the run is about classes, else MIG
     and DCI, and recovery of directions where known."""
+    predictor: str | None = None
+    """Who judges edited images, for rescoring and mds: a run of attribute_predictor, or FILE.py:FUNCTION."""
     control: bool = False
     """Also train and score a control: random directions and a regression encoder, same generator, same budget."""
     num_train: int = 10_000
@@ -177,7 +179,9 @@ def _evaluate_run(options: Options, folder: Path) -> None:
     for who in whom:
         print(run.folder if who == "run" else "its control")
         _print_results(
-            evaluate_run(run, dataset, metrics, options.num_train, options.num_test, options.seed, who, device)
+            evaluate_run(
+                run, dataset, metrics, options.num_train, options.num_test, options.seed, who, device, options.predictor
+            )
         )
     print(f"next:\n  contrafact report {run.folder}")
 

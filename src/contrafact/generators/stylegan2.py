@@ -84,13 +84,23 @@ class StyledConv(nn.Module):
         self.side, self.up, self.clamp = side, up, clamp
 
     def forward(self, x: Tensor, w: Tensor, kernel: Tensor, noise: Tensor | None) -> Tensor:
-        """Activations ``(N, O, H, W)``; ``noise`` is ``(H, W)``, ``(N, H, W)`` or None."""
+        """Activations ``(N, O, H, W)``.
+
+        Args:
+            x: ``(N, I, H, W)``, or ``(1, I, H, W)``: the same for all samples, as in the first layer.
+            w: ``(N, L)``.
+            kernel: the resampling filter.
+            noise: ``(H, W)``, ``(N, H, W)`` or None.
+        """
         styles_NI = self.affine(w)
         weight = self.weight * (1 / math.sqrt(self.weight[0].numel()))
         energy_OI = weight.square().sum(dim=(2, 3))
         demodulation_NO = torch.rsqrt(styles_NI.square() @ energy_OI.T + _EPSILON) * math.sqrt(2)
-        x = x * styles_NI[:, :, None, None]
-        x = _upsampling_conv(x, weight, kernel) if self.up else F.conv2d(x, weight, padding=1)
+        if len(x) == 1 < len(w) and not self.up:
+            x = _conv_of_one(x, styles_NI, weight)
+        else:
+            x = x * styles_NI[:, :, None, None]
+            x = _upsampling_conv(x, weight, kernel) if self.up else F.conv2d(x, weight, padding=1)
         # In channels-last order throughout: a sum with a tensor of another layout would copy the activations.
         shift = self.bias if noise is None else self.bias + self.noise_strength * noise[..., None]
         x_NHWO = torch.addcmul(math.sqrt(2) * shift, x.permute(0, 2, 3, 1), demodulation_NO[:, None, None])
@@ -116,6 +126,18 @@ class ToImage(nn.Module):
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
         image: Tensor = (pixels @ weight_NIC + self.bias).transpose(1, 2).unflatten(2, x.shape[2:])
         return image if self.clamp is None else image.clamp(-self.clamp, self.clamp)
+
+
+def _conv_of_one(x: Tensor, styles_NI: Tensor, weight: Tensor) -> Tensor:
+    """3×3 convolution of one input ``(1, I, H, W)``, its channels scaled by each sample's styles: ``(N, O, H, W)``.
+
+    It is linear in the styles: each channel is convolved once (patches of 9 pixels T at P places), then all samples are
+    one product, a ninth of the work.
+    """
+    patches_IPT = F.unfold(x, 3, padding=1).unflatten(1, (x.shape[1], 9)).squeeze(0).transpose(1, 2)
+    response_IPO = patches_IPT @ weight.permute(1, 2, 3, 0).flatten(1, 2)
+    out_NHWO: Tensor = (styles_NI @ response_IPO.flatten(1)).unflatten(1, (*x.shape[2:], -1))
+    return out_NHWO.permute(0, 3, 1, 2)
 
 
 def _upsampling_conv(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
@@ -331,11 +353,11 @@ class StyleGAN2(Generator):
         if self.space == "z":
             latent = self.to_w(latent.flatten(0, -2)).unflatten(0, latent.shape[:-1])
         styles = self._layered(latent).unbind(1)
-        x = self.const.expand(len(latent), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x = self.const[None]
         image = x.new_zeros(())
         for index, conv in enumerate(self.convs):
             assert isinstance(conv, StyledConv)
-            x = conv(x, styles[index], self.kernel, self._noise(conv, len(x), noise, rng))
+            x = conv(x, styles[index], self.kernel, self._noise(conv, len(latent), noise, rng))
             if index == last:
                 break
             if index % 2 == 0:

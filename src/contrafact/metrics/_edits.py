@@ -5,7 +5,7 @@ Shape suffixes: N latents, L latent dimensions, D directions, A attributes, S st
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,18 @@ def start_latents(generator: Generator, directions: Directions, latents: Tensor 
             raise ValueError("latents must hold at least one row")
         return generator.check_latent(latents)
     return generator.sample(check_count("num_latents", n), torch.Generator().manual_seed(seed))
+
+
+def check_names(attributes: Sequence[str], number: int) -> tuple[str, ...]:
+    """The names of a predictor's attributes, if there are none or as many as it returns (else ValueError)."""
+    if attributes and len(attributes) != number:
+        raise ValueError(f"{len(attributes)} attributes named, but the predictor returns {number}: {list(attributes)}")
+    return tuple(attributes)
+
+
+def scores_by_name(attributes: Sequence[str], per_attribute: Array | None) -> dict[str, float]:
+    """Each attribute's score by its name, where names are known."""
+    return {} if per_attribute is None else dict(zip(attributes, per_attribute.tolist(), strict=False))
 
 
 def predict(generator: Generator, predictor: Predictor, latents: Tensor, batch_size: int) -> Array:

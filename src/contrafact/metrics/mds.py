@@ -20,7 +20,7 @@ from torch import Tensor
 from contrafact.core.directions import Directions
 from contrafact.core.generator import Generator
 from contrafact.core.metric import FloatArray, IntArray, MetricInfo, MetricResult, check_factors, measured
-from contrafact.metrics._edits import Predictor, predict, predict_shifted, start_latents
+from contrafact.metrics._edits import Predictor, check_names, predict, predict_shifted, scores_by_name, start_latents
 
 INFO = MetricInfo(kind="directions", low=0.0, high=1.0, higher_is_better=True, source="Li et al. 2021; DisCo, Table 3")
 MAGNITUDES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)
@@ -35,11 +35,16 @@ class MdsResult(MetricResult):
         best: the best direction for each attribute ``(A,)``.
         changed: share of images whose target attribute changed as wished ``(D, S, A)``.
         kept: 1 - mean share of the other attributes that changed ``(D, S, A)``.
+        attributes: A names, empty when none were given.
     """
 
     best: IntArray
     changed: FloatArray
     kept: FloatArray
+    attributes: tuple[str, ...] = ()
+
+    def scores(self) -> dict[str, float]:
+        return {"score": self.score, **scores_by_name(self.attributes, self.per_factor)}
 
 
 def area_under(changed_S: FloatArray, kept_S: FloatArray) -> float:
@@ -79,6 +84,7 @@ def mds(
     wish: Wish = "change",
     batch_size: int = 64,
     seed: int = 0,
+    attributes: Sequence[str] = (),
 ) -> MdsResult:
     """Area under "other attributes kept" over "target attribute changed", for the best direction of each attribute.
 
@@ -93,6 +99,7 @@ def mds(
         wish: what counts as changed: any other label, a higher one (0 to 1: the attribute appears), a lower one.
         batch_size: images per call.
         seed: of the draw.
+        attributes: names of the predictor's A attributes, by which their scores are then reported too.
 
     Returns:
         score in [0, 1], higher is better: the mean over attributes of the best direction's area.
@@ -144,4 +151,5 @@ def mds(
         best=area_DA.argmax(axis=0),
         changed=changed_DSA,
         kept=kept_DSA,
+        attributes=check_names(attributes, num_attributes),
     )

@@ -9,6 +9,7 @@ Shape suffixes: N latents, L latent dimensions, D directions, A attributes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 from contrafact.core.directions import Directions
 from contrafact.core.generator import Generator
 from contrafact.core.metric import FloatArray, IntArray, MetricInfo, MetricResult, measured
-from contrafact.metrics._edits import Predictor, predict, predict_shifted, start_latents
+from contrafact.metrics._edits import Predictor, check_names, predict, predict_shifted, scores_by_name, start_latents
 
 INFO = MetricInfo(kind="directions", low=0.0, high=math.inf, higher_is_better=True, source="LatentCLR, Table 1")
 
@@ -34,12 +35,17 @@ class RescoringResult(MetricResult):
         before: mean and deviation before the step ``(2, A)``.
         after_plus: mean and deviation after +α ``(2, D, A)``.
         after_minus: mean and deviation after -α ``(2, D, A)``.
+        attributes: A names, empty when none were given.
     """
 
     best: IntArray
     before: FloatArray
     after_plus: FloatArray
     after_minus: FloatArray
+    attributes: tuple[str, ...] = ()
+
+    def scores(self) -> dict[str, float]:
+        return {"score": self.score, **scores_by_name(self.attributes, self.per_factor)}
 
 
 @measured
@@ -53,6 +59,7 @@ def rescoring(
     magnitude: float = 3.0,
     batch_size: int = 64,
     seed: int = 0,
+    attributes: Sequence[str] = (),
 ) -> RescoringResult:
     """Change of a predictor's scores when latents move by ±``magnitude`` along each direction.
 
@@ -65,6 +72,7 @@ def rescoring(
         magnitude: α, in standard deviations of the edit space.
         batch_size: images per call.
         seed: of the draw.
+        attributes: names of the predictor's A attributes, by which their scores are then reported too.
 
     Returns:
         score: the mean over attributes of the best direction's |effect|, in the predictor's unit; higher moves more.
@@ -94,4 +102,5 @@ def rescoring(
         before=np.stack([before_NA.mean(axis=0), before_NA.std(axis=0)]),
         after_plus=np.stack([mean_DSA[:, 0], deviation_DSA[:, 0]]),
         after_minus=np.stack([mean_DSA[:, 1], deviation_DSA[:, 1]]),
+        attributes=check_names(attributes, len(per_factor)),
     )

@@ -203,6 +203,8 @@ _NO_CONTROL = "No control stands beside these scores yet: `contrafact evaluate {
 _MATRICES = {
     "mig": "Mutual information of codes and factors (MIG), in nats",
     "dci": "Importance of each code for each factor (DCI)",
+    "mds": "How far each direction changes each attribute alone (MDS)",
+    "rescoring": "What a step along each direction does to each attribute (rescoring)",
 }
 
 
@@ -213,7 +215,9 @@ def matrices_section(scores: Sequence[tables.Score], dataset: ImageDataset | Non
         if score.of != "run" or score.metric in drawn or not score.matrix:
             continue
         matrix_KJ = np.asarray(score.matrix, dtype=np.float64).T
-        rows = _factor_names(score.data, len(matrix_KJ), dataset)
+        if score.attributes:  # effects of directions: which way they point is nobody's choice
+            matrix_KJ = np.abs(matrix_KJ)
+        rows = score.attributes or _factor_names(score.data, len(matrix_KJ), dataset)
         title = _MATRICES.get(score.metric, f"Codes and factors ({score.metric})")
         charts.save_chart(charts.heat_map(matrix_KJ, rows, title=title), folder / f"{score.metric}.png")
         chart = _chart(matrix_KJ, rows, f"matrix-{len(drawn)}", f"{title}. {_leaders(rows, matrix_KJ)}")

@@ -31,6 +31,7 @@ class Score:
         protocol: name that carries the settings.
         notes: what a reader must know.
         matrix: importances or informations ``(J, K)`` as lists, where the metric has them.
+        attributes: K names of what a predictor judged, where one did.
     """
 
     metric: str
@@ -41,6 +42,7 @@ class Score:
     protocol: str = ""
     notes: tuple[str, ...] = ()
     matrix: Sequence[Sequence[float]] | None = None
+    attributes: tuple[str, ...] = ()
 
 
 def read_scores(folder: str | Path) -> list[Score]:
@@ -73,6 +75,7 @@ def _score_of(line: Any, where: str) -> Score:
         protocol=str(result.get("protocol") or ""),
         notes=tuple(map(str, result.get("notes") or ())),
         matrix=result.get("matrix"),
+        attributes=tuple(map(str, result.get("attributes") or ())),
     )
 
 
