@@ -2,7 +2,8 @@ import dataclasses
 
 import pytest
 
-from contrafact.bench.recipe import SCALES, load_recipe, recipe_names
+from contrafact.bench.recipe import SCALES, column_of, load_recipe, recipe_names
+from contrafact.generators.checkpoints import load_generator
 from contrafact.methods import CATALOG as METHODS
 from contrafact.metrics import CATALOG as METRICS
 
@@ -13,7 +14,9 @@ def test_every_recipe_names_things_that_exist(name):
     assert recipe.title
     assert recipe.table
     assert len({row.name for row in recipe.rows}) == len(recipe.rows)
-    assert all(metric == "log" or metric in METRICS for metric, _ in recipe.columns.values())
+    for metric, _, generator, changes in map(column_of, recipe.columns.values()):
+        assert metric == "log" or metric in METRICS
+        assert generator is None or load_generator(generator, changes)
     presets: set[str] = set()
     for row in recipe.rows:
         assert set(row.published) <= set(recipe.columns)
@@ -22,7 +25,7 @@ def test_every_recipe_names_things_that_exist(name):
             continue
         cls = METHODS.get(row.method)
         fields = {field.name for field in dataclasses.fields(cls)}
-        assert {*row.settings, *row.small, *recipe.small} <= fields
+        assert {*row.settings, *row.small, *row.elsewhere, *recipe.small} <= fields
         presets |= set(cls.presets)
     assert set(recipe.presets.values()) <= presets, "no method of this recipe has such a preset"
 

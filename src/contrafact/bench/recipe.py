@@ -9,13 +9,30 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from contrafact.bench.regression import RegressionSettings
 from contrafact.core.catalog import PACKAGE_ROOT, unknown_name_message
 
 Scale = Literal["small", "paper"]
 SCALES: tuple[Scale, ...] = ("small", "paper")
+
+
+class Column(NamedTuple):
+    """What a column measures; a pair of metric and scalar is one too.
+
+    Attributes:
+        metric: catalogue name, or ``"log"`` for the last line of the training log.
+        scalar: which of its numbers.
+        generator: another generator, on which the row's method runs once more to be scored there; None for the row's
+            own source.
+        changes: arguments of that generator, as :func:`load_generator` takes them.
+    """
+
+    metric: str
+    scalar: str
+    generator: str | None = None
+    changes: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,7 @@ class Row:
         published: ``{column: (mean, standard deviation)}``; the second is None where the paper gives none.
         settings: fields that differ from the preset.
         small: further fields at the small scale.
+        elsewhere: further fields on the generators that columns name.
         source: generator or data, if other than the recipe's.
         data: further options of its data, such as ``{"labels": 100}``; the seed of the row chooses which.
         scales: scales at which the row makes sense.
@@ -42,6 +60,7 @@ class Row:
     published: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     small: Mapping[str, Any] = field(default_factory=dict)
+    elsewhere: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     scales: tuple[Scale, ...] = SCALES
@@ -57,8 +76,7 @@ class Recipe:
         title: what the table shows.
         table: paper and number.
         rows: its lines.
-        columns: ``{title: (metric, scalar)}``, such as ``{"MIG": ("mig", "score")}``; the metric ``"log"`` means the
-            last line of the training log.
+        columns: ``{title: (metric, scalar)}``, such as ``{"MIG": ("mig", "score")}``, or ``{title: Column(...)}``.
         presets: named settings methods start from at each scale; one that lacks the name starts from its defaults.
         sources: generator of the rows at each scale; a scale without one needs ``--source``.
         data: options of the rows' data at each scale, as ``load_dataset`` takes them: ``{"small": {"size": 16}}``.
@@ -73,7 +91,7 @@ class Recipe:
     title: str
     table: str
     rows: tuple[Row, ...]
-    columns: Mapping[str, tuple[str, str]]
+    columns: Mapping[str, tuple[str, str] | Column]
     presets: Mapping[Scale, str] = field(default_factory=dict)
     sources: Mapping[Scale, str] = field(default_factory=dict)
     data: Mapping[Scale, Mapping[str, Any]] = field(default_factory=dict)
@@ -83,6 +101,11 @@ class Recipe:
     num_test: int = 5_000
     best: bool = False
     remark: str = ""
+
+
+def column_of(entry: tuple[str, str] | Column) -> Column:
+    """A recipe's entry, whichever form it has."""
+    return entry if isinstance(entry, Column) else Column(*entry)
 
 
 def recipe_folder() -> Path:

@@ -16,8 +16,8 @@ import numpy as np
 
 from contrafact.bench.classes import IMAGE_METRICS
 from contrafact.bench.control import fit_control, fit_regression
-from contrafact.bench.evaluate import CONTROL, REGRESSION, Who, evaluate_run
-from contrafact.bench.recipe import Recipe, Row, Scale
+from contrafact.bench.evaluate import CONTROL, JUDGED, REGRESSION, Who, dataset_of, evaluate_run
+from contrafact.bench.recipe import Column, Recipe, Row, Scale, column_of
 from contrafact.bench.scores import read_scores
 from contrafact.core.catalog import slug
 from contrafact.core.dataset import ImageDataset, check_count
@@ -43,6 +43,7 @@ class Bench:
         source: generator or data, instead of the recipe's.
         data: images to score on, instead of those the source was trained on.
         device: where to train.
+        predictor: who judges edited images, for columns that need it; by default one is trained on the images.
     """
 
     name: str
@@ -53,10 +54,13 @@ class Bench:
     source: str | None = None
     data: str | None = None
     device: str = "auto"
+    predictor: str | None = None
 
 
 LOG = "log"
 """In a recipe's columns: not a metric, but the last line of the training log."""
+PREDICTOR = "attribute_predictor"
+"""The method that trains the judge of edited images, and its run folder's name."""
 
 
 class Cell(NamedTuple):
@@ -118,17 +122,12 @@ def _train(bench: Bench, row: Row, seed: int, previous: FinishedRun | None) -> t
         fit_control(previous, row.regression, device=bench.device)
         return previous, "control"
     cls = CATALOG.get(row.method)
-    preset = cls.presets.get(bench.recipe.presets.get(bench.scale, ""), {})
-    small = {**bench.recipe.small, **row.small} if bench.scale == "small" else {}
-    method = cls(**{**preset, **row.settings, **small})
     name = _source_of(bench, row)
     assert name is not None, "rows without a source are not run"
     source = (
         load_generator(name) if cls.source == "generator" else load_dataset(name, **_data_options(bench, row, seed))
     )
-    folder = bench.out / slug(row.name) / f"seed{seed}"
-    method.fit(source, Run(folder, seed=seed, device=bench.device, resume=True))
-    run = load_run(folder)
+    run = _fit(bench, row, source, f"seed{seed}", seed)
     if not run.has("encoder"):
         regression = row.regression or bench.recipe.regression.get(bench.scale)
         fit_regression(run, run.directions, REGRESSION, regression, device=bench.device)
@@ -140,20 +139,73 @@ def _data_options(bench: Bench, row: Row, seed: int) -> dict[str, Any]:
     return options | ({"label_seed": seed} if "labels" in options else {})
 
 
+def _fit(bench: Bench, row: Row, source: Any, folder: str, seed: int, **fields: Any) -> FinishedRun:
+    """The row's method on a source, trained unless the run in ``folder`` is finished."""
+    cls = CATALOG.get(row.method)
+    preset = cls.presets.get(bench.recipe.presets.get(bench.scale, ""), {})
+    small = {**bench.recipe.small, **row.small} if bench.scale == "small" else {}
+    path = bench.out / slug(row.name) / folder
+    cls(**{**preset, **row.settings, **small, **fields}).fit(
+        source, Run(path, seed=seed, device=bench.device, resume=True)
+    )
+    return load_run(path)
+
+
 def _score(bench: Bench, row: Row, run: FinishedRun, who: Who, dataset: ImageDataset | None, seed: int) -> Cell:
-    """The row's scores, measured unless they are in the run folder already."""
+    """The row's scores, measured unless they are in the run folders already."""
+    values: dict[str, float] = {}
+    columns = {title: column_of(entry) for title, entry in bench.recipe.columns.items()}
+    for place in dict.fromkeys((column.generator, tuple(column.changes.items())) for column in columns.values()):
+        here = {t: c for t, c in columns.items() if (c.generator, tuple(c.changes.items())) == place}
+        generator, changes = place
+        scored = run
+        if generator is not None:
+            if row.method == CONTROL or CATALOG.get(row.method).source != "generator":
+                continue
+            name = f"seed{seed}-on-{slug(generator)}"
+            scored = _fit(bench, row, load_generator(generator, dict(changes)), name, seed, **row.elsewhere)
+        values |= _measure(bench, row, here, scored, who, dataset if scored is run else None)
+    trained = load_run(run.folder / CONTROL) if who == "control" else run
+    return Cell(row.name, seed, values, trained.result["seconds"])
+
+
+def _measure(
+    bench: Bench, row: Row, columns: Mapping[str, Column], run: FinishedRun, who: Who, dataset: ImageDataset | None
+) -> dict[str, float]:
+    """The columns' numbers, from the run's score file where it has them."""
     recipe = bench.recipe
-    asked = dict.fromkeys(metric for metric, _ in recipe.columns.values() if metric != LOG)
+    asked = dict.fromkeys(column.metric for column in columns.values() if column.metric != LOG)
     metrics = tuple(m for m in asked if run.has("generator") or m not in IMAGE_METRICS)
-    if not set(metrics) <= set(_scores_of(run, who)):
+    missing = set(metrics) - set(_scores_of(run, who))
+    if missing:
         device = find_device(bench.device)
         num_train = row.num_images or recipe.num_train
-        evaluate_run(run, dataset, metrics, num_train, recipe.num_test, seed=0, who=who, device=device)
+        judge = _judge(bench, run, dataset) if missing & set(JUDGED) else None
+        evaluate_run(run, dataset, metrics, num_train, recipe.num_test, 0, who, device, judge)
     trained = load_run(run.folder / CONTROL) if who == "control" else run
     scores = _scores_of(run, who) | {LOG: trained.log[-1] if trained.log else {}}
-    columns = recipe.columns.items()
-    values = {title: float(scores[metric][scalar]) for title, (metric, scalar) in columns if metric in scores}
-    return Cell(row.name, seed, values, trained.result["seconds"])
+    return {
+        title: float(scores[column.metric][column.scalar])
+        for title, column in columns.items()
+        if column.metric in scores
+    }
+
+
+def _judge(bench: Bench, run: FinishedRun, dataset: ImageDataset | None) -> str:
+    """Who judges edited images: the one asked for, or a predictor trained on the images, once for all cells."""
+    if bench.predictor is not None:
+        return bench.predictor
+    images = dataset_of(run) if dataset is None else dataset
+    if images is None:
+        raise ValueError(
+            f"a column of {bench.name} needs somebody who sees attributes in images, and the generator does not say "
+            "what images it was trained on; name them with --data, or a predictor with --predictor"
+        )
+    cls = CATALOG.get(PREDICTOR)
+    method = cls(**cls.presets.get(bench.recipe.presets.get(bench.scale, ""), {}))
+    folder = bench.out / slug(PREDICTOR)
+    method.fit(images, Run(folder, device=bench.device, resume=True))
+    return str(folder)
 
 
 def _scores_of(run: FinishedRun, who: Who) -> dict[str, dict[str, float]]:
@@ -208,7 +260,11 @@ def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Cell]]) -> str:
         seconds = f"{np.mean([cell.seconds for cell in mine]):.0f} s" if mine else "–"
         lines.append([row.name, *numbers, str(len(mine)), seconds])
         if row.method == CONTROL and controlled is not None and len(mine) > 1:
-            margins = [_margin(title, cells[controlled.name], mine) for title in titles]
+            both = [*mine, *cells[controlled.name]]
+            margins = [
+                _margin(title, cells[controlled.name], mine) if all(title in cell.scores for cell in both) else ""
+                for title in titles
+            ]
             lines.append([f"{controlled.name} − {row.name}", *(part for m in margins for part in (m, "")), "", ""])
         controlled = row
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

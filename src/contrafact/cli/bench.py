@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+import tyro
 from tyro.conf import Positional
 
 from contrafact.cli._parse import parse, print_table
@@ -24,10 +25,12 @@ class Options:
     """Number of seeds."""
     out: Path | None = None
     """Folder of results and runs; by default runs/bench/NAME-SCALE."""
-    source: str | None = None
+    source: Annotated[str | None, tyro.conf.arg(aliases=["--generator"])] = None
     """Generator to use instead of the recipe's."""
     data: str | None = None
     """Images to score on, instead of those the generator was trained on."""
+    predictor: str | None = None
+    """Who judges edited images (as in evaluate); by default a predictor is trained on the images."""
     device: str = "auto"
     """Where to train."""
 
@@ -45,5 +48,15 @@ def bench(arguments: Sequence[str]) -> None:
     recipe = load_recipe(options.name)
     name = options.name.replace("_", "-").lower()
     out = options.out or Path("runs", "bench", f"{name}-{options.scale}")
-    job = Bench(name, recipe, out, options.scale, options.seeds, options.source, options.data, options.device)
+    job = Bench(
+        name,
+        recipe,
+        out,
+        options.scale,
+        options.seeds,
+        options.source,
+        options.data,
+        options.device,
+        options.predictor,
+    )
     print(f"{recipe.title}\n\n{run_bench(job)}\n\nwrote {out}/results.md, {out}/results.json")

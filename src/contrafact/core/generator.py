@@ -16,6 +16,9 @@ from contrafact.core.artefact import Artefact
 from contrafact.core.catalog import Catalog, unknown_name_message
 from contrafact.core.dataset import check_count
 
+IMAGE = "image"
+"""The layer name that stands for the image itself."""
+
 
 class Generator(Artefact, ABC):
     """Latent ``(N, L)`` to images ``(N, C, H, W)``, float32, black 0 and white 1, not clamped.
@@ -59,6 +62,21 @@ class Generator(Artefact, ABC):
             ValueError: unknown layer; the message lists the known ones.
         """
         raise ValueError(unknown_name_message("layer", layer, self.layer_names))
+
+    def activations(self, latent: Tensor, layer: str) -> Tensor:
+        """Activations ``(N, F)`` of a layer, or ``"image"``'s pixels, flattened.
+
+        Raises:
+            ValueError: unknown layer; the message lists the known ones.
+        """
+        self.check_layer(layer)
+        return (self(latent) if layer == IMAGE else self.features(latent, layer)).flatten(1)
+
+    def check_layer(self, layer: str) -> None:
+        """Refuse a name that is neither a layer's nor ``"image"`` (ValueError that lists them)."""
+        known = (*self.layer_names, IMAGE)
+        if layer not in known:
+            raise ValueError(unknown_name_message("layer", layer, known))
 
     def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
         """Weights ``(R, L)`` of the linear maps that the latent meets first, a row for each of their R outputs.

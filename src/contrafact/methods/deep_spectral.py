@@ -21,16 +21,13 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.directions import GlobalDirections
-from contrafact.core.generator import Generator
+from contrafact.core.generator import IMAGE, Generator
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.run import Run
 from contrafact.nn.spectral import PowerIteration, check_fit, check_rank, home_of, oriented
 
-IMAGE = "image"
-"""Beside the generator's layers: the image itself."""
 _FLOAT32_RANK = 1e-7
 
 
@@ -66,10 +63,8 @@ class DeepSpectral(Method):
         if self.extra_columns < 0:
             raise ValueError(f"extra_columns must not be negative, got {self.extra_columns}")
         check_fit(self.num_directions, source.latent_dim)
-        known = (*source.layer_names, IMAGE)
-        layer = self.layer or known[len(source.layer_names) // 2]
-        if layer not in known:
-            raise ValueError(unknown_name_message("layer", layer, known))
+        layer = self.layer or (*source.layer_names, IMAGE)[len(source.layer_names) // 2]
+        source.check_layer(layer)
         layers = source.layer_range(self.first_layer, self.last_layer)
         latents_NL = source.sample(self.num_latents, run.rng("latents", shared=True))
         activations = _activations(source, layer, layers)
@@ -103,11 +98,8 @@ def _activations(source: Generator, layer: str, layers: tuple[int, int] | None) 
     mask[slice(*(layers or (0, source.num_layers)))] = 1.0
 
     def run(latents_NL: Tensor, shift_NL: Tensor) -> Tensor:
-        moved = latents_NL + shift_NL
-        if layers is not None:
-            moved = latents_NL[:, None] + mask * shift_NL[:, None]
-        out = source(moved) if layer == IMAGE else source.features(moved, layer)
-        return out.flatten(1)
+        moved = latents_NL + shift_NL if layers is None else latents_NL[:, None] + mask * shift_NL[:, None]
+        return source.activations(moved, layer)
 
     return run
 

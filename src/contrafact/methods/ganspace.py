@@ -22,10 +22,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.directions import GlobalDirections
-from contrafact.core.generator import Generator
+from contrafact.core.generator import IMAGE, Generator
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.run import Run
 from contrafact.nn.spectral import PowerIteration, StreamedCovariance, home_of, leading_eigenvectors, oriented
@@ -47,7 +46,7 @@ class GANSpace(Method):
     }
 
     layer: str | None = None
-    """Layer whose activations are analysed. Empty: W itself where the edit space is W, else the generator's first."""
+    """Layer whose activations are analysed, or "image". Empty: W itself where it is the edit space, else the first."""
     num_directions: int = 10
     """Directions D: the first so many components."""
     num_samples: int = 1_000_000
@@ -71,8 +70,8 @@ class GANSpace(Method):
                 f"{self.num_samples} samples vary along fewer than {self.num_directions} directions; "
                 f"set num_samples to more than {self.num_directions}, better to a thousand times as many"
             )
-        if self.layer is not None and self.layer not in source.layer_names:
-            raise ValueError(unknown_name_message("layer", self.layer, source.layer_names))
+        if self.layer is not None:
+            source.check_layer(self.layer)
         layers = source.layer_range(self.first_layer, self.last_layer)
         scale = source.latent_scale()
         if self.layer is None and source.space == "w":
@@ -81,7 +80,7 @@ class GANSpace(Method):
             constraint: Literal["unit", "free"] = "free"  # lengths say how far one standard deviation is
             note: dict[str, Any] = {"analysed": "w", "variances": variances_D.tolist()}
         else:
-            layer = self.layer or source.layer_names[0]
+            layer = self.layer or (*source.layer_names, IMAGE)[0]
             vectors_DL, constraint, note = self._regressed(source, run, layer), "unit", {"analysed": layer}
         directions = GlobalDirections.of(
             vectors_DL.float(), scale, layers=layers, num_layers=source.num_layers, constraint=constraint
@@ -102,7 +101,7 @@ class GANSpace(Method):
         """Directions ``(D, L)`` of the latent that go with the principal components of a layer's activations."""
         rng, seed = run.rng("samples", shared=True), run.rng("samples", shared=True).initial_seed()
         probe_NL = source.sample(1, run.rng("probe"))
-        dim, features = source.latent_dim, source.features(probe_NL, layer).numel()
+        dim, features = source.latent_dim, source.activations(probe_NL, layer).numel()
         home = home_of(run.device)
         cross = StreamedCovariance(dim, features).to(home)
         state: dict[str, Any] = {"cross": cross, "rng": rng}
@@ -122,7 +121,7 @@ class GANSpace(Method):
                 cross.forget()
             latent_NL = source.sample(self._size(position), rng)
             with run.autocast():
-                activations_NF = source.features(latent_NL, layer).flatten(1)
+                activations_NF = source.activations(latent_NL, layer)
             cross.add(latent_NL, activations_NF)
             if power is None:
                 inner.add(activations_NF, activations_NF)

@@ -100,13 +100,12 @@ class StreamedCovariance(nn.Module):
     def add(self, x_NX: Tensor, y_NY: Tensor) -> None:
         """Take in a batch; passing the same tensor twice halves the work."""
         same = y_NY is x_NX
-        x_NX = x_NX.to(self.sum_X.device).double()
-        y_NY = x_NX if same else y_NY.to(self.sum_Y.device).double()
+        x_NX, y_NY = x_NX.to(self.sum_X.device), y_NY.to(self.sum_Y.device)
         if int(self.count) == 0:
             # Sums of products lose digits where means are large beside deviations: measure from the first batch's mean.
             self.origin_X.copy_(x_NX.mean(dim=0))
             self.origin_Y.copy_(y_NY.mean(dim=0))
-        x_NX = x_NX - self.origin_X
+        x_NX = x_NX - self.origin_X  # float64, as the origin is
         y_NY = x_NX if same else y_NY - self.origin_Y
         self.count += len(x_NX)
         self.sum_X += x_NX.sum(dim=0)
