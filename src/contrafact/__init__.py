@@ -12,9 +12,12 @@ _LAZY = {
     "load_generator": "contrafact.generators.checkpoints",
     "load_dataset": "contrafact.data.load",
     "load_run": "contrafact.core.method",
+    "load_directions": "contrafact.core.direction_files",
     "Run": "contrafact.core.run",
 }
-_SUBPACKAGES = frozenset({"core", "nn", "data", "generators", "methods", "metrics", "bench", "report", "app"})
+_SUBPACKAGES = frozenset(
+    {"core", "nn", "data", "generators", "methods", "metrics", "bench", "editing", "report", "app"}
+)
 
 
 def __getattr__(name: str) -> Any:

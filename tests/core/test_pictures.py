@@ -1,11 +1,12 @@
 import io
+import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from contrafact.core.pictures import enlarge, save_gif, save_png, tile, to_bytes, webp
+from contrafact.core.pictures import enlarge, save_gif, save_mp4, save_png, tile, to_bytes, webp
 
 
 def test_bytes_clamp_and_repeat_grey():
@@ -85,3 +86,29 @@ def test_webp_is_close_and_smaller_at_lower_quality():
     good, poor = webp(picture, 90), webp(picture, 10)
     assert len(poor) < len(good)
     np.testing.assert_allclose(np.asarray(Image.open(io.BytesIO(good))).astype(int), ramp, atol=24)
+
+
+def test_mp4_without_its_package_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ValueError, match=r"an MP4 needs the package av: pip install 'contrafact\[video\]'"):
+        save_mp4([Image.new("RGB", (8, 8))], tmp_path / "a.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mp4_of_nothing():
+    with pytest.raises(ValueError, match="at least one frame"):
+        save_mp4([], "never.mp4")
+
+
+def test_mp4_holds_the_frames_and_rests_at_the_turning_points(tmp_path):
+    av = pytest.importorskip("av")
+    frames = [Image.new("RGB", (33, 20), (60 * i, 40, 255 - 60 * i)) for i in range(4)]
+    path = save_mp4(frames, tmp_path / "a.mp4", milliseconds=50, pause=200)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.width, stream.height, stream.average_rate) == ("h264", 34, 20, 20)
+        read = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+    shown = [0, 0, 0, 0, 1, 2, 2, 2, 2, 3]
+    assert len(read) == len(shown)
+    for pixels, number in zip(read, shown, strict=True):
+        np.testing.assert_allclose(pixels[:, :32], np.asarray(frames[number])[:, :32], atol=8)

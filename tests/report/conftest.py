@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,11 @@ from contrafact.core.method import load_run
 from contrafact.core.run import Run
 from contrafact.generators.analytic import Analytic
 from tests.report.tiny_runs import Rooms, TinyCodes, TinyDirections, TinyEncoder, score
+
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +56,16 @@ def finished_encoder(tmp_path_factory, rooms):
     folder = tmp_path_factory.mktemp("runs") / "encoder"
     TinyEncoder().fit(rooms, _run(folder))
     return load_run(folder)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.fail("chromium is missing: `make test` installs it, or run apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield running
+        running.close()

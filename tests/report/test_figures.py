@@ -4,7 +4,9 @@ import torch
 from PIL import Image
 
 from contrafact.core.directions import GlobalDirections
-from contrafact.core.generator import Generator
+from contrafact.core.generator import Generator, sample_latents
+from contrafact.core.pictures import to_bytes
+from contrafact.generators.stylegan2 import StyleGAN2
 from contrafact.report.figures import (
     STILL,
     Sweep,
@@ -13,6 +15,7 @@ from contrafact.report.figures import (
     magnitude_labels,
     magnitude_range,
     pixel_change,
+    sample_sheet,
     strip,
     sweep,
     sweep_run,
@@ -20,7 +23,7 @@ from contrafact.report.figures import (
     traversal_sheet,
     write_traversal,
 )
-from contrafact.report.sheets import sample_latents
+from tests.report.test_sheets import cells_found
 from tests.report.tiny_runs import Stripes
 
 
@@ -218,6 +221,40 @@ def test_strip_and_overview_grow_with_their_rows(plain_sweep):
     assert one.width >= 5 * cell
 
 
+def test_cells_of_a_strip_are_the_generators_images(finished):
+    """From latents to pixels by hand, one image at a time."""
+    swept = sweep_run(finished, samples=2, frames=3, span=2.0, only=["angle"], seed=7)
+    picture = strip(swept, 0)
+    generator, vectors = finished.generator, finished.directions.vectors()
+    scale = finished.directions.scale
+    for latent in generator.sample(2, torch.Generator().manual_seed(7)):
+        for magnitude in (-2.0, 0.0, 2.0):
+            moved = latent + magnitude * scale * vectors[finished.directions.names.index("angle")]
+            assert cells_found(picture, to_bytes(generator(moved[None]))[0], 6) >= 1
+
+
+def test_directions_by_samples_shows_both_ends(plain_sweep):
+    picture = sample_sheet(plain_sweep)
+    for d in range(8):
+        for s in range(2):
+            for m in (0, 4):
+                assert cells_found(picture, to_bytes(plain_sweep.frames[d, s, m]), 16) == 1
+            assert cells_found(picture, to_bytes(plain_sweep.frames[d, s, 1]), 16) == 0
+    for s in range(2):
+        assert cells_found(picture, to_bytes(plain_sweep.frames[0, s, 2]), 16) == 2
+
+
+def test_latents_of_every_layer_are_swept(tmp_path):
+    generator = StyleGAN2.tiny().freeze()
+    directions = GlobalDirections.of(torch.randn(2, 12), 0.5)
+    directions.layers, directions.num_layers = (1, 3), 6
+    latents = torch.randn(2, 6, 12)
+    frames = traversal(generator, directions, latents, [-1.0, 0.0, 2.0])
+    moved = latents.clone()
+    moved[1, 1:3] += 2.0 * 0.5 * directions.vectors()[1]
+    torch.testing.assert_close(frames[1, 1, 2], generator(moved)[1], atol=1e-4, rtol=0)
+
+
 def test_animation_goes_there_and_back(plain_sweep):
     frames = animation(plain_sweep)
     assert len(frames) == 2 * 5 - 2
@@ -238,7 +275,7 @@ def test_write_traversal_writes_pictures(finished, tmp_path):
     paths = write_traversal(finished, tmp_path / "out", samples=2, frames=3)
     names = [path.name for path in paths]
     assert names[:2] == ["traversal.png", "traversal.gif"]
-    assert sorted(names[2:]) == [f"direction_{d:02}.png" for d in range(9)]
+    assert sorted(names[2:]) == [*(f"direction_{d:02}.png" for d in range(9)), "samples.png"]
     for path in paths:
         with Image.open(path) as picture:
             picture.verify()

@@ -156,10 +156,13 @@ def test_settings_say_how_to_repeat_it(page):
     assert "run.directions(latent, index=0, magnitude=2.0)" in page.sections["python"]
 
 
+OVERVIEWS = ("samples.png", "traversal.gif", "traversal.png")
+
+
 def test_figures_are_written_beside_it(report):
     names = sorted(path.name for path in (report.parent / "figures").iterdir())
     strips = [f"direction_{d:02}.png" for d in range(9)]
-    assert names == ["dci.png", *strips, "losses.png", "mig.png", "traversal.gif", "traversal.png", "variation.png"]
+    assert names == ["dci.png", *strips, "losses.png", "mig.png", *OVERVIEWS, "variation.png"]
 
 
 def test_codes_are_explored_where_there_are_no_directions(finished_codes):

@@ -1,7 +1,5 @@
 """The report in a real browser: it draws, plays and switches theme, and no error reaches the console."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -10,23 +8,6 @@ from contrafact.report.figures import sweep_run
 from contrafact.report.page import _detail, write_report
 
 pytestmark = pytest.mark.browser
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser():
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.fail("chromium is missing: `make test` installs it, or run apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

@@ -119,7 +119,7 @@ def load_artefact(path: str | Path, kind: type[ArtefactT]) -> ArtefactT:
     from safetensors.torch import load_file
 
     header = read_header(path)
-    cls = _find_class(header["class"], path)
+    cls = find_class(header["class"], path)
     if not issubclass(cls, kind):
         raise ValueError(f"{path} holds a {cls.__name__}, expected a {kind.__name__.lower()}")
     try:
@@ -135,7 +135,16 @@ def load_artefact(path: str | Path, kind: type[ArtefactT]) -> ArtefactT:
     return module.eval()
 
 
-def _find_class(dotted: str, path: str | Path) -> type[Any]:
+def find_class(dotted: str, path: str | Path) -> type[Any]:
+    """The artefact class called ``module:class`` in a file's header.
+
+    Args:
+        dotted: what the header says.
+        path: the file, for the message.
+
+    Raises:
+        ValueError: not one of this package's artefact classes.
+    """
     module_name, _, class_name = dotted.partition(":")
     # The header is a stranger's text: only modules of this package are imported for it, only artefact classes built.
     if not module_name.startswith("contrafact."):

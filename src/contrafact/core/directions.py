@@ -145,6 +145,23 @@ class Directions(Artefact, ABC):
             raise ValueError(f"direction {number} does not exist; there are {self.num_directions}, from 0")
         return number
 
+    def rename(self, which: str | int, name: str) -> int:
+        """Call a direction ``name``; returns its number.
+
+        Raises:
+            ValueError: no such direction, or a name that is empty, has more than one line or 80 characters, is a
+                number, or is another direction's.
+        """
+        number, name = self.index(which), name.strip()
+        if not name.isprintable() or not 0 < len(name) <= 80:
+            raise ValueError(f"a direction's name is one line of 1 to 80 characters, got {name!r}")
+        if name.lstrip("+-").isdigit():
+            raise ValueError(f"a direction called {name!r} could not be told from direction number {name}; use a word")
+        if name in self.names and self.names.index(name) != number:
+            raise ValueError(f"direction {self.names.index(name)} is called {name!r} already; rename it first")
+        self.names[number] = name
+        return number
+
     def common_arguments(self) -> dict[str, Any]:
         """The constructor arguments every kind of directions shares."""
         return {

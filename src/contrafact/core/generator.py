@@ -216,6 +216,19 @@ class Generator(Artefact, ABC):
         return latent
 
 
+def sample_latents(generator: Generator, n: int, rng: torch.Generator, truncation: float = 1.0) -> Tensor:
+    """``n`` latents ``(n, L)`` of the edit space; a generator whose class is open gets random classes.
+
+    The noise is drawn before the classes, so that one seed means the same noise in every edit space.
+
+    Raises:
+        ValueError: truncation outside [0, 1].
+    """
+    z = generator.prior(n, rng)
+    label = torch.randint(generator.num_classes, (n,), generator=rng).to(z.device) if generator.num_classes else None
+    return generator.map(z, label, truncation)
+
+
 def architecture(name: str) -> Any:
     """The catalogued generator class called ``name``: methods that train one ask here instead of importing it."""
     cls = Catalog("generators", "generator architecture", helpers={"checkpoints"}).get(name)

@@ -147,6 +147,12 @@ class Method(ABC):
         if artefacts.generator is not None and isinstance(source, ImageDataset):
             origin = {"trained_on": source.name, "from": source.source, "method": self.name(), "seed": run.seed}
             artefacts.generator.note = {**origin, **artefacts.generator.note}
+        if artefacts.directions is not None:
+            home = source if isinstance(source, Generator) else artefacts.generator
+            origin = {"found_on": source.name, "method": self.name(), "seed": run.seed}
+            if home is not None:
+                origin["space"] = home.space
+            artefacts.directions.note = {**origin, **artefacts.directions.note}
         run.finish(artefacts, time.monotonic() - begin)
         return artefacts
 

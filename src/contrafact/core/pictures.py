@@ -1,15 +1,17 @@
-"""Pictures: the one place where image values are clamped, and the PNG, WebP and GIF writers.
+"""Pictures: the one place where image values are clamped, and the PNG, WebP, GIF and MP4 writers.
 
 Shape suffixes: N images, C channels, H height, W width; ``...`` any leading axes.
 """
 
 from __future__ import annotations
 
+import importlib
 import io
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -102,4 +104,47 @@ def save_gif(frames: Sequence[Image], path: str | Path, milliseconds: int = 60, 
         indexed[0].save(
             temporary, format="GIF", save_all=True, append_images=indexed[1:], duration=durations, loop=0, disposal=1
         )
+    return Path(path)
+
+
+def video_writer() -> Any:
+    """The package that writes videos (PyAV).
+
+    Raises:
+        ValueError: it is not installed; the message says how to get it.
+    """
+    try:
+        return importlib.import_module("av")
+    except ImportError as error:
+        raise ValueError("an MP4 needs the package av: pip install 'contrafact[video]'; a GIF needs nothing") from error
+
+
+def save_mp4(frames: Sequence[Image], path: str | Path, milliseconds: int = 60, pause: int = 400) -> Path:
+    """Write an animation as H.264 video, which every browser plays, atomically; returns its path.
+
+    Args:
+        frames: RGB pictures of one size. A side of an odd number of pixels gets a white one more, as the format asks.
+        path: file to write.
+        milliseconds: time per frame.
+        pause: time for the first frame and the turning point in the middle, so that the eye can rest there.
+
+    Raises:
+        ValueError: no frames, or the package ``av`` is not installed.
+    """
+    if not frames:
+        raise ValueError("an animation needs at least one frame, got none")
+    av = video_writer()
+    rests = {0, len(frames) // 2}
+    with atomic_path(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=Fraction(1000, milliseconds), options={"crf": "18"})
+        stream.width, stream.height = (side + side % 2 for side in frames[0].size)
+        stream.pix_fmt = "yuv420p"
+        for number, frame in enumerate(frames):
+            pixels = np.full((stream.height, stream.width, 3), 255, dtype=np.uint8)
+            pixels[: frame.height, : frame.width] = np.asarray(frame)
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            for _ in range(max(1, round(pause / milliseconds)) if number in rests else 1):
+                picture.pts = None
+                container.mux(stream.encode(picture))
+        container.mux(stream.encode())
     return Path(path)

@@ -34,7 +34,12 @@ def feature_distance(first: list[Tensor], second: list[Tensor]) -> Tensor:
     return total
 
 
-def _published(net: str) -> Any:
+def published(net: str) -> Any:
+    """The published network ``alex`` or ``vgg``, which takes two batches of images in −1..1.
+
+    Raises:
+        ValueError: the package or the weights are not at hand.
+    """
     missing = []
     if importlib.util.find_spec("lpips") is None:
         missing.append("the package lpips (pip install lpips)")
@@ -71,7 +76,7 @@ def lpips(first: Images, second: Images, *, extractor: Extractor | str = "alex",
     """
     if isinstance(extractor, str) and extractor not in BACKBONES:
         raise ValueError(f"extractor must be one of {', '.join(BACKBONES)} or a function of images, got {extractor!r}")
-    network = _published(extractor) if isinstance(extractor, str) else None
+    network = published(extractor) if isinstance(extractor, str) else None
     values = []
     sides = (batches_of(first, "first", batch_size), batches_of(second, "second", batch_size))
     for a, b in zip_longest(*sides):

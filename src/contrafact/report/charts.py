@@ -122,7 +122,7 @@ def heat_map(
     cell = 0.52 if values_fit else 0.24
     label_width = 0.35 + 0.085 * max(map(len, rows))
     width, height = label_width + max(cell * num_columns, 2.4) + 0.2, 0.34 * num_rows + (0.95 if title else 0.65)
-    figure = _new_figure(width, height)
+    figure = new_figure(width, height)
     axes = figure.add_axes(
         (label_width / width, 0.55 / height, 1 - (label_width + 0.2) / width, 0.34 * num_rows / height)
     )
@@ -173,7 +173,7 @@ def loss_curves(log: Sequence[Mapping[str, float]], names: Sequence[str] | None 
         raise ValueError("there is nothing to draw: the training log holds no values")
     columns = min(3, len(names))
     rows = math.ceil(len(names) / columns)
-    figure = _new_figure(3.2 * columns, 2.1 * rows)
+    figure = new_figure(3.2 * columns, 2.1 * rows)
     for number, name in enumerate(names):
         axes = figure.add_subplot(rows, columns, number + 1)
         steps, raw, smooth = _curve(log, name)
@@ -234,7 +234,8 @@ def _few_ticks() -> Any:
     return MaxNLocator(nbins=4, integer=True)
 
 
-def _new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches."""
     from matplotlib.figure import Figure as MatplotlibFigure
 
     return MatplotlibFigure(figsize=(width, height))  # not through pyplot, which would keep it alive

@@ -19,11 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from contrafact.core.dataset import check_count
+from contrafact.core.direction_files import check_fit
 from contrafact.core.directions import Directions, GlobalDirections
-from contrafact.core.generator import Generator
+from contrafact.core.generator import Generator, sample_latents
 from contrafact.core.method import FinishedRun
-from contrafact.core.pictures import save_gif, save_png, to_bytes
-from contrafact.report.sheets import comfortable_factor, sample_latents, sheet
+from contrafact.core.pictures import save_gif, save_mp4, save_png, to_bytes, video_writer
+from contrafact.report.sheets import comfortable_factor, sheet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -105,7 +106,7 @@ def traversal(
     Args:
         generator: makes the images.
         directions: moves the latents.
-        latents: base latents ``(S, L)``.
+        latents: base latents ``(S, L)``, or ``(S, num_layers, L)``.
         magnitudes: M of them, in standard deviations.
         indices: directions to sweep; all by default.
         max_side: area-average images down to at most this side, for overviews of large generators.
@@ -115,13 +116,9 @@ def traversal(
         ``(D, S, M, C, H, W)`` float32 on the CPU, not clamped.
 
     Raises:
-        ValueError: directions of another latent size than the generator's.
+        ValueError: directions that do not fit the generator.
     """
-    if directions.latent_dim != generator.latent_dim:
-        raise ValueError(
-            f"the directions live in {directions.latent_dim} latent dimensions but the generator has "
-            f"{generator.latent_dim}: use them with the generator they were found on"
-        )
+    check_fit(directions, generator)
     home = next(chain(directions.parameters(), directions.buffers()), latents).device
     chosen = torch.arange(directions.num_directions) if indices is None else torch.as_tensor(list(indices))
     steps = torch.as_tensor(np.asarray(magnitudes), dtype=torch.float32, device=home)
@@ -218,6 +215,7 @@ def sweep_run(
     most: int = MOST,
     only: Sequence[str | int] = (),
     max_side: int | None = None,
+    truncation: float = 1.0,
 ) -> Sweep:
     """Sweep a run's directions, or its generator's latent axes where it yields no directions (a VAE).
 
@@ -230,12 +228,14 @@ def sweep_run(
         most: directions to keep, the strongest.
         only: names or numbers of the directions to sweep; none for all.
         max_side: area-average images down to at most this side.
+        truncation: of the base samples.
 
     Raises:
         ValueError: the run has no generator, no such direction, or an argument is out of range.
     """
     magnitudes = magnitude_range(frames, span)
-    latents = sample_latents(run.generator, check_count("samples", samples), torch.Generator().manual_seed(seed))
+    rng = torch.Generator().manual_seed(seed)
+    latents = sample_latents(run.generator, check_count("samples", samples), rng, truncation)
     found = run.has("directions")
     directions = run.directions if found else latent_axes(run.generator)
     kind = "direction" if found else "code"
@@ -267,6 +267,20 @@ def traversal_sheet(swept: Sweep, sample: int = 0) -> Image:
     return sheet(to_bytes(swept.frames[:, sample]), title, labels, magnitude_labels(swept.magnitudes))
 
 
+def sample_sheet(swept: Sweep) -> Image:
+    """Directions × samples: a row per direction, for every sample its image at both ends of the sweep.
+
+    The first row holds the unchanged images. It tells what a direction does to every image from what it does to one.
+    """
+    num_directions, num_samples, steps = swept.frames.shape[:3]
+    ends = swept.frames[:, :, [0, steps - 1]].flatten(1, 2)
+    middle = swept.frames[:1, :, steps // 2].repeat_interleave(2, dim=1)
+    low, high = magnitude_labels(swept.magnitudes)[:: steps - 1]
+    rows = ["unchanged", *(f"{n}\nchange {c:.3f}" for n, c in zip(swept.names, swept.change, strict=True))]
+    title = f"{num_directions} {swept.kind}s on {num_samples} samples, at {low} and {high}"
+    return sheet(to_bytes(torch.cat((middle, ends))), title, rows, [low, high] * num_samples)
+
+
 def animation(swept: Sweep, position: int | None = None) -> list[Image]:
     """Frames of an endless loop there and back: a row per direction, a column per sample.
 
@@ -291,8 +305,10 @@ def write_traversal(
     seed: int = 0,
     most: int = MOST,
     only: Sequence[str | int] = (),
+    truncation: float = 1.0,
+    video: bool = False,
 ) -> list[Path]:
-    """Write a run's traversal: ``traversal.png``, ``traversal.gif`` and ``direction_03.png`` (or ``code_03.png``) each.
+    """Write a run's traversal: what :func:`write_sweep` writes, of what :func:`sweep_run` sweeps.
 
     Args:
         run: a finished run with a generator.
@@ -303,33 +319,48 @@ def write_traversal(
         seed: seed of the base samples.
         most: directions to draw, the strongest.
         only: names or numbers of the directions to draw; none for all.
+        truncation: of the base samples.
+        video: also write ``traversal.mp4``.
 
     Returns:
         The files, overview first.
 
     Raises:
-        ValueError: as for :func:`sweep_run`.
+        ValueError: as for :func:`sweep_run` and :func:`write_sweep`.
     """
     magnitude_range(frames, span)
-    smooth = sweep_run(run, samples, 2 * frames - 1, span, seed=seed, most=most, only=only, max_side=128)
-    return write_sweep(smooth, 2, run.folder / FIGURES if out is None else Path(out))
+    if video:
+        video_writer()  # before the images are made, not after
+    smooth = sweep_run(
+        run, samples, 2 * frames - 1, span, seed=seed, most=most, only=only, max_side=128, truncation=truncation
+    )
+    return write_sweep(smooth, 2, run.folder / FIGURES if out is None else Path(out), video)
 
 
-def write_sweep(smooth: Sweep, step: int, folder: Path) -> list[Path]:
-    """Write a sweep's animation, and an overview and strips ``<kind>_<number>.png`` of every ``step``-th frame of it.
+def write_sweep(smooth: Sweep, step: int, folder: Path, video: bool = False) -> list[Path]:
+    """Write a sweep: ``traversal.png`` (all directions on one sample), ``traversal.gif``, ``samples.png`` (directions ×
+    samples) and a strip ``direction_03.png`` (or ``code_03.png``) for each direction.
 
     Args:
         smooth: the sweep, with enough frames for a smooth animation.
-        step: divides the frames left and right of the middle.
+        step: strips show every ``step``-th frame of it; divides the frames left and right of the middle.
         folder: where to.
+        video: also write ``traversal.mp4``.
 
     Returns:
         The files, overview first.
+
+    Raises:
+        ValueError: a video is asked for and the package that writes it is not installed.
     """
     swept = smooth.thinned(step)
     digits = max(2, len(str(swept.found - 1)))
     written = [save_png(traversal_sheet(swept), folder / "traversal.png")]
-    written.append(save_gif(animation(smooth.thinned(max(1, step // 2))), folder / "traversal.gif"))
+    frames = animation(smooth.thinned(max(1, step // 2)))
+    written.append(save_gif(frames, folder / "traversal.gif"))
+    if video:
+        written.append(save_mp4(frames, folder / "traversal.mp4"))
+    written.append(save_png(sample_sheet(swept), folder / "samples.png"))
     for position, index in enumerate(swept.indices):
         written.append(save_png(strip(swept, position), folder / f"{swept.kind}_{index:0{digits}}.png"))
     return written

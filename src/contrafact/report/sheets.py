@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from contrafact.core.dataset import FactorDataset, ImageDataset, check_count
-from contrafact.core.generator import Generator
+from contrafact.core.generator import Generator, sample_latents
 from contrafact.core.pictures import ByteArray, enlarge, to_bytes
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def sheet(
     factor = comfortable_factor(height, width) if upscale is None else check_count("upscale", upscale)
     font, line = _font(), TEXT_SIZE + 5
     label_width = max((int(font.getlength(part)) for text in row_labels for part in text.split("\n")), default=-MARGIN)
-    caption_width = max((int(font.getlength(text)) for text in captions), default=0)
-    cell_width = max(width * factor, caption_width) + GAP
+    text_width = max((int(font.getlength(text)) for text in (*captions, *column_labels)), default=0)
+    cell_width = max(width * factor, text_width) + GAP
     cell_height = height * factor + GAP + (line if captions else 0)
     # Labels may be higher than a row of small images.
     cell_height = max(cell_height, *(line * (1 + text.count("\n")) + GAP for text in row_labels), 0)
@@ -90,6 +90,24 @@ def sheet(
                 middle = left + column * cell_width + (cell_width - GAP) / 2
                 draw.text((middle, y + height * factor + 2), captions[cell], FAINT, font, anchor="ma")
     return picture
+
+
+def stack(pictures: Sequence[Image]) -> Image:
+    """Pictures below each other on white, left-aligned.
+
+    Raises:
+        ValueError: no pictures.
+    """
+    from PIL import Image as pil
+
+    if not pictures:
+        raise ValueError("there are no pictures to stack")
+    whole = pil.new("RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)), PAPER)
+    top = 0
+    for picture in pictures:
+        whole.paste(picture, (0, top))
+        top += picture.height
+    return whole
 
 
 @functools.cache
@@ -177,12 +195,6 @@ def generator_sheet(generator: Generator, rng: torch.Generator, count: int = 40)
     images = generator(sample_latents(generator, count, rng))
     dimensions = f"{generator.latent_dim} latent dimensions"
     return contact_sheet(images, title=f"{generator.name}: images {_shape(generator.image_shape)}, {dimensions}")
-
-
-def sample_latents(generator: Generator, n: int, rng: torch.Generator) -> Tensor:
-    """``n`` latents ``(n, L)`` of the edit space; a conditional generator gets random classes."""
-    label = torch.randint(generator.num_classes, (n,), generator=rng) if generator.num_classes else None
-    return generator.sample(n, rng, None if label is None else label.to(generator.device))
 
 
 def _shape(image_shape: tuple[int, int, int]) -> str:

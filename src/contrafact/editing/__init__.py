@@ -1,0 +1,1 @@
+"""Editing real images: photographs to latents, latents along directions."""

@@ -1,0 +1,183 @@
+"""Latents kept in a file, with what they are latents of; and moving them along directions.
+
+Shape suffixes: N images, L latent dimensions.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from contrafact.core.artefact import fingerprint
+from contrafact.core.direction_files import check_fit
+from contrafact.core.directions import Directions
+from contrafact.core.files import write_bytes
+from contrafact.core.generator import Generator
+
+FORMAT = "contrafact latents"
+
+
+@dataclass(frozen=True)
+class StoredLatents:
+    """Latents and their origin.
+
+    Attributes:
+        latents: ``(N, L)``, or ``(N, num_layers, L)``.
+        names: N names, such as the pictures' file names.
+        space: edit space they lie in.
+        generator: name of the generator they belong to.
+        weights: fingerprint of its weights.
+        targets: the photographs they were found for ``(N, C, H, W)``, if any.
+        facts: anything else, JSON-ready: how near their images come.
+    """
+
+    latents: Tensor
+    names: list[str]
+    space: str
+    generator: str
+    weights: str
+    targets: Tensor | None = None
+    facts: dict[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        generator: Generator,
+        latents: Tensor,
+        names: Sequence[str],
+        targets: Tensor | None = None,
+        facts: dict[str, object] | None = None,
+    ) -> StoredLatents:
+        """Latents of a generator.
+
+        Raises:
+            ValueError: latents that do not fit the generator, or another number of names.
+        """
+        latents = generator.check_latent(latents).detach().cpu()
+        if len(names) != len(latents):
+            raise ValueError(f"expected one name per latent ({len(latents)}), got {len(names)}")
+        weights = fingerprint(generator)
+        return cls(latents, list(names), generator.space, generator.name, weights, targets, dict(facts or {}))
+
+    def save(self, path: str | Path) -> Path:
+        """Write to one ``.safetensors`` file, atomically; returns its path."""
+        from safetensors.torch import save
+
+        tensors = {"latents": self.latents.contiguous()}
+        if self.targets is not None:
+            tensors["targets"] = self.targets.detach().cpu().contiguous()
+        header = {
+            "format": FORMAT,
+            "names": json.dumps(self.names),
+            "space": self.space,
+            "generator": self.generator,
+            "weights": self.weights,
+            "facts": json.dumps(self.facts),
+        }
+        write_bytes(path, save(tensors, metadata=header))
+        return Path(path)
+
+    def check_fit(self, generator: Generator) -> None:
+        """Refuse a generator these latents do not belong to (ValueError)."""
+        if self.space != generator.space:
+            raise ValueError(
+                f"the latents lie in the {self.space} space of {self.generator}, this generator is edited in "
+                f"{generator.space}"
+            )
+        if self.weights != fingerprint(generator):
+            raise ValueError(
+                f"the latents belong to the generator {self.generator}, this one ({generator.name}) has other weights; "
+                "invert the pictures again with `contrafact invert`"
+            )
+        generator.check_latent(self.latents)
+
+
+def load_latents(path: str | Path) -> StoredLatents:
+    """Read latents back.
+
+    Raises:
+        ValueError: no such file, cut short, or not one of latents.
+    """
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+
+    source = Path(path)
+    if not source.is_file():
+        raise ValueError(f"{source} does not exist; expected a file of latents written by `contrafact invert`")
+    try:
+        with safe_open(source, framework="pt") as file:
+            header = file.metadata() or {}
+            if header.get("format") != FORMAT:
+                raise ValueError(f"{source} holds no latents; expected a file written by `contrafact invert`")
+        tensors = load_file(source)
+        return StoredLatents(
+            tensors["latents"].float(),
+            json.loads(header["names"]),
+            header["space"],
+            header["generator"],
+            header["weights"],
+            tensors.get("targets"),
+            json.loads(header["facts"]),
+        )
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{source} is not a whole file of latents ({error}); it may be cut short") from error
+
+
+@torch.no_grad()
+def edit(
+    generator: Generator,
+    directions: Directions,
+    latents: Tensor,
+    steps: Sequence[tuple[str | int, float]],
+    layers: tuple[int, int] | None = None,
+) -> Tensor:
+    """Move latents along directions, one step after the other.
+
+    Args:
+        generator: whose latents they are.
+        directions: found on it, or on one with the same latent space.
+        latents: ``(N, L)`` or ``(N, num_layers, L)``.
+        steps: name or number of each direction, and how far in standard deviations.
+        layers: ``(first, last)`` style layers to act on (last excluded) instead of the directions' own.
+
+    Returns:
+        Moved latents; ``(N, num_layers, L)`` where only some layers move.
+
+    Raises:
+        ValueError: directions that do not fit the generator, no such direction, no steps, or layers out of range.
+    """
+    check_fit(directions, generator)
+    if not steps:
+        raise ValueError("name at least one direction to move along")
+    if layers is not None:
+        directions = on_layers(directions, layers, generator)
+    moved = generator.check_latent(latents)
+    home = next(directions.parameters(), moved).device
+    moved = moved.to(home)
+    for which, magnitude in steps:
+        moved = directions(moved, directions.index(which), float(magnitude))
+    return moved
+
+
+def on_layers(directions: Directions, layers: tuple[int, int], generator: Generator) -> Directions:
+    """The same directions, acting on other style layers.
+
+    Raises:
+        ValueError: layers the generator does not have.
+    """
+    first, last = layers
+    if not 0 <= first < last <= generator.num_layers or generator.num_layers == 1:
+        raise ValueError(
+            f"layers must be (first, last) with 0 <= first < last <= {generator.num_layers}, the generator's number "
+            f"of layers; got ({first}, {last})"
+            + ("; all of its layers take the same latent" if generator.num_layers == 1 else "")
+        )
+    other = copy.deepcopy(directions)
+    other.layers, other.num_layers = (first, last), generator.num_layers
+    return other

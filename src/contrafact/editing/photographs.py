@@ -1,0 +1,103 @@
+"""Photographs for a generator: decoded, upright, in its colours, and of its size or fitted to it.
+
+Shape suffixes: N images, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from contrafact.core.catalog import unknown_name_message
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Fit = Literal["crop", "resize"]
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+def find_photographs(paths: Sequence[str | Path]) -> list[Path]:
+    """Picture files among ``paths``, each a file or a folder whose pictures are taken in order of their names.
+
+    Raises:
+        ValueError: a path that does not exist, a folder without pictures, or no path.
+    """
+    if not paths:
+        raise ValueError("name at least one picture, or a folder of them")
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ValueError(f"{path} does not exist; expected a picture or a folder of them")
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        if not inside:
+            raise ValueError(f"the folder {path} holds no {', '.join(SUFFIXES)} files")
+        found += inside
+    return found
+
+
+def read_photographs(paths: Sequence[str | Path], image_shape: tuple[int, int, int], fit: Fit | None = None) -> Tensor:
+    """Pictures as images ``(N, C, H, W)``, float32, black 0 and white 1.
+
+    They are turned upright (EXIF), laid on white where they are see-through, and made grey for a grey generator.
+
+    Args:
+        paths: picture files.
+        image_shape: ``(C, H, W)`` of the generator.
+        fit: what to do with a picture of another size: ``crop`` scales it until it covers the image and cuts the rest
+            off around the centre, ``resize`` squeezes it; None refuses it.
+
+    Raises:
+        ValueError: a picture of another size while ``fit`` is None, one that cannot be decoded or has more than 8 bits
+            a channel, or a generator whose images have neither one nor three channels.
+    """
+    if fit not in (None, "crop", "resize"):
+        raise ValueError(unknown_name_message("fit", fit, ["crop", "resize"]))
+    channels = image_shape[0]
+    if channels not in (1, 3):
+        raise ValueError(f"pictures have one or three channels, but the generator's images have {channels}")
+    images = []
+    for path in map(Path, paths):
+        pixels = np.asarray(_fitted(_decoded(path, "RGB" if channels == 3 else "L"), path, image_shape, fit))
+        images.append(torch.from_numpy(pixels.copy()).view(*image_shape[1:], channels).permute(2, 0, 1))
+    return torch.stack(images).float() / 255
+
+
+def _decoded(path: Path, mode: str) -> Image:
+    from PIL import Image as pil
+    from PIL import ImageOps
+
+    try:
+        with pil.open(path) as opened:
+            if opened.mode[0] in "IF":  # Pillow would cut these to 8 bits, not scale them
+                raise ValueError(f"{path} has more than 8 bits a channel; convert it to 8 bits")
+            upright = ImageOps.exif_transpose(opened)
+            if upright.has_transparency_data:
+                seen = upright.convert("RGBA")
+                upright = pil.alpha_composite(pil.new("RGBA", seen.size, "white"), seen)
+            return upright.convert("RGB").convert(mode)
+    except (OSError, SyntaxError, pil.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be read as a picture ({error}); it may be cut short") from error
+
+
+def _fitted(picture: Image, path: Path, image_shape: tuple[int, int, int], fit: Fit | None) -> Image:
+    from PIL import Image as pil
+    from PIL import ImageOps
+
+    _, height, width = image_shape
+    if picture.size == (width, height):
+        return picture
+    if fit is None:
+        raise ValueError(
+            f"{path} is {picture.width}×{picture.height} pixels, the generator makes {width}×{height}: cut it out and "
+            'scale it yourself, or let it be done with fit="crop" (--fit crop; keeps proportions, cuts the borders '
+            'off) or fit="resize" (squeezes it)'
+        )
+    if fit == "crop":
+        return ImageOps.fit(picture, (width, height), pil.Resampling.LANCZOS)
+    return picture.resize((width, height), pil.Resampling.LANCZOS)
