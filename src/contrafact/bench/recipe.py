@@ -55,8 +55,8 @@ class Recipe:
         title: what the table shows.
         table: paper and number.
         rows: its lines.
-        columns: ``{title: (metric, scalar)}``, such as ``{"MIG": ("mig", "score")}``; the metric ``"log"`` means the
-            last line of the training log.
+        columns: ``{title: (metric, scalar)}``, such as ``{"MIG": ("mig", "score")}``; the scalar may be an entry of an
+            array of the result, ``"matrix.0.1"``; the metric ``"log"`` means the last line of the training log.
         presets: named settings methods start from at each scale; one that lacks the name starts from its defaults.
         sources: generator of the rows at each scale; a scale without one needs ``--source``.
         data: options of the rows' data at each scale, as ``load_dataset`` takes them: ``{"small": {"size": 16}}``.

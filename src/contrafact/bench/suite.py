@@ -147,12 +147,21 @@ def _score(bench: Bench, row: Row, run: FinishedRun, who: Who, dataset: ImageDat
         evaluate_run(run, dataset, metrics, recipe.num_train, recipe.num_test, seed=0, who=who, device=device)
     trained = load_run(run.folder / CONTROL) if who == "control" else run
     scores = _scores_of(run, who) | {LOG: trained.log[-1] if trained.log else {}}
-    values = {title: float(scores[metric][scalar]) for title, (metric, scalar) in recipe.columns.items()}
+    values = {title: _number(scores[metric], scalar) for title, (metric, scalar) in recipe.columns.items()}
     return Cell(row.name, seed, values, trained.result["seconds"])
 
 
-def _scores_of(run: FinishedRun, who: Who) -> dict[str, dict[str, float]]:
-    return {line["metric"]: line["scores"] for line in read_scores(run.folder) if line["of"] == who}
+def _scores_of(run: FinishedRun, who: Who) -> dict[str, dict[str, Any]]:
+    return {line["metric"]: line["result"] | line["scores"] for line in read_scores(run.folder) if line["of"] == who}
+
+
+def _number(scores: Mapping[str, Any], path: str) -> float:
+    """A scalar by its name, or an entry of one of the result's arrays by name and places: ``matrix.0.1``."""
+    name, *places = path.split(".")
+    value = scores[name]
+    for place in places:
+        value = value[int(place)]
+    return float(value)
 
 
 def _write_results(bench: Bench, cells: Sequence[Cell]) -> str:
