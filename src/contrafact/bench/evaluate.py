@@ -156,8 +156,8 @@ def draw_probe_sample(encoder: Encoder, dataset: ImageDataset, num_train: int, n
 def default_metrics(run: FinishedRun, dataset: ImageDataset | None = None) -> tuple[str, ...]:
     """What is scored unless something else is asked for.
 
-    Probes, and a table of parts, where the encoder is a contrastive one; else clustering where the run is about classes;
-    else MIG and DCI; recovery too where the generator knows true directions.
+    Probes, and a table of parts, where the encoder is a contrastive one; else clustering where the run is about
+    classes; else MIG and DCI; recovery too where the generator knows true directions.
 
     Args:
         run: a finished run.

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from contrafact.core.dataset import AnnotatedDataset, ImageDataset
+from contrafact.core.dataset import AnnotatedDataset, ImageDataset, PairDataset
 from contrafact.core.encoder import Encoder
 from contrafact.core.few_labels import CLASS
 from contrafact.core.metric import MetricResult
@@ -70,7 +70,7 @@ def score_targets(
 ) -> dict[str, MetricResult]:
     """Probes of the codes, and any static metrics of representations.
 
-    The table's tasks are the dataset's factors of interest (the two that pairs share), and its parts the encoder's.
+    The table's tasks are the factors that pairs share, else the dataset's factors of interest; its parts the encoder's.
 
     Args:
         encoder: made the codes.
@@ -105,7 +105,8 @@ def score_targets(
 def _tasks(dataset: ImageDataset) -> tuple[tuple[str, ...], list[int]]:
     if not isinstance(dataset, AnnotatedDataset):
         return (CLASS,), [0]
-    names = dataset.factors_of_interest or dataset.factor_names
+    held = dataset.held if isinstance(dataset, PairDataset) else ()
+    names = held or dataset.factors_of_interest or dataset.factor_names
     return names, [dataset.factor_names.index(name) for name in names]
 
 
