@@ -57,7 +57,9 @@ def pca(samples: int) -> None:
     seconds["ours"] += time.process_time() - begin
     lost = 1 - np.linalg.svd(theirs.components_ @ vectors.numpy().T)[1].min()
     off = np.abs(theirs.explained_variance_ / values.numpy() - 1).max()
-    print(f"PCA of {samples} × 512, {COMPONENTS} components: " + ", ".join(f"{k} {v:.1f} s" for k, v in seconds.items()))
+    print(
+        f"PCA of {samples} × 512, {COMPONENTS} components: " + ", ".join(f"{k} {v:.1f} s" for k, v in seconds.items())
+    )
     print(f"  PCA alone {seconds['sklearn'] / seconds['ours']:.1f} times as fast; ", end="")
     both = [seconds["sampling"] + seconds[who] for who in ("sklearn", "ours")]
     print(f"with the sampling that both need {both[0] / both[1]:.1f} times")

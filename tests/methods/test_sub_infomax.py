@@ -3,48 +3,18 @@
 import math
 import sys
 
-import numpy as np
 import pytest
 import torch
 
-from contrafact.core.dataset import PairDataset, Pairs, check_indices
 from contrafact.core.method import load_run
 from contrafact.core.run import Run
 from contrafact.data.load import load_dataset
 from contrafact.methods.sub_infomax import SubInfoMax, hessian_blocks, infomin, orthogonality
 from contrafact.nn.contrastive import unit
 
+from ..nn.toy_images import ToyPairs
+
 TAU = 0.4
-
-
-class ToyPairs(PairDataset):
-    """Brightness is held, a stripe's place varies."""
-
-    name, source, image_shape = "toy pairs", "made for a test", (3, 16, 16)
-    factor_names, factor_sizes, held = ("light", "side", "place"), (3, 2, 4), ("light", "side")
-
-    def __len__(self):
-        return 96
-
-    def factors_of(self, indices):
-        checked = check_indices(self, indices)
-        return np.stack([checked % 3, checked % 2, checked % 4], axis=1)
-
-    def batch(self, indices):
-        return self._draw(self.factors_of(indices))
-
-    def pairs(self, indices):
-        first = self.factors_of(indices)
-        second = first + np.array([0, 0, 1])
-        second[:, 2] %= 4
-        return Pairs(self._draw(first), self._draw(second), first, second)
-
-    def _draw(self, factors):
-        images = torch.zeros(len(factors), *self.image_shape)
-        for image, (light, side, place) in zip(images, factors, strict=True):
-            image[side] = (light + 1) / 4
-            image[:, :, 4 * place : 4 * place + 2] = 1
-        return images
 
 
 def parts(num_views=2, samples=4, num_parts=3, dims=5, seed=0):

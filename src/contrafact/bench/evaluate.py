@@ -15,8 +15,9 @@ import numpy.typing as npt
 import torch
 
 from contrafact.bench.classes import IMAGE_METRICS, class_factor, class_of, image_scores, split_for_scoring
+from contrafact.bench.representations import is_probe, parse_target, score_targets, usual_metrics
 from contrafact.bench.scores import add_scores, score_line
-from contrafact.core.dataset import FactorDataset, ImageDataset, IntArray, check_count
+from contrafact.core.dataset import AnnotatedDataset, FactorDataset, ImageDataset, IntArray, check_count
 from contrafact.core.encoder import Encoder
 from contrafact.core.method import FinishedRun, load_run
 from contrafact.core.metric import MetricResult
@@ -63,7 +64,7 @@ def factors_of(dataset: ImageDataset, indices: IntArray) -> IntArray:
     Raises:
         ValueError: the dataset has neither.
     """
-    if isinstance(dataset, FactorDataset):
+    if isinstance(dataset, AnnotatedDataset):
         return dataset.factors_of(indices)
     if dataset.labels is None:
         raise ValueError(
@@ -137,15 +138,43 @@ def draw_sample(encoder: Encoder, dataset: ImageDataset, num_train: int, num_tes
     return Sample(codes[: len(train)], factors_NK, codes[len(train) :], factors_test_NK)
 
 
+def draw_probe_sample(encoder: Encoder, dataset: ImageDataset, num_train: int, num_test: int, seed: int) -> Sample:
+    """As :func:`draw_sample`, but fitted on the published training part and held out from the test part, if there are.
+
+    Raises:
+        ValueError: images of another shape than the encoder's, or nothing known of them.
+    """
+    if (parts := dataset.parts()) is None:
+        return draw_sample(encoder, dataset, num_train, num_test, seed)
+    rng = np.random.default_rng(seed)
+    counts = (check_count("num_train", num_train), check_count("num_test", num_test))
+    train, test = (
+        rng.choice(len(part), min(count, len(part)), replace=False).astype(np.int64)
+        for part, count in zip(parts, counts, strict=True)
+    )
+    return Sample(
+        encode(encoder, parts[0], train),
+        factors_of(parts[0], train),
+        encode(encoder, parts[1], test),
+        factors_of(parts[1], test),
+    )
+
+
 def default_metrics(run: FinishedRun, dataset: ImageDataset | None = None) -> tuple[str, ...]:
-    """Clustering where the run is about classes, else MIG and DCI; recovery where the generator knows true directions.
+    """What is scored unless something else is asked for.
+
+    Probes, and a table of parts, where the encoder is a contrastive one; else clustering where the run is about
+    classes; else MIG and DCI; recovery too where the generator knows true directions.
 
     Args:
         run: a finished run.
         dataset: the images to score it on.
     """
-    static = ("clustering",) if class_factor(run, dataset) is not None else DEFAULT_METRICS
-    return (*(static if run.has("encoder") else ()), *(("recovery",) if _knows_truth(run) else ()))
+    static: tuple[str, ...] = ()
+    if run.has("encoder"):
+        by_class = class_factor(run, dataset) is not None
+        static = usual_metrics(run.encoder) or (("clustering",) if by_class else DEFAULT_METRICS)
+    return (*static, *(("recovery",) if _knows_truth(run) else ()))
 
 
 def _knows_truth(run: FinishedRun) -> bool:
@@ -168,8 +197,9 @@ def evaluate_run(
     Args:
         run: a finished run, or its folder.
         dataset: images with factors or labels; by default what the run, or its generator, was trained on.
-        metrics: names, ``all`` for every one that needs nothing but codes and factors; by default
-            :func:`default_metrics`. FID, KID and Inception Score take a generator and a dataset with labels.
+        metrics: names, ``all`` for every one that needs nothing but codes and factors, ``NAME:z`` for a static one of
+            the encoder's representation z; by default :func:`default_metrics`. FID, KID and Inception Score take a
+            generator and a dataset with labels.
         num_train: images that metrics are fitted on.
         num_test: held-out images.
         seed: of the sample of images, and of metrics with randomness of their own.
@@ -192,10 +222,11 @@ def evaluate_run(
     if metrics is None and scored.has("encoder") and dataset is None:
         dataset = dataset_of(run)
     names = default_metrics(scored, dataset) if metrics is None else tuple(metrics)
-    names = tuple(name if name == "all" else CATALOG.resolve(name) for name in names)
+    targets = {str(target): target for target in map(parse_target, names)}
+    names = tuple(targets)
     if not names:
         raise ValueError(f"no metric applies to {run.folder}, which yields {', '.join(run.result['artefacts'])}")
-    kinds = {name: "static" if name == "all" else info_of(name).kind for name in names}
+    kinds = {name: "static" if name == "all" else info_of(target.metric).kind for name, target in targets.items()}
     results: dict[str, MetricResult] = {}
     encoded = [name for name in names if kinds[name] in ("static", "interventional")]
     drawn = [name for name in names if name in IMAGE_METRICS]
@@ -216,8 +247,14 @@ def evaluate_run(
         encoded = [name for name in encoded if name not in by_class]
         static = [name for name in encoded if kinds[name] == "static"]
         if static:
-            sample = draw_sample(encoder, dataset, num_train, num_test, seed)
-            results |= evaluate(*sample, metrics=static, seed=seed).results
+            probes = [t for name, t in targets.items() if name in static and is_probe(t)]
+            plain = [name for name in static if not is_probe(targets[name])]
+            if plain:
+                sample = draw_sample(encoder, dataset, num_train, num_test, seed)
+                results |= evaluate(*sample, metrics=plain, seed=seed).results
+            if probes:
+                sample = draw_probe_sample(encoder, dataset, num_train, num_test, seed)
+                results |= score_targets(encoder, dataset, sample, probes, seed)
         if len(static) < len(encoded):
             if not isinstance(dataset, FactorDataset):
                 raise ValueError(

@@ -185,7 +185,7 @@ def _measure(
     trained = load_run(run.folder / CONTROL) if who == "control" else run
     scores = _scores_of(run, who) | {LOG: trained.log[-1] if trained.log else {}}
     return {
-        title: float(scores[column.metric][column.scalar])
+        title: _number(scores[column.metric], column.scalar)
         for title, column in columns.items()
         if column.metric in scores
     }
@@ -208,8 +208,17 @@ def _judge(bench: Bench, run: FinishedRun, dataset: ImageDataset | None) -> str:
     return str(folder)
 
 
-def _scores_of(run: FinishedRun, who: Who) -> dict[str, dict[str, float]]:
-    return {line["metric"]: line["scores"] for line in read_scores(run.folder) if line["of"] == who}
+def _scores_of(run: FinishedRun, who: Who) -> dict[str, dict[str, Any]]:
+    return {line["metric"]: line["result"] | line["scores"] for line in read_scores(run.folder) if line["of"] == who}
+
+
+def _number(scores: Mapping[str, Any], path: str) -> float:
+    """A scalar by its name, or an entry of one of the result's arrays by name and places: ``matrix.0.1``."""
+    name, *places = path.split(".")
+    value = scores[name]
+    for place in places:
+        value = value[int(place)]
+    return float(value)
 
 
 def _write_results(bench: Bench, cells: Sequence[Cell]) -> str:

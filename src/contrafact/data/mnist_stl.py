@@ -97,7 +97,6 @@ class MNISTSTL(PairDataset):
         self.split, self.variant, self.seed = split, variant, seed
         self._path = path
         self.held = tuple(self.factor_names[column] for column in VARIANTS[variant])
-        self.factors_of_interest = self.held
         digits, backgrounds = _sources(path, split)
         self._digits_NHW, self._backgrounds_NCHW = digits.pixels, backgrounds.pixels
         real = STAND_IN not in digits.origin + backgrounds.origin

@@ -33,7 +33,14 @@ from contrafact.nn.trainable import EncoderKind
 from contrafact.nn.views import SIMCLR_SMALL, Views, choose_kinds
 
 Regulariser = Literal["none", "infomin", "ortho", "permuted_ortho", "hessian"]
-_QUICK = {"encoder": "resnet18", "width": 0.25, "steps": 1500, "warmup_steps": 100, "batch_size": 128}
+_QUICK = {
+    "encoder": "resnet18",
+    "width": 0.25,
+    "stem": "imagenet",
+    "steps": 1000,
+    "warmup_steps": 100,
+    "batch_size": 128,
+}
 
 
 @dataclass(frozen=True)

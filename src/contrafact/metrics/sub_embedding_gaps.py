@@ -33,12 +33,14 @@ class GapResult(MetricResult):
         diagonal: each part is strictly the best at a task of its own (the diagonal trend).
         matched: mean accuracy of the parts at the tasks they are matched with, one task each.
         unmatched: mean accuracy at the others.
+        tasks: K names of the tasks, where they are known.
     """
 
     whole: FloatArray
     diagonal: bool
     matched: float
     unmatched: float
+    tasks: tuple[str, ...] = ()
 
     def scores(self) -> dict[str, float]:
         return {

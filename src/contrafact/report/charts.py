@@ -214,7 +214,7 @@ def scatter(sets: Sequence[tuple[str, FloatArray, npt.NDArray[np.int64]]], ink: 
     from matplotlib import colormaps
 
     side = 4.2
-    figure = _new_figure(side * len(sets), side + 0.3)
+    figure = new_figure(side * len(sets), side + 0.3)
     for number, (title, points_N2, classes_N) in enumerate(sets):
         axes = figure.add_axes(((number + 0.03) / len(sets), 0.02, 0.94 / len(sets), side / (side + 0.3) - 0.03))
         palette = colormaps["tab10" if classes_N.max(initial=0) < 10 else "gist_ncar"]

@@ -16,6 +16,7 @@ from contrafact.core.method import FinishedRun
 from contrafact.report import tables
 from contrafact.report.classes import classes_section
 from contrafact.report.figures import FIGURES, MOST, Sweep, magnitude_range, sweep_run, write_sweep
+from contrafact.report.parts import parts_section
 from contrafact.report.sections import (
     Section,
     listed,
@@ -86,6 +87,7 @@ def write_report(
         *traversal_sections(run, swept, step),
         variation_section(run, dataset, seed, folder),
         scores_section(run, table),
+        *([parts] if (parts := parts_section(run.folder)) else []),
         matrices_section(scores, dataset, folder),
         training_section(run, folder),
         settings_section(run),

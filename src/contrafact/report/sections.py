@@ -200,6 +200,8 @@ def scores_section(run: FinishedRun, table: tables.ScoreTable) -> Section:
 
 
 _NO_CONTROL = "No control stands beside these scores yet: `contrafact evaluate {} --control` makes and scores one."
+PARTS = "sub_embedding_gaps"
+"""Metric whose matrix is parts by tasks, not codes by factors; it has a table of its own."""
 _MATRICES = {
     "mig": "Mutual information of codes and factors (MIG), in nats",
     "dci": "Importance of each code for each factor (DCI)",
@@ -212,7 +214,7 @@ def matrices_section(scores: Sequence[tables.Score], dataset: ImageDataset | Non
     """The matrices of the run's scores, one per metric. Also writes ``<metric>.png``."""
     drawn: dict[str, str] = {}
     for score in scores:
-        if score.of != "run" or score.metric in drawn or not score.matrix:
+        if score.of != "run" or score.metric in drawn or not score.matrix or score.metric.startswith(PARTS):
             continue
         matrix_KJ = np.asarray(score.matrix, dtype=np.float64).T
         if score.attributes:  # effects of directions: which way they point is nobody's choice
