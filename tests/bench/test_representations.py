@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from contrafact.bench.evaluate import default_metrics, draw_sample, evaluate_run
+from contrafact.bench.evaluate import default_metrics, draw_probe_sample, draw_sample, evaluate_run
 from contrafact.bench.representations import Target, parse_target, usual_metrics
 from contrafact.bench.scores import read_scores
 from contrafact.bench.suite import _number
@@ -60,20 +60,20 @@ def test_a_representations_score_is_the_metric_of_it(folder):
 
 
 def test_a_published_test_part_is_what_is_held_out(folder):
-    class Split(ToyPairs):
-        def __init__(self, held=True):
-            self.held_part = Split(held=False) if held else None
+    class Part(ToyPairs):
+        def __init__(self, other=None):
+            self.other = other
 
-        def held_out(self):
-            return self.held_part
+        def parts(self):
+            return (self, Part(self)) if self.other is None else (self.other, self)
 
         def factors_of(self, indices):
             factors = super().factors_of(indices)
-            if self.held_part is None:
+            if self.other is not None:
                 factors[:, 2] = 3
             return factors
 
-    sample = draw_sample(load_run(folder).encoder, Split(), 1000, 20, 0)
+    sample = draw_probe_sample(load_run(folder).encoder, Part(), 1000, 20, 0)
     assert len(sample.codes_NJ) == 96  # all of it, once
     assert len(sample.codes_test_NJ) == 20
     assert (sample.factors_test_NK[:, 2] == 3).all()

@@ -138,3 +138,13 @@ def test_the_installed_fashion_mnist():
         ValueError, match=r"mnist: the files in .* are those of fashion-mnist; load them as fashion-mnist"
     ):
         MNIST(path=INSTALLED)
+
+
+def test_each_part_knows_the_other(folder):
+    train = MNIST(folder)
+    assert train.parts()[0] is train
+    assert len(train.parts()[1]) == 7
+    test = MNIST(folder, "test")
+    assert test.parts()[1] is test
+    assert len(test.parts()[0]) == 12
+    assert MNIST(folder, "all").parts() is None

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from contrafact.core.dataset import PairDataset
-from contrafact.data._stl10 import open_stl10, read_stl10_labels, upright
 from contrafact.data._textures import CLASSES, textures
 from contrafact.data.load import load_dataset
 from contrafact.data.mnist_stl import LEFTS, MNISTSTL, TOPS, VARIANTS
@@ -71,9 +70,11 @@ def test_seeds_and_splits_draw_other_pairs_and_the_same_again(folder):
     first, again, other = MNISTSTL(folder), MNISTSTL(folder), MNISTSTL(folder, seed=1)
     assert np.array_equal(first._rows_VM2, again._rows_VM2)
     assert not np.array_equal(first._rows_VM2, other._rows_VM2)
-    test = first.held_out()
+    train, test = first.parts()
+    assert train is first
     assert (len(test), test.split, test.variant) == (60, "test", "dc-bc")
-    assert test.held_out() is None
+    assert test.parts()[1] is test
+    assert np.array_equal(test.parts()[0]._rows_VM2, first._rows_VM2)
     assert test._rows_VM2[..., 1].max() >= 10  # its own photographs
 
 
@@ -91,7 +92,7 @@ def test_the_variant_follows_a_colon_in_the_name(folder, monkeypatch):
     dataset = load_dataset("mnist-stl:bc-dl")
     assert (dataset.name, dataset.held) == ("mnist-stl:bc-dl", ("background class", "digit location"))
     assert dataset.source == f"mnist from {folder.parent / 'mnist'} over stl10 from {folder.parent / 'stl10'}"
-    assert dataset.held_out().name == "mnist-stl:bc-dl"
+    assert dataset.parts()[1].name == "mnist-stl:bc-dl"
 
 
 def test_digits_may_come_from_the_numpy_archive(folder):
@@ -156,13 +157,13 @@ def test_what_is_missing_or_damaged_is_named(folder, tmp_path, monkeypatch):
         MNISTSTL(folder, size=48)
     labels = folder / "train_y.bin"
     labels.write_bytes(bytes([1, 2, 11] * 4)[:10])
-    with pytest.raises(ValueError, match=r"train_y.bin must hold 10 labels from 1 to 10, found 10, 1 to 11"):
+    with pytest.raises(ValueError, match=r"train_y.bin must hold a label from 1 to 10 for each of 10 images"):
         MNISTSTL(folder)
     labels.write_bytes(bytes([1] * 10))
     with pytest.raises(ValueError, match="the sources hold nothing of class 1; get whole files"):
         MNISTSTL(folder)
     (folder / "train_X.bin").write_bytes(bytes(100))
-    with pytest.raises(ValueError, match=r"train_X.bin must hold 27648 bytes an image, found 100 bytes in all"):
+    with pytest.raises(ValueError, match=r"train_X.bin must hold images of 27648 bytes, found 100 bytes"):
         MNISTSTL(folder)
     (folder / "train_X.bin").unlink()
     with pytest.raises(
@@ -173,15 +174,6 @@ def test_what_is_missing_or_damaged_is_named(folder, tmp_path, monkeypatch):
         file.unlink()
     with pytest.raises(ValueError, match=r"lack MNIST's idx files or mnist.npz"):
         MNISTSTL(folder)
-
-
-def test_stl10_files_are_channels_of_columns(tmp_path, monkeypatch):
-    image = np.arange(96 * 96 * 3).reshape(96, 96, 3).astype(np.uint8)  # rows, columns, channels
-    (tmp_path / "a.bin").write_bytes(b"".join(bytes(image[:, x, c].tolist()) for c in range(3) for x in range(96)))
-    stored = open_stl10(tmp_path / "a.bin")
-    assert np.array_equal(upright(stored.rows(np.array([0])))[0], image)
-    with pytest.raises(ValueError, match=r"none.bin does not exist; put it beside its images"):
-        read_stl10_labels(tmp_path / "none.bin", 1)
 
 
 def test_fashion_files_in_mnists_place_are_refused(folder, tmp_path, monkeypatch):

@@ -62,8 +62,8 @@ class ImageDataset(ABC):
         """``n`` images drawn uniformly with replacement: float32 ``(n, C, H, W)`` in [0, 1]."""
         return self.batch(rng.integers(len(self), size=check_count("n", n)))
 
-    def held_out(self) -> ImageDataset | None:
-        """The published test part that belongs to this training part; None where there is none."""
+    def parts(self) -> tuple[ImageDataset, ImageDataset] | None:
+        """The published training and test parts, one of which this dataset is; None where there are none."""
         return None
 
     def __repr__(self) -> str:

@@ -107,8 +107,11 @@ class IdxImages(ImageDataset):
         self.split = split
         self.source = str(folder)
 
-    def held_out(self) -> IdxImages | None:
-        return type(self)(self.source, "test", self.image_shape[1]) if self.split == "train" else None
+    def parts(self) -> tuple[IdxImages, IdxImages] | None:
+        if self.split == "all":
+            return None
+        other = type(self)(self.source, "test" if self.split == "train" else "train", self.image_shape[1])
+        return (self, other) if self.split == "train" else (other, self)
 
     def _find_folder(self) -> Path:
         own = [data_folder() / name for name in self.subfolders]

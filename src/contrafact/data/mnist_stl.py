@@ -19,23 +19,24 @@ import torch
 from torch import Tensor
 
 from contrafact.core.catalog import unknown_name_message
-from contrafact.core.dataset import IntArray, PairDataset, Pairs, check_indices
+from contrafact.core.dataset import ImageDataset, IntArray, PairDataset, Pairs, check_indices
 from contrafact.data import _idx
 from contrafact.data._files import STAND_IN, NumpyArchive, PathLike, data_folder
 from contrafact.data._pixels import check_size, shrink
-from contrafact.data._stl10 import SIDE as PHOTO_SIDE
-from contrafact.data._stl10 import find_stl10, open_stl10, read_stl10_labels, stl10_files, upright
 from contrafact.data._textures import CLASSES as TEXTURES
 from contrafact.data._textures import textures
 from contrafact.data.fashion_mnist import FashionMNIST
 from contrafact.data.mnist import MNIST
+from contrafact.data.stl10 import STL10
 
 SIDE, DIGIT_SIDE = 64, 28
 TOPS, LEFTS = (2, 34), (0, 12, 24, 36)
 NUM_PAIRS = {"train": 100_000, "test": 10_000}
 VARIANTS = {"dc-bc": (0, 2), "dc-dl": (0, 1), "bc-dl": (2, 1)}
 TEXTURES_PER_CLASS = {"train": 500, "test": 200}
-_FOLDERS = ("mnist", "MNIST", "mnist/raw", "MNIST/raw")
+_BLOCK = 1000
+_MNIST_FOLDERS = ("mnist", "MNIST", "mnist/raw", "MNIST/raw")
+_STL10_FOLDERS = ("", "stl10_binary", "stl10", "stl10/stl10_binary")
 
 
 class Source(NamedTuple):
@@ -108,12 +109,11 @@ class MNISTSTL(PairDataset):
     def __len__(self) -> int:
         return NUM_PAIRS[self.split]
 
-    def held_out(self) -> MNISTSTL | None:
-        if self.split == "test":
-            return None
-        test = MNISTSTL(self._path, self.variant, "test", self.image_shape[1], self.seed)
-        test.name = self.name
-        return test
+    def parts(self) -> tuple[MNISTSTL, MNISTSTL]:
+        split = "test" if self.split == "train" else "train"
+        other = MNISTSTL(self._path, self.variant, split, self.image_shape[1], self.seed)
+        other.name = self.name
+        return (self, other) if self.split == "train" else (other, self)
 
     def factors_of(self, indices: IntArray | Sequence[int]) -> IntArray:
         factors: IntArray = self._factors_VMK[0, check_indices(self, indices)].astype(np.int64)
@@ -181,13 +181,15 @@ def _sources(path: PathLike | None, split: str) -> tuple[Source, Source]:
         )
     if digits is None:
         fashion = FashionMNIST(split=split)
-        digits = Source(fashion._images_NHW, fashion.labels, f"{STAND_IN} fashion-mnist from {fashion.source}")
+        digits = Source(
+            _bytes(fashion, DIGIT_SIDE)[:, 0], fashion.labels, f"{STAND_IN} fashion-mnist from {fashion.source}"
+        )
     return digits, backgrounds or _procedural(split)
 
 
 def _mnist(root: Path, split: str, is_given: bool) -> Source | None:
     """MNIST's images of a split, as idx files or numpy archive; None when there are none."""
-    for folder in (*((root,) if is_given else ()), *(root / name for name in _FOLDERS)):
+    for folder in (*((root,) if is_given else ()), *(root / name for name in _MNIST_FOLDERS)):
         if (folder / "mnist.npz").is_file():
             archive = NumpyArchive("mnist", folder / "mnist.npz")
             images, labels = archive.read(f"x_{split}"), archive.read(f"y_{split}").astype(np.int64)
@@ -199,24 +201,31 @@ def _mnist(root: Path, split: str, is_given: bool) -> Source | None:
             return Source(images, labels, f"mnist from {folder / 'mnist.npz'}")
         if _idx.idx_file(folder, _idx.SPLITS[split][0], "images-idx3") is not None:
             mnist = MNIST(folder, split)
-            return Source(mnist._images_NHW, mnist.labels, f"mnist from {folder}")
+            return Source(_bytes(mnist, DIGIT_SIDE)[:, 0], mnist.labels, f"mnist from {folder}")
     return None
 
 
 def _stl10(root: Path, split: str) -> Source | None:
     """The centres of STL-10's labelled images; None when the folder holds none."""
-    folder = find_stl10(root, split)
+    folders = (root / name for name in _STL10_FOLDERS)
+    folder = next((folder for folder in folders if (folder / f"{split}_X.bin").is_file()), None)
     if folder is None:
         return None
-    images, labels = stl10_files(folder, split)
-    stored = open_stl10(images)
-    first = (PHOTO_SIDE - SIDE) // 2
-    centre = slice(first, first + SIDE)
-    pixels = np.empty((len(stored), 3, SIDE, SIDE), dtype=np.uint8)
-    for start in range(0, len(stored), 1000):
-        rows = np.arange(start, min(start + 1000, len(stored)))
-        pixels[rows] = upright(stored.rows(rows))[:, centre, centre].transpose(0, 3, 1, 2)
-    return Source(pixels, read_stl10_labels(labels, len(stored)), f"stl10 from {folder}")
+    photographs = STL10(folder, split)
+    assert photographs.labels is not None
+    return Source(_bytes(photographs, SIDE), photographs.labels, f"stl10 from {folder}")
+
+
+def _bytes(dataset: ImageDataset, side: int) -> npt.NDArray[np.uint8]:
+    """The centres of all images of a dataset, as they were stored: ``(N, C, side, side)``."""
+    channels, height, _ = dataset.image_shape
+    first = (height - side) // 2
+    pixels = np.empty((len(dataset), channels, side, side), dtype=np.uint8)
+    for start in range(0, len(dataset), _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, len(dataset)))
+        images = dataset.batch(rows)[:, :, first : first + side, first : first + side]
+        pixels[rows] = (images * 255).round().byte().numpy()
+    return pixels
 
 
 def _procedural(split: str) -> Source:

@@ -37,7 +37,7 @@ _QUICK = {
     "encoder": "resnet18",
     "width": 0.25,
     "stem": "imagenet",
-    "steps": 1000,
+    "steps": 800,
     "warmup_steps": 100,
     "batch_size": 128,
 }
