@@ -29,9 +29,13 @@ from contrafact.metrics._encoding import Codes
 from contrafact.metrics._evaluate import evaluate, info_of
 from contrafact.metrics.recovery import recovery, tangents
 from contrafact.nn.attributes import Predictor, load_predictor
+from contrafact.nn.factor_codes import FactorEncoder, ResidualOf
 
 DEFAULT_METRICS = ("mig", "dci")
 RECOVERY_LATENTS = 64
+RESIDUAL = "residual"
+LEAKAGE = f"linear_probe:{RESIDUAL}"
+"""What a probe reads of each factor from a residual that should hold none of the annotated ones."""
 BATCH = 512
 JUDGED = ("rescoring", "mds")
 """Metrics in which an attribute predictor judges edited images."""
@@ -125,6 +129,18 @@ class Sample(NamedTuple):
     codes_test_NJ: Codes32
     factors_test_NK: IntArray
 
+    def of_factors(self, columns: Sequence[int]) -> Sample:
+        """The same codes, with these factors only."""
+        return self._replace(factors_NK=self.factors_NK[:, columns], factors_test_NK=self.factors_test_NK[:, columns])
+
+
+def annotated_columns(run: FinishedRun, dataset: ImageDataset) -> list[int] | None:
+    """Which factors a run with few labels was told of: what its codes are scored on; None for a run without labels."""
+    names = run.config["source"].get("labels", {}).get("factors", [])
+    if not names or not isinstance(dataset, AnnotatedDataset) or not set(names) <= set(dataset.factor_names):
+        return None
+    return [dataset.factor_names.index(name) for name in names]
+
 
 def draw_sample(encoder: Encoder, dataset: ImageDataset, num_train: int, num_test: int, seed: int) -> Sample:
     """Codes and factors of a random sample and of a held-out one.
@@ -163,15 +179,18 @@ def draw_probe_sample(encoder: Encoder, dataset: ImageDataset, num_train: int, n
 def default_metrics(run: FinishedRun, dataset: ImageDataset | None = None) -> tuple[str, ...]:
     """What is scored unless something else is asked for.
 
-    Probes, and a table of parts, where the encoder is a contrastive one; else clustering where the run is about
-    classes; else MIG and DCI; recovery too where the generator knows true directions.
+    ZeroDIM's protocol, MIG, DCI and what a probe reads from the residual, where the encoder has codes of annotated
+    factors; probes, and a table of parts, where it is a contrastive one; else clustering where the run is about
+    classes; else MIG and DCI. Recovery too where the generator knows true directions.
 
     Args:
         run: a finished run.
         dataset: the images to score it on.
     """
     static: tuple[str, ...] = ()
-    if run.has("encoder"):
+    if run.has("encoder") and isinstance(run.encoder, FactorEncoder) and isinstance(dataset, AnnotatedDataset):
+        static = ("zerodim", *DEFAULT_METRICS, *([LEAKAGE] if run.encoder.residual_dim else []))
+    elif run.has("encoder"):
         by_class = class_factor(run, dataset) is not None
         static = usual_metrics(run.encoder) or (("clustering",) if by_class else DEFAULT_METRICS)
     return (*static, *(("recovery",) if _knows_truth(run) else ()))
@@ -246,22 +265,31 @@ def evaluate_run(
             results["clustering"] = _cluster(encoder, dataset, factor, num_train, seed)
         encoded = [name for name in encoded if name not in by_class]
         static = [name for name in encoded if kinds[name] == "static"]
+        columns = annotated_columns(run, dataset)
+        leaks = [n for n in static if targets[n].representation == RESIDUAL and isinstance(encoder, FactorEncoder)]
+        if leaks and isinstance(encoder, FactorEncoder):
+            rest = draw_sample(ResidualOf(encoder), dataset, num_train, num_test, seed)
+            for name in leaks:
+                metric = targets[name].metric
+                results[name] = evaluate(*rest, metrics=[metric], seed=seed).results[metric]
+        static = [name for name in static if name not in leaks]
         if static:
             probes = [t for name, t in targets.items() if name in static and is_probe(t)]
             plain = [name for name in static if not is_probe(targets[name])]
             if plain:
                 sample = draw_sample(encoder, dataset, num_train, num_test, seed)
+                sample = sample if columns is None else sample.of_factors(columns)
                 results |= evaluate(*sample, metrics=plain, seed=seed).results
             if probes:
                 sample = draw_probe_sample(encoder, dataset, num_train, num_test, seed)
                 results |= score_targets(encoder, dataset, sample, probes, seed)
-        if len(static) < len(encoded):
+        if any(kinds[name] == "interventional" for name in encoded):
             if not isinstance(dataset, FactorDataset):
                 raise ValueError(
                     f"{dataset.name} has no factors to hold fixed, which {encoded[-1]} needs; leave it out"
                 )
             codes = Codes(encoder, dataset, BATCH)  # each distinct image is encoded once for all of them
-            results |= {n: CATALOG.get(n)(codes, dataset, seed=seed) for n in encoded if n not in static}
+            results |= {n: CATALOG.get(n)(codes, dataset, seed=seed) for n in encoded if kinds[n] == "interventional"}
     judge: Predictor | None = None
     for name in names:
         if name == "recovery":

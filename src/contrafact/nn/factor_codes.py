@@ -97,6 +97,18 @@ class FactorEncoder(Encoder):
         }
 
 
+class ResidualOf(Encoder):
+    """The residual of a :class:`FactorEncoder` as codes of their own, so that a probe can say what leaked into it."""
+
+    def __init__(self, encoder: FactorEncoder) -> None:
+        super().__init__()
+        self.encoder, self.image_shape, self.code_dim = encoder, encoder.image_shape, encoder.residual_dim
+        self.eval()
+
+    def encode(self, images: Tensor) -> Tensor:
+        return self.encoder.residual(images)
+
+
 def parts_of(
     factor_names: Sequence[str], factor_dim: int, residual_dim: int, extra_dim: int = 0
 ) -> dict[str, tuple[int, int]]:
