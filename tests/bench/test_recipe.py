@@ -35,6 +35,10 @@ def test_every_recipe_names_things_that_exist(name):
         ("disco-table4", "domination only", "MIG", (0.296, None)),
         ("disco-table6", "T = 0.9", "DCI", (0.710, None)),
         ("disco-table11", "ResNet-50", "loss", (0.725, None)),
+        ("cd-gan-table1", "CD-GAN, no labels", "ARI", (0.94, None)),
+        ("cd-gan-table2", "CD-GAN, few labels", "ACC", (0.82, None)),
+        ("cd-gan-table2", "GAN with Disc φ", "NMI", (0.37, None)),
+        ("cd-gan-table3", "ClusterGAN", "FID", (26.86, None)),
     ],
 )
 def test_published_numbers_are_the_papers(name, row, column, published):
