@@ -78,7 +78,7 @@ def test_adding_a_method_is_adding_one_file(tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "nearest  Nearest: directions towards other samples" in call("list", "methods")
+    assert "nearest Nearest: directions towards other samples" in " ".join(call("list", "methods").split())
     assert "--num-directions" in call("fit", "nearest", "--help")
     call("fit", "nearest", "--generator", "analytic", "--num-directions", "3", "--device", "cpu", "--out", "run")
     assert (tmp_path / "run" / "directions.safetensors").exists()

@@ -43,6 +43,10 @@ def test_every_recipe_names_things_that_exist(name):
         ("sub-infomax-table2", "InfoMin, λ = 0.1", "BC, z1", (0.358, None)),
         ("sub-infomax-table3", "Hessian, λ = 0.1", "DC, gap", (0.172, None)),
         ("sub-infomax-table3", "orthogonality, permuted, λ = 0.001", "BC, z0", (0.524, None)),
+        ("cd-gan-table1", "CD-GAN, no labels", "ARI", (0.94, None)),
+        ("cd-gan-table2", "CD-GAN, few labels", "ACC", (0.82, None)),
+        ("cd-gan-table2", "GAN with Disc φ", "NMI", (0.37, None)),
+        ("cd-gan-table3", "ClusterGAN", "FID", (26.86, None)),
     ],
 )
 def test_published_numbers_are_the_papers(name, row, column, published):

@@ -101,3 +101,16 @@ def test_means_spreads_and_the_margin_over_the_control():
         "| control | 0.100 ± 0.000 | – | 3 | 4 s |",
         "| A − control | +0.400 (+4.0 std) |  |  |  |",
     ]
+
+
+def test_the_best_seed_stands_beside_the_mean_where_the_paper_gives_nothing_else():
+    columns = {"ACC": ("clustering", "accuracy"), "FID": ("fid", "score")}
+    recipe = Recipe("t", "t", (Row("a", "cd_gan"), Row("b", "sup_con")), columns, best=True)
+    cells = {
+        "a": [Cell("a", 0, {"ACC": 0.7, "FID": 30.0}, 1.0), Cell("a", 1, {"ACC": 0.8, "FID": 20.0}, 1.0)],
+        "b": [Cell("b", 0, {"ACC": 0.6}, 1.0)],
+    }
+    lines = results_table(recipe, cells).splitlines()
+    assert "| 0.750 ± 0.071 (0.800) |" in lines[2]
+    assert "| 25.000 ± 7.071 (20.000) |" in lines[2]
+    assert lines[3].startswith("| b | 0.600 | – | – | – |")

@@ -55,6 +55,10 @@ def test_no_flip_keeps_everything_else():
     assert (strong.shift, strong.erase) == (shy.shift, shy.erase)
 
 
+def test_no_images_stay_no_images():
+    assert Augmentation.named("strong")(torch.zeros(0, 1, 8, 8), rng()).shape == (0, 1, 8, 8)
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="unknown augmentation 'stong'; did you mean 'strong'"):
         Augmentation.named("stong")

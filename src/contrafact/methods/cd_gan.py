@@ -64,8 +64,8 @@ class CDGAN(GANMethod):
             "noise_dim": 118, "class_dim": 128, "batch_size": 180, "encoder_batch": 3600, "contrast_weight": 10.0,
             "content_weight": 10.0,
         },
-        "quick": {**_BEYOND, "width": 0.5, "encoder_batch": 50, "steps": 800},
-        "standard": {**_BEYOND, "encoder_batch": 100, "steps": 3000},
+        "quick": {**_BEYOND, "width": 0.5, "encoder_batch": 50, "steps": 600},
+        "standard": {**_BEYOND, "width": 0.5, "encoder_batch": 100, "steps": 2500},
         "tiny": {"encoder": "conv", "encoder_batch": 6, "class_dim": 4, "noise_dim": 3, "unlabelled": 16},
     }  # fmt: skip
 
@@ -132,7 +132,7 @@ class CDGAN(GANMethod):
                 f_NJ, e_N = encoder.heads(images)
                 # E is fixed, so what it sees in the anchors is too.
                 with torch.no_grad():
-                    shown, labels_N = real.anchors()
+                    shown, labels_N = real.anchors(views=1)
                     f_real_NJ = encoder.heads(shown)[0]
             contrast = self.contrast([f_NJ, f_real_NJ], [game.generator.classes_of(latent), labels_N])
             content = F.mse_loss(e_N, latent[:, : self.noise_dim])
@@ -205,14 +205,14 @@ class RealImages:
         nothing = pool.batch(np.zeros(0, dtype=np.int64))
         self.nothing = (nothing, torch.zeros(0, dtype=torch.long, device=run.device))
 
-    def anchors(self) -> tuple[Tensor, Tensor]:
-        """``anchors_per_class`` labelled images of every class and their labels; two views if they are augmented."""
+    def anchors(self, views: int = 2) -> tuple[Tensor, Tensor]:
+        """``anchors_per_class`` labelled images of every class and their labels; ``views`` of each if augmented."""
         if self.labelled is None:
             return self.nothing
         images, labels_N = self.labelled.draw(self.method.anchors_per_class, self.rng)
         if self.method.augmentation == "none":
             return images, labels_N
-        return torch.cat([self.augment(images, self.rng), self.augment(images, self.rng)]), labels_N.repeat(2)
+        return torch.cat([self.augment(images, self.rng) for _ in range(views)]), labels_N.repeat(views)
 
     @torch.no_grad()
     def all(self, step: int) -> tuple[Tensor, Tensor]:

@@ -33,6 +33,7 @@ class ClusterGAN(GANMethod):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "mnist": {"noise_dim": 30, "noise_weight": 10.0},
+        "cifar10": {"network": "sngan", "adversary": "hinge"},
         "quick": {"width": 0.5, "steps": 1500, "critic_steps": 1, "learning_rate": 3e-4},
         "tiny": {"noise_dim": 3},
     }

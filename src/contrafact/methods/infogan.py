@@ -31,6 +31,7 @@ class InfoGAN(GANMethod):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
+        "cifar10": {"network": "sngan", "adversary": "hinge"},
         "quick": {"width": 0.5, "steps": 2000, "learning_rate": 3e-4},
         "tiny": {"noise_dim": 3},
     }

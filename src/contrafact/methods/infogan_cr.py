@@ -36,6 +36,8 @@ class InfoGANCR(GANMethod):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
+        "cifar10": {"network": "sngan", "adversary": "hinge"},
+        "released": {"network": "sngan", "adversary": "hinge", "noise_dim": 5, "num_codes": 5},
         "quick": {"width": 0.5, "steps": 1500, "learning_rate": 3e-4},
         "tiny": {"noise_dim": 3},
     }

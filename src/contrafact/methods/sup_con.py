@@ -35,6 +35,9 @@ class SupCon(Method):
     yields: ClassVar[tuple[str, ...]] = ("encoder",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
+        "tiny": {"encoder": "conv"},
+        "cifar10": {"encoder": "resnet18", "class_dim": 128},
+        "dsprites": {"class_dim": 40},
         "quick": {"width": 0.5, "steps": 800},
         "standard": {"steps": 2000},
     }

@@ -58,7 +58,7 @@ class Augmentation:
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Changed copies of images ``(N, C, H, W)``; what comes in from outside the frame is black."""
-        if self == Augmentation():
+        if self == Augmentation() or not len(images):
             return images
         n, _, height, width = images.shape
         draws = (2 * torch.rand(8, n, generator=rng) - 1).to(images.device)
