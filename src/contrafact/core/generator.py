@@ -16,7 +16,6 @@ from contrafact.core.artefact import Artefact
 from contrafact.core.catalog import Catalog, unknown_name_message
 from contrafact.core.dataset import check_count
 
-
 IMAGE = "image"
 """The layer name that stands for the image itself."""
 
