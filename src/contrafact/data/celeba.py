@@ -25,7 +25,8 @@ SPLITS = {"train": (0,), "valid": (1,), "test": (2,), "all": (0, 1, 2)}
 class CelebA(Images, AnnotatedDataset):
     """CelebA: photographs ``(3, size, size)`` with attributes as factors and people as classes.
 
-    Without the identity file there are no classes. Pictures are shrunk until their shorter side is ``size`` and cropped to the centre, once, into the cache.
+    Without the identity file there are no classes. Pictures are shrunk until their shorter side is ``size`` and cropped
+    to the centre, once, into the cache.
 
     Args:
         path: folder with ``img_align_celeba`` and the annotation files (or these in ``Anno`` and ``Eval``); by default
