@@ -24,6 +24,7 @@ RECIPE = Recipe(
     ),
     columns={**COLUMNS, "diagonal": ("sub_embedding_gaps:z", "diagonal")},
     presets={"small": "quick", "paper": "quick"},
-    remark="without MNIST's and STL-10's files, Fashion-MNIST items over procedural textures stand in; which half is "
-    "called z0 is an accident of the seed",
+    data={"small": {"size": 32}},
+    remark="small: 32 pixels; without MNIST's and STL-10's files, Fashion-MNIST items over procedural textures "
+    "stand in; which half is called z0 is an accident of the seed",
 )

@@ -30,5 +30,7 @@ RECIPE = Recipe(
         "BC, gap": ("sub_embedding_gaps", "per_factor.1"),
     },
     presets={"small": "quick", "paper": "paper"},
-    remark="without MNIST's and STL-10's files, Fashion-MNIST items over procedural textures stand in",
+    data={"small": {"size": 32}},
+    remark="small: 32 pixels; without MNIST's and STL-10's files, Fashion-MNIST items over procedural textures "
+    "stand in",
 )

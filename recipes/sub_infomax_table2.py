@@ -34,5 +34,7 @@ RECIPE = Recipe(
     ),
     columns=COLUMNS,
     presets={"small": "quick", "paper": "paper"},
-    remark="without MNIST's and STL-10's files, Fashion-MNIST items over procedural textures stand in",
+    data={"small": {"size": 32}},
+    remark="small: 32 pixels; without MNIST's and STL-10's files, Fashion-MNIST items over procedural textures "
+    "stand in",
 )

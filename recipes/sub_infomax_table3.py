@@ -33,6 +33,7 @@ RECIPE = Recipe(
     ),
     columns={**COLUMNS, "diagonal": ("sub_embedding_gaps:z", "diagonal")},
     presets={"small": "quick", "paper": "paper"},
-    remark="without MNIST's and STL-10's files, Fashion-MNIST items over procedural textures stand in; the paper's "
-    "numbers are one run",
+    data={"small": {"size": 32}},
+    remark="small: 32 pixels; without MNIST's and STL-10's files, Fashion-MNIST items over procedural textures "
+    "stand in; the paper's numbers are one run",
 )

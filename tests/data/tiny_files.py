@@ -215,8 +215,49 @@ def write_faces(folder, monkeypatch):
     return {"path": folder, "size": 32}
 
 
+def write_celeba(folder, monkeypatch):
+    """Six pictures of three people, two attributes, and the published partition."""
+    (folder / "img_align_celeba").mkdir()
+    names = [f"{number:06}.jpg" for number in range(1, 7)]
+    for name, picture in zip(names, random_bytes(6, 78, 70, 3), strict=True):
+        Image.fromarray(picture).save(folder / "img_align_celeba" / name)
+    attributes = [f"{name}  {1 if i % 2 else -1} {1 if i > 2 else -1}" for i, name in enumerate(names)]
+    (folder / "list_attr_celeba.txt").write_text("6\nSmiling Male \n" + "\n".join(attributes) + "\n")
+    (folder / "identity_CelebA.txt").write_text("".join(f"{n} {p}\n" for n, p in zip(names, "858992", strict=True)))
+    (folder / "list_eval_partition.txt").write_text("".join(f"{n} {p}\n" for n, p in zip(names, "000122", strict=True)))
+    return {"path": folder}
+
+
+def write_afhq(folder, monkeypatch):
+    for number, picture in enumerate(random_bytes(12, 66, 66, 3)):
+        place = folder / ("train" if number < 9 else "val") / ("cat", "dog", "wild")[number % 3]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(place / f"flickr_{number}.jpg")
+    return {"path": folder}
+
+
+def write_celeba_hq(folder, monkeypatch):
+    """Four faces, one of the next thousands, and the hair of the first."""
+    (folder / "CelebA-HQ-img").mkdir()
+    numbers = (0, 1, 2, 2001)
+    for number, picture in zip(numbers, random_bytes(4, 80, 80, 3), strict=True):
+        Image.fromarray(picture).save(folder / "CelebA-HQ-img" / f"{number}.jpg")
+    rows = "\n".join(f"{number}.jpg  {1 if number % 2 else -1} 1" for number in numbers)
+    (folder / "CelebAMask-HQ-attribute-anno.txt").write_text(f"4\nMale Young\n{rows}\n")
+    for number, name in ((0, "00000"), (1, "02001")):
+        place = folder / "CelebAMask-HQ-mask-anno" / str(number)
+        place.mkdir(parents=True)
+        mask = np.zeros((512, 512, 3), dtype=np.uint8)
+        mask[:256] = 255
+        Image.fromarray(mask).save(place / f"{name}_hair.png")
+    return {"path": folder}
+
+
 WRITERS = {
+    "afhq": write_afhq,
     "cars3d": write_cars3d,
+    "celeba": write_celeba,
+    "celeba_hq": write_celeba_hq,
     "cifar10": write_cifar10,
     "cifar100": write_cifar100,
     "faces": write_faces,

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -48,3 +50,14 @@ def test_uneven_parts_and_refusals():
     for parts in (4, 1, [3, 4], [6], [0, 6], 0):
         with pytest.raises(ValueError, match="does not cut 6 codes into at least two parts that fill them"):
             sub_embedding_gaps(codes, factors, parts=parts)
+
+
+def test_details_are_the_papers_table_in_percent():
+    factors = np.random.default_rng(0).integers(2, size=(400, 2))
+    result = dataclasses.replace(sub_embedding_gaps(factors * [1.0, -2.0], factors), tasks=("digit class", "sky"))
+    head, whole, first, _, gap = result.details()
+    assert head.split() == ["digit", "class", "sky"]
+    assert whole.split() == ["whole", "100.0", "100.0"]
+    assert first.split() == ["part", "0", "100.0", f"{100 * result.matrix[0, 1]:.1f}"]
+    assert gap.split()[1:] == [f"{100 * value:.1f}" for value in result.per_factor]
+    assert len({len(line) for line in result.details()}) == 1

@@ -192,5 +192,7 @@ def _print_results(results: Sequence[tuple[str, MetricResult]]) -> None:
         values = [(key.replace("_", " "), f"{value:.3f}") for key, value in result.scores().items()]
         scores = "  ".join(value if key == "score" else f"{key} {value}" for key, value in values)
         print(f"  {name:<{width}}  {scores}  ({result.protocol}, {result.seconds:.1f} s)")
+        for line in result.details():
+            print(f"  {'':<{width}}  {line}")
         for note in result.notes:
             print(f"  {'':<{width}}  note: {note}")

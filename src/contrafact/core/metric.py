@@ -89,6 +89,10 @@ class MetricResult:
         """Every scalar the metric reports, by name; ``{"score": ...}`` unless a metric has several."""
         return {"score": self.score}
 
+    def details(self) -> list[str]:
+        """Lines a terminal shows below the scores: a small table, where the numbers make sense side by side only."""
+        return []
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and strings, ready for JSON."""
         return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}

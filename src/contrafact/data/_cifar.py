@@ -136,6 +136,12 @@ class CifarImages(ImageDataset):
             )
         self.split, self.source = split, str(folder)
 
+    def parts(self) -> tuple[CifarImages, CifarImages] | None:
+        if self.split == "all":
+            return None
+        other = type(self)(self.source, "test" if self.split == "train" else "train", self.image_shape[1])
+        return (self, other) if self.split == "train" else (other, self)
+
     def _find(self, given: Path | None) -> tuple[Path, str]:
         """The folder of the batches, and their suffix."""
         roots = [data_folder(), data_folder() / self.name] if given is None else [given, given.parent]

@@ -59,6 +59,12 @@ class STL10(ImageDataset):
         else:
             self._labels = _read_labels(file.with_name(f"{stem}_y.bin"), len(self))
 
+    def parts(self) -> tuple[STL10, STL10] | None:
+        if self.split == "unlabelled":
+            return None
+        other = STL10(self.source, "test" if self.split == "train" else "train", self.image_shape[1])
+        return (self, other) if self.split == "train" else (other, self)
+
     @property
     def labels(self) -> IntArray | None:
         return self._labels

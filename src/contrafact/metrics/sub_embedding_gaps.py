@@ -51,6 +51,22 @@ class GapResult(MetricResult):
             "diagonal": float(self.diagonal),
         }
 
+    def details(self) -> list[str]:
+        """Accuracy in % by task, of the whole code and of each part, and the gap."""
+        matrix = np.empty((0, len(self.whole))) if self.matrix is None else self.matrix
+        gap = self.per_factor if self.per_factor is not None else np.empty(0)
+        rows = [("whole", self.whole), *((f"part {k}", row) for k, row in enumerate(matrix)), ("gap", gap)]
+        names = self.tasks or tuple(f"task {k}" for k in range(len(self.whole)))
+        head = " " * 8 + "".join(f"  {name:>8}" for name in names)
+        return [
+            head,
+            *(
+                f"{label:<8}"
+                + "".join(f"  {100 * v:>{max(8, len(name))}.1f}" for v, name in zip(row, names, strict=True))
+                for label, row in rows
+            ),
+        ]
+
 
 @measured
 def sub_embedding_gaps(

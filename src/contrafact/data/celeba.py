@@ -1,0 +1,94 @@
+"""CelebA: 202,599 aligned photographs of 10,177 people, with 40 yes-or-no attributes.
+
+Liu, Luo, Wang & Tang, "Deep Learning Face Attributes in the Wild", ICCV 2015,
+https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from contrafact.core.dataset import AnnotatedDataset, IntArray, check_count, check_indices
+from contrafact.data._attributes import check_pictures, read_attributes, read_numbers
+from contrafact.data._files import PathLike, data_folder, missing_file_message
+from contrafact.data.images import Images
+
+FOLDERS = ("img_align_celeba", "img_align_celeba_png", "img_celeba")
+ATTRIBUTES, IDENTITIES, PARTS = "list_attr_celeba.txt", "identity_CelebA.txt", "list_eval_partition.txt"
+FILES = (*FOLDERS, ATTRIBUTES)
+SPLITS = {"train": (0,), "valid": (1,), "test": (2,), "all": (0, 1, 2)}
+
+
+class CelebA(Images, AnnotatedDataset):
+    """CelebA: photographs ``(3, size, size)`` with attributes as factors and people as classes.
+
+    Without the identity file there are no classes. Pictures are shrunk until their shorter side is ``size`` and cropped
+    to the centre, once, into the cache.
+
+    Args:
+        path: folder with ``img_align_celeba`` and the annotation files (or these in ``Anno`` and ``Eval``); by default
+            ``celeba`` in the data folder.
+        split: ``train``, ``valid``, ``test``, by the published partition, or ``all``.
+        size: image side in pixels, at most 178.
+
+    Raises:
+        ValueError: an unknown split, no such folder, a damaged annotation file, or one that lists missing pictures.
+    """
+
+    name = "celeba"
+
+    def __init__(self, path: PathLike | None = None, split: str = "all", size: int = 64) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"celeba: split must be one of {', '.join(SPLITS)}; got {split!r}")
+        check_count("size", size)
+        root = _find_root(path)
+        folder = next(root / name for name in FOLDERS if (root / name).is_dir())
+        super().__init__(folder, size)
+        self.split, self.source, self.class_names, self._labels = split, str(root), (), None
+        present = {file.name: file for file in self.files}
+        listing = _annotation(root, ATTRIBUTES)
+        pictures, self.factor_names, values_NK = read_attributes(self.name, listing)
+        self.factor_sizes = (2,) * len(self.factor_names)
+        check_pictures(self.name, listing, pictures, folder, list(present))
+        kept = np.arange(len(pictures))
+        if split != "all":
+            part_of = read_numbers(self.name, _annotation(root, PARTS))
+            kept = np.flatnonzero([part_of.get(name) in SPLITS[split] for name in pictures])
+        if not len(kept):
+            raise ValueError(f"celeba: {root} holds no picture of the part {split!r}")
+        names = [pictures[row] for row in kept]
+        self.files, self._values_NK = [present[name] for name in names], values_NK[kept]
+        identities = _annotation(root, IDENTITIES)
+        if identities.is_file():
+            person_of = read_numbers(self.name, identities)
+            check_pictures(self.name, identities, list(person_of), folder, list(present))
+            unnamed = [name for name in names if name not in person_of]
+            if unnamed:
+                raise ValueError(f"celeba: {identities} gives no identity of {len(unnamed)} pictures, as {unnamed[0]}")
+            people, labels = np.unique([person_of[name] for name in names], return_inverse=True)
+            self.class_names, self._labels = tuple(map(str, people)), labels.astype(np.int64)
+
+    def factors_of(self, indices: IntArray | Sequence[int]) -> IntArray:
+        factors: IntArray = self._values_NK[check_indices(self, indices)]
+        return factors
+
+
+def _find_root(path: PathLike | None) -> Path:
+    roots = [data_folder() / "celeba", data_folder()] if path is None else [Path(path).expanduser()]
+    roots = [root.parent if root.name in (*FOLDERS, ATTRIBUTES) else root for root in roots]
+    found = next((root for root in roots for name in FOLDERS if (root / name).is_dir()), None)
+    if found is None:
+        if path is None:
+            raise ValueError(missing_file_message("celeba", FOLDERS, "unpack CelebA's aligned pictures"))
+        raise ValueError(
+            f"celeba: {roots[0]} holds none of the folders {', '.join(FOLDERS)}; unpack the pictures there"
+        )
+    return found
+
+
+def _annotation(root: Path, name: str) -> Path:
+    places = [root / name, root / "Anno" / name, root / "Eval" / name]
+    return next((place for place in places if place.is_file()), places[0])

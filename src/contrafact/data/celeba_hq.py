@@ -1,0 +1,105 @@
+"""CelebA-HQ: 30,000 photographs of faces with 40 attributes and, from CelebAMask-HQ, masks of their parts.
+
+Karras et al., "Progressive Growing of GANs", ICLR 2018; Lee et al., "MaskGAN", CVPR 2020,
+https://github.com/switchablenorms/CelebAMask-HQ.
+
+Shape suffixes: N images, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from contrafact.core.catalog import unknown_name_message
+from contrafact.core.dataset import AnnotatedDataset, IntArray, check_count, check_indices
+from contrafact.data._attributes import check_pictures, read_attributes
+from contrafact.data._files import PathLike, data_folder, missing_file_message
+from contrafact.data._pixels import shrink
+from contrafact.data.images import Images
+
+PICTURES, MASKS, ATTRIBUTES = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", "CelebAMask-HQ-attribute-anno.txt"
+FILES = (PICTURES, ATTRIBUTES)
+MASKS_PER_FOLDER, MASK_SIDE = 2000, 512
+MASK_PARTS = (
+    "cloth", "ear_r", "eye_g", "hair", "hat", "l_brow", "l_ear", "l_eye", "l_lip", "mouth", "neck", "neck_l", "nose",
+    "r_brow", "r_ear", "r_eye", "skin", "u_lip",
+)  # fmt: skip
+GENDER = "Male"
+
+
+class CelebAHQ(Images, AnnotatedDataset):
+    """CelebA-HQ in CelebAMask-HQ's layout: faces ``(3, size, size)``, attributes as factors, gender as class.
+
+    Args:
+        path: folder with ``CelebA-HQ-img`` and the attribute file; by default ``celeba_hq`` or ``CelebAMask-HQ`` in the
+            data folder.
+        size: image side in pixels, at most 1024.
+
+    Raises:
+        ValueError: no such folder, a damaged attribute file, or one that lists missing pictures.
+    """
+
+    name = "celeba-hq"
+
+    def __init__(self, path: PathLike | None = None, size: int = 64) -> None:
+        check_count("size", size)
+        self._root = root = _find_root(path)
+        super().__init__(root / PICTURES, size)
+        self.source = str(root)
+        listing = root / ATTRIBUTES
+        pictures, self.factor_names, self._values_NK = read_attributes(self.name, listing)
+        self.factor_sizes = (2,) * len(self.factor_names)
+        present = {file.name: file for file in self.files}
+        check_pictures(self.name, listing, pictures, root / PICTURES, list(present))
+        if GENDER not in self.factor_names:
+            raise ValueError(f"celeba-hq: {listing} has no attribute {GENDER}; found {', '.join(self.factor_names)}")
+        self.files = [present[name] for name in pictures]
+        self.class_names = ("female", "male")
+        self._labels = self._values_NK[:, self.factor_names.index(GENDER)]
+
+    def factors_of(self, indices: IntArray | Sequence[int]) -> IntArray:
+        factors: IntArray = self._values_NK[check_indices(self, indices)]
+        return factors
+
+    def masks(self, indices: IntArray | Sequence[int] | Tensor, part: str = "hair") -> Tensor:
+        """Where a part of the face is: float32 ``(N, 1, size, size)`` in [0, 1]; zeros where a face has no such part.
+
+        Raises:
+            ValueError: an unknown part, or no folder of masks.
+        """
+        if part not in MASK_PARTS:
+            raise ValueError(unknown_name_message("part of a face", part, MASK_PARTS))
+        folder = self._root / MASKS
+        if not folder.is_dir():
+            raise ValueError(f"celeba-hq: {folder} does not exist; unpack CelebAMask-HQ's masks there")
+        numbers = [int(self.files[index].stem) for index in check_indices(self, indices)]
+        files = [folder / str(number // MASKS_PER_FOLDER) / f"{number:05}_{part}.png" for number in numbers]
+        with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
+            masks = list(pool.map(_read_mask, files))
+        return shrink(torch.from_numpy(np.stack(masks)).float()[:, None], self.image_shape[1])
+
+
+def _read_mask(file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    from PIL import Image
+
+    if not file.is_file():
+        return np.zeros((MASK_SIDE, MASK_SIDE), dtype=bool)
+    with Image.open(file) as opened:
+        return np.asarray(opened.convert("L")) > 127
+
+
+def _find_root(path: PathLike | None) -> Path:
+    roots = [data_folder() / name for name in ("celeba_hq", "CelebAMask-HQ")] if path is None else [Path(path)]
+    roots = [root.expanduser().parent if root.name in FILES else root.expanduser() for root in roots]
+    found = next((root for root in roots if (root / PICTURES).is_dir()), None)
+    if found is None:
+        if path is None:
+            raise ValueError(missing_file_message("celeba-hq", FILES, "unpack CelebAMask-HQ into the folder celeba_hq"))
+        raise ValueError(f"celeba-hq: {roots[0]} has no folder {PICTURES}; give the one that holds it")
+    return found

@@ -1,0 +1,175 @@
+"""CelebA, CelebA-HQ and AFHQ in their published layouts, and what is said when a part is missing."""
+
+import numpy as np
+import pytest
+import torch
+
+from contrafact.core.few_labels import choose_labels
+from contrafact.data.afhq import AFHQ
+from contrafact.data.celeba import CelebA
+from contrafact.data.celeba_hq import CelebAHQ
+from contrafact.data.load import load_dataset
+
+from .tiny_files import write_afhq, write_celeba, write_celeba_hq
+
+
+@pytest.fixture
+def celeba(tmp_path, monkeypatch, own_cache):
+    folder = tmp_path / "celeba"
+    folder.mkdir()
+    write_celeba(folder, monkeypatch)
+    return folder
+
+
+@pytest.fixture
+def masked(tmp_path, monkeypatch, own_cache):
+    folder = tmp_path / "CelebAMask-HQ"
+    folder.mkdir()
+    write_celeba_hq(folder, monkeypatch)
+    return folder
+
+
+@pytest.fixture
+def afhq(tmp_path, monkeypatch, own_cache):
+    folder = tmp_path / "afhq"
+    folder.mkdir()
+    write_afhq(folder, monkeypatch)
+    return folder
+
+
+def test_celebas_attributes_are_factors_and_its_people_classes(celeba):
+    dataset = CelebA(celeba)
+    assert dataset.factor_names == ("Smiling", "Male")
+    assert dataset.factors_of(range(6)).tolist() == [[0, 0], [1, 0], [0, 0], [1, 1], [0, 1], [1, 1]]
+    assert [dataset.class_names[label] for label in dataset.labels] == ["8", "5", "8", "9", "9", "2"]
+    assert dataset.class_names == ("2", "5", "8", "9")
+
+
+def test_parts_are_the_published_partition(celeba):
+    assert [len(CelebA(celeba, split)) for split in ("train", "valid", "test", "all")] == [3, 1, 2, 6]
+    train, whole = CelebA(celeba, "train"), CelebA(celeba)
+    assert torch.equal(train.batch([2]), whole.batch([2]))
+    assert torch.equal(CelebA(celeba, "test").batch([0]), whole.batch([4]))
+    assert CelebA(celeba, "test").factors_of([1]).tolist() == [[1, 1]]
+
+
+def test_celeba_may_lack_identities_and_keep_annotations_in_folders(celeba):
+    (celeba / "Anno").mkdir()
+    (celeba / "list_attr_celeba.txt").rename(celeba / "Anno" / "list_attr_celeba.txt")
+    (celeba / "identity_CelebA.txt").unlink()
+    dataset = load_dataset(celeba / "img_align_celeba")
+    assert isinstance(dataset, CelebA)
+    assert dataset.labels is None
+    assert choose_labels(dataset, 4, factors=["Male"]).values[:, 0].tolist().count(1) == 2
+
+
+def test_annotations_of_pictures_that_are_missing_name_the_first(celeba):
+    (celeba / "img_align_celeba" / "000005.jpg").unlink()
+    with pytest.raises(
+        ValueError, match=r"celeba: .*list_attr_celeba.txt lists 1 pictures that .* does not hold, the first 0"
+    ):
+        CelebA(celeba)
+    lines = (celeba / "list_attr_celeba.txt").read_text().splitlines()
+    (celeba / "list_attr_celeba.txt").write_text("\n".join(["5", lines[1], *lines[2:6], lines[7]]))
+    with pytest.raises(
+        ValueError, match=r"identity_CelebA.txt lists 1 pictures that .* the first 000005.jpg; get the rest"
+    ):
+        CelebA(celeba)
+
+
+def test_a_picture_without_an_identity_is_named(celeba):
+    lines = (celeba / "identity_CelebA.txt").read_text().splitlines()
+    (celeba / "identity_CelebA.txt").write_text("\n".join(lines[1:]))
+    with pytest.raises(ValueError, match=r"identity_CelebA.txt gives no identity of 1 pictures, as 000001.jpg"):
+        CelebA(celeba)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "7\nSmiling Male\n" + "000001.jpg 1 1\n" * 6,
+            "must begin with the number of pictures and a line of attribute",
+        ),
+        ("", "must begin with the number of pictures"),
+        (
+            "1\nSmiling Male\n000001.jpg 1\n",
+            "line 3: expected a picture's name and 2 whole numbers, found '000001.jpg 1'",
+        ),
+        ("1\nSmiling Male\n000001.jpg 1 yes\n", "line 3: expected a picture's name and 2 whole numbers"),
+        ("1\nSmiling Male\n000001.jpg 1 0\n", "line 3: Male must be -1 or 1, found 0"),
+    ],
+)
+def test_damaged_attributes_are_named_by_line(celeba, text, message):
+    (celeba / "list_attr_celeba.txt").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        CelebA(celeba)
+
+
+def test_missing_celeba_files_are_named(celeba, tmp_path):
+    with pytest.raises(ValueError, match=r"celeba: found none of img_align_celeba.*unpack CelebA's aligned pictures"):
+        CelebA()
+    with pytest.raises(ValueError, match="holds none of the folders img_align_celeba"):
+        CelebA(tmp_path)
+    with pytest.raises(ValueError, match="split must be one of train, valid, test, all; got 'val'"):
+        CelebA(celeba, "val")
+    (celeba / "list_eval_partition.txt").unlink()
+    with pytest.raises(ValueError, match=r"list_eval_partition.txt does not exist; put the published annotation file"):
+        CelebA(celeba, "train")
+
+
+def test_celeba_hq_has_gender_as_class_and_masks(masked):
+    dataset = load_dataset(masked)
+    assert isinstance(dataset, CelebAHQ)
+    assert dataset.labels.tolist() == [0, 1, 0, 1]
+    assert [dataset.class_names[label] for label in dataset.labels[:2]] == ["female", "male"]
+    assert dataset.factors_of([3]).tolist() == [[1, 1]]
+    masks = dataset.masks([0, 1, 3])
+    assert masks.shape == (3, 1, 64, 64)
+    assert masks[0, 0, :32].min() == 1
+    assert masks[0, 0, 32:].max() == 0
+    assert masks[1].max() == 0  # no such file: no hair
+    assert torch.equal(masks[2], masks[0])
+    with pytest.raises(ValueError, match="unknown part of a face 'hairs'; did you mean 'hair'"):
+        dataset.masks([0], "hairs")
+
+
+def test_celeba_hq_files_that_are_missing_are_named(masked, tmp_path):
+    import shutil
+
+    shutil.rmtree(masked / "CelebAMask-HQ-mask-anno")
+    with pytest.raises(ValueError, match="does not exist; unpack CelebAMask-HQ's masks there"):
+        CelebAHQ(masked).masks([0])
+    (masked / "CelebA-HQ-img" / "2001.jpg").unlink()
+    with pytest.raises(ValueError, match=r"lists 1 pictures that .* does not hold, the first 2001.jpg"):
+        CelebAHQ(masked)
+    listing = masked / "CelebAMask-HQ-attribute-anno.txt"
+    listing.write_text("1\nYoung\n0.jpg 1\n")
+    with pytest.raises(ValueError, match="has no attribute Male; found Young"):
+        CelebAHQ(masked)
+    with pytest.raises(ValueError, match=r"celeba-hq: .* has no folder CelebA-HQ-img"):
+        CelebAHQ(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="celeba-hq: found none of CelebA-HQ-img"):
+        CelebAHQ()
+
+
+def test_afhqs_folders_are_classes_and_parts(afhq):
+    dataset = AFHQ(afhq)
+    assert (len(dataset), dataset.class_names) == (9, ("cat", "dog", "wild"))
+    assert np.bincount(dataset.labels).tolist() == [3, 3, 3]
+    train, test = AFHQ(afhq, "test").parts()
+    assert (len(train), len(test)) == (9, 3)
+    (afhq / "val").rename(afhq / "test")  # the second version's name
+    assert len(AFHQ(afhq, "test")) == 3
+
+
+def test_afhq_files_that_are_missing_are_named(afhq, tmp_path):
+    with pytest.raises(ValueError, match="afhq: split must be one of train, test; got 'val'"):
+        AFHQ(afhq, "val")
+    (afhq / "train" / "wild").rename(afhq / "train" / "wolf")
+    with pytest.raises(ValueError, match="must hold pictures in cat, dog, wild, found cat, dog, wolf"):
+        AFHQ(afhq)
+    with pytest.raises(ValueError, match="has no folder train; give the one that holds it"):
+        AFHQ(tmp_path)
+    with pytest.raises(ValueError, match="afhq: found none of train/cat"):
+        AFHQ()
