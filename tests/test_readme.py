@@ -49,7 +49,7 @@ def test_the_readme_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
             smaller = ["--num-train", "300", "--num-test", "150"] if command == "evaluate" else []
             assert main([command, *arguments, *smaller]) in (0, None)
             ran.append(command)
-    assert ran == ["python", "fit", "evaluate", "report"]
+    assert ran == ["python", "fit", "evaluate", "report", "python"]
     assert (tmp_path / "runs/first/report.html").stat().st_size > 100_000
 
 

@@ -47,7 +47,9 @@ def test_perfect_and_rotated():
 def test_monotone_rescaling_changes_no_importance():
     factors = draw_factors(300)
     codes = noisy_codes(factors)
-    np.testing.assert_array_equal(dci(codes, factors).matrix, dci(codes * [2.0, 8.0, 0.5, 1.0, 4.0], factors).matrix)
+    matrix = dci(codes, factors).matrix
+    np.testing.assert_array_equal(dci(codes * [2.0, 8.0, 0.5, 1.0, 4.0], factors).matrix, matrix)
+    np.testing.assert_array_equal(dci(np.sinh(codes), factors).matrix, matrix)  # trees see the order alone
 
 
 def test_dead_codes_have_no_weight():

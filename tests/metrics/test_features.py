@@ -62,6 +62,20 @@ def test_inception_is_never_replaced(monkeypatch, tmp_path):
         fid(images, images, extractor="resnet")
 
 
+def test_a_package_that_does_not_import_is_named(monkeypatch, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / INCEPTION_WEIGHTS).touch()
+    (tmp_path / "torch_fidelity").mkdir()
+    (tmp_path / "torch_fidelity" / "__init__.py").write_text("import a_package_nobody_has")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torch_fidelity", raising=False)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(
+        ValueError, match=r"torch_fidelity is installed but does not import \(No module named 'a_package"
+    ):
+        fid(torch.rand(4, 3, 8, 8), torch.rand(4, 3, 8, 8))
+
+
 def test_inception_gets_bytes_of_three_channels_when_it_is_at_hand(monkeypatch, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / INCEPTION_WEIGHTS).touch()

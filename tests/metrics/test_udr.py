@@ -40,6 +40,13 @@ def test_equals_the_reference_pair_by_pair(correlation):
     assert result.score == pytest.approx(np.mean(expected))
 
 
+def test_ranks_see_no_monotone_rescaling():
+    codes = models()
+    bent = [np.sinh(2.0 * codes[0]), codes[1] ** 3, codes[2]]
+    plain, rescaled = (udr(values, correlation="spearman") for values in (codes, bent))
+    np.testing.assert_allclose(rescaled.matrix, plain.matrix, atol=1e-12)
+
+
 def test_axes_that_agree_beat_rotations():
     rng = np.random.default_rng(0)
     hidden = rng.normal(size=(500, 4))

@@ -7,6 +7,7 @@ Shape suffixes: N images, D features, C channels, H height, W width.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -26,6 +27,21 @@ INCEPTION_WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
 def checkpoint_folder() -> Path:
     """Where torch.hub keeps downloaded weights."""
     return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def import_installed(module: str) -> Any:
+    """An optional package's module.
+
+    Raises:
+        ValueError: the package is there and does not import (often because torchvision is not).
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise ValueError(
+            f"{package} is installed but does not import ({error}); repair it, or pass extractor="
+        ) from error
 
 
 def inception(output: str) -> Extractor:
@@ -48,7 +64,7 @@ def inception(output: str) -> Extractor:
             f"Inception features need {' and '.join(missing)}; or pass extractor=, a function from images "
             "(n, C, H, W) in [0, 1] to features (n, D): scores then carry its name and compare only with each other"
         )
-    fidelity = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
+    fidelity = import_installed("torch_fidelity.feature_extractor_inceptionv3")
     network = fidelity.FeatureExtractorInceptionV3("inception-v3-compat", [output], str(weights)).eval()
 
     def extract(images: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ Shape suffixes: N pairs, C channels, H height, W width.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import math
 from itertools import zip_longest
@@ -19,7 +18,15 @@ import torch
 from torch import Tensor
 
 from contrafact.core.metric import MetricInfo, MetricResult, as_array, measured
-from contrafact.metrics._features import Extractor, Images, batches_of, checkpoint_folder, extractor_name, run
+from contrafact.metrics._features import (
+    Extractor,
+    Images,
+    batches_of,
+    checkpoint_folder,
+    extractor_name,
+    import_installed,
+    run,
+)
 
 INFO = MetricInfo(kind="images", low=0.0, high=math.inf, higher_is_better=False, source="Zhang et al. 2018, Eq. 1")
 BACKBONES = {"alex": "alexnet-owt-*.pth", "vgg": "vgg16-*.pth"}
@@ -50,7 +57,7 @@ def published(net: str) -> Any:
             f"LPIPS with {net!r} needs {' and '.join(missing)}; or pass extractor=, a function from images "
             "(n, C, H, W) in [0, 1] to a list of feature maps: scores then carry its name"
         )
-    return importlib.import_module("lpips").LPIPS(net=net, verbose=False).eval()
+    return import_installed("lpips").LPIPS(net=net, verbose=False).eval()
 
 
 @measured
