@@ -204,9 +204,7 @@ bright.names = ("red", "green", "blue")
 
 def test_a_predictor_judges_what_directions_do(disco_folder):
     run = load_run(disco_folder)
-    results = dict(
-        evaluate_run(run, metrics=["rescoring", "mds"], seed=4, predictor=FunctionPredictor(bright, "bright"))
-    )
+    results = dict(evaluate_run(run, metrics=["rescoring,mds"], seed=4, predictor=FunctionPredictor(bright, "bright")))
     latents = run.generator.sample(500, torch.Generator().manual_seed(4))
     alone = rescoring(run.generator, run.directions, bright, latents=latents)
     np.testing.assert_allclose(results["rescoring"].matrix, alone.matrix, atol=1e-6)
@@ -244,7 +242,7 @@ def test_a_trained_predictor_is_named_by_its_run(vae_folder, disco_folder, tmp_p
 
 @pytest.mark.parametrize("name", ["rescoring", "mds"])
 def test_somebody_must_judge(disco_folder, name):
-    with pytest.raises(ValueError, match=rf"{name} needs somebody who sees attributes.*--predictor FILE.py:FUNCTION"):
+    with pytest.raises(ValueError, match=rf"{name} needs .*--data shapes3d --size 16 .*--predictor FILE.py:FUNCTION"):
         evaluate_run(disco_folder, metrics=[name])
 
 

@@ -76,6 +76,7 @@ def test_an_edit_without_effect_has_finite_gradients():
     difference.requires_grad_(True)
     contrast_edits(difference, 0.5, absolute=True)[0].backward()
     assert torch.isfinite(difference.grad).all()
+    assert (difference.grad[1, 2] == 0).all(), "and it does not outweigh the others"
 
 
 @pytest.mark.parametrize("model", ["global", "linear", "nonlinear"])

@@ -8,6 +8,7 @@ import torch
 from contrafact.nn.contrastive import (
     domination_loss,
     effective_dimensions,
+    gram,
     infonce_loss,
     nt_xent_loss,
     pair_losses,
@@ -182,3 +183,10 @@ def test_unit_features_have_length_one_in_float32():
     features = unit(torch.randn(3, 2, 5, dtype=torch.bfloat16))
     assert features.dtype == torch.float32
     torch.testing.assert_close(features.norm(dim=-1), torch.ones(3, 2))
+
+
+def test_the_gram_matrix_and_its_gradients_are_the_products():
+    x = torch.randn(5, 3, dtype=torch.double, requires_grad=True)
+    torch.testing.assert_close(gram(x), x @ x.T)
+    assert torch.autograd.gradcheck(gram, x)
+    assert torch.autograd.gradgradcheck(gram, x)

@@ -28,7 +28,7 @@ from contrafact.metrics import CATALOG
 from contrafact.metrics._encoding import Codes
 from contrafact.metrics._evaluate import evaluate, info_of
 from contrafact.metrics.recovery import recovery, tangents
-from contrafact.nn.attributes import Predictor, load_predictor
+from contrafact.nn.attributes import Predictor, load_predictor, no_predictor_message
 from contrafact.nn.factor_codes import FactorEncoder, ResidualOf
 
 DEFAULT_METRICS = ("mig", "dci")
@@ -241,7 +241,8 @@ def evaluate_run(
     if metrics is None and scored.has("encoder") and dataset is None:
         dataset = dataset_of(run)
     names = default_metrics(scored, dataset) if metrics is None else tuple(metrics)
-    targets = {str(target): target for target in map(parse_target, names)}
+    asked = [part.strip() for name in names for part in name.split(",")]
+    targets = {str(target): target for target in map(parse_target, asked)}
     names = tuple(targets)
     if not names:
         raise ValueError(f"no metric applies to {run.folder}, which yields {', '.join(run.result['artefacts'])}")
@@ -295,7 +296,9 @@ def evaluate_run(
         if name == "recovery":
             results[name] = _recovery(scored, seed)
         elif name in JUDGED:
-            judge = _judge(name, predictor) if judge is None else judge
+            if predictor is None:
+                raise ValueError(no_predictor_message(name, run.generator))
+            judge = judge or (load_predictor(predictor) if isinstance(predictor, str) else predictor)
             results[name] = _judged(name, scored, judge, seed, device)
         elif kinds[name] not in ("static", "interventional") and name not in drawn:
             raise ValueError(f"{name} needs more than a run and its data; call contrafact.metrics.{name} from Python")
@@ -328,15 +331,6 @@ def _recovery(run: FinishedRun, seed: int) -> MetricResult:
     latent = generator.sample(RECOVERY_LATENTS, torch.Generator().manual_seed(seed))
     found, true = tangents(run.directions, latent), generator.true_tangents(latent)
     return recovery(found, true, seed=seed)
-
-
-def _judge(name: str, predictor: Predictor | str | None) -> Predictor:
-    if predictor is None:
-        raise ValueError(
-            f"{name} needs somebody who sees attributes in images: train a predictor with `contrafact fit "
-            "attribute_predictor --data DATASET`, then give --predictor and its run; or --predictor FILE.py:FUNCTION"
-        )
-    return load_predictor(predictor) if isinstance(predictor, str) else predictor
 
 
 @torch.no_grad()

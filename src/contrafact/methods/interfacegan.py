@@ -30,7 +30,7 @@ from contrafact.core.method import Artefacts, Method
 from contrafact.core.metric import FloatArray
 from contrafact.core.progress import Progress
 from contrafact.core.run import Run
-from contrafact.nn.attributes import load_predictor
+from contrafact.nn.attributes import load_predictor, no_predictor_message
 from contrafact.nn.trainable import layer_range
 
 Judge = Callable[[Tensor, Sequence[str]], Tensor]
@@ -132,12 +132,7 @@ class InterFaceGAN(Method):
         known = getattr(source, "factor_names", ())
         factors: Callable[[Tensor], Tensor] | None = getattr(source, "factors", None)
         if not known or factors is None:
-            origin, size = source.note.get("trained_on", "DATASET"), source.image_shape[-1]
-            raise ValueError(
-                "interfacegan needs somebody who sees attributes in images: train a predictor with `contrafact fit "
-                f"attribute_predictor --data {origin} --size {size} --preset quick --out runs/predictor`, then give "
-                "--predictor runs/predictor; or --predictor FILE.py:FUNCTION"
-            )
+            raise ValueError(no_predictor_message("interfacegan", source))
         for name in [*self.attributes, *self.condition_on]:
             if name not in (*known, OTHERS):
                 raise ValueError(unknown_name_message("attribute", name, known))

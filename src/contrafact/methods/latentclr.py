@@ -29,6 +29,7 @@ from contrafact.core.directions import Directions, GlobalDirections
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.run import Run
+from contrafact.nn.contrastive import gram
 from contrafact.nn.latent_directions import LatentDirections
 from contrafact.nn.trainable import layer_range
 
@@ -186,7 +187,8 @@ class LatentCLR(Method):
             after = features_of(source, edited, layer)
         before_NF, after_KNF = before.flatten(1).float(), after.flatten(1).float().unflatten(0, (-1, self.batch_size))
         if self.normalize_features:
-            before_NF, after_KNF = F.normalize(before_NF, dim=-1), F.normalize(after_KNF, dim=-1)
+            # Only the difference's direction counts: after/|after| − before/|before| is taken |after| times as long.
+            before_NF = after_KNF.norm(dim=-1, keepdim=True) * F.normalize(before_NF, dim=-1)
         return contrast_edits(
             after_KNF - before_NF, self.temperature, absolute=bool(self.absolute), reduction=self.reduction
         )
@@ -237,13 +239,16 @@ def contrast_edits(
         share of edits whose positives count for more than their negatives, on average.
     """
     k, n = difference_KNF.shape[:2]
-    unit_EF = F.normalize(difference_KNF.flatten(0, 1), dim=1)
-    similarity_EE = unit_EF @ unit_EF.T
+    products_EE = gram(difference_KNF.flatten(0, 1))
+    length_E = products_EE.diagonal()
+    # An edit without any effect is like nothing, not even itself, and has no gradient.
+    inverse_E = torch.where(length_E > 0, length_E.clamp_min(torch.finfo(length_E.dtype).tiny).rsqrt(), 0.0)
+    similarity_EE = products_EE * inverse_E[:, None] * inverse_E
     if absolute:
         similarity_EE = similarity_EE.abs()
-    direction_E = torch.arange(k, device=unit_EF.device).repeat_interleave(n)
+    direction_E = torch.arange(k, device=similarity_EE.device).repeat_interleave(n)
     same_EE = direction_E[:, None] == direction_E[None]
-    positive_EE = same_EE & ~torch.eye(k * n, dtype=torch.bool, device=unit_EF.device)
+    positive_EE = same_EE & ~torch.eye(k * n, dtype=torch.bool, device=similarity_EE.device)
     logits_EE = similarity_EE / temperature
     attraction_E = logits_EE.masked_fill(~positive_EE, -torch.inf).logsumexp(dim=1)
     repulsion_E = logits_EE.masked_fill(same_EE, -torch.inf).logsumexp(dim=1)

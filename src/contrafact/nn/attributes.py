@@ -21,6 +21,7 @@ from contrafact.core.artefact import load_artefact
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count, check_images
 from contrafact.core.encoder import Encoder
+from contrafact.core.generator import Generator
 from contrafact.core.method import load_run
 from contrafact.core.metric import as_array
 from contrafact.nn.encoders import ConvEncoder
@@ -192,6 +193,16 @@ class FunctionPredictor(Predictor):
             if attribute not in self.names:
                 raise ValueError(unknown_name_message("attribute", attribute, self.names))
         return answers[:, [self.names.index(attribute) for attribute in attributes]]
+
+
+def no_predictor_message(who: str, generator: Generator) -> str:
+    """The error text for ``who`` needs a predictor and has none: how to get one for this generator's images."""
+    data, size = generator.note.get("trained_on", "DATASET"), generator.image_shape[-1]
+    return (
+        f"{who} needs somebody who sees attributes in images: train a predictor with `contrafact fit "
+        f"attribute_predictor --data {data} --size {size} --preset quick --out runs/predictor`, then give "
+        "--predictor runs/predictor; or --predictor FILE.py:FUNCTION"
+    )
 
 
 def load_predictor(source: str | Path) -> Predictor:

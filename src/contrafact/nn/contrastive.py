@@ -5,7 +5,7 @@ Shape suffixes: Q queries, K keys, P groups, S samples, N views, J code dimensio
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +53,31 @@ def domination_loss(variation_PSJ: Tensor, kind: Domination) -> Tensor:
     centre = variation_PSJ if kind == "query" else variation_PSJ.mean(dim=1)
     entropy = -(centre.softmax(dim=-1) * centre.log_softmax(dim=-1)).sum(dim=-1).mean()
     return entropy / variation_PSJ.shape[-1] if kind == "mean_per_dimension" else entropy
+
+
+class _Gram(torch.autograd.Function):
+    """``x @ x.T``, whose gradient is one product, ``(g + gᵀ) @ x``, where that of two operands is two."""
+
+    @staticmethod
+    def forward(x_SJ: Tensor) -> Tensor:
+        return x_SJ @ x_SJ.T
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (x_SJ,) = ctx.saved_tensors
+        (gradient_SS,) = gradients
+        product: Tensor = (gradient_SS + gradient_SS.T) @ x_SJ
+        return product
+
+
+def gram(x_SJ: Tensor) -> Tensor:
+    """Dot products ``(S, S)`` of all pairs of rows, with two thirds of the work of ``x @ x.T`` and its gradient."""
+    products: Tensor = _Gram.apply(x_SJ)  # type: ignore[no-untyped-call]  # torch's own
+    return products
 
 
 def effective_dimensions(variation_SJ: Tensor) -> Tensor:
