@@ -169,6 +169,7 @@ def test_description(recorded, write):
     facts = describe(write(recorded))
     assert facts["num_layers"] == 6
     assert facts["space"] == "w"
+    assert facts["spaces"] == ["z", "z+", "w", "w+"]
     assert facts["image_shape"] == [
         3 if "conditional" not in recorded.layout or "gen" in recorded.layout else 1,
         16,
