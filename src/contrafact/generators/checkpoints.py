@@ -205,8 +205,8 @@ def describe(source: str | Path | Generator) -> dict[str, Any]:
     Returns:
         ``architecture``, ``parameters`` (how many), ``latent_dim``, ``prior_dim``, ``space`` (it is edited in),
         ``spaces`` (it could be edited in: ``w+`` is W with a latent per layer), ``num_layers`` (that take the latent
-        separately), ``num_classes``, ``image_shape``, ``layers`` (names ``features`` accepts), ``arguments`` (None for a
-        wrapped module) and ``note`` (training data, scores, where it was read from).
+        separately), ``num_classes``, ``image_shape``, ``layers`` (names ``features`` accepts), ``arguments`` (None for
+        a wrapped module) and ``note`` (training data, scores, where it was read from).
     """
     generator = source if isinstance(source, Generator) else load_generator(source)
     arguments = generator.arguments() if generator.is_writable() else None
