@@ -113,7 +113,7 @@ def _read_torch(path: Path) -> Any:
             if named is None:
                 raise ValueError(f"{path} is damaged or no torch file ({error})") from error
             _refuse(path, named.group(1).rstrip("`'\""))
-        except (RuntimeError, EOFError, OSError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        except Exception as error:  # damaged bytes make torch's reader fail in any way
             raise ValueError(f"{path} is not a whole torch file ({_first_line(error)}); it may be cut short") from error
 
 
@@ -213,17 +213,7 @@ def _read_pickle(path: Path) -> Any:
             return _as_plain(_InertUnpickler(file, path).load())
         except _Refused:
             raise
-        except (
-            ValueError,
-            pickle.UnpicklingError,
-            EOFError,
-            AttributeError,
-            TypeError,
-            KeyError,
-            IndexError,
-            ImportError,
-            RuntimeError,
-        ) as error:
+        except Exception as error:  # damaged bytes may mean anything to an unpickler
             raise ValueError(
                 f"{path} is not a whole network pickle ({_first_line(error)}); it may be cut short"
             ) from error
