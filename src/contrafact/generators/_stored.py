@@ -12,7 +12,6 @@ import io
 import json
 import pickle
 import re
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,7 +76,7 @@ def read_stored(path: Path) -> Any:
         start = file.read(64)
     if start[8:9] == b"{":
         return _read_safetensors(path)
-    if zipfile.is_zipfile(path) or start.startswith(b"PK") or _TORCH_LEGACY_MAGIC in start:
+    if start.startswith(b"PK") or _TORCH_LEGACY_MAGIC in start:
         return _read_torch(path)
     if start.startswith(b"\x80"):
         return _read_pickle(path)
