@@ -34,7 +34,7 @@ class Halves(ImageDataset):
 
 
 def distance_and_left(generator: Generator, label: torch.Tensor | None = None) -> tuple[float, float]:
-    """Of 200 samples: median RMS distance to the nearest image, share whose nearest image is bright on the left."""
+    """Of 200 samples: median RMS distance to the nearest image; share whose nearest is bright on the left."""
     samples = generator(generator.sample(200, torch.Generator().manual_seed(0), label))
     data = Halves(generator.image_shape[-1], generator.image_shape[0]).batch(range(16))
     nearest = (torch.cdist(samples.flatten(1), data.flatten(1)) / data[0].numel() ** 0.5).min(dim=1)

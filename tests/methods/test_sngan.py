@@ -13,8 +13,8 @@ from contrafact.nn import adversarial
 from tests.methods.gan_images import Halves, distance_and_left
 
 SMALL = SNGAN(
-    latent_dim=8, width=0.06, steps=200, batch_size=16, generator_batch_size=16, discriminator_steps=1,
-    learning_rate=1e-3, ema=0.95,
+    latent_dim=8, width=0.06, steps=150, batch_size=16, generator_batch_size=16, discriminator_steps=1,
+    learning_rate=2e-3, ema=0.9,
 )  # fmt: skip
 TINY = dataclasses.replace(SMALL, width=0.02, steps=12, batch_size=4, generator_batch_size=4)
 
@@ -23,10 +23,10 @@ def test_learns_images(tmp_path):
     learned = SMALL.fit(Halves(), Run(tmp_path, precision="float32", progress=False)).generator
     assert isinstance(learned, Generator)
     distance, left = distance_and_left(learned)
-    assert distance < 0.2
+    assert distance < 0.18
     assert 0.1 < left < 0.9  # both halves
-    assert learned.note["images_seen"] == 3200
-    assert distance_and_left(Generator(8, [4, 4], 1).freeze())[0] > 0.3
+    assert learned.note["images_seen"] == 2400
+    assert distance_and_left(Generator(8, [4, 4], 1).freeze())[0] > 0.25
 
 
 def test_statistics_are_those_of_the_final_weights():
