@@ -13,6 +13,7 @@ from contrafact.cli import COMMANDS, main
 from contrafact.core.artefact import fingerprint
 from contrafact.core.method import load_run
 from contrafact.core.run import LOG
+from contrafact.generators import checkpoints
 
 TINY_VAE = ["vae", "--data", "shapes3d", "--size", "16", "--width", "0.1", "--latent-dim", "3", "--batch-size", "8"]
 CPU = ["--device", "cpu", "--precision", "float32"]
@@ -155,6 +156,14 @@ def test_show_draws_a_sheet(finished, capsys):
     run("show", "generator", finished / "vae", "--out", "g.png")
     assert "trained_on" in capsys.readouterr().out
     assert Path("g.png").exists()
+
+
+def test_show_reads_a_checkpoint_once(finished, monkeypatch, capsys):
+    """A large one takes seconds to read."""
+    read, load = [], checkpoints.load_generator
+    monkeypatch.setattr(checkpoints, "load_generator", lambda source: read.append(source) or load(source))
+    run("show", "generator", finished / "vae", "--out", "g.png")
+    assert read == [str(finished / "vae")]
 
 
 def test_convert_writes_a_file_of_our_own(finished, capsys):

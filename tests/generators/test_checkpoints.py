@@ -135,6 +135,7 @@ def test_description(tiny, tmp_path):
     assert facts["architecture"] == "VAE"
     assert facts["parameters"] == sum(p.numel() for p in tiny.parameters())
     assert (facts["latent_dim"], facts["image_shape"], facts["space"]) == (3, [3, 16, 16], "z")
+    assert facts["spaces"] == ["z"]
     assert facts["layers"] == list(tiny.layer_names)
     assert facts["note"] == {"active": 3}
     json.dumps(facts)

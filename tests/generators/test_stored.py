@@ -205,3 +205,29 @@ def test_a_pickle_cannot_leave_attributes_behind(tmp_path):
     read_stored(path)
     path.write_bytes(b"\x80\x04ctorch_utils.persistence\n_reconstruct_persistent_obj\n.")
     assert not hasattr(read_stored(path), "evil")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["zip", "legacy", "pickle"])
+def test_damaged_files_fail_with_words(kind, tmp_path):
+    """Cut short or with a byte changed, a file is read or refused; it never ends in another error."""
+    path = tmp_path / "model.pt"
+    content = {"a": torch.arange(6.0).view(2, 3), "b": {"c": torch.zeros(2, dtype=torch.int64), "d": "text"}}
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps({"G_ema": [np.arange(3), 1.5], "x": {"y": (1, None, True)}}))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=kind == "zip")
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    read_stored(path)
+    damaged = [whole[: len(whole) * k // 20] for k in range(1, 20)]
+    for place in rng.integers(len(whole), size=150):
+        damaged.append(whole[:place] + bytes([rng.integers(256)]) + whole[place + 1 :])
+    messages = []
+    for one in damaged:
+        path.write_bytes(one)
+        try:
+            read_stored(path)
+        except ValueError as error:
+            messages.append(str(error))
+    assert len(messages) >= 19
+    assert all(str(path) in message for message in messages)

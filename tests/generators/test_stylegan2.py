@@ -169,6 +169,7 @@ def test_description(recorded, write):
     facts = describe(write(recorded))
     assert facts["num_layers"] == 6
     assert facts["space"] == "w"
+    assert facts["spaces"] == ["z", "z+", "w", "w+"]
     assert facts["image_shape"] == [
         3 if "conditional" not in recorded.layout or "gen" in recorded.layout else 1,
         16,
@@ -191,6 +192,14 @@ def test_missing_keys_are_named(write, name, key):
     path = write(recorded, {k: v for k, v in recorded.state.items() if k != key})
     with pytest.raises(ValueError, match="lacks"):
         load_generator(path)
+
+
+@pytest.mark.parametrize("key", ["convs.1.conv.weight", "noises.noise_2", "to_rgbs.0.bias", "style.2.weight"])
+def test_shapes_of_another_size_are_refused(write, key):
+    recorded = Stored("rosinality")
+    wrong = torch.zeros([n + 1 for n in recorded.state[key].shape])
+    with pytest.raises(ValueError, match="the StyleGAN2 checkpoint's shapes do not fit together"):
+        load_generator(write(recorded, {**recorded.state, key: wrong}))
 
 
 def _save(tmp_path, content):
@@ -290,6 +299,18 @@ def test_truncation_may_act_on_a_range_of_layers():
     for layer in range(6):
         assert torch.allclose(layered[:, layer], half if layer in (1, 2) else w)
     assert torch.equal(generator.truncate(w, 1.0), w)
+
+
+@pytest.mark.parametrize("layers", [(-1, 3), (2, 7), (4, 2)])
+def test_layers_that_are_not_there_are_not_truncated(layers):
+    with pytest.raises(ValueError, match=r"layers must be \(first, last\) within 0 to 6, got"):
+        _plain().truncate(torch.randn(2, 6), 0.5, layers)
+
+
+@pytest.mark.parametrize("truncation", [-0.1, 1.5, float("nan")])
+def test_truncation_outside_its_range(truncation):
+    with pytest.raises(ValueError, match=r"truncation must lie in \[0, 1\], got"):
+        _plain().truncate(torch.randn(2, 6), truncation)
 
 
 def test_conditional_generators_can_be_fixed_to_a_class():

@@ -87,3 +87,15 @@ def test_generator_sheet_shows_the_samples():
     expected = to_bytes(generator(generator.sample(6, rng)))
     picture = generator_sheet(generator, torch.Generator().manual_seed(5), count=6)
     assert all(cells_found(picture, pixels, 24) >= 1 for pixels in expected)
+
+
+def test_generator_sheet_makes_large_images_few_at_a_time():
+    sizes = []
+
+    class Large(Stripes):
+        def forward(self, latent):
+            sizes.append(len(latent))
+            return torch.zeros(len(latent), 1, 256, 256)
+
+    generator_sheet(Large(image_shape=(1, 256, 256)), torch.Generator().manual_seed(0))
+    assert sizes == [4, 4, 4]

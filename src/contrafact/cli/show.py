@@ -54,8 +54,8 @@ def show(arguments: Sequence[str]) -> None:
         from contrafact.generators.checkpoints import describe, load_generator
         from contrafact.report.sheets import generator_sheet
 
-        facts = describe(options.name)
-        sheet = generator_sheet(load_generator(options.name), torch.Generator().manual_seed(options.seed))
+        generator = load_generator(options.name)
+        facts, sheet = describe(generator), generator_sheet(generator, torch.Generator().manual_seed(options.seed))
     path = options.out or Path(f"{slug(Path(options.name).name)}.png")
     save_png(sheet, path)
     print_table(((key, str(value)) for key, value in facts.items() if value not in (None, "", {}, [])), indent="")

@@ -185,8 +185,7 @@ class Generator(Artefact, ABC):
 
     def check_condition(self, label: Tensor | None, truncation: float) -> None:
         """Refuse a truncation outside [0, 1] and a label that does not fit the generator (ValueError)."""
-        if not 0.0 <= truncation <= 1.0:
-            raise ValueError(f"truncation must lie in [0, 1], got {truncation}; 1 means none, 0 the mean image")
+        self.check_truncation(truncation)
         if self.num_classes == 0 and label is not None:
             raise ValueError(f"this {type(self).__name__} is unconditional: pass no class label")
         if self.num_classes > 0 and label is None:
@@ -201,6 +200,12 @@ class Generator(Artefact, ABC):
                 f"labels must be class indices (N,) from 0 to {self.num_classes - 1}, got {label.dtype} of shape "
                 f"{tuple(label.shape)}: {label.flatten()[:8].tolist()}"
             )
+
+    @staticmethod
+    def check_truncation(truncation: float) -> None:
+        """Refuse a truncation outside [0, 1] (ValueError)."""
+        if not 0.0 <= truncation <= 1.0:
+            raise ValueError(f"truncation must lie in [0, 1], got {truncation}; 1 means none, 0 the mean image")
 
     def check_latent(self, latent: Tensor) -> Tensor:
         """``latent`` if its shape fits, else a ValueError that says what was expected."""

@@ -203,11 +203,16 @@ def describe(source: str | Path | Generator) -> dict[str, Any]:
         source: a generator, or what :func:`load_generator` takes.
 
     Returns:
-        ``architecture``, ``parameters`` (how many), ``latent_dim``, ``prior_dim``, ``space``, ``num_layers`` (that take
-        the latent separately), ``num_classes``, ``image_shape``, ``layers`` (names ``features`` accepts), ``arguments``
-        (None for a wrapped module) and ``note`` (training data, scores, where it was read from).
+        ``architecture``, ``parameters`` (how many), ``latent_dim``, ``prior_dim``, ``space`` (it is edited in),
+        ``spaces`` (it could be edited in: ``w+`` is W with a latent per layer), ``num_layers`` (that take the latent
+        separately), ``num_classes``, ``image_shape``, ``layers`` (names ``features`` accepts), ``arguments`` (None for
+        a wrapped module) and ``note`` (training data, scores, where it was read from).
     """
     generator = source if isinstance(source, Generator) else load_generator(source)
+    arguments = generator.arguments() if generator.is_writable() else None
+    spaces = [generator.space, *([f"{generator.space}+"] if generator.num_layers > 1 else [])]
+    if arguments is not None and "space" in arguments:
+        spaces = ["z", "z+", "w", "w+"]
     return {
         "name": generator.name,
         "architecture": type(generator).__name__,
@@ -215,10 +220,11 @@ def describe(source: str | Path | Generator) -> dict[str, Any]:
         "latent_dim": generator.latent_dim,
         "prior_dim": generator.prior_dim,
         "space": generator.space,
+        "spaces": spaces,
         "num_layers": generator.num_layers,
         "num_classes": generator.num_classes,
         "image_shape": list(generator.image_shape),
         "layers": list(generator.layer_names),
-        "arguments": generator.arguments() if generator.is_writable() else None,
+        "arguments": arguments,
         "note": generator.note,
     }

@@ -291,7 +291,13 @@ class StyleGAN2(Generator):
             w: ``(N, L)`` or ``(N, num_layers, L)``.
             truncation: 1 leaves them, 0 is the mean.
             layers: ``(first, last)`` layers (last excluded) to truncate; the result is then ``(N, num_layers, L)``.
+
+        Raises:
+            ValueError: truncation outside [0, 1], or layers that are not there.
         """
+        self.check_truncation(truncation)
+        if layers is not None and not 0 <= layers[0] <= layers[1] <= self.num_layers:
+            raise ValueError(f"layers must be (first, last) within 0 to {self.num_layers}, got {tuple(layers)}")
         if layers is None:
             return w if truncation == 1.0 else self.w_avg + truncation * (w - self.w_avg)
         layered = self._layered(w).clone()
@@ -405,7 +411,10 @@ def read(content: Any) -> StyleGAN2 | None:
     if translated is None:
         return None
     generator = StyleGAN2(**translated.arguments)
-    missing = generator.load_state_dict(translated.tensors, strict=False)[0]
+    try:
+        missing = generator.load_state_dict(translated.tensors, strict=False)[0]
+    except RuntimeError as error:
+        raise ValueError(f"the StyleGAN2 checkpoint's shapes do not fit together: {error}") from error
     absent = [name for name in missing if name != "w_avg" and not name.endswith(".noise")]
     if absent:
         raise ValueError(f"the StyleGAN2 checkpoint lacks {len(absent)} tensors: {', '.join(absent[:5])}")

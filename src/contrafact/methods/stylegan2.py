@@ -187,7 +187,7 @@ class StyleGAN2(Method):
         """Adam whose rate and memory make up for the regulariser's own steps (Karras et al. 2020, Appendix B)."""
         share = every / (every + 1) if every else 1.0
         betas = (0.0, 0.99**share)
-        return torch.optim.Adam(network.parameters(), lr=self.learning_rate * share, betas=betas, eps=1e-8)
+        return torch.optim.Adam(network.parameters(), lr=self.learning_rate * share, betas=betas, eps=1e-8, fused=True)
 
     def _latents(self, generator: Any, n: int, label: Tensor | None, rng: torch.Generator, run: Run) -> Tensor:
         """W of fresh noise for every layer ``(N, K, L)``, with the probability ``mixing`` two of them: style mixing."""

@@ -190,9 +190,13 @@ def _heading(dataset: ImageDataset) -> str:
 
 
 @torch.no_grad()
-def generator_sheet(generator: Generator, rng: torch.Generator, count: int = 40) -> Image:
-    """``count`` random samples of a generator."""
-    images = generator(sample_latents(generator, count, rng))
+def generator_sheet(generator: Generator, rng: torch.Generator, count: int | None = None) -> Image:
+    """``count`` random samples of a generator; by default 40, or 12 where they are larger than 128 pixels."""
+    count = count or (40 if max(generator.image_shape[1:]) <= 128 else 12)
+    latents = sample_latents(generator, count, rng)
+    # Few at a time: activations of 40 large images would not fit into memory.
+    at_once = max(1, 2**18 // (generator.image_shape[1] * generator.image_shape[2]))
+    images = torch.cat([generator(part) for part in latents.split(at_once)])
     dimensions = f"{generator.latent_dim} latent dimensions"
     return contact_sheet(images, title=f"{generator.name}: images {_shape(generator.image_shape)}, {dimensions}")
 
