@@ -65,7 +65,7 @@ def plain_step(data: torch.Tensor, careful: bool) -> Callable[[], None]:
     generator, critic = game.generator, game.critic
     for module in (generator, critic, encoder):
         module.to(memory_format=torch.contiguous_format)
-    adams = [method.adam(module.parameters()) for module in (critic, generator, encoder)]
+    adams = [torch.optim.Adam(m.parameters(), 1e-4, (0.5, 0.9)) for m in (critic, generator, encoder)]
 
     def draw(n):
         noise, classes = torch.randn(n, method.noise_dim), torch.randint(10, (n,))

@@ -151,6 +151,11 @@ def test_one_class_and_too_few_labels_are_refused(tmp_path):
         fit(SMALL, tmp_path / "missing", source)
 
 
+def test_nothing_to_contrast_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="without labels only generated images can be contrasted; give labels"):
+        fit(dataclasses.replace(SMALL, generated_contrast=False), tmp_path, Stripes())
+
+
 def test_images_of_a_size_the_network_cannot_make_are_refused(tmp_path):
     source = Stripes(labels=12)
     source.image_shape = (1, 20, 20)

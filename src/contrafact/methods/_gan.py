@@ -115,7 +115,8 @@ class GANMethod(Method):
 
     def adam(self, parameters: Any, rate: float = 0.0) -> torch.optim.Adam:
         """Adam with the method's β, at ``learning_rate`` unless another ``rate`` is given."""
-        return torch.optim.Adam(parameters, rate or self.learning_rate, (self.adam_beta1, self.adam_beta2))
+        # Fused: the wide layers make an update in several passes over memory as dear as the gradient.
+        return torch.optim.Adam(parameters, rate or self.learning_rate, (self.adam_beta1, self.adam_beta2), fused=True)
 
 
 class Game:

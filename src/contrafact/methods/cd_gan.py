@@ -177,6 +177,11 @@ class CDGAN(GANMethod):
                 f"encoder_batch must be at least the number of classes ({count}), so that each has an image; "
                 f"got {self.encoder_batch}"
             )
+        if not self.generated_contrast and (source.few_labels is None or not len(source.few_labels)):
+            raise ValueError(
+                "without labels only generated images can be contrasted; give labels (--labels 0.024), or leave "
+                "generated_contrast on"
+            )
         if self.unlabelled < 0:
             raise ValueError(f"unlabelled is a number of images and must be 0 or more, got {self.unlabelled}")
         if not 0 <= self.confidence <= 1:

@@ -71,7 +71,7 @@ class SupCon(Method):
             encoder = ClassEncoder(source.image_shape, self.class_dim, kind=self.encoder, width=self.width)
         encoder.to(run.device)
         average = MovingAverage(encoder, self.average)
-        optimizer = torch.optim.Adam(encoder.parameters(), lr=self.learning_rate)
+        optimizer = torch.optim.Adam(encoder.parameters(), lr=self.learning_rate, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, self.steps))))
         )
