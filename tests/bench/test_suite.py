@@ -1,12 +1,19 @@
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from contrafact.bench import suite
-from contrafact.bench.recipe import Recipe, Row
+from contrafact.bench.recipe import Column, Recipe, Row
 from contrafact.bench.regression import RegressionSettings
 from contrafact.bench.suite import Bench, Cell, results_table, run_bench
+from contrafact.core.method import load_run
+from contrafact.generators.checkpoints import load_generator
+from contrafact.methods.attribute_predictor import AttributePredictor
 from contrafact.methods.disco import DisCo
+from contrafact.metrics import mds, recovery
+from contrafact.nn.attributes import load_predictor
 from tests.bench.conftest import TINY_DISCO
 
 COLUMNS = {"MIG": ("mig", "score"), "loss": ("log", "loss")}
@@ -88,6 +95,68 @@ def test_the_training_log_can_be_a_column(recipe, tmp_path, vae_folder):
     table = run_bench(Bench("tiny", recipe, tmp_path, seeds=1, source=str(vae_folder), device="cpu"))
     last = json.loads((tmp_path / "disco" / "seed0" / "log.jsonl").read_text().splitlines()[-1])
     assert f"{last['loss']:.3f}" in table
+
+
+def test_a_column_can_be_of_another_generator(tmp_path, vae_folder):
+    rows = (
+        Row("random", "random", settings={"num_directions": 4}, elsewhere={"num_directions": 8}),
+        Row("VAE", "vae", settings={"latent_dim": 2, "width": 0.1, "steps": 2, "batch_size": 4}, source="shapes3d"),
+    )
+    recipe = Recipe(
+        title="t",
+        table="t",
+        rows=rows,
+        columns={"recovery": Column("recovery", "score", "analytic:sprite", {"size": 16})},
+        sources={"small": str(vae_folder)},
+        data={"small": {"size": 16}},
+        regression={"small": RegressionSettings(steps=2, batch_size=4, width=0.1)},
+    )
+    table = run_bench(Bench("tiny", recipe, tmp_path, seeds=2, device="cpu"))
+    generator = load_generator("analytic:sprite")
+    scores = []
+    for seed in (0, 1):
+        run = load_run(tmp_path / "random" / f"seed{seed}-on-analytic-sprite")
+        assert run.directions.num_directions == 8
+        scores.append(recovery(run.directions.vectors(), generator.true_directions()).score)
+    mean, spread = np.mean(scores), np.std(scores, ddof=1)
+    assert table.splitlines()[2].startswith(f"| random | {mean:.3f} ± {spread:.3f} | – | 2 |")
+    assert table.splitlines()[3].startswith("| VAE | – | – | 2 |")  # it learns from images: no directions to recover
+    assert load_run(tmp_path / "random" / "seed1").directions.num_directions == 4
+
+
+def test_edits_are_judged_by_a_predictor_trained_once(tmp_path, vae_folder, monkeypatch):
+    rows = tuple(Row(name, "random", settings={"num_directions": 1}) for name in ("first", "second"))
+    recipe = Recipe(
+        title="t",
+        table="t",
+        rows=rows,
+        columns={"MDS": ("mds", "score")},
+        presets={"small": "quick"},
+        sources={"small": str(vae_folder)},
+        regression={"small": RegressionSettings(steps=2, batch_size=4, width=0.1)},
+    )
+    monkeypatch.setattr(AttributePredictor, "presets", {"quick": {"steps": 3, "width": 0.1, "batch_size": 8}})
+    bench = Bench("tiny", recipe, tmp_path, seeds=1, device="cpu")
+    table = run_bench(bench)
+    run, judge = load_run(tmp_path / "first" / "seed0"), load_predictor(tmp_path / "attribute-predictor")
+    score = mds(run.generator, run.directions, judge.labels).score
+    assert table.splitlines()[2].startswith(f"| first | {score:.3f} | – | 1 |")
+    assert table.splitlines()[3].startswith(f"| second | {score:.3f} | – | 1 |")
+
+    own = tmp_path / "judge.py"
+    own.write_text(
+        "import torch\n\n\ndef dark(x):\n    return torch.stack([x.mean((1, 2, 3)), x[:, 0, 0, 0]], 1) < 0.5\n"
+    )
+    bench = replace(bench, recipe=replace(recipe, rows=rows[:1]), out=tmp_path / "own", predictor=f"{own}:dark")
+    assert "| first | 0." in run_bench(bench)
+    assert not (tmp_path / "own" / "attribute-predictor").exists()
+
+
+def test_a_generator_of_unknown_images_needs_a_judge(tmp_path):
+    row = Row("random", "random", settings={"num_directions": 2}, regression=RegressionSettings(2, 4, width=0.1))
+    recipe = Recipe("t", "t", (row,), {"MDS": ("mds", "score")})
+    with pytest.raises(ValueError, match="does not say what images it was trained on; name them with --data, or a pre"):
+        run_bench(Bench("tiny", recipe, tmp_path, seeds=1, source="analytic", device="cpu"))
 
 
 def test_means_spreads_and_the_margin_over_the_control():
