@@ -3,8 +3,9 @@
     python benchmarks/directions.py [--samples 1000000] [--only pca|memory|sefa|deep] [--threads 1]
 
 PCA: W of a StyleGAN2 (512 dimensions, 8 mapping layers, random weights) is drawn batch by batch; both see the same
-batches, of 2000 as in GANSpace's release, and only their own work is timed. Times are processor time, so that other load
-on the machine counts little. Memory: the whole method runs in a process of its own, whose peak is what the system says.
+batches, of 2000 as in GANSpace's release, and only their own work is timed. Times are processor time, so that other
+load on the machine counts little. Memory: the whole method runs in a process of its own, whose peak is what the system
+says.
 DeepSpectral: one product with the mean Gram matrix against the same from Jacobians made row by row.
 """
 
@@ -57,9 +58,8 @@ def pca(samples: int) -> None:
     seconds["ours"] += time.process_time() - begin
     lost = 1 - np.linalg.svd(theirs.components_ @ vectors.numpy().T)[1].min()
     off = np.abs(theirs.explained_variance_ / values.numpy() - 1).max()
-    print(
-        f"PCA of {samples} × 512, {COMPONENTS} components: " + ", ".join(f"{k} {v:.1f} s" for k, v in seconds.items())
-    )
+    spent = ", ".join(f"{who} {took:.1f} s" for who, took in seconds.items())
+    print(f"PCA of {samples} × 512, {COMPONENTS} components: {spent}")
     print(f"  PCA alone {seconds['sklearn'] / seconds['ours']:.1f} times as fast; ", end="")
     both = [seconds["sampling"] + seconds[who] for who in ("sklearn", "ours")]
     print(f"with the sampling that both need {both[0] / both[1]:.1f} times")

@@ -1,8 +1,8 @@
 """Every direction finder on one generator: not a table of a paper, but DisCo's Tables 1 and 3 for a generator of yours.
 
-MIG and DCI are those of an encoder: DisCo's own, for the others one regressed from their first ten directions. MDS is of
-the directions themselves, judged by an attribute predictor. Recovery is the matched |cosine| with the true directions of
-an analytic scene of eight factors, on which every method runs once more.
+MIG and DCI are those of an encoder: DisCo's own, for the others one regressed from their first ten directions. MDS is
+of the directions themselves, judged by an attribute predictor. Recovery is the matched |cosine| with the true
+directions of an analytic scene of eight factors, on which every method runs once more.
 """
 
 from contrafact.bench.recipe import Column, Recipe, Row
