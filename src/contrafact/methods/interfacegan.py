@@ -31,7 +31,6 @@ from contrafact.core.metric import FloatArray
 from contrafact.core.progress import Progress
 from contrafact.core.run import Run
 from contrafact.nn.attributes import load_predictor
-from contrafact.nn.trainable import layer_range
 
 Judge = Callable[[Tensor, Sequence[str]], Tensor]
 """Latents ``(N, L)`` and A attributes to scores ``(N, A)``."""
@@ -104,7 +103,7 @@ class InterFaceGAN(Method):
             except ValueError as error:
                 raise ValueError(f"attribute {name!r}: {error}") from error
 
-        layers = layer_range(source, self.first_layer, self.last_layer)
+        layers = source.layer_range(self.first_layer, self.last_layer)
         directions = GlobalDirections(
             source.latent_dim, len(names), "unit", source.latent_scale(), names, layers, source.num_layers
         )
