@@ -257,7 +257,11 @@ def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Cell]]) -> str:
     of the two standard deviations.
     """
     titles = list(recipe.columns)
-    head = ["", *(f"{title}, {whose}" for title in titles for whose in ("ours", "published")), "seeds", "training"]
+    printed = {title for row in recipe.rows for title in row.published}  # a column nobody published has ours alone
+    head = [""]
+    for title in titles:
+        head += [f"{title}, ours", f"{title}, published"] if title in printed else [title]
+    head += ["seeds", "training"]
     lines = [head, ["---"] * len(head)]
     controlled: Row | None = None
     for row in recipe.rows:
@@ -265,16 +269,18 @@ def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Cell]]) -> str:
         numbers = []
         for title in titles:
             found = [cell.scores[title] for cell in mine if title in cell.scores]
-            numbers += [_mean_std(found) + _best(recipe, title, found), _published(row.published.get(title))]
+            numbers.append(_mean_std(found) + _best(recipe, title, found))
+            numbers += [_published(row.published.get(title))] if title in printed else []
         seconds = f"{np.mean([cell.seconds for cell in mine]):.0f} s" if mine else "–"
         lines.append([row.name, *numbers, str(len(mine)), seconds])
         if row.method == CONTROL and controlled is not None and len(mine) > 1:
             both = [*mine, *cells[controlled.name]]
-            margins = [
-                _margin(title, cells[controlled.name], mine) if all(title in cell.scores for cell in both) else ""
-                for title in titles
-            ]
-            lines.append([f"{controlled.name} − {row.name}", *(part for m in margins for part in (m, "")), "", ""])
+            margins = []
+            for title in titles:
+                known = all(title in cell.scores for cell in both)
+                margins.append(_margin(title, cells[controlled.name], mine) if known else "")
+                margins += [""] if title in printed else []
+            lines.append([f"{controlled.name} − {row.name}", *margins, "", ""])
         controlled = row
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -50,7 +50,7 @@ class DeepSpectral(Method):
     extra_columns: int = 10
     """Columns of the block beyond D, which make the iteration converge faster."""
     steps: int = 20
-    """Power iterations; one is exact where the block has as many columns as the latent has dimensions."""
+    """Power iterations; only one, which is exact, where the block has as many columns as the latent has dimensions."""
     first_layer: int | None = None
     """First layer of a style-based generator the directions act on; empty for all."""
     last_layer: int | None = None
@@ -58,7 +58,7 @@ class DeepSpectral(Method):
 
     def train(self, source: Generator, run: Run) -> Artefacts:
         """Iterate on the mean of JᵀJ over a fixed set of latents."""
-        for name in ("num_directions", "num_latents", "batch_size"):
+        for name in ("num_directions", "num_latents", "batch_size", "steps"):
             check_count(name, getattr(self, name))
         if self.extra_columns < 0:
             raise ValueError(f"extra_columns must not be negative, got {self.extra_columns}")
@@ -71,7 +71,8 @@ class DeepSpectral(Method):
         columns = min(source.latent_dim, self.num_directions + self.extra_columns)
         power = PowerIteration(source.latent_dim, columns, run.rng("block", shared=True)).to(home_of(run.device))
 
-        for _ in run.steps(self.steps, {"power": power}, "iterating"):
+        steps = 1 if columns == source.latent_dim else self.steps
+        for _ in run.steps(steps, {"power": power}, "iterating"):
             block_LB = power.block_LB.to(latents_NL.device, latents_NL.dtype)
             product_LB = torch.zeros_like(power.block_LB)
             for batch_NL in latents_NL.split(self.batch_size):

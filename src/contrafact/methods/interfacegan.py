@@ -104,7 +104,7 @@ class InterFaceGAN(Method):
             except ValueError as error:
                 raise ValueError(f"attribute {name!r}: {error}") from error
 
-        layers = layer_range(source, self.first_layer, self.last_layer)
+        layers = source.layer_range(self.first_layer, self.last_layer)
         directions = GlobalDirections(
             source.latent_dim, len(names), "unit", source.latent_scale(), names, layers, source.num_layers
         )

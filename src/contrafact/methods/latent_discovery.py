@@ -30,7 +30,6 @@ from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.run import Run
 from contrafact.nn.resnet import ResNetEncoder
-from contrafact.nn.trainable import layer_range
 
 Deformator = Literal["fc", "linear", "orthonormal", "projection", "random"]
 FC_WIDTH = 1024
@@ -163,7 +162,7 @@ class LatentDiscovery(Method):
             ValueError: more directions than latent dimensions where they form an orthonormal frame.
         """
         count = self.num_directions or source.latent_dim
-        layers = layer_range(source, self.first_layer, self.last_layer)
+        layers = source.layer_range(self.first_layer, self.last_layer)
         where: dict[str, Any] = {"scale": source.latent_scale(), "layers": layers, "num_layers": source.num_layers}
         with run.seeded_init("directions"):
             if self.deformator == "fc":

@@ -26,12 +26,11 @@ from torch import Tensor, nn
 
 from contrafact.core.dataset import check_count
 from contrafact.core.directions import Directions, GlobalDirections
-from contrafact.core.generator import Generator
+from contrafact.core.generator import IMAGE, Generator
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.run import Run
 from contrafact.nn.contrastive import gram
 from contrafact.nn.latent_directions import LatentDirections
-from contrafact.nn.trainable import layer_range
 
 FORMULATIONS: dict[str, dict[str, Any]] = {
     "released": {
@@ -45,8 +44,6 @@ FORMULATIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 RATE_FACTOR = 0.2
 """What a drop multiplies the learning rate by."""
-IMAGE = "image"
-"""The layer that stands for the image itself."""
 PAPER_LAYER = 4
 """BigGAN's layer, counted from 0; style-based generators use their first."""
 
@@ -161,7 +158,7 @@ class LatentCLR(Method):
 
     def build_directions(self, source: Generator, run: Run) -> Directions:
         """Fresh directions of the chosen model on the run's device (settings must be ``resolved``)."""
-        layers = layer_range(source, self.first_layer, self.last_layer)
+        layers = source.layer_range(self.first_layer, self.last_layer)
         common: dict[str, Any] = {"latent_dim": source.latent_dim, "num_directions": self.num_directions}
         common |= {"scale": source.latent_scale(), "layers": layers, "num_layers": source.num_layers}
         with run.seeded_init("directions"):

@@ -112,7 +112,7 @@ def trainable_directions(
                 "were found on"
             )
         return directions.to(run.device)
-    chosen = layer_range(generator, *layers)
+    chosen = generator.layer_range(*layers)
     latent_dim, num_layers, scale = generator.latent_dim, generator.num_layers, generator.latent_scale()
     with run.seeded_init("directions"):
         if kind == "curved":
@@ -122,8 +122,3 @@ def trainable_directions(
         # About unit length: how far Adam turns a rescaled vector in a step depends on its length before rescaling.
         nn.init.normal_(vectors.weight, std=latent_dim**-0.5)
     return vectors.to(run.device)
-
-
-def layer_range(generator: Generator, first: int | None, last: int | None) -> tuple[int, int] | None:
-    """``(first, last)`` style layers (last excluded) with open ends filled in; None for all layers."""
-    return None if first is None and last is None else (first or 0, generator.num_layers if last is None else last)
