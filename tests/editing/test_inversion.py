@@ -8,7 +8,6 @@ from PIL import Image
 import contrafact as cf
 from contrafact.bench.regression import RegressionSettings
 from contrafact.core.encoder import Encoder
-from contrafact.core.generator import sample_latents
 from contrafact.core.pictures import to_bytes
 from contrafact.core.run import Run
 from contrafact.editing.encoder import fit_latent_encoder, load_encoder
@@ -135,27 +134,21 @@ def test_same_seed_same_latents():
 
 
 def test_a_linear_world_is_inverted_by_the_start_alone():
-    generator = Stripes(latent_dim=3, image_shape=(1, 4, 6))
-    generator.weight.div_(50)  # within −0.5..1.5, which an encoder may be given, and never clamped
-    generator.forward = lambda z: 0.5 + (z @ generator.weight).view(-1, 1, 4, 6)
-    start = EncoderStart(Linear((1, 4, 6), 5), generator, rng(), samples=400, ridge=1e-9)
-    latents = generator.sample(7, rng(4))
-    torch.testing.assert_close(start(generator(latents)), latents, atol=1e-3, rtol=0)
+    latents, images = torch.randn(400, 3, generator=rng()), torch.randn(3, 24, generator=rng(1))
+    codes = 0.5 + latents @ images @ torch.randn(24, 5, generator=rng(2))
+    start = EncoderStart(latents[:300], codes[:300], ridge=1e-9)
+    torch.testing.assert_close(start(codes[300:]), latents[300:], atol=1e-3, rtol=0)
 
 
 def test_the_start_is_ridge_regression():
     from sklearn.linear_model import Ridge
 
-    generator = Analytic("sprite", size=16)
-    encoder = Linear((3, 16, 16), 4)
-    start = EncoderStart(encoder, generator, rng(7), samples=300, ridge=0.01)
-    latents = sample_latents(generator, 300, rng(7))
-    codes = encoder(generator(latents)).double().numpy()
-    centred = codes - codes.mean(axis=0)
-    alpha = 0.01 * np.diag(centred.T @ centred).mean()
-    images = generator(generator.sample(5, rng(8)))
-    expected = Ridge(alpha=alpha).fit(codes, latents.double().numpy()).predict(encoder(images).double().numpy())
-    np.testing.assert_allclose(start(images).numpy(), expected, atol=1e-4)
+    latents, codes = torch.randn(300, 8, generator=rng()), torch.randn(305, 4, generator=rng(1)) * 3 + 1
+    start = EncoderStart(latents, codes[:300], ridge=0.01)
+    centred = (codes[:300] - codes[:300].mean(dim=0)).double().numpy()
+    model = Ridge(alpha=0.01 * np.diag(centred.T @ centred).mean())
+    expected = model.fit(codes[:300].double().numpy(), latents.double().numpy()).predict(codes[300:].double().numpy())
+    np.testing.assert_allclose(start(codes[300:]).numpy(), expected, atol=1e-5)
 
 
 def test_the_encoders_estimate_is_one_of_the_starts():
