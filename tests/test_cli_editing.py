@@ -135,6 +135,24 @@ def test_plane(disco, runs, capsys):
     assert "has no encoder to read the images with; name one with --encoder" in capsys.readouterr().err
 
 
+def test_plane_of_factors(disco, capsys, monkeypatch):
+    Path("mine.py").write_text(
+        "def colour(images):\n    return images.mean(dim=(2, 3)).numpy()\n\n\ncolour.names = ('red', 'green', 'blue')\n"
+    )
+    predictor = ["--width", 0.1, "--steps", 2, "--device", "cpu"]
+    run("fit", "attribute_predictor", "--data", "shapes3d", "--size", 16, *predictor, "--out", "judge")
+    seen = []
+    monkeypatch.setattr("contrafact.report.planes.write_plane", lambda mapped, _: seen.append(mapped) or [])
+    for name in ("mine.py:colour", "judge"):
+        run("plane", disco, 0, 1, "--steps", 3, "--pictures", 2, "--predictor", name)
+    assert seen[0].attributes == ("red", "green", "blue")
+    assert seen[1].attributes == ("floor hue", "wall hue", "object hue", "scale", "shape", "orientation")
+    assert seen[1].values.min() >= 0
+    assert seen[1].values.max() <= 1
+    run("plane", disco, 0, 1, "--predictor", "judge", "--encoder", disco, code=2)
+    assert "give --predictor or --encoder, one of the two" in capsys.readouterr().err
+
+
 def test_cube(disco, photographs, capsys):
     factors = ["wall hue", "floor hue", "object hue"]
     run("cube", disco, "--factors", *factors, "--values", 3, "--out", "c.png")
