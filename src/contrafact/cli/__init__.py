@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from contrafact.core.catalog import Catalog
 
 COMMANDS = Catalog("cli", "command")
-_ORDER = ("list", "show", "fit", "evaluate", "traverse", "report", "convert", "bench")
+_ORDER = (
+    *("list", "show", "fit", "evaluate", "traverse", "name", "compare", "plane", "cube", "study"),
+    *("export", "invert", "edit", "report", "convert", "bench"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Draw what each direction of a run changes: a strip per direction, an overview, an animation."""
+"""Draw what each direction of a run changes: a strip per direction, overviews, an animation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contrafact.cli._parse import parse
 class Options:
     """Draw what a run's directions do, the strongest first; without directions, what its generator's latent axes do."""
 
-    run: Positional[Path]
+    run: Positional[Path | None] = None
     """Run folder."""
     directions: tuple[str, ...] = ()
     """Names or numbers of the directions to draw; by default all."""
@@ -31,22 +31,58 @@ class Options:
     """Directions to draw at most."""
     seed: int = 0
     """Seed of the images to start from."""
+    truncation: float = 1.0
+    """Pulls the images to start from towards the mean: 1 leaves them, 0 is the mean."""
+    latents: Path | None = None
+    """File of latents to start from instead, such as contrafact invert writes."""
+    video: bool = False
+    """Also write an MP4 (needs: pip install 'contrafact[video]')."""
+    generator: str | None = None
+    """Generator instead of the run's."""
+    use: Path | None = None
+    """File or run folder whose directions to draw instead of the run's."""
+    device: str = "auto"
+    """Where to make the images."""
 
 
 def traverse(arguments: Sequence[str]) -> None:
     """Write the pictures."""
     options = parse(Options, arguments, "traverse")
-    from contrafact.core.method import load_run
-    from contrafact.report.figures import write_traversal
+    import torch
 
-    written = write_traversal(
-        load_run(options.run),
-        options.out,
-        samples=options.samples,
-        frames=options.frames,
-        span=options.span,
-        seed=options.seed,
+    from contrafact.cli._subject import find_subject
+    from contrafact.core.dataset import check_count
+    from contrafact.core.generator import sample_latents
+    from contrafact.core.pictures import video_writer
+    from contrafact.editing.latents import load_latents
+    from contrafact.report.figures import FIGURES, magnitude_range, sweep, write_sweep
+
+    subject = find_subject(options.run, options.generator, options.use, options.device)
+    if options.out is None and (subject.folder is None or options.generator or options.use):
+        raise ValueError("these pictures are not of one run alone; name a folder for them with --out")
+    magnitude_range(options.frames, options.span)
+    if options.video:
+        video_writer()  # before the images are made, not after
+    if options.latents is None:
+        rng = torch.Generator().manual_seed(options.seed)
+        latents = sample_latents(subject.generator, check_count("samples", options.samples), rng, options.truncation)
+    else:
+        stored = load_latents(options.latents)
+        stored.check_fit(subject.generator)
+        latents = stored.latents
+    smooth = sweep(
+        subject.generator,
+        subject.directions,
+        latents,
+        magnitude_range(2 * options.frames - 1, options.span),
         most=options.most,
         only=options.directions,
+        max_side=128,
+        kind=subject.kind,
     )
-    print(f"wrote {written[0]}, {written[1]} and {len(written) - 2} strips beside them")
+    folder = options.out or Path(subject.folder or ".", FIGURES)
+    written = write_sweep(smooth, 2, folder, options.video)
+    strips = len(smooth.names)
+    print(f"wrote {', '.join(map(str, written[:-strips]))} and {strips} strips beside them")
+    if subject.folder is not None and subject.kind == "direction":
+        print(f"next: call what you recognise by a name\n  contrafact name {subject.folder} {smooth.indices[0]} ...")

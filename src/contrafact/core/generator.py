@@ -221,6 +221,17 @@ class Generator(Artefact, ABC):
         return latent
 
 
+def images_at_once(generator: Generator) -> int:
+    """How many images to make in one go: together about a million pixels, so that memory does not grow with their size.
+
+    >>> from contrafact.generators.analytic import Analytic
+    >>> [images_at_once(Analytic(size=size)) for size in (32, 64, 256, 1024)]
+    [256, 256, 16, 1]
+    """
+    _, height, width = generator.image_shape
+    return max(1, min(256, 2**20 // (height * width)))
+
+
 def sample_latents(generator: Generator, n: int, rng: torch.Generator, truncation: float = 1.0) -> Tensor:
     """``n`` latents ``(n, L)`` of the edit space; a generator whose class is open gets random classes.
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from contrafact.core.dataset import check_count, check_images
 from contrafact.core.encoder import Encoder
-from contrafact.core.generator import Generator, sample_latents
+from contrafact.core.generator import Generator, images_at_once, sample_latents
 from contrafact.core.progress import Progress
 from contrafact.editing.latents import StoredLatents
 from contrafact.editing.photographs import Fit, find_photographs, read_photographs
@@ -30,6 +30,7 @@ from contrafact.editing.similarity import Network, Perception, perception, psnr,
 
 _GLIMPSE = 32
 _CENTER_SAMPLES = 4096
+_SAMPLES_PER_CODE = 4
 _WARM_UP, _EXPLORED = 0.05, 0.2
 
 
@@ -48,7 +49,7 @@ class InversionSettings:
         prior_weight: pull towards the mean latent, per squared standard deviation: keeps latents where the generator
             was trained.
         layer_weight: pull of every layer's latent towards the mean of all layers.
-        batch_size: images searched at once.
+        batch_size: images searched at once; None takes as many as suit their size and the number of starts.
         seed: of the samples.
     """
 
@@ -61,13 +62,14 @@ class InversionSettings:
     perceptual_weight: float = 0.1
     prior_weight: float = 1e-4
     layer_weight: float = 1e-3
-    batch_size: int = 8
+    batch_size: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse values out of range (ValueError)."""
         for name in ("steps", "starts", "samples", "batch_size"):
-            check_count(name, getattr(self, name))
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name))
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         for name in ("pixel_weight", "perceptual_weight", "prior_weight", "layer_weight"):
@@ -107,38 +109,16 @@ class _LatentStatistics:
 class EncoderStart:
     """Latents from an encoder's codes, whatever its codes mean: a linear map fitted on the generator's own images.
 
-    The map is the ridge regression from codes to latents over ``samples`` drawn latents. A regression encoder's codes
-    are latents already; those of "DisCo" hold what its directions change, and the map leaves the rest at its mean.
+    The map is the ridge regression from codes to latents. A regression encoder's codes are latents already; those of
+    "DisCo" hold what its directions change, and the map leaves the rest at its mean.
 
     Args:
-        encoder: takes the generator's images.
-        generator: makes them.
-        rng: draws the latents.
-        samples: S.
+        latents: S drawn latents ``(S, L)``.
+        codes: the encoder's codes of their images ``(S, J)``.
         ridge: share of the codes' mean variance added to each.
-
-    Raises:
-        ValueError: the encoder takes other images than the generator makes.
     """
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        generator: Generator,
-        rng: torch.Generator,
-        samples: int = 2048,
-        ridge: float = 1e-3,
-        batch_size: int = 64,
-    ) -> None:
-        if tuple(encoder.image_shape) != tuple(generator.image_shape):
-            raise ValueError(
-                f"the encoder takes images {tuple(encoder.image_shape)}, the generator makes "
-                f"{tuple(generator.image_shape)}; use one that was trained on this generator's images"
-            )
-        self.encoder = encoder
-        latents = sample_latents(generator, samples, rng)
-        with torch.no_grad():
-            codes = torch.cat([self._codes(generator(part)) for part in latents.split(batch_size)])
+    def __init__(self, latents: Tensor, codes: Tensor, ridge: float = 1e-3) -> None:
         latents_SL, codes_SJ = latents.double(), codes.double()
         self.latent_mean, self.code_mean = latents_SL.mean(dim=0), codes_SJ.mean(dim=0)
         codes_SJ, latents_SL = codes_SJ - self.code_mean, latents_SL - self.latent_mean
@@ -147,16 +127,10 @@ class EncoderStart:
         eye = torch.eye(len(covariance_JJ), dtype=torch.float64, device=covariance_JJ.device)
         self.map_JL = torch.linalg.solve(covariance_JJ + damping * eye, codes_SJ.T @ latents_SL)
 
-    def _codes(self, images: Tensor) -> Tensor:
-        codes: Tensor = self.encoder(images.clamp(0, 1))
-        return codes.float()
-
-    @torch.no_grad()
-    def __call__(self, images: Tensor) -> Tensor:
-        """Latents ``(N, L)`` of images ``(N, C, H, W)``."""
-        codes_NJ = self._codes(images).double() - self.code_mean
-        latents: Tensor = self.latent_mean + codes_NJ @ self.map_JL
-        return latents.to(images.dtype)
+    def __call__(self, codes: Tensor) -> Tensor:
+        """Latents ``(N, L)`` of images' codes ``(N, J)``."""
+        latents: Tensor = self.latent_mean + (codes.double() - self.code_mean) @ self.map_JL
+        return latents.to(codes.dtype)
 
 
 def invert(
@@ -198,16 +172,16 @@ def invert(
     with torch.no_grad():
         drawn = sample_latents(generator, max(settings.samples, _CENTER_SAMPLES), rng)
         statistics = _LatentStatistics(drawn.mean(dim=0), drawn.std(dim=0).clamp_min(1e-6))
-    pool = torch.cat((statistics.mean[None], drawn[: settings.samples]))
-    estimate = None if encoder is None else EncoderStart(encoder.to(device), generator, rng)
-    glimpses = torch.cat([_glimpse(generator, part) for part in pool.split(64)])
+    pool = _Pool(generator, statistics.mean, drawn, settings, None if encoder is None else encoder.to(device), progress)
     phases = 2 if settings.per_layer else 1
-    batches = images.split(settings.batch_size)
+    # A descent keeps every layer's activations, and tries several starts of each image.
+    suitable = max(1, images_at_once(generator) // (4 * settings.starts))
+    batches = images.split(suitable if settings.batch_size is None else settings.batch_size)
     latents, found = [], []
     with Progress("inverting", phases * settings.steps * len(batches), enabled=progress) as bar:
         for batch in batches:
             targets = batch.to(device)
-            starts = _starts(targets, pool, glimpses, estimate, settings.starts)
+            starts = pool.starts(targets, settings.starts)
             search = _Search(generator, targets, seen, statistics, settings, bar)
             latent = search.run(starts)
             latents.append(latent)
@@ -255,24 +229,58 @@ def invert_photographs(
     return StoredLatents.of(generator, found.latents, [file.stem for file in files], targets, facts), found
 
 
-@torch.no_grad()
-def _glimpse(generator: Generator, latents: Tensor) -> Tensor:
-    """Images of latents as vectors of at most 32×32 averaged pixels."""
-    return _thumbnails(generator(latents))
+class _Pool:
+    """Images of drawn latents, seen once: starts near to any photograph are found among them, or by the encoder."""
+
+    @torch.no_grad()
+    def __init__(
+        self,
+        generator: Generator,
+        mean: Tensor,
+        drawn: Tensor,
+        settings: InversionSettings,
+        encoder: Encoder | None,
+        progress: bool,
+    ) -> None:
+        if encoder is not None and tuple(encoder.image_shape) != tuple(generator.image_shape):
+            raise ValueError(
+                f"the encoder takes images {tuple(encoder.image_shape)}, the generator makes "
+                f"{tuple(generator.image_shape)}; use one that was trained on this generator's images"
+            )
+        self.encoder = encoder
+        # A map from J codes needs a good many more samples than J.
+        count = settings.samples if encoder is None else max(settings.samples, _SAMPLES_PER_CODE * encoder.code_dim)
+        self.latents = torch.cat((mean[None], drawn[:count]))
+        thumbnails, codes = [], []
+        with Progress("drawing starts", len(self.latents), enabled=progress) as bar:
+            for part in self.latents.split(images_at_once(generator)):
+                images = generator(part).float()
+                thumbnails.append(_thumbnails(images))
+                if encoder is not None:
+                    codes.append(self._codes(images))
+                bar.advance(len(part))
+        self.thumbnails = torch.cat(thumbnails)
+        self.estimate = EncoderStart(self.latents, torch.cat(codes)) if codes else None
+
+    def _codes(self, images: Tensor) -> Tensor:
+        assert self.encoder is not None
+        codes: Tensor = self.encoder(images.clamp(0, 1))
+        return codes.float()
+
+    @torch.no_grad()
+    def starts(self, targets: Tensor, count: int) -> Tensor:
+        """``(N, K, L)``: the encoder's estimate, where there is an encoder, then the nearest of the pool."""
+        distances = torch.cdist(_thumbnails(targets), self.thumbnails)
+        nearest = self.latents[distances.topk(min(count, len(self.latents)), largest=False).indices]
+        if self.estimate is None:
+            return nearest
+        return torch.cat((self.estimate(self._codes(targets))[:, None], nearest[:, : max(0, count - 1)]), dim=1)
 
 
 def _thumbnails(images: Tensor) -> Tensor:
+    """Vectors of at most 32×32 averaged pixels."""
     height, width = (min(_GLIMPSE, side) for side in images.shape[-2:])
     return F.adaptive_avg_pool2d(images.float(), (height, width)).flatten(1)
-
-
-def _starts(targets: Tensor, pool: Tensor, glimpses: Tensor, estimate: EncoderStart | None, count: int) -> Tensor:
-    """``(N, K, L)``: the encoder's estimate, where there is one, then the nearest of the pool."""
-    distances = torch.cdist(_thumbnails(targets), glimpses)
-    nearest = pool[distances.topk(min(count, len(pool)), largest=False).indices]
-    if estimate is None:
-        return nearest
-    return torch.cat((estimate(targets)[:, None], nearest[:, : max(0, count - 1)]), dim=1)
 
 
 class _Search:

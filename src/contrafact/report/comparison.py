@@ -26,7 +26,7 @@ from contrafact.core.generator import Generator, sample_latents
 from contrafact.core.method import FinishedRun
 from contrafact.core.pictures import save_png, to_bytes
 from contrafact.report.figures import STILL, FloatArray, magnitude_labels, magnitude_range, pixel_change, traversal
-from contrafact.report.sheets import sheet, stack
+from contrafact.report.sheets import label_width, sheet, stack
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -219,6 +219,18 @@ def _is_given(name: str) -> bool:
 
 def comparison_block(compared: Comparison, direction: int, sample: int) -> Image:
     """One direction on one sample: a row per contender, a column per magnitude."""
+    lead = compared.contenders[0].directions.names[compared.matches[direction][0].index]
+    room = max(label_width(_row_labels(compared, d)) for d in range(len(compared.matches)))
+    return sheet(
+        to_bytes(compared.frames[direction, :, sample]),
+        f"{lead}, sample {sample}",
+        _row_labels(compared, direction),
+        magnitude_labels(compared.magnitudes),
+        min_label_width=room,
+    )
+
+
+def _row_labels(compared: Comparison, direction: int) -> list[str]:
     rows = []
     for contender, match in zip(compared.contenders, compared.matches[direction], strict=True):
         name = contender.directions.names[match.index]
@@ -226,9 +238,7 @@ def comparison_block(compared: Comparison, direction: int, sample: int) -> Image
         turned = ", reversed" if match.sign < 0 else ""
         leading = contender is compared.contenders[0]
         rows.append(f"{contender.label}\n{name}" + ("" if leading else f"\n{why}{turned}"))
-    lead = compared.contenders[0].directions.names[compared.matches[direction][0].index]
-    labels = magnitude_labels(compared.magnitudes)
-    return sheet(to_bytes(compared.frames[direction, :, sample]), f"{lead}, sample {sample}", rows, labels)
+    return rows
 
 
 def write_comparison(compared: Comparison, folder: str | Path) -> list[Path]:

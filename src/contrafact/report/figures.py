@@ -21,7 +21,7 @@ from torch import Tensor
 from contrafact.core.dataset import check_count
 from contrafact.core.direction_files import check_fit
 from contrafact.core.directions import Directions, GlobalDirections
-from contrafact.core.generator import Generator, sample_latents
+from contrafact.core.generator import Generator, images_at_once, sample_latents
 from contrafact.core.method import FinishedRun
 from contrafact.core.pictures import save_gif, save_mp4, save_png, to_bytes, video_writer
 from contrafact.report.sheets import comfortable_factor, sheet
@@ -99,7 +99,7 @@ def traversal(
     *,
     indices: Sequence[int] | None = None,
     max_side: int | None = None,
-    batch_size: int = 256,
+    batch_size: int | None = None,
 ) -> Tensor:
     """Images of every latent moved along every direction by every magnitude.
 
@@ -110,7 +110,7 @@ def traversal(
         magnitudes: M of them, in standard deviations.
         indices: directions to sweep; all by default.
         max_side: area-average images down to at most this side, for overviews of large generators.
-        batch_size: images made at once.
+        batch_size: images made at once; by default as suits their size.
 
     Returns:
         ``(D, S, M, C, H, W)`` float32 on the CPU, not clamped.
@@ -125,7 +125,8 @@ def traversal(
     grid = (len(chosen), len(latents), len(steps))
     latents = latents.to(home)
     parts = []
-    for cell in torch.arange(int(np.prod(grid))).split(check_count("batch_size", batch_size)):
+    at_once = images_at_once(generator) if batch_size is None else check_count("batch_size", batch_size)
+    for cell in torch.arange(int(np.prod(grid))).split(at_once):
         d, s, m = (axis.to(home) for axis in torch.unravel_index(cell, grid))
         moved = directions(latents[s], chosen.to(home)[d], steps[m])
         images = generator(moved.to(generator.device)).float()

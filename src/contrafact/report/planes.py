@@ -22,7 +22,7 @@ from torch import Tensor
 from contrafact.core.dataset import check_count
 from contrafact.core.direction_files import check_fit
 from contrafact.core.directions import Directions
-from contrafact.core.generator import Generator
+from contrafact.core.generator import Generator, images_at_once
 from contrafact.core.pictures import save_png, to_bytes
 from contrafact.core.progress import Progress
 from contrafact.report.charts import INK, Figure, FloatArray, new_figure, save_chart
@@ -71,7 +71,7 @@ def plane(
     span: float = 4.0,
     steps: int = 41,
     pictures: int = 9,
-    batch_size: int = 256,
+    batch_size: int | None = None,
 ) -> Plane:
     """Images over a plane, and what ``read`` finds in them.
 
@@ -86,7 +86,7 @@ def plane(
         span: largest magnitude, in standard deviations.
         steps: S.
         pictures: T, at most S.
-        batch_size: images made at once.
+        batch_size: images made at once; by default as suits their size.
 
     Raises:
         ValueError: directions that do not fit the generator or are the same one twice, an argument out of range, or a
@@ -106,8 +106,9 @@ def plane(
     kept[torch.from_numpy(shown[:, None] * steps + shown).flatten()] = True
     grid = torch.tensor(magnitudes, dtype=torch.float32, device=latent.device)
     read_rows, thumbnails = [], []
+    at_once = images_at_once(generator) if batch_size is None else check_count("batch_size", batch_size)
     with Progress("drawing the plane", steps * steps) as bar:
-        for cells in torch.arange(steps * steps).split(check_count("batch_size", batch_size)):
+        for cells in torch.arange(steps * steps).split(at_once):
             rows, columns = cells // steps, cells % steps
             start = latent.expand(len(cells), *latent.shape)
             moved = directions(directions(start, across, grid[columns]), up, grid[rows])

@@ -38,6 +38,7 @@ def sheet(
     column_labels: Sequence[str] = (),
     captions: Sequence[str] = (),
     upscale: int | None = None,
+    min_label_width: int = 0,
 ) -> Image:
     """A captioned grid of pictures on white.
 
@@ -48,6 +49,7 @@ def sheet(
         column_labels: Q labels above the columns.
         captions: up to R·Q captions below the cells, row by row; cells without one, at the end, stay blank.
         upscale: whole factor for small images; None picks one at which they can be judged.
+        min_label_width: room for the row labels at least, so that stacked sheets stand in line.
 
     Raises:
         ValueError: numbers of labels that do not fit the grid.
@@ -63,13 +65,13 @@ def sheet(
         )
     factor = comfortable_factor(height, width) if upscale is None else check_count("upscale", upscale)
     font, line = _font(), TEXT_SIZE + 5
-    label_width = max((int(font.getlength(part)) for text in row_labels for part in text.split("\n")), default=-MARGIN)
+    room = max(label_width(row_labels), min_label_width)
     text_width = max((int(font.getlength(text)) for text in (*captions, *column_labels)), default=0)
-    cell_width = max(width * factor, text_width) + GAP
+    cell_width = max(width * factor, text_width + GAP if text_width else 0) + GAP
     cell_height = height * factor + GAP + (line if captions else 0)
     # Labels may be higher than a row of small images.
     cell_height = max(cell_height, *(line * (1 + text.count("\n")) + GAP for text in row_labels), 0)
-    left = 2 * MARGIN + label_width
+    left = 2 * MARGIN + room if row_labels or room else MARGIN
     top = MARGIN + line * (bool(title) + bool(column_labels)) + (GAP if title else 0)
     full_width = max(left + columns * cell_width - GAP, MARGIN + int(font.getlength(title))) + MARGIN
     picture = pil.new("RGB", (full_width, top + rows * cell_height - GAP + MARGIN), PAPER)
@@ -90,6 +92,11 @@ def sheet(
                 middle = left + column * cell_width + (cell_width - GAP) / 2
                 draw.text((middle, y + height * factor + 2), captions[cell], FAINT, font, anchor="ma")
     return picture
+
+
+def label_width(labels: Sequence[str]) -> int:
+    """Pixels that the widest line of the labels takes; 0 for none."""
+    return max((int(_font().getlength(part)) for text in labels for part in text.split("\n")), default=0)
 
 
 def stack(pictures: Sequence[Image]) -> Image:

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from contrafact.core.dataset import check_count
 from contrafact.core.files import write_json, write_text
-from contrafact.core.generator import sample_latents
+from contrafact.core.generator import images_at_once, sample_latents
 from contrafact.core.pictures import ByteArray, save_png, to_bytes
 from contrafact.core.progress import Progress
 from contrafact.report.comparison import Contender
@@ -144,7 +144,6 @@ def _panels(
     chosen: Sequence[Sequence[int]],
     drawn: npt.NDArray[np.int64],
     magnitude: float,
-    batch_size: int = 256,
 ) -> list[ByteArray]:
     """For each item, all contenders' one after the other, its rows of three images ``(S, 3, H, W, 3)``."""
     num_images = drawn.shape[1]
@@ -155,7 +154,7 @@ def _panels(
         start, index = torch.from_numpy(mine).flatten(), torch.tensor(numbers)
         steps = torch.tensor([-magnitude, 0.0, magnitude])
         made = []
-        for cells in torch.arange(math.prod(grid)).split(batch_size):
+        for cells in torch.arange(math.prod(grid)).split(images_at_once(contender.generator)):
             item, row, step = torch.unravel_index(cells, grid)
             latents = pool[start[item * num_images + row].to(pool.device)]
             moved = contender.directions(latents, index[item].to(pool.device), steps[step].to(pool.device))

@@ -1,0 +1,56 @@
+"""Draw what several runs' directions do to the same images, beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from contrafact.cli._parse import parse
+
+
+@dataclass(frozen=True)
+class Options:
+    """Compare runs on one generator: the first run's directions, and of every other run those most like them."""
+
+    runs: Positional[tuple[Path, ...]]
+    """Run folders, two or more."""
+    directions: tuple[str, ...] = ()
+    """Names or numbers of the first run's directions; by default those that change images most."""
+    out: Path = Path("comparison")
+    """Folder of the pictures."""
+    samples: int = 3
+    """Images to start from."""
+    frames: int = 7
+    """Columns; odd, the middle one is the image unchanged."""
+    span: float = 2.5
+    """Largest step, in standard deviations of the latent space."""
+    most: int = 6
+    """Directions to compare when none are named."""
+    seed: int = 0
+    """Seed of the images to start from."""
+    truncation: float = 1.0
+    """Pulls the images to start from towards the mean: 1 leaves them, 0 is the mean."""
+
+
+def compare(arguments: Sequence[str]) -> None:
+    """Write the pictures."""
+    options = parse(Options, arguments, "compare")
+    from contrafact.core.method import load_run
+    from contrafact.report.comparison import compare as compare_contenders
+    from contrafact.report.comparison import contenders_of, write_comparison
+
+    compared = compare_contenders(
+        contenders_of([load_run(folder) for folder in options.runs]),
+        options.directions,
+        samples=options.samples,
+        frames=options.frames,
+        span=options.span,
+        seed=options.seed,
+        most=options.most,
+        truncation=options.truncation,
+    )
+    written = write_comparison(compared, options.out)
+    print(f"wrote {written[0]} and {len(written) - 1} strips beside it")

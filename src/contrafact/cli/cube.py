@@ -1,0 +1,56 @@
+"""Draw the codes of images that traverse three factors: a cube, when three codes follow them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from contrafact.cli._parse import parse
+
+
+@dataclass(frozen=True)
+class Options:
+    """Place every combination of three factors' values at its codes, coloured by the values."""
+
+    run: Positional[Path]
+    """Run folder."""
+    factors: tuple[str, ...] = ()
+    """Names of three factors; by default the three that codes of their own follow best."""
+    data: str | None = None
+    """Images with known factors; by default what the run, or its generator, was trained on."""
+    out: Path | None = None
+    """PNG to write; by default figures/cube.png in the run."""
+    values: int = 8
+    """Values of each factor at most."""
+    seed: int = 0
+    """Seed of the other factors' values."""
+
+
+def cube(arguments: Sequence[str]) -> None:
+    """Write the picture."""
+    options = parse(Options, arguments, "cube")
+    import numpy as np
+
+    from contrafact.bench.evaluate import dataset_of
+    from contrafact.core.dataset import FactorDataset
+    from contrafact.core.method import load_run
+    from contrafact.data.load import load_dataset
+    from contrafact.report.charts import save_chart
+    from contrafact.report.cube import cube_chart, factor_cube
+    from contrafact.report.figures import FIGURES
+
+    run = load_run(options.run)
+    side = run.config["source"]["image_shape"][-1]
+    dataset = dataset_of(run) if options.data is None else load_dataset(options.data, size=side)
+    if not isinstance(dataset, FactorDataset):
+        raise ValueError(f"the factors behind the images of {options.run} are not known; name a dataset with --data")
+    rng = np.random.default_rng(options.seed)
+    found = factor_cube(run.encoder, dataset, rng, options.factors, values=options.values)
+    chart = cube_chart(found, f"{run.config['method']} on {dataset.name}")
+    path = save_chart(chart, options.out or options.run / FIGURES / "cube.png")
+    for factor, code, share in zip(found.factors, found.codes, found.explained, strict=True):
+        print(f"{factor}: code {code}, of whose variance it explains {share:.0%}")
+    print(f"wrote {path}")

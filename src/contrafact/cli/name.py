@@ -1,0 +1,38 @@
+"""Give a direction of a run a name; from then on every command and picture calls it that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from contrafact.cli._parse import parse, print_table
+
+
+@dataclass(frozen=True)
+class Options:
+    """Name a direction, such as: contrafact name runs/first 3 "rotate". Without a direction, list them."""
+
+    run: Positional[Path]
+    """Run folder, or a file of directions."""
+    direction: Positional[str | None] = None
+    """Number or present name of the direction."""
+    name: Positional[str | None] = None
+    """Its new name."""
+
+
+def name(arguments: Sequence[str]) -> None:
+    """Store the name, or print the names."""
+    options = parse(Options, arguments, "name")
+    from contrafact.core.direction_files import load_directions, name_direction
+
+    if options.direction is None:
+        names = load_directions(options.run).names
+        print_table(((str(number), text) for number, text in enumerate(names)), indent="")
+        return
+    if options.name is None:
+        raise ValueError(f"say what direction {options.direction} shall be called: contrafact name RUN 3 rotate")
+    number = name_direction(options.run, options.direction, options.name)
+    print(f"direction {number} of {options.run} is called {options.name.strip()!r} now")

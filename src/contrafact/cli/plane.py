@@ -1,0 +1,109 @@
+"""Map what images show over the latent plane that two directions span."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro.conf import Positional
+
+from contrafact.cli._parse import parse
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from contrafact.cli._subject import Subject
+
+
+@dataclass(frozen=True)
+class Options:
+    """Draw factors, or an encoder's codes, over a latent plane as heat maps, and the images there."""
+
+    run: Positional[Path]
+    """Run folder."""
+    across: Positional[str]
+    """Name or number of the direction from left to right."""
+    up: Positional[str]
+    """Name or number of the direction from bottom to top."""
+    predictor: str | None = None
+    """Who reads the images: a run of attribute_predictor, or FILE.py:FUNCTION."""
+    encoder: Path | None = None
+    """Or a run folder or encoder.safetensors whose codes are mapped; by default the run's encoder."""
+    out: Path | None = None
+    """Folder of the pictures; by default the run's figures."""
+    span: float = 4.0
+    """Largest step, in standard deviations of the latent space."""
+    steps: int = 41
+    """Steps along each axis."""
+    pictures: int = 9
+    """Images shown along each axis."""
+    seed: int = 0
+    """Seed of the image in the middle."""
+    truncation: float = 1.0
+    """Pulls the middle towards the mean: 1 leaves it, 0 is the mean."""
+    generator: str | None = None
+    """Generator instead of the run's."""
+    use: Path | None = None
+    """File or run folder whose directions to use instead of the run's."""
+    device: str = "auto"
+    """Where to make the images."""
+
+
+def plane(arguments: Sequence[str]) -> None:
+    """Write the maps."""
+    options = parse(Options, arguments, "plane")
+    import torch
+
+    from contrafact.cli._subject import find_subject
+    from contrafact.core.generator import sample_latents
+    from contrafact.report.figures import FIGURES
+    from contrafact.report.planes import plane as map_plane
+    from contrafact.report.planes import write_plane
+
+    subject = find_subject(options.run, options.generator, options.use, options.device)
+    read, attributes = _reader(options, subject)
+    rng = torch.Generator().manual_seed(options.seed)
+    mapped = map_plane(
+        subject.generator,
+        subject.directions,
+        sample_latents(subject.generator, 1, rng, options.truncation)[0],
+        options.across,
+        options.up,
+        read,
+        attributes,
+        span=options.span,
+        steps=options.steps,
+        pictures=options.pictures,
+    )
+    print(f"wrote {', '.join(map(str, write_plane(mapped, options.out or options.run / FIGURES)))}")
+
+
+def _reader(options: Options, subject: Subject) -> tuple[Callable[[Tensor], Tensor], tuple[str, ...] | None]:
+    """Images to attributes, and their names where they have any."""
+    import torch
+
+    from contrafact.core.encoder import Encoder
+    from contrafact.core.generator import sample_latents
+    from contrafact.editing.encoder import load_encoder
+    from contrafact.nn.attributes import load_predictor
+
+    home = subject.generator.device
+    if options.predictor is not None:
+        if options.encoder is not None:
+            raise ValueError("give --predictor or --encoder, one of the two")
+        predictor = load_predictor(options.predictor)
+        if isinstance(predictor, Encoder):  # its codes are the factors' mean values, which move where labels jump
+            named = predictor.to(home)
+            return lambda images: named(images.clamp(0, 1)), predictor.names
+        probe = subject.generator(sample_latents(subject.generator, 1, torch.Generator().manual_seed(0))).clamp(0, 1)
+        return lambda images: predictor.scores(images.clamp(0, 1)), predictor.learn_names(probe)
+    encoder = subject.encoder if options.encoder is None else load_encoder(options.encoder)
+    if encoder is None:
+        raise ValueError(
+            f"{options.run} has no encoder to read the images with; name one with --encoder, or a predictor of factors "
+            "with --predictor"
+        )
+    coded = encoder.to(home)
+    return lambda images: coded(images.clamp(0, 1)), None

@@ -1,0 +1,68 @@
+"""Make a user study of runs' directions, and score its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from contrafact.cli._parse import parse
+
+
+@dataclass(frozen=True)
+class Options:
+    """make RUN...: pictures without names and a page to answer on for each participant; score STUDY: the answers."""
+
+    what: Positional[Literal["make", "score"]]
+    """Make a study, or score one."""
+    folders: Positional[tuple[Path, ...]]
+    """make: run folders, on one generator or several. score: the study, or a folder of the files that came back."""
+    out: Path = Path("study")
+    """make: folder to write."""
+    key: Path | None = None
+    """score: the study's key.json, where it is not in the folder."""
+    directions: tuple[str, ...] = ()
+    """make: names or numbers of the directions, the same for every run; by default all."""
+    participants: int = 10
+    """make: how many people take part."""
+    images: int = 3
+    """make: images in each picture."""
+    pool: int = 100
+    """make: images they are drawn from."""
+    magnitude: float = 2.5
+    """make: how far images move left and right, in standard deviations of the latent space."""
+    truncation: float = 1.0
+    """make: pulls images towards the mean: 1 leaves them, 0 is the mean."""
+    seed: int = 0
+    """make: seed of the images and of everybody's order."""
+
+
+def study(arguments: Sequence[str]) -> None:
+    """Write the study, or print its score."""
+    options = parse(Options, arguments, "study")
+    if options.what == "score":
+        from contrafact.report.study_score import score_study, study_text
+
+        if len(options.folders) != 1:
+            raise ValueError(f"name one folder of answers to score, got {len(options.folders)}")
+        print(study_text(score_study(options.folders[0], options.key)))
+        return
+    from contrafact.core.method import load_run
+    from contrafact.report.comparison import contenders_of
+    from contrafact.report.study import StudySettings, make_study
+
+    settings = StudySettings(
+        participants=options.participants,
+        images=options.images,
+        pool=options.pool,
+        magnitude=options.magnitude,
+        seed=options.seed,
+        truncation=options.truncation,
+    )
+    contenders = contenders_of([load_run(folder) for folder in options.folders])
+    make_study(contenders, options.out, [options.directions for _ in contenders], settings)
+    print(f"wrote {options.out}: a folder for each of {options.participants} participants; key.json says what is what")
+    print(f"next, once answers are in:\n  contrafact study score {options.out}")
