@@ -31,7 +31,6 @@ from contrafact.core.metric import FloatArray
 from contrafact.core.progress import Progress
 from contrafact.core.run import Run
 from contrafact.nn.attributes import load_predictor, no_predictor_message
-from contrafact.nn.trainable import layer_range
 
 Judge = Callable[[Tensor, Sequence[str]], Tensor]
 """Latents ``(N, L)`` and A attributes to scores ``(N, A)``."""
