@@ -182,4 +182,4 @@ def test_the_best_seed_stands_beside_the_mean_where_the_paper_gives_nothing_else
     lines = results_table(recipe, cells).splitlines()
     assert "| 0.750 ± 0.071 (0.800) |" in lines[2]
     assert "| 25.000 ± 7.071 (20.000) |" in lines[2]
-    assert lines[3].startswith("| b | 0.600 | – | – | – |")
+    assert lines[3].startswith("| b | 0.600 | – | 1 |")
