@@ -30,7 +30,7 @@ def test_views_of_an_image_come_together_and_images_apart(tmp_path):
 
 
 def test_the_codes_are_the_networks_features_and_z_its_head(tmp_path):
-    encoder = fit(tmp_path, head_layers=2, feature_dim=9).encoder
+    encoder = fit(tmp_path, head_layers=2, feature_dim=9, head_norm=False).encoder
     assert encoder.code_dim == 8 * 8
     codes = torch.rand(4, encoder.code_dim)
     first, _, second = encoder.heads[0].layers

@@ -16,6 +16,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 Pattern = Callable[[FloatArray, FloatArray, np.random.Generator], FloatArray]
 _CHUNK = 100
+DARK, LIGHT = (0.0, 0.2), (0.3, 0.6)
+"""Channels of a texture's two colours: darker than what is laid over it, as photographs are than MNIST's strokes."""
 
 
 def textures(class_index: int, count: int, side: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
@@ -26,16 +28,16 @@ def textures(class_index: int, count: int, side: int, rng: np.random.Generator) 
 
 def _textures(class_index: int, n: int, side: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     rows, columns = np.mgrid[:side, :side].astype(np.float32)
-    turn, period = _draw(rng, n, 0, np.pi), _draw(rng, n, side / 8, side / 3)
+    turn, period = _draw(rng, n, -np.pi / 8, np.pi / 8), _draw(rng, n, side / 5, side / 3)
     shift_x, shift_y = _draw(rng, n, 0, side), _draw(rng, n, 0, side)
     x, y = columns - shift_x, rows - shift_y
     u = (x * np.cos(turn) + y * np.sin(turn)) / period
     v = (-x * np.sin(turn) + y * np.cos(turn)) / period
     mix = PATTERNS[CLASSES[class_index]](u, v, rng)[:, None]
-    first, second = (rng.uniform(0.0, 1.0, (n, 3, 1, 1)).astype(np.float32) for _ in range(2))
-    second = np.where(np.abs(second - first).mean(axis=1, keepdims=True) < 0.2, 1 - first, second)
-    grain = rng.normal(0.0, 0.06, (n, 1, side, side)).astype(np.float32)
-    image = first + (second - first) * mix + grain
+    dark, light = (rng.uniform(low, high, (n, 3, 1, 1)).astype(np.float32) for low, high in (DARK, LIGHT))
+    mix = np.where(rng.random((n, 1, 1, 1)) < 0.5, mix, 1 - mix)
+    grain = rng.normal(0.0, 0.02, (n, 1, side, side)).astype(np.float32)
+    image = dark + (light - dark) * mix + grain
     return (np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 

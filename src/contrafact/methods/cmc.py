@@ -43,8 +43,8 @@ class CMC(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "quick": {
-            "encoder": "resnet18", "width": 0.5, "steps": 1500, "batch_size": 128, "objective": "batch",
-            "temperature": 0.2, "learning_rate": 0.1,
+            "encoder": "resnet18", "width": 0.5, "stem": "imagenet", "steps": 1500, "batch_size": 128,
+            "objective": "batch", "temperature": 0.2, "learning_rate": 0.1,
         },
         "tiny": {"encoder": "conv", "feature_dim": 4},
     }  # fmt: skip

@@ -41,8 +41,11 @@ class SimCLR(Method):
     yields: ClassVar[tuple[str, ...]] = ("encoder",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"batch_size": 4096, "learning_rate": 0.3, "temperature": 0.1, "weight_decay": 1e-6},
-        "quick": {"encoder": "resnet18", "width": 0.25, "steps": 1500, "warmup_steps": 100, "batch_size": 128},
-    }
+        "quick": {
+            "encoder": "resnet18", "width": 0.25, "stem": "imagenet", "steps": 1500, "warmup_steps": 100,
+            "batch_size": 128, "temperature": 0.2,
+        },
+    }  # fmt: skip
 
     encoder: EncoderKind = "resnet50"
     """Network that makes the codes r."""
@@ -56,6 +59,8 @@ class SimCLR(Method):
     """Outputs of the projection head."""
     head_layers: int = 2
     """Linear layers of the head."""
+    head_norm: bool = True
+    """Batch normalisation in the head, as in the released program."""
     temperature: float = 0.5
     """Temperature τ."""
     augmentations: str = "auto"
@@ -90,6 +95,7 @@ class SimCLR(Method):
                 self.stem,
                 feature_dim=self.feature_dim,
                 head_layers=self.head_layers,
+                head_norm=self.head_norm,
             ).to(run.device)
         parameters = list(encoder.parameters())
         optimizer = torch.optim.SGD(parameters, lr=0.0, momentum=0.9, weight_decay=self.weight_decay)

@@ -40,6 +40,7 @@ _QUICK = {
     "steps": 800,
     "warmup_steps": 100,
     "batch_size": 128,
+    "temperature": 0.2,
 }
 
 
@@ -87,6 +88,8 @@ class SubInfoMax(Method):
     """Dimensions of r; empty: the network's own (512 for ResNet-34)."""
     feature_dim: int | None = None
     """Outputs of a head; empty: 8 for separate heads, 8 per part for a joint one."""
+    head_norm: bool = True
+    """Batch normalisation in the heads, as in SimCLR's program; without it InfoMax stays at chance for much longer."""
     steps: int = 78_000
     """Training steps (the paper shows more than 55,000)."""
     warmup_steps: int = 3900
@@ -151,6 +154,7 @@ class SubInfoMax(Method):
             self.stem,
             heads,
             feature_dim,
+            head_norm=self.head_norm,
             num_parts=self.num_parts,
         )
 
