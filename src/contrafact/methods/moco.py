@@ -45,8 +45,8 @@ class MoCo(Method):
         "v2": {"head_layers": 2, "temperature": 0.2, "schedule": "cosine", "blur": True},
         "quick": {
             "encoder": "resnet18", "width": 0.25, "stem": "imagenet", "steps": 1500, "batch_size": 128,
-            "queue_length": 4096, "momentum": 0.99, "learning_rate": 0.06, "schedule": "cosine", "head_layers": 2, "temperature": 0.2,
-            "key_groups": 4,
+            "queue_length": 4096, "momentum": 0.99, "learning_rate": 0.06, "schedule": "cosine", "head_layers": 2,
+            "temperature": 0.2, "key_groups": 4,
         },
         "tiny": {"encoder": "conv", "queue_length": 7},
     }  # fmt: skip
