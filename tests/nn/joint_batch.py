@@ -1,15 +1,21 @@
 """Started by torchrun in two processes, or called in one: losses of a joint batch, their gradients, the queue."""
 
+import json
 import sys
 from pathlib import Path
 
 import torch
 
 from contrafact.core.run import Run
+from contrafact.methods.cmc import CMC
+from contrafact.methods.moco import MoCo
+from contrafact.methods.simclr import SimCLR
+from contrafact.methods.sub_infomax import SubInfoMax
 from contrafact.nn.contrastive import nt_xent_loss, queue_infonce_loss, supervised_contrastive_loss, unit
 from contrafact.nn.encoders import ConvEncoder
 from contrafact.nn.gather import gathered, gathered_rows
 from contrafact.nn.momentum import FeatureQueue
+from tests.nn.toy_images import ToyImages, ToyPairs
 
 JOINT = 6
 
@@ -46,7 +52,35 @@ def measure(run):
     return measured | {"queue": queue.features, "place": queue.place}
 
 
+METHODS = {
+    "moco": MoCo(encoder="conv", width=0.1, steps=3, batch_size=4, queue_length=9, feature_dim=4, learning_rate=5.0),
+    "simclr": SimCLR(encoder="conv", width=0.1, steps=3, batch_size=4, warmup_steps=1, feature_dim=4),
+    "cmc": CMC(encoder="conv", width=0.2, steps=3, batch_size=4, num_negatives=5, feature_dim=4),
+    "sub_infomax": SubInfoMax(
+        encoder="conv",
+        width=0.1,
+        steps=3,
+        batch_size=4,
+        warmup_steps=1,
+        regulariser="hessian",
+        positives="joint_labels",
+    ),
+}
+
+
+def learned_weights(folder):
+    """Each method's sum of squared weights in this process; running statistics are each process's own."""
+    sums = {}
+    for name, method in METHODS.items():
+        run = Run(folder / name, device="cpu", precision="float32", progress=False, resume=True)
+        source = ToyPairs() if name == "sub_infomax" else ToyImages()
+        encoder = method.fit(source, run).encoder
+        sums[name] = [float(p.double().square().sum()) for p in encoder.parameters()]
+    return sums
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     this = Run(folder, device="cpu", precision="float32", progress=False)
     torch.save(measure(this), folder / f"rank{this.rank}.pt")
+    (folder / f"rank{this.rank}.json").write_text(json.dumps(learned_weights(folder)))
