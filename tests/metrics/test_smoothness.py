@@ -47,3 +47,7 @@ def test_refusals():
     codes[1] = 0
     with pytest.raises(ValueError, match="residual_codes: row 1 is all zeros"):
         smoothness(np.ones((3, 2)), codes)
+
+
+def test_the_remark_goes_with_the_number():
+    assert "lower is more even" in smoothness(np.eye(4)).details()[0]

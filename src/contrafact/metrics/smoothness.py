@@ -35,6 +35,10 @@ class SmoothnessResult(MetricResult):
     def scores(self) -> dict[str, float]:
         return {"score": self.score, "negative_log": self.negative_log}
 
+    def details(self) -> list[str]:
+        """The remark without which the number is misread."""
+        return ["lower is more even; ContraLORD's tables report higher as better, though collapse scores highest"]
+
 
 def potential(codes_NJ: FloatArray, t: float) -> float:
     """Mean of ``exp(-t ‖g_i - g_j‖²)`` over pairs of different rows of ``(N, J)`` unit vectors.
