@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 
+from contrafact.metrics import _bins
 from contrafact.metrics._bins import MAX_BINS, bin_codes
 from contrafact.metrics._boosting import boosted_classifiers, boosted_regressors, determination
 from tests.metrics.samples import draw_factors, noisy_codes
@@ -54,6 +55,27 @@ def test_equal_codes_share_the_importance():
         np.hstack([codes, -codes[:, [0]]]), factors, np.hstack([codes, -codes[:, [0]]]), factors, seed=0
     )
     assert importance[0, 0] == pytest.approx(importance[3, 0])
+
+
+@pytest.mark.parametrize("sizes", [(4, 3, 2), (2,)])
+def test_searching_values_and_bins_of_one_value_is_the_same(monkeypatch, sizes):
+    factors = draw_factors(220, sizes)
+    codes = np.hstack([noisy_codes(factors), np.round(noisy_codes(factors, seed=4)), np.full((220, 1), 0.3)])
+    results = []
+    for points in (0, 2048):
+        monkeypatch.setattr(_bins, "EXACT_POINTS", points)
+        results.append(boosted_classifiers(codes, factors, codes, factors, seed=1))
+    for binned, exact in zip(*results, strict=True):
+        np.testing.assert_array_equal(binned, exact)
+
+
+def test_few_points_come_as_close_as_another_seed():
+    factors = draw_factors(700, (3, 2))
+    codes = noisy_codes(factors, extra=4, noise=1.5)
+    importance, train, _ = boosted_classifiers(codes, factors[:, :1], codes[:9], factors[:9, :1], seed=0)
+    model = GradientBoostingClassifier(random_state=0).fit(codes, factors[:, 0])
+    np.testing.assert_allclose(importance[:, 0], model.feature_importances_, atol=0.004)
+    assert train[0] == pytest.approx(model.score(codes, factors[:, 0]), abs=0.005)
 
 
 def test_threads_do_not_change_the_result(monkeypatch):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from contrafact.core.metric import FloatArray
 
 MAX_BINS = 256
+EXACT_POINTS = 2048  # up to so many points, splits are searched at every distinct value; bins are not used
 SAME_VALUE = 1e-7  # scikit-learn never splits between float32 values this close
 
 Array = npt.NDArray[Any]
@@ -30,6 +31,7 @@ class BinnedCodes(NamedTuple):
         num_bins_J: bins in use.
         low_JG: smallest value of each group.
         high_JG: largest value of each group.
+        exact: few enough points to do without bins.
     """
 
     bins_JN: Array
@@ -40,6 +42,7 @@ class BinnedCodes(NamedTuple):
     num_bins_J: Array
     low_JG: Array
     high_JG: Array
+    exact: bool
 
 
 def _bin_sizes(num_points: int) -> Array:
@@ -92,5 +95,13 @@ def bin_codes(codes_NJ: FloatArray) -> BinnedCodes:
         last_group_JB[j, :used] = np.append(first_group_B[1:], len(first_G)) - 1
         bins_JN[j] = bin_of_G[groups_JN[j]]
     return BinnedCodes(
-        bins_JN, groups_JN, order_JN.astype(np.uint32), bin_start_JB, last_group_JB, num_bins_J, low_JG, high_JG
+        bins_JN,
+        groups_JN,
+        order_JN.astype(np.uint32),
+        bin_start_JB,
+        last_group_JB,
+        num_bins_J,
+        low_JG,
+        high_JG,
+        num_points <= EXACT_POINTS,
     )

@@ -1,9 +1,10 @@
 """Trees of depth 3 as scikit-learn's gradient boosting grows them, many times faster.
 
-Least-squares trees are fitted to residuals. Splits are searched on a histogram of up to 256 bins per code, then at
-every distinct value inside the bins beside the best edge and at both ends of the node: the best split of all is found
-nearly always. Residuals are summed in fixed point, so equal splits have exactly equal gains, and ties break by the seed
-alone, as in the original.
+Least-squares trees are fitted to residuals. With few points, splits are searched at every distinct value. With many, on
+a histogram of up to 256 bins per code, then at every distinct value inside the bins beside the best edge and at both
+ends of the node: the best split of all is found nearly always. Residuals are summed in fixed point, so equal splits
+have exactly equal gains, and ties break by the seed alone, as in the original. All kernels are in this file: numba
+compiles a cached one anew when its own file changes, not when another's does.
 
 Shape suffixes: N points, M test points, J codes, B bins, T trees per stage (all classes of all factors), V inner nodes.
 """
@@ -49,8 +50,10 @@ class Trees(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Work space of one thread. A point's residual travels packed: see :func:`_pack`."""
+    """Work space of one thread: best gain and cut of each node and code. Residuals travel packed: see :func:`_pack`."""
 
+    gain_VJ: Array
+    cut_VJ: Array
     histogram_VJB: Array
     packed_N: Array
     packed_sorted_N: Array
@@ -94,18 +97,35 @@ def _refine(
 
 
 @compiled
-def _best_split(
-    total: int, shift: int, node: int, features: Array, work: Work, codes: BinnedCodes
-) -> tuple[float, int, int, int]:
-    """Best (gain, code, cut) of a node: points whose group is at most the cut go left. Code -1: no split exists.
+def _search_values(first: int, sums: Array, shift: int, features: Array, work: Work, codes: BinnedCodes) -> None:
+    """Try every distinct value of every code, for all nodes of the level that node ``first`` begins."""
+    left_V, previous_V = np.empty(NUM_NODES, dtype=np.int64), np.empty(NUM_NODES, dtype=np.int64)
+    work.gain_VJ[first:] = -1.0
+    work.cut_VJ[first:] = -1
+    for j in features:
+        order_N, groups_N = codes.order_JN[j], codes.groups_JN[j]
+        left_V[:] = 0
+        previous_V[:] = -1
+        for position in range(len(order_N)):
+            point = order_N[position]
+            node = np.int64(work.node_N[point])
+            if node < first:  # its node could not be split
+                continue
+            group, previous = np.int64(groups_N[point]), previous_V[node]
+            if previous >= 0 and group != previous:
+                gain = _gain(left_V[node], sums[node], shift)
+                if gain > work.gain_VJ[node, j]:
+                    work.gain_VJ[node, j], work.cut_VJ[node, j] = gain, previous
+            left_V[node] += work.packed_N[point]
+            previous_V[node] = group
 
-    Also returns how many codes reach that gain; they are listed in ``work.tied_J``, and the first of them splits.
-    """
+
+@compiled
+def _search_bins(node: int, total: int, shift: int, features: Array, work: Work, codes: BinnedCodes) -> None:
+    """Try the edges of every code's bins for one node, then the values near the best edge and at both ends."""
     half = 1 << (shift - 1)
     count = (total + half) >> shift
-    best, best_code, best_cut, num_tied = -1.0, -1, -1, 0
-    for f in range(len(features)):
-        j = features[f]
+    for j in features:
         histogram_B = work.histogram_VJB[node, j]
         left = 0
         gain_j, cut_j, bin_j = -1.0, -1, -1
@@ -126,11 +146,25 @@ def _best_split(
         tried = -1
         for b in (first, bin_j, bin_j + 1, last):
             if tried < b <= last and histogram_B[b] != 0:
-                gain_j, cut_j = _refine(j, b, total, shift, node, work, codes, gain_j, cut_j)
                 tried = b
-        if gain_j > best:
-            best, best_code, best_cut, num_tied = gain_j, j, cut_j, 0
-        if gain_j == best and cut_j >= 0:
+                before = codes.last_group_JB[j, b - 1] if b > 0 else -1
+                if codes.last_group_JB[j, b] > before + 1:  # there is more than one value in the bin
+                    gain_j, cut_j = _refine(j, b, total, shift, node, work, codes, gain_j, cut_j)
+        work.gain_VJ[node, j], work.cut_VJ[node, j] = gain_j, cut_j
+
+
+@compiled
+def _best_split(node: int, features: Array, work: Work) -> tuple[float, int, int, int]:
+    """Best (gain, code, cut) of a node: points whose group is at most the cut go left. Code -1: no split exists.
+
+    Also returns how many codes reach that gain; they are listed in ``work.tied_J``, and the first of them splits.
+    """
+    best, best_code, best_cut, num_tied = -1.0, -1, -1, 0
+    for j in features:
+        gain, cut = work.gain_VJ[node, j], work.cut_VJ[node, j]
+        if gain > best:
+            best, best_code, best_cut, num_tied = gain, j, cut, 0
+        if gain == best and cut >= 0:
             work.tied_J[num_tied] = j
             num_tied += 1
     return best, best_code, best_cut, num_tied
@@ -193,6 +227,16 @@ def _pack(residual_N: Array, work: Work) -> tuple[int, float]:
 
 
 @compiled
+def _fill_root(features: Array, work: Work, codes: BinnedCodes) -> None:
+    """Histograms of all points."""
+    for j in features:
+        histogram_B, bins_N = work.histogram_VJB[0, j], codes.bins_JN[j]
+        histogram_B[:] = 0
+        for i in range(len(bins_N)):
+            histogram_B[bins_N[i]] += work.packed_N[i]
+
+
+@compiled
 def _fill_children(node: int, small: int, large: int, start: int, end: int, work: Work, codes: BinnedCodes) -> None:
     """Histograms of two children: sum over the smaller one's points, the larger one is what remains."""
     for j in range(len(codes.num_bins_J)):
@@ -221,14 +265,12 @@ def _grow(t: int, trees: Trees, work: Work, codes: BinnedCodes) -> None:
     split_code = np.zeros(NUM_NODES, dtype=np.int64)
     threshold = np.full(NUM_NODES, np.inf)
     end[0], sums[0], used[0] = num_points, work.packed_N.sum(), True
-    for j in features:
-        histogram_B, bins_N = work.histogram_VJB[0, j], codes.bins_JN[j]
-        histogram_B[:] = 0
-        for i in range(num_points):
-            histogram_B[bins_N[i]] += work.packed_N[i]
-
+    if not codes.exact:
+        _fill_root(features, work, codes)
     random = np.uint64(trees.seed_T[t])
     for node in range(NUM_NODES):
+        if codes.exact and node in (0, 1, 3):  # a new level
+            _search_values(node, sums, shift, features, work, codes)
         if not used[node]:
             continue
         left_child, right_child = 2 * node + 1, 2 * node + 2
@@ -240,7 +282,9 @@ def _grow(t: int, trees: Trees, work: Work, codes: BinnedCodes) -> None:
                 random ^= random << np.uint64(17)
                 other = np.int64((random >> np.uint64(11)) % np.uint64(f + 1))
                 features[f], features[other] = features[other], features[f]
-            gain, code, cut, num_tied = _best_split(sums[node], shift, node, features, work, codes)
+            if not codes.exact:
+                _search_bins(node, sums[node], shift, features, work, codes)
+            gain, code, cut, num_tied = _best_split(node, features, work)
         used[left_child] = True
         if code < 0:  # no split: all points, and the threshold of infinity, fall through to the left
             start[left_child], end[left_child] = start[node], end[node]
@@ -257,7 +301,7 @@ def _grow(t: int, trees: Trees, work: Work, codes: BinnedCodes) -> None:
         start[left_child], end[left_child], sums[left_child] = start[node], middle, left_sum
         start[right_child], end[right_child], sums[right_child] = middle, end[node], sums[node] - left_sum
         used[right_child] = True
-        if left_child < NUM_NODES:
+        if left_child < NUM_NODES and not codes.exact:
             small, large = left_child, right_child
             if end[left_child] - start[left_child] > end[right_child] - start[right_child]:
                 small, large = right_child, left_child
@@ -289,6 +333,8 @@ def grow_trees(first: int, stop: int, trees: Trees, codes: BinnedCodes) -> None:
     """Grow trees ``first`` to ``stop`` of one stage, with one set of work space."""
     num_codes, num_points = codes.bins_JN.shape
     work = Work(
+        np.empty((NUM_NODES, num_codes)),
+        np.empty((NUM_NODES, num_codes), dtype=np.int64),
         np.zeros((NUM_NODES, num_codes, MAX_BINS), dtype=np.int64),
         np.empty(num_points, dtype=np.int64),
         np.empty(num_points, dtype=np.int64),
