@@ -192,5 +192,8 @@ def _print_results(results: Sequence[tuple[str, MetricResult]]) -> None:
         values = [(key.replace("_", " "), f"{value:.3f}") for key, value in result.scores().items()]
         scores = "  ".join(value if key == "score" else f"{key} {value}" for key, value in values)
         print(f"  {name:<{width}}  {scores}  ({result.protocol}, {result.seconds:.1f} s)")
+        if named := getattr(result, "attributes", ()):
+            best = zip(named, getattr(result, "best", ()), strict=True)
+            print(f"  {'':<{width}}  best directions: {', '.join(f'{name} {number}' for name, number in best)}")
         for note in result.notes:
             print(f"  {'':<{width}}  note: {note}")
