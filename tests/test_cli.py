@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -117,6 +118,19 @@ def test_help_of_a_preset_shows_its_values(capsys):
 
 
 # -- the whole job ----------------------------------------------------------------------------------------------------
+
+
+def test_directions_are_judged_by_a_function_of_ones_own(finished, tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(
+        "def see(images):\n    return images.mean(dim=(2, 3))\n\nsee.names = ['red', 'green', 'blue']\n"
+    )
+    judged = ("evaluate", finished / "disco", "--metrics", "rescoring", "--device", "cpu")
+    run(*judged, "--predictor", f"{tmp_path}/mine.py:see")
+    shown = capsys.readouterr().out
+    assert re.search(r"rescoring +0\.\d+  red 0\.\d+  green 0\.\d+  blue 0\.\d+  \(", shown)
+    assert re.search(r"best directions: red [0-2], green [0-2], blue [0-2]\n", shown)
+    run(*judged, code=2)
+    assert "rescoring needs somebody who sees attributes in images: train a predictor" in capsys.readouterr().err
 
 
 def test_from_images_to_a_report(finished, capsys):

@@ -155,8 +155,8 @@ def test_the_papers_layers_are_the_defaults():
             self.num_layers, self.layer_names = num_layers, names
 
     assert default_layer(Named(10, ("b4.conv1", "b8.conv0"))) == "b4.conv1"
-    assert default_layer(Named(1, tuple(f"blocks.{i}" for i in range(12)))) == "blocks.4"
-    assert default_layer(Named(1, ("blocks.0", "blocks.1"))) == "blocks.1"
+    assert default_layer(Named(1, tuple(f"blocks.{i}" for i in range(14)))) == "blocks.4"
+    assert default_layer(Named(1, ("blocks.0", "blocks.1"))) == "blocks.0"
     assert default_layer(Named(1, ())) == "image"
 
 

@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from contrafact.core.artefact import load_artefact, save_artefact
+from contrafact.core.direction_files import choose
 from contrafact.core.directions import CurvedDirections, Directions, GlobalDirections
 from contrafact.nn.latent_directions import LatentDirections
 
@@ -115,6 +116,16 @@ def test_files_give_the_same_shifts(directions, tmp_path):
     read = load_artefact(path, Directions)
     assert isinstance(read, LatentDirections)
     assert torch.equal(read(latent, torch.arange(4), 1.0), directions(latent, torch.arange(4), 1.0))
+
+
+def test_some_of_them_are_directions_of_their_own(directions, tmp_path):
+    few = choose(directions, [3, "direction 1"])
+    latent = torch.randn(4, 6)
+    torch.testing.assert_close(
+        few(latent, torch.tensor([0, 1, 1, 0]), 1.0), directions(latent, torch.tensor([3, 1, 1, 3]), 1.0)
+    )
+    save_artefact(few, tmp_path / "few.safetensors")
+    assert torch.equal(load_artefact(tmp_path / "few.safetensors", Directions)(latent, 1, 2.0), few(latent, 1, 2.0))
 
 
 def test_no_latents_are_no_trouble():

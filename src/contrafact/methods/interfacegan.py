@@ -127,7 +127,13 @@ class InterFaceGAN(Method):
             if isinstance(predictor, nn.Module):
                 predictor.to(run.device)
             known = predictor.learn_names(source(source.sample(2, torch.Generator().manual_seed(0))))
-            return (lambda latent, names: predictor.margins(source(latent).float(), names)), known
+
+            def look(latent_NL: Tensor, names: Sequence[str]) -> Tensor:
+                with run.autocast():
+                    images = source(latent_NL)
+                return predictor.margins(images.float(), names)
+
+            return look, known
         known = getattr(source, "factor_names", ())
         factors: Callable[[Tensor], Tensor] | None = getattr(source, "factors", None)
         if not known or factors is None:
@@ -156,8 +162,7 @@ def _scored(score: Judge, latent_NL: Tensor, attributes: Sequence[str], run: Run
     parts = []
     with Progress("scoring images", len(latent_NL), enabled=run.is_main) as progress:
         for batch in latent_NL.split(IMAGES_AT_ONCE):
-            with run.autocast():
-                parts.append(score(batch, attributes).double().cpu().numpy())
+            parts.append(score(batch, attributes).double().cpu().numpy())
             progress.advance(len(batch))
     return np.concatenate(parts)
 

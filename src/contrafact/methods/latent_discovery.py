@@ -188,10 +188,11 @@ class LatentDiscovery(Method):
         """Loss of one step on freshly drawn edits, and the scalars to log."""
         index, magnitude = (t.to(run.device) for t in self.draw_edits(directions.num_directions, rng))
         latent = source.sample(self.batch_size, rng, truncation=self.truncation)
+        edited = directions(latent, index, magnitude)
         with run.autocast():
             with torch.no_grad():
                 before = source(latent)
-            after = source(directions(latent, index, magnitude))
+            after = source(edited)
             pairs = 2 * torch.cat([before, after], dim=1) - 1
             guess = reconstructor(pairs.contiguous(memory_format=torch.channels_last))
         return reconstruction_loss(guess.float(), index, magnitude, self.shift_weight)

@@ -44,8 +44,6 @@ FORMULATIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 RATE_FACTOR = 0.2
 """What a drop multiplies the learning rate by."""
-PAPER_LAYER = 4
-"""BigGAN's layer, counted from 0; style-based generators use their first."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,10 @@ class LatentCLR(Method):
             "num_directions": 100, "batch_size": 8, "truncation": 0.7, "lowest": 1.0, "highest": 1.0, "steps": 50_000,
         },
         "paper": {"formulation": "paper"},
-        "quick": {"num_directions": 10, "batch_size": 16, "truncation": 1.0, "steps": 1000},
+        "quick": {
+            "model": "global", "num_directions": 10, "batch_size": 8, "truncation": 1.0, "steps": 600,
+            "learning_rate": 3e-2, "rate_drops": (400,),
+        },
     }  # fmt: skip
 
     formulation: Literal["released", "paper"] = "released"
@@ -84,7 +85,7 @@ class LatentCLR(Method):
 
     layer: str | None = None
     """Layer whose features are contrasted (contrafact show generator lists them), or image; empty: a style-based
-    generator's first, another's fifth or last."""
+    generator's first, in another the one a third of the way."""
     truncation: float = 0.4
     """Truncation of the latents that are edited, in [0, 1]; 1 for none."""
     normalize_features: bool | None = None
@@ -197,9 +198,9 @@ def features_of(generator: Generator, latent: Tensor, layer: str) -> Tensor:
 
 
 def default_layer(generator: Generator) -> str:
-    """A style-based generator's first layer, another's fifth, as in the paper; the last, or the image, if fewer."""
+    """A style-based generator's first layer; another's a third of the way, as the paper's is in BigGAN-512."""
     names = generator.layer_names or (IMAGE,)
-    return names[0] if generator.num_layers > 1 else names[min(PAPER_LAYER, len(names) - 1)]
+    return names[0 if generator.num_layers > 1 else len(names) // 3]
 
 
 @torch.no_grad()

@@ -41,6 +41,12 @@ def start_latents(generator: Generator, directions: Directions, latents: Tensor 
     return generator.sample(check_count("num_latents", n), torch.Generator().manual_seed(seed))
 
 
+def best_directions(attributes: Sequence[str], best: Sequence[int] | Array) -> list[str]:
+    """One line that names the best direction for each attribute; none where the attributes have no names."""
+    named = [f"{name} {number}" for name, number in zip(attributes, best, strict=bool(attributes))]
+    return [f"best directions: {', '.join(named)}"] if named else []
+
+
 def check_names(attributes: Sequence[str], number: int) -> tuple[str, ...]:
     """The names of a predictor's attributes, if there are none or as many as it returns (else ValueError)."""
     if attributes and len(attributes) != number:

@@ -20,7 +20,15 @@ from torch import Tensor
 from contrafact.core.directions import Directions
 from contrafact.core.generator import Generator
 from contrafact.core.metric import FloatArray, IntArray, MetricInfo, MetricResult, check_factors, measured
-from contrafact.metrics._edits import Predictor, check_names, predict, predict_shifted, scores_by_name, start_latents
+from contrafact.metrics._edits import (
+    Predictor,
+    best_directions,
+    check_names,
+    predict,
+    predict_shifted,
+    scores_by_name,
+    start_latents,
+)
 
 INFO = MetricInfo(kind="directions", low=0.0, high=1.0, higher_is_better=True, source="Li et al. 2021; DisCo, Table 3")
 MAGNITUDES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)
@@ -45,6 +53,10 @@ class MdsResult(MetricResult):
 
     def scores(self) -> dict[str, float]:
         return {"score": self.score, **scores_by_name(self.attributes, self.per_factor)}
+
+    def details(self) -> list[str]:
+        """Which direction is best for each attribute."""
+        return best_directions(self.attributes, self.best)
 
 
 def area_under(changed_S: FloatArray, kept_S: FloatArray) -> float:

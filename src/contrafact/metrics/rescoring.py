@@ -18,7 +18,15 @@ from torch import Tensor
 from contrafact.core.directions import Directions
 from contrafact.core.generator import Generator
 from contrafact.core.metric import FloatArray, IntArray, MetricInfo, MetricResult, measured
-from contrafact.metrics._edits import Predictor, check_names, predict, predict_shifted, scores_by_name, start_latents
+from contrafact.metrics._edits import (
+    Predictor,
+    best_directions,
+    check_names,
+    predict,
+    predict_shifted,
+    scores_by_name,
+    start_latents,
+)
 
 INFO = MetricInfo(kind="directions", low=0.0, high=math.inf, higher_is_better=True, source="LatentCLR, Table 1")
 
@@ -46,6 +54,10 @@ class RescoringResult(MetricResult):
 
     def scores(self) -> dict[str, float]:
         return {"score": self.score, **scores_by_name(self.attributes, self.per_factor)}
+
+    def details(self) -> list[str]:
+        """Which direction is best for each attribute."""
+        return best_directions(self.attributes, self.best)
 
 
 @measured
