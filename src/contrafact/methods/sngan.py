@@ -79,7 +79,7 @@ class SNGAN(Method):
             discriminator = SNGANDiscriminator(source.image_shape, shrinking, halvings).to(run.device)
         average = copy.deepcopy(generator).requires_grad_(False)
         optimizers = [
-            torch.optim.Adam(network.parameters(), lr=self.learning_rate, betas=(0.0, 0.9))
+            torch.optim.Adam(network.parameters(), lr=self.learning_rate, betas=(0.0, 0.9), fused=True)
             for network in (generator, discriminator)
         ]
         schedules = [torch.optim.lr_scheduler.LambdaLR(adam, self._rate) for adam in optimizers]

@@ -26,7 +26,7 @@ from contrafact.core.generator import architecture
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.run import Run
 from contrafact.nn import adversarial
-from contrafact.nn.augmentation import AdaptiveAugmentation
+from contrafact.nn.adaptive_augmentation import AdaptiveAugmentation
 from contrafact.nn.discriminators import StyleGAN2Discriminator
 
 _QUICK: dict[str, Any] = {

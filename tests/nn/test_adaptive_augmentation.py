@@ -8,8 +8,8 @@ import pytest
 import torch
 from scipy.special import erfinv
 
-from contrafact.nn import augmentation
-from contrafact.nn.augmentation import AdaptiveAugmentation, augment, color_matrices, recolor, resample
+from contrafact.nn import adaptive_augmentation
+from contrafact.nn.adaptive_augmentation import AdaptiveAugmentation, augment, color_matrices, recolor, resample
 
 
 def _shift(x, y):
@@ -25,7 +25,7 @@ def _turn(angle):
 @pytest.mark.parametrize("share", [0.3, 0.8])
 def test_all_transformations_together_equal_the_original(channels, share):
     """Recorded with every transformation at the same quantile of its distribution (the program's debug setting)."""
-    with np.load(Path(__file__).parent / "reference" / "augmentation.npz") as file:
+    with np.load(Path(__file__).parent / "reference" / "adaptive_augmentation.npz") as file:
         images, expected = (torch.from_numpy(file[k]) for k in (f"images{channels}", f"augmented{channels}_{share}"))
     height, width = 12, 16
     normal, uniform = float(erfinv(2 * share - 1)), 2 * share - 1
@@ -73,13 +73,13 @@ def test_it_is_differentiable_twice():
 
 def test_draws_are_the_identity_where_chance_says_so():
     n, rng = 4000, torch.Generator().manual_seed(0)
-    place = augmentation.draw_geometry(n, 16, 16, 0.1, rng)
+    place = adaptive_augmentation.draw_geometry(n, 16, 16, 0.1, rng)
     same = (place - torch.eye(3)).abs().amax(dim=(1, 2)) < 1e-6
     # flip (half of its draws), quarter turn (¾), shift (a zero shift is rare), scale, two rotations, stretch, shift
     expected = (1 - 0.05) * (1 - 0.075) * 0.9**3 * 0.9 * 0.9
     assert float(same.float().mean()) == pytest.approx(expected, abs=0.03)
     assert torch.isfinite(place).all()
-    colors = augmentation.draw_colors(n, 0.1, rng)
+    colors = adaptive_augmentation.draw_colors(n, 0.1, rng)
     same = (colors - torch.eye(4)).abs().amax(dim=(1, 2)) < 1e-5
     assert float(same.float().mean()) == pytest.approx(0.9**4 * 0.95, abs=0.03)
 
