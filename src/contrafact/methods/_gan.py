@@ -26,7 +26,7 @@ Network = Literal["dcgan", "sngan"]
 DEFAULT_CLASSES = 10
 WILD_SCORE, WILD_PENALTY = 1e3, 25.0
 """A critic whose scores or whose squared excess gradient norm are beyond these has diverged."""
-PROBES, MERGED, STALE = 128, 0.5, 0.1
+PROBES, MERGED, STALE = 128, 0.5, 0.3
 """Images drawn per class by the probe; share of them below which a class is lost; share of the data's spread."""
 
 
@@ -256,7 +256,7 @@ def probe_classes(
     if stale:
         warnings.warn(
             f"mode collapse: values {', '.join(map(str, stale))} of the class knob make nearly one image each; try a "
-            "smaller weight of the class loss, a larger sigma, or more critic_steps",
+            "smaller weight of the class loss, a larger one of the content's, or more steps",
             stacklevel=2,
         )
     return {
