@@ -196,9 +196,9 @@ def plane_sheet(mapped: Plane) -> Image:
 def rate_chart(mapped: Plane, places: int = 3, points: int = 7, ink: str = INK) -> Figure:
     """Equal steps along the first direction, the second and both, and what becomes of them in the attributes (Fig. 30).
 
-    Left: the points in the plane, around ``places``² places. Right: the same points by the two attributes that follow
-    the two directions most. Lines along an axis stay along that attribute's axis whatever the spacing of their points;
-    the diagonals do not stay parallel.
+    Left: the points in the plane, around a grid of ``places`` by ``places`` places. Right: the same points by the two
+    attributes that follow the two directions most. Lines along an axis stay along that attribute's axis whatever the
+    spacing of their points; the diagonals do not stay parallel.
 
     Args:
         mapped: the plane; at least two attributes.
