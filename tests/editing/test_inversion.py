@@ -48,11 +48,11 @@ class Linear(Encoder):
 
 def test_the_shipped_generators_images_are_found_again():
     generator = cf.load_generator("shapes3d")
-    latents = generator.sample(3, rng(5))
+    latents = generator.sample(2, rng(5))
     images = generator(latents).clamp(0, 1)
-    found = invert(generator, images, settings=InversionSettings(steps=120), progress=False)
+    found = invert(generator, images, settings=InversionSettings(steps=100, starts=2), progress=False)
     assert found.psnr.min() > 40
-    assert found.latents.shape == (3, 10)
+    assert found.latents.shape == (2, 10)
     distance = (found.latents - latents).norm(dim=1) / (generator.latent_scale() * 10**0.5)
     assert distance.max() < 0.1  # the latents themselves, not only images that look alike
     torch.testing.assert_close(generator(found.latents), found.images)
