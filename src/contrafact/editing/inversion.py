@@ -168,13 +168,14 @@ def invert(
             "per_layer"
         )
     device = generator.device
+    encoder = None if encoder is None else encoder.to(device).eval()
     seen = perception(network, device)
     rng = torch.Generator().manual_seed(settings.seed)
     with torch.no_grad():
         count = settings.samples or max(32, min(512, 2**23 // math.prod(generator.image_shape[1:])))
         drawn = sample_latents(generator, max(count, _CENTER_SAMPLES), rng)
         statistics = _LatentStatistics(drawn.mean(dim=0), drawn.std(dim=0).clamp_min(1e-6))
-    pool = _Pool(generator, statistics.mean, drawn, count, None if encoder is None else encoder.to(device), progress)
+    pool = _Pool(generator, statistics.mean, drawn, count, encoder, progress)
     phases = 2 if settings.per_layer else 1
     # A descent keeps every layer's activations, and tries several starts of each image.
     suitable = max(1, images_at_once(generator) // (4 * settings.starts))
@@ -329,19 +330,20 @@ class _Search:
             loss = self._loss(latent, targets)
             with torch.no_grad():
                 better = loss < lowest
-                best[better], lowest[better] = latent[better], loss[better]
+                best = torch.where(better.view(-1, *[1] * (start.ndim - 1)), latent, best)
+                lowest = torch.where(better, loss, lowest)
             if step == steps:
                 break
             for group in optimizer.param_groups:
                 group["lr"] = self.settings.learning_rate * _pace(step / steps)
-            optimizer.zero_grad(set_to_none=True)
-            loss.sum().backward()  # a sum: no image's steps depend on how many others there are
+            # Of the sum, so that no image's steps depend on how many others there are.
+            offset.grad = torch.autograd.grad(loss.sum(), offset)[0]
             optimizer.step()
             self.bar.advance()
         if not torch.isfinite(lowest).all():
             raise FloatingPointError("the loss became NaN or infinite; try a lower learning rate")
         self.bar.show({"loss": float(lowest.mean())})
-        return best.detach(), lowest
+        return best, lowest
 
     def _loss(self, latent: Tensor, targets: Tensor) -> Tensor:
         settings = self.settings
