@@ -35,7 +35,14 @@ napoleon_use_ivar = True  # as fields of their class: an attribute documented tw
 
 DOCS = Path(__file__).parent
 TITLES = {"methods": "Methods", "metrics": "Metrics", "data": "Data", "generators": "Generators"}
-CORE = ("method", "metric", "dataset", "generator", "encoder", "directions", "artefact", "run", "catalog")
+CORE = (
+    *("method", "metric", "dataset", "generator", "encoder", "directions", "direction_files", "artefact", "run"),
+    "catalog",
+)
+EDITING = (
+    *(f"editing.{name}" for name in ("inversion", "latents", "photographs", "similarity", "encoder")),
+    *(f"report.{name}" for name in ("figures", "comparison", "planes", "cube", "study", "study_score")),
+)
 
 
 def write_reference(folder: Path) -> list[Path]:
@@ -50,6 +57,8 @@ def write_reference(folder: Path) -> list[Path]:
             pages[folder / catalog.folder / f"{name}.md"] = _entry(catalog, name)
     modules = "\n\n".join(_automodule(f"contrafact.core.{name}") for name in CORE)
     pages[folder / "core.md"] = f"# Contracts\n\n{modules}\n"
+    modules = "\n\n".join(_automodule(f"contrafact.{name}") for name in EDITING)
+    pages[folder / "editing.md"] = f"# Editing and figures\n\n{modules}\n"
     for path, text in pages.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)

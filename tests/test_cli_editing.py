@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -64,25 +65,21 @@ def photographs(runs):
 # -- names ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_name_is_used_everywhere(disco, capsys):
-    run("name", disco, 3, "rotate it")
-    assert capsys.readouterr().out == f"direction 3 of {disco} is called 'rotate it' now\n"
-    run("name", disco)
-    assert capsys.readouterr().out.splitlines() == [
-        "0  direction 0",
-        "1  direction 1",
-        "2  direction 2",
-        "3  rotate it",
-    ]
-    run("traverse", disco, "--directions", "rotate it", "--samples", 1, "--frames", 3, "--out", "t")
+def test_a_name_is_used_everywhere(runs, capsys):
+    shutil.copytree(runs / "random", "mine")
+    run("name", "mine", 3, "rotate it")
+    assert capsys.readouterr().out == "direction 3 of mine is called 'rotate it' now\n"
+    run("name", "mine")
+    assert capsys.readouterr().out.splitlines()[2:5] == ["2  direction 2", "3  rotate it", "4  direction 4"]
+    run("traverse", "mine", "--directions", "rotate it", "--samples", 1, "--frames", 3, "--out", "t")
     assert [p.name for p in Path("t").glob("direction_*")] == ["direction_03.png"]
-    assert f"contrafact name {disco} 3" in capsys.readouterr().out
-    run("report", disco, "--samples", 1, "--out", "report.html")
+    assert "contrafact name mine 3" in capsys.readouterr().out
+    run("report", "mine", "--samples", 1, "--out", "report.html")
     assert "rotate it" in Path("report.html").read_text()
-    run("edit", disco, "--latent", 1, "--direction", "rotate it")
+    run("edit", "mine", "--latent", 1, "--direction", "rotate it")
     assert load_latents("edited/edited.safetensors").facts["edit"] == [["rotate it", 2.0]]
-    run("name", disco, "rotate it", "turn")
-    assert cf.load_run(disco).directions.names[3] == "turn"
+    run("name", "mine", "rotate it", "turn")
+    assert cf.load_run("mine").directions.names[3] == "turn"
 
 
 # -- strips -----------------------------------------------------------------------------------------------------------

@@ -53,6 +53,36 @@ def test_the_readme_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "runs/first/report.html").stat().st_size > 100_000
 
 
+@pytest.mark.slow
+def test_the_editing_guide_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    """Every block in order; steps are cut, and commands on files of the reader's own left out."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(DisCo.presets, "quick", {**DisCo.presets["quick"], "steps": 2})
+    fewer = {
+        "edit": ["--steps", "3"],
+        "invert": ["--steps", "3", "--train-encoder", "2"],
+        "attribute_predictor": ["--steps", "2"],
+        "ganspace": ["--num-samples", "1000"],
+        "plane": ["--steps", "31"],
+    }
+    ran = []
+    for language, block in re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs/editing.md").read_text(), re.DOTALL):
+        if language == "python":
+            exec(compile(block, "editing.md", "exec"), {})
+            ran.append("python")
+            continue
+        for command, *arguments in commands(block):
+            if "ffhq" in " ".join(arguments):
+                continue
+            if arguments[0] == "score":
+                for path in Path("study").rglob("*.csv"):
+                    path.write_text(path.read_text().replace(",,", ",yes,maybe"))
+            few = fewer.get(arguments[0] if command == "fit" else command, [])
+            assert main([command, *arguments, *few]) == 0, (command, arguments)
+            ran.append(command)
+    assert {"fit", "name", "edit", "invert", "traverse", "compare", "plane", "cube", "study", "export"} < set(ran)
+
+
 def test_there_is_something_to_check():
     assert len(COMMAND_LINES) >= 5
     assert len(PYTHON) >= 2

@@ -74,6 +74,8 @@ def test_rates_of_a_linear_plane_are_its_own_steps(linear):
     horizontal, vertical, diagonal = (left.lines[i].get_xydata() for i in (0, 4, 8))
     assert np.ptp(horizontal[:, 1]) == np.ptp(vertical[:, 0]) == 0
     np.testing.assert_allclose(np.diff(diagonal[:, 0]), np.diff(diagonal[:, 1]))
+    spacing = np.concatenate([np.diff(line.get_xydata(), axis=0) for line in left.lines[:4]])
+    np.testing.assert_allclose(spacing, np.broadcast_to(spacing[0], spacing.shape), atol=1e-12)
 
 
 def test_pictures_stand_as_on_the_axes(linear):
@@ -128,5 +130,7 @@ def test_refusals(change, message):
 
 
 def test_too_few_points_for_lines(linear):
-    with pytest.raises(ValueError, match="5×5 places with lines of 9 points need two attributes and at least"):
+    with pytest.raises(
+        ValueError, match="5×5 places with lines of an odd number of points, here 9, need two attributes and at"
+    ):
         rate_chart(linear, places=5, points=9)

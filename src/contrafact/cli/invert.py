@@ -66,7 +66,7 @@ def invert(arguments: Sequence[str]) -> None:
     generator = load_generator(options.generator, label).to(find_device(options.device))
     encoder = None if options.encoder is None else load_encoder(options.encoder)
     if options.train_encoder:
-        budget = RegressionSettings(steps=options.train_encoder, batch_size=64)
+        budget = RegressionSettings(steps=options.train_encoder, batch_size=64, width=0.5)
         run = Run(options.out / "encoder", seed=options.seed, device=options.device, resume=True)
         encoder = fit_latent_encoder(generator, run, budget)
     stored, found = invert_photographs(generator, options.images, options.fit, encoder, settings, options.network)

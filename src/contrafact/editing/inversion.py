@@ -43,7 +43,8 @@ class InversionSettings:
         learning_rate: Adam's, in standard deviations of the latent space.
         per_layer: give every style layer a latent of its own (W+).
         starts: how many starts per image are tried, on a fifth of the steps.
-        samples: latents drawn, of which the nearest to each image are its starts.
+        samples: latents drawn, of which the nearest to each image are its starts; None takes 512, or fewer where images
+            are larger than 128 pixels (128 at 256, at least 32).
         pixel_weight: weight of the squared error of pixels.
         perceptual_weight: weight of the perceptual (or gradient) distance.
         prior_weight: pull towards the mean latent, per squared standard deviation: keeps latents where the generator
@@ -57,7 +58,7 @@ class InversionSettings:
     learning_rate: float = 0.05
     per_layer: bool = False
     starts: int = 4
-    samples: int = 512
+    samples: int | None = None
     pixel_weight: float = 1.0
     perceptual_weight: float = 0.1
     prior_weight: float = 1e-4
@@ -167,12 +168,14 @@ def invert(
             "per_layer"
         )
     device = generator.device
+    encoder = None if encoder is None else encoder.to(device).eval()
     seen = perception(network, device)
     rng = torch.Generator().manual_seed(settings.seed)
     with torch.no_grad():
-        drawn = sample_latents(generator, max(settings.samples, _CENTER_SAMPLES), rng)
+        count = settings.samples or max(32, min(512, 2**23 // math.prod(generator.image_shape[1:])))
+        drawn = sample_latents(generator, max(count, _CENTER_SAMPLES), rng)
         statistics = _LatentStatistics(drawn.mean(dim=0), drawn.std(dim=0).clamp_min(1e-6))
-    pool = _Pool(generator, statistics.mean, drawn, settings, None if encoder is None else encoder.to(device), progress)
+    pool = _Pool(generator, statistics.mean, drawn, count, encoder, progress)
     phases = 2 if settings.per_layer else 1
     # A descent keeps every layer's activations, and tries several starts of each image.
     suitable = max(1, images_at_once(generator) // (4 * settings.starts))
@@ -238,7 +241,7 @@ class _Pool:
         generator: Generator,
         mean: Tensor,
         drawn: Tensor,
-        settings: InversionSettings,
+        count: int,
         encoder: Encoder | None,
         progress: bool,
     ) -> None:
@@ -249,7 +252,7 @@ class _Pool:
             )
         self.encoder = encoder
         # A map from J codes needs a good many more samples than J.
-        count = settings.samples if encoder is None else max(settings.samples, _SAMPLES_PER_CODE * encoder.code_dim)
+        count = count if encoder is None else max(count, _SAMPLES_PER_CODE * encoder.code_dim)
         self.latents = torch.cat((mean[None], drawn[:count]))
         thumbnails, codes = [], []
         with Progress("drawing starts", len(self.latents), enabled=progress) as bar:
@@ -327,19 +330,20 @@ class _Search:
             loss = self._loss(latent, targets)
             with torch.no_grad():
                 better = loss < lowest
-                best[better], lowest[better] = latent[better], loss[better]
+                best = torch.where(better.view(-1, *[1] * (start.ndim - 1)), latent, best)
+                lowest = torch.where(better, loss, lowest)
             if step == steps:
                 break
             for group in optimizer.param_groups:
                 group["lr"] = self.settings.learning_rate * _pace(step / steps)
-            optimizer.zero_grad(set_to_none=True)
-            loss.sum().backward()  # a sum: no image's steps depend on how many others there are
+            # Of the sum, so that no image's steps depend on how many others there are.
+            offset.grad = torch.autograd.grad(loss.sum(), offset)[0]
             optimizer.step()
             self.bar.advance()
         if not torch.isfinite(lowest).all():
             raise FloatingPointError("the loss became NaN or infinite; try a lower learning rate")
         self.bar.show({"loss": float(lowest.mean())})
-        return best.detach(), lowest
+        return best, lowest
 
     def _loss(self, latent: Tensor, targets: Tensor) -> Tensor:
         settings = self.settings

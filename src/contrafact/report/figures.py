@@ -24,6 +24,7 @@ from contrafact.core.directions import Directions, GlobalDirections
 from contrafact.core.generator import Generator, images_at_once, sample_latents
 from contrafact.core.method import FinishedRun
 from contrafact.core.pictures import save_gif, save_mp4, save_png, to_bytes, video_writer
+from contrafact.core.progress import Progress
 from contrafact.report.sheets import comfortable_factor, sheet
 
 if TYPE_CHECKING:
@@ -125,15 +126,18 @@ def traversal(
     grid = (len(chosen), len(latents), len(steps))
     latents = latents.to(home)
     parts = []
+    total = int(np.prod(grid))
     at_once = images_at_once(generator) if batch_size is None else check_count("batch_size", batch_size)
-    for cell in torch.arange(int(np.prod(grid))).split(at_once):
-        d, s, m = (axis.to(home) for axis in torch.unravel_index(cell, grid))
-        moved = directions(latents[s], chosen.to(home)[d], steps[m])
-        images = generator(moved.to(generator.device)).float()
-        if max_side is not None and max(images.shape[-2:]) > max_side:
-            factor = max_side / max(images.shape[-2:])
-            images = F.interpolate(images, [round(side * factor) for side in images.shape[-2:]], mode="area")
-        parts.append(images.cpu())
+    with Progress("drawing images", total) as bar:
+        for cell in torch.arange(total).split(at_once):
+            d, s, m = (axis.to(home) for axis in torch.unravel_index(cell, grid))
+            moved = directions(latents[s], chosen.to(home)[d], steps[m])
+            images = generator(moved.to(generator.device)).float()
+            if max_side is not None and max(images.shape[-2:]) > max_side:
+                factor = max_side / max(images.shape[-2:])
+                images = F.interpolate(images, [round(side * factor) for side in images.shape[-2:]], mode="area")
+            parts.append(images.cpu())
+            bar.advance(len(images))
     frames: Tensor = torch.cat(parts).unflatten(0, grid)
     return frames
 

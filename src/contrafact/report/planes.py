@@ -196,9 +196,9 @@ def plane_sheet(mapped: Plane) -> Image:
 def rate_chart(mapped: Plane, places: int = 3, points: int = 7, ink: str = INK) -> Figure:
     """Equal steps along the first direction, the second and both, and what becomes of them in the attributes (Fig. 30).
 
-    Left: the points in the plane, around ``places``² places. Right: the same points by the two attributes that follow
-    the two directions most. Lines along an axis stay along that attribute's axis whatever the spacing of their points;
-    the diagonals do not stay parallel.
+    Left: the points in the plane, around a grid of ``places`` by ``places`` places. Right: the same points by the two
+    attributes that follow the two directions most. Lines along an axis stay along that attribute's axis whatever the
+    spacing of their points; the diagonals do not stay parallel.
 
     Args:
         mapped: the plane; at least two attributes.
@@ -207,20 +207,20 @@ def rate_chart(mapped: Plane, places: int = 3, points: int = 7, ink: str = INK) 
         ink: colour of text and lines.
 
     Raises:
-        ValueError: a plane with one attribute, or with too few steps for so many points.
+        ValueError: a plane with one attribute or with too few steps for so many points, or an even number of points.
     """
-    steps = len(mapped.magnitudes)
-    reach = steps // (2 * check_count("places", places)) - 1
-    if len(mapped.values) < 2 or 2 * reach + 1 < check_count("points", points):
+    steps, half = len(mapped.magnitudes), check_count("points", points) // 2
+    stride = (steps // (2 * check_count("places", places)) - 1) // max(1, half)
+    if len(mapped.values) < 2 or points % 2 == 0 or stride < 1:
         raise ValueError(
-            f"{places}×{places} places with lines of {points} points need two attributes and at least "
-            f"{places * (points + 3)} steps; the plane has {len(mapped.values)} and {steps}"
+            f"{places}×{places} places with lines of an odd number of points, here {points}, need two attributes and "
+            f"at least {places * (points + 1)} steps; the plane has {len(mapped.values)} and {steps}"
         )
     explained = _explained(mapped.values)
     x = int(explained[:, 0].argmax())
     y = int(np.where(np.arange(len(explained)) == x, -1.0, explained[:, 1]).argmax())
     centers = ((np.arange(places) + 0.5) * steps / places).astype(np.int64)
-    offsets = np.linspace(-reach, reach, points).round().astype(np.int64)
+    offsets = stride * np.arange(-half, half + 1)
     figure = new_figure(8.2, 4.1)
     left, right = figure.subplots(1, 2)
     shades = np.linspace(0.35, 1.0, points)
@@ -252,6 +252,6 @@ def write_plane(mapped: Plane, folder: str | Path) -> list[Path]:
     folder = Path(folder)
     written = [save_chart(plane_chart(mapped), folder / "plane.png")]
     written.append(save_png(plane_sheet(mapped), folder / "plane_images.png"))
-    if len(mapped.values) > 1 and len(mapped.magnitudes) >= 30:
+    if len(mapped.values) > 1 and len(mapped.magnitudes) >= 24:
         written.append(save_chart(rate_chart(mapped), folder / "plane_rates.png"))
     return written
