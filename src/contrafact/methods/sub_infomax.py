@@ -41,6 +41,7 @@ _QUICK = {
     "warmup_steps": 100,
     "batch_size": 128,
     "temperature": 0.2,
+    "weight": 0.001,
 }
 
 
