@@ -3,6 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from contrafact.core.generator import Generator
+from contrafact.generators.analytic import Analytic
 
 
 class Layered(Generator):
@@ -97,3 +98,12 @@ def test_unknown_layers_are_listed():
 def test_sizes_must_be_positive():
     with pytest.raises(ValueError, match="n must be"):
         Layered().prior(0, torch.Generator())
+
+
+def test_activations_are_a_layers_or_the_images_flattened():
+    generator = Analytic("sprite", size=8)
+    latent = generator.sample(3, torch.Generator().manual_seed(0))
+    assert torch.equal(generator.activations(latent, "factors"), generator.features(latent, "factors"))
+    assert torch.equal(generator.activations(latent, "image"), generator(latent).flatten(1))
+    with pytest.raises(ValueError, match="unknown layer 'imag'; did you mean 'image'. known: factors, image"):
+        generator.activations(latent, "imag")
