@@ -140,7 +140,8 @@ def test_from_images_to_a_report(finished, capsys):
     run("evaluate", disco, "--metrics", "mig", "--num-train", 200, "--num-test", 50, "--control", "--device", "cpu")
     shown = capsys.readouterr().out
     assert f"next:\n  contrafact report {disco}" in shown
-    assert len((disco / "scores.jsonl").read_text().splitlines()) == 2
+    scored = map(json.loads, (disco / "scores.jsonl").read_text().splitlines())
+    assert [line["of"] for line in scored if line["metric"] == "mig"] == ["run", "control"]
     run("traverse", disco, "--samples", 1, "--frames", 3, "--out", "pictures")
     assert Path("pictures/traversal.png").stat().st_size > 0
     run("traverse", disco, "--samples", 1, "--frames", 3, "--directions", 2, "direction 0", "--out", "chosen")
