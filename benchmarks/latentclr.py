@@ -7,8 +7,8 @@ features normalised and subtracted there, the contrast's masks filled direction 
 program is that loop with a generator as the method's own program has it: grouped convolutions (StyleGAN2), weights that
 are not frozen. All stop at the same layer, start from the same weights, draw the same latents and magnitudes, and their
 losses are compared before they are timed. Times are the least of the repeats, which alternate between the three:
-processor time, not the clock's (``--wall``), so that other load on the machine counts little. ``--memory`` takes a few of
-our steps and nothing else, and prints the process's peak.
+processor time, not the clock's (``--wall``), so that other load on the machine counts little. ``--memory`` takes a few
+of our steps and nothing else, and prints the process's peak.
 """
 
 from __future__ import annotations

@@ -7,6 +7,9 @@ from torch import nn
 from contrafact.core.generator import Generator
 from contrafact.generators import CATALOG, BigGAN, StyleGAN2, wrap
 from contrafact.generators.analytic import Analytic
+from contrafact.generators.class_knob import ClassKnob
+from contrafact.generators.dcgan import DCGAN
+from contrafact.generators.lord import LORD
 from contrafact.generators.prog_gan import ProgGAN
 from contrafact.generators.sngan import SNGAN
 from contrafact.generators.vae import VAE
@@ -28,6 +31,13 @@ def modulations(generator: StyleGAN2, w: torch.Tensor) -> torch.Tensor:
 CASES = {
     "vae": (VAE.tiny, lambda g, z: g.decoder.stem[0](z)),
     "vae in w": (lambda: VAE(4, (3, 16, 16), width=0.1, flow_layers=2), lambda g, z: g.decoder.stem[0](z)),
+    "dcgan": (DCGAN.tiny, lambda g, z: g.dense[0](z)),
+    "class_knob": (ClassKnob.tiny, lambda g, z: g.body.dense[0](z)),
+    "lord": (LORD.tiny, lambda g, z: g.stem[0](z)),
+    "lord, style": (
+        lambda: LORD(4, (3, 16, 16), "style", width=0.05),
+        lambda g, z: modulations(g.synthesis, z),
+    ),
     "sngan": (SNGAN.tiny, lambda g, z: g.dense(z)),
     "prog_gan": (ProgGAN.tiny, lambda g, z: g.convs[0](z[:, :, None, None])),
     "biggan, class": (lambda: biggan("class", 1), lambda g, z: g.first(z)),

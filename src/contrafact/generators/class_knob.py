@@ -55,10 +55,7 @@ class ClassKnob(Generator):
         self.noise_dim, self.num_codes, self.sigma = check_count("noise_dim", noise_dim), num_codes, sigma
         self.latent_dim = self.prior_dim = noise_dim + num_codes + class_count
         # Through JSON, so that tuples are lists, as a file returns them.
-        self.body_name, self.body_arguments = (
-            body,
-            json.loads(json.dumps(body_arguments)),
-        )  # lists, as a file returns them
+        self.body_name, self.body_arguments = body, json.loads(json.dumps(body_arguments))
         self.body: Generator = architecture(body)(latent_dim=self.latent_dim, **body_arguments)
         self.image_shape, self.layer_names = self.body.image_shape, self.body.layer_names
         self.class_range = (noise_dim + num_codes, self.latent_dim)
@@ -83,6 +80,9 @@ class ClassKnob(Generator):
 
     def features(self, latent: Tensor, layer: str) -> Tensor:
         return self.body.features(self.check_latent(latent), layer)
+
+    def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
+        return self.body.latent_weights(layers)
 
     def arguments(self) -> dict[str, Any]:
         return {

@@ -73,6 +73,11 @@ class DCGAN(Generator):
             raise ValueError(unknown_name_message("layer", layer, self.layer_names))
         return self._run(latent, self.layer_names.index(layer))
 
+    def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
+        first = self.dense[0]
+        assert isinstance(first, nn.Linear)
+        return first.weight
+
     def _run(self, latent: Tensor, depth: int) -> Tensor:
         x: Tensor = self.dense(self.check_latent(latent)).unflatten(1, self.first)
         x = x.contiguous(memory_format=torch.channels_last)

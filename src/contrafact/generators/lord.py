@@ -128,6 +128,13 @@ class LORD(Generator):
             hidden = block(F.relu(hidden) if number else hidden)
         return hidden
 
+    def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
+        if self.decoder == "style":
+            return self.synthesis.latent_weights(layers)
+        first = self.stem[0]
+        assert isinstance(first, nn.Linear)
+        return first.weight
+
     def arguments(self) -> dict[str, Any]:
         return {
             "latent_dim": self.latent_dim,
