@@ -83,8 +83,11 @@ class LatentDiscovery(Method):
     yields: ClassVar[tuple[str, ...]] = ("directions", "generator")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "mnist": {"reconstructor": "lenet"},
-        "quick": {"num_directions": 10, "steps": 1000, "reconstructor": "lenet"},
-    }
+        "quick": {
+            "reconstructor": "lenet", "max_shift": 3.0, "steps": 800, "learning_rate": 3e-3,
+            "deformator_learning_rate": 1e-2,
+        },
+    }  # fmt: skip
 
     num_directions: int = 0
     """Directions D; 0 for as many as latent dimensions."""
