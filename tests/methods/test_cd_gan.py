@@ -100,8 +100,8 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("ignore:mode collapse")
 def test_it_learns_from_labels_and_the_knob_follows_them(tmp_path):
     method = dataclasses.replace(
-        SMALL, steps=120, batch_size=16, encoder_batch=12, encoder_rate=3e-3, learning_rate=2e-3, contrast_weight=5.0,
-        confidence=0.5,
+        SMALL, steps=250, batch_size=16, encoder_batch=12, encoder_rate=3e-3, learning_rate=2e-3, contrast_weight=5.0,
+        content_weight=0.1, confidence=0.5,
     )  # fmt: skip
     source = Stripes(labels=24)
     learned = fit(method, tmp_path, source)
