@@ -23,6 +23,25 @@ def test_wasserstein_equals_the_matrix_square_root():
     assert gaussian_wasserstein(covariance) == pytest.approx(theirs)
 
 
+def test_wasserstein_of_unlike_scales_equals_fifty_digits():
+    mpmath = pytest.importorskip("mpmath")
+    rng = np.random.default_rng(0)
+    basis = rng.normal(size=(6, 6)) * np.logspace(0, 4, 6)[:, None]
+    covariance = basis @ basis.T
+    with mpmath.workdps(50):
+        exact = mpmath.matrix(covariance.tolist())
+        scale = mpmath.diag([mpmath.sqrt(exact[i, i]) for i in range(6)])
+        roots = [mpmath.sqrt(value) for value in mpmath.eigsy(scale * exact * scale, eigvals_only=True)]
+        truth = 2 * sum(exact[i, i] for i in range(6)) - 2 * sum(roots)
+    assert gaussian_wasserstein(covariance) == pytest.approx(float(truth), rel=1e-13)
+
+
+def test_wasserstein_of_dependent_codes():
+    # Two equal codes and one apart: D^1/2 S D^1/2 has the eigenvalues 2, 0 and 9, so 2 * 5 - 2 * (sqrt 2 + 3).
+    covariance = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 3.0]])
+    assert gaussian_wasserstein(covariance) == pytest.approx(10.0 - 2.0 * (math.sqrt(2.0) + 3.0))
+
+
 def test_all_scores_of_codes():
     rng = np.random.default_rng(0)
     codes = rng.normal(size=(500, 3)) @ np.array([[1.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0]])

@@ -68,8 +68,16 @@ def gaussian_wasserstein(covariance_JJ: FloatArray) -> float:
     >>> gaussian_wasserstein(np.eye(3))
     0.0
     """
-    deviation_J = np.sqrt(np.diag(covariance_JJ))
-    roots = np.sqrt(np.linalg.eigvalsh(covariance_JJ * np.outer(deviation_J, deviation_J)).clip(min=0.0))
+    variance_J = np.diag(covariance_JJ)
+    deviation_J = np.sqrt(variance_J)
+    correlation_JJ = covariance_JJ / np.outer(deviation_J, deviation_J)
+    try:
+        factor_JJ = np.linalg.cholesky(correlation_JJ)
+    except np.linalg.LinAlgError:  # a code is a linear function of the others
+        values_J, vectors_JJ = np.linalg.eigh(correlation_JJ)
+        factor_JJ = vectors_JJ * np.sqrt(values_J.clip(min=0.0))
+    # Singular values of a factor are exact to rounding; roots of small eigenvalues would lose half of the digits.
+    roots = np.linalg.svd(variance_J[:, None] * factor_JJ, compute_uv=False)
     return max(0.0, float(2.0 * np.trace(covariance_JJ) - 2.0 * roots.sum()))
 
 
