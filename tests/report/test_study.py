@@ -260,7 +260,7 @@ def test_the_page_saves_what_was_answered(pack, browser):
             value = ("yes", "maybe", "no")[(number + question) % 3]
             pictures.nth(number).locator("fieldset").nth(question).locator(f"input[value={value}]").check()
     assert page.inner_text("#count") == "10 of 10 questions answered"
-    page.wait_for_timeout(500)  # Chromium stores in the background; nobody reloads within a millisecond
+    page.wait_for_timeout(2000)  # Chromium stores in the background; nobody reloads within a millisecond
     page.reload()
     assert page.inner_text("#count") == "10 of 10 questions answered"
     with page.expect_download() as download:
