@@ -105,5 +105,5 @@ def test_activations_are_a_layers_or_the_images_flattened():
     latent = generator.sample(3, torch.Generator().manual_seed(0))
     assert torch.equal(generator.activations(latent, "factors"), generator.features(latent, "factors"))
     assert torch.equal(generator.activations(latent, "image"), generator(latent).flatten(1))
-    with pytest.raises(ValueError, match="unknown layer 'imag'; did you mean 'image'. known: factors, image"):
+    with pytest.raises(ValueError, match=r"unknown layer 'imag'; did you mean 'image'\? known: factors, image"):
         generator.activations(latent, "imag")
