@@ -30,8 +30,8 @@ from contrafact.nn.adaptive_augmentation import AdaptiveAugmentation
 from contrafact.nn.discriminators import StyleGAN2Discriminator
 
 _QUICK: dict[str, Any] = {
-    "channel_base": 1024, "max_channels": 128, "latent_dim": 64, "mapping_layers": 3, "batch_size": 16, "steps": 6000,
-    "ema_images": 5000.0, "ema_rampup": 0.05, "r1_weight": 1.0,
+    "channel_base": 512, "max_channels": 128, "latent_dim": 64, "mapping_layers": 3, "batch_size": 16, "steps": 7000,
+    "learning_rate": 0.0025, "r1_weight": 0.1, "path_weight": 0.0, "mixing": 0.0, "noise": False, "ema_rampup": 0.05,
 }  # fmt: skip
 W_MEAN_RATE = 0.005
 """Weight of a batch's mean in the running mean of W."""
@@ -79,6 +79,8 @@ class StyleGAN2(Method):
     """Steps between its evaluations."""
     path_shrink: int = 2
     """It sees this fraction of a batch (2: half of it)."""
+    noise: bool = True
+    """Add learned amounts of noise to the activations; off, an image depends on its latent alone."""
     mixing: float = 0.9
     """Probability of style mixing."""
     ema_images: float = 10_000.0
@@ -126,7 +128,8 @@ class StyleGAN2(Method):
 
         def fakes(n: int, label: Tensor | None) -> tuple[Tensor, Tensor]:
             latent_NKL = self._latents(generator, n, label, latents_rng, run)
-            return 2 * generator(latent_NKL, noise="random", rng=noise_rng) - 1, latent_NKL
+            images = generator(latent_NKL, noise="random" if self.noise else "none", rng=noise_rng)
+            return 2 * images - 1, latent_NKL
 
         warned = False
         for step in run.steps(self.steps, state):
