@@ -61,6 +61,19 @@ def test_a_recipe_runs_and_a_second_time_costs_nothing(recipe, tmp_path, monkeyp
     assert run_bench(bench) == table
 
 
+def test_chosen_rows_run_and_finished_ones_stay_in_the_table(recipe, tmp_path):
+    def counts(seeds, *rows):
+        run_bench(Bench("tiny", recipe, tmp_path, seeds=seeds, device="cpu", rows=rows))
+        rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+        return [len(rows[name]["cells"]) for name in ("DisCo", "control", "directions only")]
+
+    assert counts(1, "directions") == [0, 0, 1]
+    assert counts(1, "disco", "CONTROL") == [1, 1, 1]
+    assert counts(2, "DisCo") == [2, 1, 1]
+    with pytest.raises(ValueError, match="no row of tiny has 'sefa' in its name; its rows are: DisCo; control; dir"):
+        counts(1, "sefa")
+
+
 def test_a_scale_that_nothing_runs_at_says_what_is_missing(recipe, tmp_path):
     recipe = Recipe("t", "t", (Row("DisCo", "disco", settings=TINY_DISCO),), COLUMNS)
     with pytest.raises(ValueError, match="needs a generator of your own, name it with --source"):

@@ -23,7 +23,7 @@ from contrafact.core.catalog import slug
 from contrafact.core.dataset import ImageDataset, check_count
 from contrafact.core.files import write_json, write_text
 from contrafact.core.method import FinishedRun, load_run
-from contrafact.core.run import Run, environment, find_device
+from contrafact.core.run import RESULT, Run, environment, find_device
 from contrafact.data.load import load_dataset
 from contrafact.generators.checkpoints import load_generator
 from contrafact.methods import CATALOG
@@ -44,6 +44,7 @@ class Bench:
         data: images to score on, instead of those the source was trained on.
         device: where to train.
         predictor: who judges edited images, for columns that need it; by default one is trained on the images.
+        rows: parts of the names of the rows to run; by default all. The others are tabulated where they are finished.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Bench:
     data: str | None = None
     device: str = "auto"
     predictor: str | None = None
+    rows: tuple[str, ...] = ()
 
 
 LOG = "log"
@@ -79,15 +81,17 @@ def run_bench(bench: Bench) -> str:
         the table, as markdown.
 
     Raises:
-        ValueError: no source for this scale, or a cell in the folder that was run with another configuration.
+        ValueError: no source for this scale, no row of such a name, or a cell in the folder that was run with another
+            configuration.
     """
+    asked = _asked_rows(bench)
     dataset = None if bench.data is None else load_dataset(bench.data)
     cells: list[Cell] = []
     table = ""
     for seed in range(check_count("seeds", bench.seeds)):
         run: FinishedRun | None = None
         for row in bench.recipe.rows:
-            if not _can_run(bench, row):
+            if not _can_run(bench, row) or not (row.name in asked or _is_finished(bench, row, seed, run)):
                 continue
             print(f"{bench.name}: {row.name}, seed {seed} of {bench.seeds}", file=sys.stderr)
             run, who = _train(bench, row, seed, run)
@@ -99,6 +103,22 @@ def run_bench(bench: Bench) -> str:
             "name it with --source"
         )
     return table
+
+
+def _asked_rows(bench: Bench) -> set[str]:
+    """Names of the rows to run."""
+    names = [row.name for row in bench.recipe.rows]
+    for part in bench.rows:
+        if not any(part.lower() in name.lower() for name in names):
+            raise ValueError(f"no row of {bench.name} has {part!r} in its name; its rows are: {'; '.join(names)}")
+    return {name for name in names if not bench.rows or any(part.lower() in name.lower() for part in bench.rows)}
+
+
+def _is_finished(bench: Bench, row: Row, seed: int, previous: FinishedRun | None) -> bool:
+    """Whether the row's training at this seed is in the folder; of a control, that of the row before it."""
+    if row.method == CONTROL:
+        return previous is not None and (previous.folder / CONTROL / RESULT).exists()
+    return (bench.out / slug(row.name) / f"seed{seed}" / RESULT).exists()
 
 
 def _can_run(bench: Bench, row: Row) -> bool:

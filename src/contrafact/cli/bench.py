@@ -23,6 +23,8 @@ class Options:
     """small is what two cores do; paper is the paper's own settings."""
     seeds: int = 5
     """Number of seeds."""
+    rows: tuple[str, ...] = ()
+    """Rows to run, by parts of their names; by default all. Others are in the table where they are finished."""
     out: Path | None = None
     """Folder of results and runs; by default runs/bench/NAME-SCALE."""
     source: Annotated[str | None, tyro.conf.arg(aliases=["--generator"])] = None
@@ -58,5 +60,6 @@ def bench(arguments: Sequence[str]) -> None:
         options.data,
         options.device,
         options.predictor,
+        options.rows,
     )
     print(f"{recipe.title}\n\n{run_bench(job)}\n\nwrote {out}/results.md, {out}/results.json")
