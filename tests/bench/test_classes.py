@@ -6,7 +6,8 @@ import torch
 
 from contrafact.bench import classes
 from contrafact.bench.classes import ClassifierFeatures, class_factor, classifier_of, split_for_scoring
-from contrafact.bench.evaluate import dataset_of, default_metrics, evaluate_run
+from contrafact.bench.evaluate import default_metrics, evaluate_run
+from contrafact.bench.sampling import dataset_of
 from contrafact.bench.scores import read_scores
 from contrafact.core.method import load_run
 from contrafact.data.load import load_dataset

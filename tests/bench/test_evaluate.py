@@ -4,16 +4,9 @@ import torch
 
 from contrafact.bench import evaluate
 from contrafact.bench.control import budget_of, fit_control, fit_regression
-from contrafact.bench.evaluate import (
-    REGRESSION,
-    dataset_of,
-    default_metrics,
-    encode,
-    evaluate_run,
-    factors_of,
-    sample_indices,
-)
+from contrafact.bench.evaluate import REGRESSION, default_metrics, evaluate_run
 from contrafact.bench.regression import RegressionSettings
+from contrafact.bench.sampling import dataset_of, encode, factors_of, sample_indices
 from contrafact.bench.scores import read_scores
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import load_run

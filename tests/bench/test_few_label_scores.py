@@ -3,15 +3,8 @@
 import numpy as np
 import pytest
 
-from contrafact.bench.evaluate import (
-    LEAKAGE,
-    annotated_columns,
-    default_metrics,
-    encode,
-    evaluate_run,
-    factors_of,
-    sample_indices,
-)
+from contrafact.bench.evaluate import LEAKAGE, default_metrics, evaluate_run
+from contrafact.bench.sampling import annotated_columns, encode, factors_of, sample_indices
 from contrafact.core.method import load_run
 from contrafact.data.load import load_dataset
 from contrafact.methods.zerodim import ZeroDIM

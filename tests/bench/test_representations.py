@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from contrafact.bench.evaluate import default_metrics, draw_probe_sample, draw_sample, evaluate_run
+from contrafact.bench.evaluate import default_metrics, evaluate_run
 from contrafact.bench.representations import Target, parse_target, usual_metrics
+from contrafact.bench.sampling import draw_probe_sample, draw_sample
 from contrafact.bench.scores import read_scores
 from contrafact.bench.suite import _number
 from contrafact.core.method import load_run

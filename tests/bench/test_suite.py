@@ -7,7 +7,8 @@ import pytest
 from contrafact.bench import suite
 from contrafact.bench.recipe import Column, Recipe, Row
 from contrafact.bench.regression import RegressionSettings
-from contrafact.bench.suite import Bench, Cell, results_table, run_bench
+from contrafact.bench.suite import Bench, run_bench
+from contrafact.bench.table import Cell, results_table
 from contrafact.core.method import load_run
 from contrafact.generators.checkpoints import load_generator
 from contrafact.methods.attribute_predictor import AttributePredictor

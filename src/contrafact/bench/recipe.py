@@ -16,6 +16,8 @@ from contrafact.core.catalog import PACKAGE_ROOT, unknown_name_message
 
 Scale = Literal["small", "paper"]
 SCALES: tuple[Scale, ...] = ("small", "paper")
+LOG = "log"
+"""In a recipe's columns: not a metric, but the last line of the training log."""
 
 
 class Column(NamedTuple):

@@ -10,15 +10,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from contrafact.bench.classes import IMAGE_METRICS
 from contrafact.bench.control import fit_control, fit_regression
-from contrafact.bench.evaluate import CONTROL, JUDGED, REGRESSION, Who, dataset_of, evaluate_run
-from contrafact.bench.recipe import Column, Recipe, Row, Scale, column_of
+from contrafact.bench.evaluate import CONTROL, JUDGED, REGRESSION, Who, evaluate_run
+from contrafact.bench.recipe import LOG, Column, Recipe, Row, Scale, column_of
+from contrafact.bench.sampling import dataset_of
 from contrafact.bench.scores import read_scores
+from contrafact.bench.table import Cell, results_table
 from contrafact.core.catalog import slug
 from contrafact.core.dataset import ImageDataset, check_count
 from contrafact.core.files import write_json, write_text
@@ -27,7 +27,6 @@ from contrafact.core.run import RESULT, Run, environment, find_device
 from contrafact.data.load import load_dataset
 from contrafact.generators.checkpoints import load_generator
 from contrafact.methods import CATALOG
-from contrafact.metrics._evaluate import info_of
 
 
 @dataclass(frozen=True)
@@ -59,19 +58,8 @@ class Bench:
     rows: tuple[str, ...] = ()
 
 
-LOG = "log"
-"""In a recipe's columns: not a metric, but the last line of the training log."""
 PREDICTOR = "attribute_predictor"
 """The method that trains the judge of edited images, and its run folder's name."""
-
-
-class Cell(NamedTuple):
-    """One row at one seed: its scores by column title, and its training time in seconds."""
-
-    row: str
-    seed: int
-    scores: Mapping[str, float]
-    seconds: float
 
 
 def run_bench(bench: Bench) -> str:
@@ -268,64 +256,3 @@ def _write_results(bench: Bench, cells: Sequence[Cell]) -> str:
     about += [f"- {key}: {value}" for key, value in facts["environment"].items() if key != "started"]
     write_text(bench.out / "results.md", "\n".join([f"# {recipe.title}", "", table, "", *about, ""]))
     return table
-
-
-def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Cell]]) -> str:
-    """Markdown: each row's mean ± standard deviation over seeds beside the published numbers.
-
-    A row that is a control is followed by the margin over it: the difference of the means, also in units of the larger
-    of the two standard deviations.
-    """
-    titles = list(recipe.columns)
-    printed = {title for row in recipe.rows for title in row.published}  # a column nobody published has ours alone
-    head = [""]
-    for title in titles:
-        head += [f"{title}, ours", f"{title}, published"] if title in printed else [title]
-    head += ["seeds", "training"]
-    lines = [head, ["---"] * len(head)]
-    controlled: Row | None = None
-    for row in recipe.rows:
-        mine = cells[row.name]
-        numbers = []
-        for title in titles:
-            found = [cell.scores[title] for cell in mine if title in cell.scores]
-            numbers.append(_mean_std(found) + _best(recipe, title, found))
-            numbers += [_published(row.published.get(title))] if title in printed else []
-        seconds = f"{np.mean([cell.seconds for cell in mine]):.0f} s" if mine else "–"
-        lines.append([row.name, *numbers, str(len(mine)), seconds])
-        if row.method == CONTROL and controlled is not None and len(mine) > 1:
-            both = [*mine, *cells[controlled.name]]
-            margins = []
-            for title in titles:
-                known = all(title in cell.scores for cell in both)
-                margins.append(_margin(title, cells[controlled.name], mine) if known else "")
-                margins += [""] if title in printed else []
-            lines.append([f"{controlled.name} − {row.name}", *margins, "", ""])
-        controlled = row
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _mean_std(values: Sequence[float]) -> str:
-    if not values:
-        return "–"
-    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.3f}{spread}"
-
-
-def _best(recipe: Recipe, title: str, values: Sequence[float]) -> str:
-    if not recipe.best or len(values) < 2:
-        return ""
-    metric = recipe.columns[title][0]
-    return f" ({max(values) if metric == LOG or info_of(metric).higher_is_better else min(values):.3f})"
-
-
-def _published(numbers: tuple[float, float | None] | None) -> str:
-    if numbers is None:
-        return "–"
-    return f"{numbers[0]:.3f}" if numbers[1] is None else f"{numbers[0]:.3f} ± {numbers[1]:.3f}"
-
-
-def _margin(title: str, ours: Sequence[Cell], control: Sequence[Cell]) -> str:
-    first, second = ([cell.scores[title] for cell in cells] for cells in (ours, control))
-    gap, spread = np.mean(first) - np.mean(second), max(np.std(first, ddof=1), np.std(second, ddof=1))
-    return f"{gap:+.3f} ({gap / spread:+.1f} std)" if spread > 0 else f"{gap:+.3f}"

@@ -34,7 +34,7 @@ def cube(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "cube")
     import numpy as np
 
-    from contrafact.bench.evaluate import dataset_of
+    from contrafact.bench.sampling import dataset_of
     from contrafact.core.dataset import FactorDataset
     from contrafact.core.method import load_run
     from contrafact.data.load import load_dataset

@@ -32,7 +32,7 @@ class Options:
 def report(arguments: Sequence[str]) -> None:
     """Write the page."""
     options = parse(Options, arguments, "report")
-    from contrafact.bench.evaluate import dataset_of
+    from contrafact.bench.sampling import dataset_of
     from contrafact.core.dataset import FactorDataset
     from contrafact.core.method import load_run
     from contrafact.data.load import load_dataset
