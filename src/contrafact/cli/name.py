@@ -20,7 +20,7 @@ class Options:
     direction: Positional[str | None] = None
     """Number or present name of the direction."""
     name: Positional[str | None] = None
-    """Its new name."""
+    """Its new name; `direction 3` is what direction 3 is called without one."""
 
 
 def name(arguments: Sequence[str]) -> None:
