@@ -43,7 +43,8 @@ class Bench:
         data: images to score on, instead of those the source was trained on.
         device: where to train.
         predictor: who judges edited images, for columns that need it; by default one is trained on the images.
-        rows: parts of the names of the rows to run; by default all. The others are tabulated where they are finished.
+        rows: names of the rows to run, or parts of them; by default all. The others are in the table where they are
+            finished.
     """
 
     name: str
@@ -94,12 +95,17 @@ def run_bench(bench: Bench) -> str:
 
 
 def _asked_rows(bench: Bench) -> set[str]:
-    """Names of the rows to run."""
-    names = [row.name for row in bench.recipe.rows]
-    for part in bench.rows:
-        if not any(part.lower() in name.lower() for name in names):
-            raise ValueError(f"no row of {bench.name} has {part!r} in its name; its rows are: {'; '.join(names)}")
-    return {name for name in names if not bench.rows or any(part.lower() in name.lower() for part in bench.rows)}
+    """Names of the rows to run: those called exactly so, else those with the words in their name."""
+    names = {row.name.lower(): row.name for row in bench.recipe.rows}
+    asked: set[str] = set()
+    for part in (part.lower() for part in bench.rows):
+        found = {names[part]} if part in names else {name for low, name in names.items() if part in low}
+        if not found:
+            raise ValueError(
+                f"no row of {bench.name} has {part!r} in its name; its rows are: {'; '.join(names.values())}"
+            )
+        asked |= found
+    return asked if bench.rows else set(names.values())
 
 
 def _is_finished(bench: Bench, row: Row, seed: int, previous: FinishedRun | None) -> bool:

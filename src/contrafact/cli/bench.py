@@ -24,7 +24,7 @@ class Options:
     seeds: int = 5
     """Number of seeds."""
     rows: tuple[str, ...] = ()
-    """Rows to run, by parts of their names; by default all. Others are in the table where they are finished."""
+    """Rows to run, by name or a part of it; by default all. Others are in the table where they are finished."""
     out: Path | None = None
     """Folder of results and runs; by default runs/bench/NAME-SCALE."""
     source: Annotated[str | None, tyro.conf.arg(aliases=["--generator"])] = None
