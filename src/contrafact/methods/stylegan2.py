@@ -30,7 +30,7 @@ from contrafact.nn.adaptive_augmentation import AdaptiveAugmentation
 from contrafact.nn.discriminators import StyleGAN2Discriminator
 
 _QUICK: dict[str, Any] = {
-    "channel_base": 512, "max_channels": 128, "latent_dim": 64, "mapping_layers": 3, "batch_size": 16, "steps": 20_000,
+    "channel_base": 512, "max_channels": 128, "latent_dim": 64, "mapping_layers": 3, "batch_size": 16, "steps": 14_000,
     "learning_rate": 0.0025, "r1_weight": 0.1, "path_weight": 0.0, "mixing": 0.0, "noise": False, "ema_rampup": 0.05,
 }  # fmt: skip
 W_MEAN_RATE = 0.005
