@@ -16,6 +16,7 @@ from contrafact.methods.labels_only import LabelsOnly
 from contrafact.methods.lord import LORD
 from contrafact.methods.overlord import OverLORD
 from contrafact.methods.zerodim import ZeroDIM
+from contrafact.nn import latent_training
 from contrafact.nn.contrastive import unit
 from contrafact.nn.factor_codes import AssignedEncoder, SharedEncoder, image_distance
 from contrafact.nn.latent_training import FewLabelWeights, TrainingImages, few_label_loss
@@ -178,6 +179,24 @@ def test_a_resumed_run_ends_where_it_would_have(name, tmp_path, monkeypatch):
     resumed = TINY[name].fit(shapes(), run_in(tmp_path / "cut", save_every=0, resume=True))
     assert fingerprint(resumed.encoder) == fingerprint(whole.encoder)
     assert fingerprint(resumed.generator) == fingerprint(whole.generator)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_large_tables_lie_in_a_file_that_nobody_has_to_remove(name, tmp_path, monkeypatch):
+    expected = TINY[name].fit(shapes(), run_in(tmp_path / "memory"))
+    monkeypatch.setattr(latent_training, "LARGE", 0)
+    files = []
+    table = latent_training.LatentTable
+
+    def noting(*given, file=None):
+        files.append(file)
+        return table(*given, file=file)
+
+    monkeypatch.setattr(latent_training, "LatentTable", noting)
+    found = TINY[name].fit(shapes(), run_in(tmp_path / "file"))
+    assert fingerprint(found.encoder) == fingerprint(expected.encoder)
+    assert files == [tmp_path / "file" / "latents-0"]
+    assert not files[0].exists()
 
 
 def test_stage_two_leaves_the_generator_untouched(tmp_path):
