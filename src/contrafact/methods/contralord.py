@@ -48,7 +48,7 @@ from contrafact.nn.latent_training import (
     run_table,
 )
 from contrafact.nn.momentum import FeatureQueue, check_queue, follow, momentum_copy
-from contrafact.nn.trainable import EncoderKind
+from contrafact.nn.trainable import EncoderChoice
 from contrafact.nn.views import Views, choose_kinds
 
 
@@ -93,7 +93,7 @@ class ContraLORD(Method):
     """The factor benchmarks' decoder, or a StyleGAN2 synthesis network for photographs."""
     width: float = 1.0
     """Multiplies the channel counts of generator and classifiers."""
-    encoder: EncoderKind = "resnet50"
+    encoder: EncoderChoice = "resnet50"
     """Stage 2's encoder."""
     encoder_width: float = 1.0
     """Multiplies the encoder's channel counts."""
