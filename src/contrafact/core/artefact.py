@@ -133,14 +133,15 @@ def load_artefact(path: str | Path, kind: type[ArtefactT], own: nn.Module | None
     if not issubclass(cls, kind):
         raise ValueError(f"{path} holds a {cls.__name__}, expected a {kind.__name__.lower()}")
     arguments = header["arguments"]
-    for name, value in arguments.items():
+    around = arguments if isinstance(arguments, dict) else {}
+    for name, value in around.items():
         if isinstance(value, dict) and OWN in value:
             if own is None:
                 raise ValueError(
                     f"{path} holds weights of a module of your own ({value[OWN]}), not its code: pass the module, "
                     f"load_run(folder, {kind.__name__.lower()}=...)"
                 )
-            arguments[name] = own
+            around[name] = own
     try:
         module = cls(**arguments)
     except TypeError as error:
