@@ -35,6 +35,6 @@ RECIPE = Recipe(
     presets={"small": "quick", "paper": "paper"},
     data={"small": {"size": 32, "labels": 100}, "paper": {"labels": 100}},
     remark="small: 32 px, quick preset. The table's ticks are lost in the text we have: the rows are read as nested, "
-    "the first without any loss, as the text says; its step from L_rec to L_rec + L_sup (0.24 in D) is that between the "
-    "first two rows, which contradicts it. Published smoothness is higher-is-better, ours is Eq. 7 itself",
+    "the first without any loss, as the text says; its step from L_rec to L_rec + L_sup (0.24 in D) is that between "
+    "the first two rows, which contradicts it. Published smoothness is higher-is-better, ours is Eq. 7 itself",
 )
