@@ -19,7 +19,7 @@ import dataclasses
 import functools
 import json
 import multiprocessing
-import resource
+import re
 import statistics
 import tempfile
 import time
@@ -196,9 +196,9 @@ def steps(repeats, precision):
 
 
 def resident():
-    """Megabytes this process holds now, and held at most."""
-    now = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    return round(now / 2**20), round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+    """Megabytes this process holds now, and held at most (getrusage would count its parent's, from before the exec)."""
+    status = Path("/proc/self/status").read_text()
+    return [int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) // 1024 for name in ("VmRSS", "VmHWM")]
 
 
 def table(folder, num_images, updates, answers):
