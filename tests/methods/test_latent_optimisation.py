@@ -11,7 +11,7 @@ from contrafact.core.artefact import fingerprint
 from contrafact.core.dataset import ImageDataset, check_indices
 from contrafact.core.run import Run
 from contrafact.data.load import load_dataset
-from contrafact.methods.contralord import ContraLORD
+from contrafact.methods.contralord import ContraLORD, _assigned_codes
 from contrafact.methods.labels_only import LabelsOnly
 from contrafact.methods.lord import LORD
 from contrafact.methods.overlord import OverLORD
@@ -254,6 +254,22 @@ def test_the_few_label_loss_is_the_sum_over_images(tmp_path):
     expected = mean["plain"] + 0.01 * mean["decay"] + 0.3 * mean["entropy"]
     expected += 7.0 * (mean["annotated"] + 0.01 * mean["decay annotated"] + 0.2 * mean["error"])
     assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_stage_two_regresses_annotations_where_there_are_any_and_assignments_elsewhere(tmp_path):
+    torch.manual_seed(0)
+    dataset, run = shapes(12), run_in(tmp_path)
+    images = TrainingImages(dataset, dataset.few_labels, 30, run)
+    encoder = AssignedEncoder(dataset.image_shape, images.labels.names, images.labels.sizes, 2, 0, 0.1)
+    found = _assigned_codes(encoder, images, run)
+    assert found.shape == (30, 6)
+    for place in range(30):
+        if place < 12:
+            values = dataset.factors_of(images.indices[[place]])[0, :3]
+            expected = torch.cat([encoder.embeddings[f, v] for f, v in enumerate(values)])
+        else:
+            expected = encoder(dataset.batch(images.indices[[place]]))[0]
+        torch.testing.assert_close(found[place], expected)
 
 
 @pytest.mark.parametrize("anchor", ["online", "latent"])
