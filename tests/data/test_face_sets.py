@@ -1,4 +1,4 @@
-"""CelebA, CelebA-HQ and AFHQ in their published layouts, and what is said when a part is missing."""
+"""CelebA, CelebA-HQ, AFHQ and ImageNet-100 in their published layouts, and what is said when a part is missing."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,10 @@ from contrafact.core.few_labels import choose_labels
 from contrafact.data.afhq import AFHQ
 from contrafact.data.celeba import CelebA
 from contrafact.data.celeba_hq import CelebAHQ
+from contrafact.data.imagenet100 import ImageNet100
 from contrafact.data.load import load_dataset
 
-from .tiny_files import write_afhq, write_celeba, write_celeba_hq
+from .tiny_files import write_afhq, write_celeba, write_celeba_hq, write_imagenet100
 
 
 @pytest.fixture
@@ -173,3 +174,37 @@ def test_afhq_files_that_are_missing_are_named(afhq, tmp_path):
         AFHQ(tmp_path)
     with pytest.raises(ValueError, match="afhq: found none of train/cat"):
         AFHQ()
+
+
+@pytest.fixture
+def imagenet100(tmp_path, monkeypatch, own_cache):
+    folder = tmp_path / "imagenet100"
+    folder.mkdir()
+    write_imagenet100(folder, monkeypatch)
+    return folder
+
+
+def test_imagenets_folders_are_classes_and_parts(imagenet100):
+    dataset = ImageNet100(imagenet100, size=32)
+    assert (len(dataset), len(dataset.class_names), dataset.class_names[0]) == (100, 100, "n01440764")
+    assert dataset.labels.tolist() == list(range(100))
+    train, test = ImageNet100(imagenet100, "test", size=32).parts()
+    assert (train.split, test.split, test.image_shape) == ("train", "test", (3, 32, 32))
+    assert test.class_names == train.class_names
+    assert not torch.equal(train.batch([0]), test.batch([0]))
+
+
+def test_imagenet_files_that_are_missing_are_named(imagenet100, tmp_path):
+    with pytest.raises(ValueError, match="imagenet100: split must be one of train, test; got 'val'"):
+        ImageNet100(imagenet100, "val")
+    with pytest.raises(ValueError, match="has no folder train; give the one that holds it"):
+        ImageNet100(tmp_path)
+    with pytest.raises(ValueError, match="imagenet100: found none of train/n01558993"):
+        ImageNet100()
+    train = imagenet100 / "train"
+    (train / "n01440764").rename(train / "tench")
+    with pytest.raises(ValueError, match="named n and eight digits, found 100 class folders, among them tench"):
+        ImageNet100(imagenet100)
+    (train / "tench" / "n01440764_0.JPEG").unlink()
+    with pytest.raises(ValueError, match="must hold pictures in 100 folders named n and eight digits, found 99"):
+        ImageNet100(imagenet100)

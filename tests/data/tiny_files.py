@@ -236,6 +236,15 @@ def write_afhq(folder, monkeypatch):
     return {"path": folder}
 
 
+def write_imagenet100(folder, monkeypatch):
+    """A photograph of each class to train on, and one to test with."""
+    for number, picture in enumerate(random_bytes(200, 66, 66, 3)):
+        place = folder / ("train" if number < 100 else "val") / f"n{1_440_764 + number % 100:08}"
+        place.mkdir(parents=True)
+        Image.fromarray(picture).save(place / f"{place.name}_{number}.JPEG", "JPEG")
+    return {"path": folder}
+
+
 def write_celeba_hq(folder, monkeypatch):
     """Four faces, one of the next thousands, and the hair of the first."""
     (folder / "CelebA-HQ-img").mkdir()
@@ -262,6 +271,7 @@ WRITERS = {
     "cifar100": write_cifar100,
     "faces": write_faces,
     "fashion_mnist": write_idx,
+    "imagenet100": write_imagenet100,
     "images": write_images,
     "mnist": write_idx,
     "mnist_stl": write_mnist_stl,

@@ -11,11 +11,12 @@ from contrafact.core.artefact import fingerprint
 from contrafact.core.dataset import ImageDataset, check_indices
 from contrafact.core.run import Run
 from contrafact.data.load import load_dataset
-from contrafact.methods.contralord import ContraLORD
+from contrafact.methods.contralord import ContraLORD, _assigned_codes
 from contrafact.methods.labels_only import LabelsOnly
 from contrafact.methods.lord import LORD
 from contrafact.methods.overlord import OverLORD
 from contrafact.methods.zerodim import ZeroDIM
+from contrafact.nn import latent_training
 from contrafact.nn.contrastive import unit
 from contrafact.nn.factor_codes import AssignedEncoder, SharedEncoder, image_distance
 from contrafact.nn.latent_training import FewLabelWeights, TrainingImages, few_label_loss
@@ -180,6 +181,24 @@ def test_a_resumed_run_ends_where_it_would_have(name, tmp_path, monkeypatch):
     assert fingerprint(resumed.generator) == fingerprint(whole.generator)
 
 
+@pytest.mark.parametrize("name", TINY)
+def test_large_tables_lie_in_a_file_that_nobody_has_to_remove(name, tmp_path, monkeypatch):
+    expected = TINY[name].fit(shapes(), run_in(tmp_path / "memory"))
+    monkeypatch.setattr(latent_training, "LARGE", 0)
+    files = []
+    table = latent_training.LatentTable
+
+    def noting(*given, file=None):
+        files.append(file)
+        return table(*given, file=file)
+
+    monkeypatch.setattr(latent_training, "LatentTable", noting)
+    found = TINY[name].fit(shapes(), run_in(tmp_path / "file"))
+    assert fingerprint(found.encoder) == fingerprint(expected.encoder)
+    assert files == [tmp_path / "file" / "latents-0"]
+    assert not files[0].exists()
+
+
 def test_stage_two_leaves_the_generator_untouched(tmp_path):
     short = TINY["contralord"].fit(shapes(), run_in(tmp_path / "short"))
     longer = dataclasses.replace(TINY["contralord"], encoder_steps=9).fit(shapes(), run_in(tmp_path / "long"))
@@ -235,6 +254,22 @@ def test_the_few_label_loss_is_the_sum_over_images(tmp_path):
     expected = mean["plain"] + 0.01 * mean["decay"] + 0.3 * mean["entropy"]
     expected += 7.0 * (mean["annotated"] + 0.01 * mean["decay annotated"] + 0.2 * mean["error"])
     assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_stage_two_regresses_annotations_where_there_are_any_and_assignments_elsewhere(tmp_path):
+    torch.manual_seed(0)
+    dataset, run = shapes(12), run_in(tmp_path)
+    images = TrainingImages(dataset, dataset.few_labels, 30, run)
+    encoder = AssignedEncoder(dataset.image_shape, images.labels.names, images.labels.sizes, 2, 0, 0.1)
+    found = _assigned_codes(encoder, images, run)
+    assert found.shape == (30, 6)
+    for place in range(30):
+        if place < 12:
+            values = dataset.factors_of(images.indices[[place]])[0, :3]
+            expected = torch.cat([encoder.embeddings[f, v] for f, v in enumerate(values)])
+        else:
+            expected = encoder(dataset.batch(images.indices[[place]]))[0]
+        torch.testing.assert_close(found[place], expected)
 
 
 @pytest.mark.parametrize("anchor", ["online", "latent"])

@@ -41,6 +41,9 @@ class Artefact(nn.Module):
         raise ValueError(f"{type(self).__name__} cannot be written to a file: it does not know its own arguments")
 
 
+OWN = "module of your own"
+"""Marks, in a file's header or a run's configuration, an argument that is somebody's own module."""
+
 ArtefactT = TypeVar("ArtefactT", bound=Artefact)
 
 
@@ -66,7 +69,7 @@ def save_artefact(module: Artefact, path: str | Path, dtype: torch.dtype | None 
     header = {
         "format": "contrafact",
         "class": f"{cls.__module__}:{cls.__qualname__}",
-        "arguments": json.dumps(module.arguments()),
+        "arguments": json.dumps({name: described(value) for name, value in module.arguments().items()}),
         "note": json.dumps(module.note),
     }
     tensors = {}
@@ -106,15 +109,22 @@ def read_header(path: str | Path) -> dict[str, Any]:
     return {"class": dotted, "arguments": arguments, "note": note}
 
 
-def load_artefact(path: str | Path, kind: type[ArtefactT]) -> ArtefactT:
+def described(value: Any) -> Any:
+    """``value``, or in a module's place a mark that names its class."""
+    return {OWN: f"{type(value).__module__}.{type(value).__qualname__}"} if isinstance(value, nn.Module) else value
+
+
+def load_artefact(path: str | Path, kind: type[ArtefactT], own: nn.Module | None = None) -> ArtefactT:
     """Read an artefact file back, in evaluation mode, with float32 weights.
 
     Args:
         path: file written by :func:`save_artefact`.
         kind: the expected type (``Generator``, ``Encoder``, ``Directions``).
+        own: the module it was built around, when that is somebody's own: a file's weights go into a copy of it.
 
     Raises:
-        ValueError: unreadable file, another kind of artefact, or weights that do not fit the arguments.
+        ValueError: unreadable file, another kind of artefact, weights that do not fit the arguments, or no module for
+            an artefact built around one.
     """
     from safetensors.torch import load_file
 
@@ -122,8 +132,18 @@ def load_artefact(path: str | Path, kind: type[ArtefactT]) -> ArtefactT:
     cls = find_class(header["class"], path)
     if not issubclass(cls, kind):
         raise ValueError(f"{path} holds a {cls.__name__}, expected a {kind.__name__.lower()}")
+    arguments = header["arguments"]
+    around = arguments if isinstance(arguments, dict) else {}
+    for name, value in around.items():
+        if isinstance(value, dict) and OWN in value:
+            if own is None:
+                raise ValueError(
+                    f"{path} holds weights of a module of your own ({value[OWN]}), not its code: pass the module, "
+                    f"load_run(folder, {kind.__name__.lower()}=...)"
+                )
+            around[name] = own
     try:
-        module = cls(**header["arguments"])
+        module = cls(**arguments)
     except TypeError as error:
         raise ValueError(f"{path}: {cls.__name__} does not take the arguments in its header ({error})") from error
     weights = {n: t.float() if t.is_floating_point() else t for n, t in load_file(path).items()}

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import UnionType
-from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
-from contrafact.core.artefact import fingerprint, load_artefact, save_artefact
+from torch import nn
+
+from contrafact.core.artefact import described, fingerprint, load_artefact, save_artefact
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.directions import Directions
@@ -79,10 +81,12 @@ class Method(ABC):
 
     def __post_init__(self) -> None:
         """Refuse a value that is none of its field's choices, whatever the method (ValueError)."""
-        hints = get_type_hints(type(self))
+        hints = get_type_hints(type(self), include_extras=True)
         for field in dataclasses.fields(self):
-            choices = _choices(hints[field.name])
-            value = getattr(self, field.name)
+            hint, value = hints[field.name], getattr(self, field.name)
+            if get_origin(hint) is Annotated and isinstance(value, hint.__metadata__):
+                continue
+            choices = _choices(hint)
             if choices and value not in choices:
                 known = [str(choice) for choice in choices if choice is not None]
                 raise ValueError(unknown_name_message(field.name, str(value), known))
@@ -128,7 +132,7 @@ class Method(ABC):
         run.start(
             {
                 "method": self.name(),
-                "hyperparameters": dataclasses.asdict(self),
+                "hyperparameters": {f.name: described(getattr(self, f.name)) for f in dataclasses.fields(self)},
                 "source": _describe(source),
                 "command": sys.argv,
             }
@@ -137,7 +141,12 @@ class Method(ABC):
             source.few_labels.save(run.folder / LABELS)
         if (run.folder / RESULT).exists():
             print(f"{run.folder} is already finished", file=sys.stderr)
-            return FinishedRun(run.folder, source if isinstance(source, Generator) else None).artefacts()
+            encoder = getattr(self, "encoder", None)
+            return FinishedRun(
+                run.folder,
+                source if isinstance(source, Generator) else None,
+                encoder if isinstance(encoder, nn.Module) else None,
+            ).artefacts()
         begin = time.monotonic()
         if isinstance(source, Generator):
             source.to(run.device).freeze()
@@ -163,12 +172,16 @@ class FinishedRun:
     Args:
         folder: the run folder.
         generator: the run's generator, for runs on a module of your own, which the folder cannot hold.
+        encoder: the module the run's encoder was built around, if it was one of your own: the folder holds weights
+            alone, which go into a copy of it.
 
     Raises:
         ValueError: no run folder, or a run that has not finished; the message says how to go on.
     """
 
-    def __init__(self, folder: str | Path, generator: Generator | None = None) -> None:
+    def __init__(
+        self, folder: str | Path, generator: Generator | None = None, encoder: nn.Module | None = None
+    ) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise ValueError(f"{self.folder} is no folder; expected a run folder written by `contrafact fit`")
@@ -180,7 +193,7 @@ class FinishedRun:
                 f"the run in {self.folder} has not finished; go on with `{self._command()} --resume`, then come back"
             )
         self.result: dict[str, Any] = read_json(self.folder / RESULT)
-        self._given_generator = generator
+        self._given_generator, self._own_encoder = generator, encoder
 
     def _command(self) -> str:
         command = [str(part) for part in self.config.get("command", [])]
@@ -192,7 +205,7 @@ class FinishedRun:
     @cached_property
     def encoder(self) -> Encoder:
         """Images to codes."""
-        return load_artefact(self._file("encoder"), Encoder).requires_grad_(False)
+        return load_artefact(self._file("encoder"), Encoder, self._own_encoder).requires_grad_(False)
 
     @cached_property
     def directions(self) -> Directions:
@@ -232,21 +245,24 @@ class FinishedRun:
         raise ValueError(f"the {self.config['method']} run in {self.folder} yields {has}, but no {artefact}{own}")
 
 
-def load_run(folder: str | Path, generator: Generator | None = None) -> FinishedRun:
+def load_run(folder: str | Path, generator: Generator | None = None, encoder: nn.Module | None = None) -> FinishedRun:
     """Read a finished run.
 
     Args:
         folder: run folder.
         generator: the run's generator, when it is a module of your own.
+        encoder: the module the run's encoder was built around, when it is one of your own.
 
     Raises:
         ValueError: no run there, or an unfinished one.
     """
-    return FinishedRun(folder, generator)
+    return FinishedRun(folder, generator, encoder)
 
 
 def _choices(hint: Any) -> list[Any]:
     """Values a ``Literal`` (or ``Literal | None``) annotation allows; empty for any other annotation."""
+    if get_origin(hint) is Annotated:
+        return _choices(get_args(hint)[0])
     if get_origin(hint) is Literal:
         return list(get_args(hint))
     parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else ()

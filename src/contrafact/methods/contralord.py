@@ -18,6 +18,7 @@ Shape suffixes: N images, F factors, E code dimensions, R residual dimensions, J
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -34,7 +35,7 @@ from contrafact.core.run import Run
 from contrafact.nn.contrastive import queue_infonce_loss, unit
 from contrafact.nn.factor_codes import AssignedEncoder, Reconstruction, SharedEncoder, image_distance, parts_of
 from contrafact.nn.gather import gathered_rows
-from contrafact.nn.latent_table import EpochOrder, LatentTable, cosine_rate
+from contrafact.nn.latent_table import EpochOrder, cosine_rate
 from contrafact.nn.latent_training import (
     FewLabelWeights,
     TrainingImages,
@@ -44,9 +45,10 @@ from contrafact.nn.latent_training import (
     few_label_loss,
     fit_prior,
     mean_square,
+    run_table,
 )
 from contrafact.nn.momentum import FeatureQueue, check_queue, follow, momentum_copy
-from contrafact.nn.trainable import EncoderKind
+from contrafact.nn.trainable import EncoderChoice
 from contrafact.nn.views import Views, choose_kinds
 
 
@@ -91,7 +93,7 @@ class ContraLORD(Method):
     """The factor benchmarks' decoder, or a StyleGAN2 synthesis network for photographs."""
     width: float = 1.0
     """Multiplies the channel counts of generator and classifiers."""
-    encoder: EncoderKind = "resnet50"
+    encoder: EncoderChoice = "resnet50"
     """Stage 2's encoder."""
     encoder_width: float = 1.0
     """Multiplies the encoder's channel counts."""
@@ -158,7 +160,7 @@ class ContraLORD(Method):
                 source.image_shape, names, code_dim, self.residual_dim, discriminative, self.encoder, self.encoder_width
             ).to(run.device)
         slow = momentum_copy(encoder)
-        table = LatentTable(len(images), self.residual_dim if factors else width, run.rng("latents"), run.device)
+        table = run_table(len(images), self.residual_dim if factors else width, run)
         order = EpochOrder(len(images), self.batch_size, run.numpy_rng("order"))
         encoder_order = EpochOrder(len(images), self.encoder_batch_size, run.numpy_rng("encoder order"))
         pick, noise, view_rng = run.numpy_rng("annotated"), run.rng("noise"), run.rng("views")
@@ -173,12 +175,13 @@ class ContraLORD(Method):
             {"params": list(assigned.classifiers.parameters()) if assigned else []},
         ]
         rates = (self.generator_rate, self.latent_rate, self.classifier_rate)
-        optimizer = torch.optim.Adam(groups, betas=(0.5, 0.999))
-        second = torch.optim.Adam(encoder.parameters(), lr=self.encoder_rate)
+        optimizer = torch.optim.Adam(groups, betas=(0.5, 0.999), fused=True)
+        second = torch.optim.Adam(encoder.parameters(), lr=self.encoder_rate, fused=True)
         learned = nn.ModuleList([generator, embeddings, *([assigned] if assigned else [])])
         state: dict[str, Any] = {"learned": learned, "encoder": encoder, "slow": slow, "table": table}
         state |= {"queues": nn.ModuleList(queues), "first": optimizer, "second": second, "annotated": pick}
         state |= {"noise": noise, "views": view_rng}
+        taught: Tensor | None = None  # the classifiers rest in stage 2: they say once what L_sup regresses
 
         for step in run.steps(self.steps + self.encoder_steps, state):
             if step < self.steps:
@@ -205,7 +208,8 @@ class ContraLORD(Method):
                 generator.requires_grad_(False)
                 pictures = images.batch(places, run)
                 if assigned:
-                    target = _assigned_target(assigned, images, pictures, places, table.read(places), run)
+                    taught = _assigned_codes(assigned, images, run) if taught is None else taught
+                    target = torch.cat([taught[places], table.read(places)], dim=1)
                 else:
                     own_ND, generative = table.read(places).tensor_split([self.discriminative_dim], dim=1)
                     given_ND = images.codes(embeddings, places, own_ND, run).detach()
@@ -283,12 +287,12 @@ class ContraLORD(Method):
 
 
 @torch.no_grad()
-def _assigned_target(
-    encoder: AssignedEncoder, images: TrainingImages, pictures: Tensor, places: IntArray, residual_NR: Tensor, run: Run
-) -> Tensor:
-    """Stage 1's codes ``(N, F·E + R)`` of a batch, of the annotation where there is one: what L_sup regresses."""
-    known_N, values_NF = images.annotations(places, run)
-    with run.autocast():
-        assigned = encoder.assign(encoder.logits(pictures))
-    codes = torch.where(known_N[:, None, None], encoder.embed(values_NF), assigned.float())
-    return torch.cat([codes.flatten(1), residual_NR], dim=1)
+def _assigned_codes(encoder: AssignedEncoder, images: TrainingImages, run: Run) -> Tensor:
+    """Stage 1's codes ``(M, F·E)`` of all M training images, of the annotation where there is one."""
+    codes = []
+    for places in np.array_split(np.arange(len(images)), math.ceil(len(images) / 500)):
+        known_N, values_NF = images.annotations(places, run)
+        with run.autocast():
+            assigned = encoder.assign(encoder.logits(images.batch(places, run)))
+        codes.append(torch.where(known_N[:, None, None], encoder.embed(values_NF), assigned.float()).flatten(1))
+    return torch.cat(codes)

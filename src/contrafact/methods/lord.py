@@ -27,7 +27,7 @@ from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.run import Run
 from contrafact.nn.factor_codes import Reconstruction, RegressedEncoder, image_distance, parts_of
-from contrafact.nn.latent_table import EpochOrder, LatentTable, cosine_rate
+from contrafact.nn.latent_table import EpochOrder, cosine_rate
 from contrafact.nn.latent_training import (
     TrainingImages,
     ValueEmbeddings,
@@ -35,6 +35,7 @@ from contrafact.nn.latent_training import (
     descend,
     fit_prior,
     mean_square,
+    run_table,
 )
 
 
@@ -107,7 +108,7 @@ class LORD(Method):
                 encoder.code_dim + self.residual_dim, source.image_shape, self.decoder, self.width, parts
             ).to(run.device)
         # One row per image: its own codes (used where it has no label), then its residual.
-        table = LatentTable(len(images), encoder.code_dim + self.residual_dim, run.rng("latents"), run.device)
+        table = run_table(len(images), encoder.code_dim + self.residual_dim, run)
         order, noise = EpochOrder(len(images), self.batch_size, run.numpy_rng("order")), run.rng("noise")
         first = torch.optim.Adam(
             [{"params": embeddings.parameters()}, {"params": generator.parameters()}], betas=(0.5, 0.999)

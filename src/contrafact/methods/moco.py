@@ -30,7 +30,7 @@ from contrafact.nn.pairs import draw_pairs
 from contrafact.nn.projected import ProjectedEncoder
 from contrafact.nn.resnet import Stem
 from contrafact.nn.schedule import set_rate, warmup_cosine
-from contrafact.nn.trainable import EncoderKind
+from contrafact.nn.trainable import EncoderChoice
 from contrafact.nn.views import MOCO, Views, choose_kinds
 
 
@@ -51,7 +51,7 @@ class MoCo(Method):
         "tiny": {"encoder": "conv", "queue_length": 7},
     }  # fmt: skip
 
-    encoder: EncoderKind = "resnet50"
+    encoder: EncoderChoice = "resnet50"
     """Network that makes the codes r."""
     width: float = 1.0
     """Multiplies its channel counts."""

@@ -33,7 +33,7 @@ from contrafact.nn.adversarial import (
 )
 from contrafact.nn.encoders import ConvEncoder
 from contrafact.nn.factor_codes import ParallelEncoders, Reconstruction, RegressedEncoder, image_distance, parts_of
-from contrafact.nn.latent_table import EpochOrder, LatentTable, cosine_rate
+from contrafact.nn.latent_table import EpochOrder, cosine_rate
 from contrafact.nn.latent_training import (
     TrainingImages,
     ValueEmbeddings,
@@ -41,6 +41,7 @@ from contrafact.nn.latent_training import (
     descend,
     fit_prior,
     mean_square,
+    run_table,
 )
 from contrafact.nn.views import Views, ViewSettings
 
@@ -125,7 +126,7 @@ class OverLORD(Method):
             width = encoder.code_dim + self.residual_dim
             generator: Any = architecture("lord")(width, shape, self.decoder, self.width, parts).to(run.device)
             critic = ConvEncoder(shape, 1, self.width).to(run.device)
-        table = LatentTable(len(images), width - extra, run.rng("latents"), run.device)
+        table = run_table(len(images), width - extra, run)
         order, noise = EpochOrder(len(images), self.batch_size, run.numpy_rng("order")), run.rng("noise")
         view_rng, betas = run.rng("views"), (0.5, 0.999)
         slow = 0.1 * self.generator_rate

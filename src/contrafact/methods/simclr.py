@@ -27,7 +27,7 @@ from contrafact.nn.pairs import draw_pairs
 from contrafact.nn.projected import ProjectedEncoder
 from contrafact.nn.resnet import Stem
 from contrafact.nn.schedule import set_rate, warmup_cosine
-from contrafact.nn.trainable import EncoderKind
+from contrafact.nn.trainable import EncoderChoice
 from contrafact.nn.views import SIMCLR, SIMCLR_SMALL, Views, choose_kinds
 
 SMALL = 96  # sides below this take the settings for small images
@@ -47,7 +47,7 @@ class SimCLR(Method):
         },
     }  # fmt: skip
 
-    encoder: EncoderKind = "resnet50"
+    encoder: EncoderChoice = "resnet50"
     """Network that makes the codes r."""
     width: float = 1.0
     """Multiplies its channel counts."""

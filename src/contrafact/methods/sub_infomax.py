@@ -29,7 +29,7 @@ from contrafact.nn.pairs import draw_pairs
 from contrafact.nn.projected import Heads, ProjectedEncoder
 from contrafact.nn.resnet import Stem
 from contrafact.nn.schedule import set_rate, warmup_cosine
-from contrafact.nn.trainable import EncoderKind
+from contrafact.nn.trainable import EncoderChoice
 from contrafact.nn.views import SIMCLR_SMALL, Views, choose_kinds
 
 Regulariser = Literal["none", "infomin", "ortho", "permuted_ortho", "hessian"]
@@ -79,7 +79,7 @@ class SubInfoMax(Method):
     augmentations: str = "auto"
     """Changes of views: auto (those that leave held factors alone), none, or some of crop, flip, light, color,
     grayscale, blur, separated by commas."""
-    encoder: EncoderKind = "resnet34"
+    encoder: EncoderChoice = "resnet34"
     """Network that makes r."""
     width: float = 1.0
     """Multiplies its channel counts."""

@@ -28,7 +28,7 @@ from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.run import Run
 from contrafact.nn.factor_codes import AssignedEncoder, Reconstruction, image_distance, parts_of
-from contrafact.nn.latent_table import EpochOrder, LatentTable, cosine_rate
+from contrafact.nn.latent_table import EpochOrder, cosine_rate
 from contrafact.nn.latent_training import (
     FewLabelWeights,
     TrainingImages,
@@ -37,6 +37,7 @@ from contrafact.nn.latent_training import (
     few_label_loss,
     fit_prior,
     mean_square,
+    run_table,
 )
 
 
@@ -105,7 +106,7 @@ class ZeroDIM(Method):
             generator: Any = architecture("lord")(
                 encoder.code_dim + self.residual_dim, source.image_shape, self.decoder, self.width, parts
             ).to(run.device)
-        table = LatentTable(len(images), self.residual_dim, run.rng("latents"), run.device)
+        table = run_table(len(images), self.residual_dim, run)
         order, pick = EpochOrder(len(images), self.batch_size, run.numpy_rng("order")), run.numpy_rng("annotated")
         noise = run.rng("noise")
         learned = [

@@ -20,7 +20,7 @@ from contrafact.core.dataset import check_count
 from contrafact.core.encoder import Encoder
 from contrafact.nn.encoders import num_halvings
 from contrafact.nn.latent_table import SPREAD
-from contrafact.nn.trainable import EncoderKind, fresh_encoder
+from contrafact.nn.trainable import EncoderChoice, fresh_encoder
 
 Reconstruction = Literal["squared", "bernoulli", "multiscale"]
 _HIDDEN = 256
@@ -242,7 +242,7 @@ class SharedEncoder(FactorEncoder):
         factor_dim: E.
         residual_dim: R, 0 for none.
         discriminative_dim: dimensions of the discriminative code, 0 for none.
-        encoder: ``conv`` or ``resnet18``, ``resnet34``, ``resnet50``.
+        encoder: ``conv`` or ``resnet18``, ``resnet34``, ``resnet50``, or a module.
         width: multiplies the network's channel counts.
     """
 
@@ -253,7 +253,7 @@ class SharedEncoder(FactorEncoder):
         factor_dim: int = 1,
         residual_dim: int = 7,
         discriminative_dim: int = 0,
-        encoder: EncoderKind = "resnet50",
+        encoder: EncoderChoice = "resnet50",
         width: float = 1.0,
     ) -> None:
         super().__init__()

@@ -24,7 +24,10 @@ SPREAD = 0.05
 """Rows start uniform in ±SPREAD, as in LORD's release."""
 _BETAS, _EPSILON = (0.5, 0.999), 1e-8
 _FILL_ROWS = 65_536
-_DROP_EVERY = 256
+_AROUND = 2**21
+"""Bytes that may become resident where one row is touched: Linux maps a whole huge page of its file cache."""
+_MOST_RESIDENT = 2**29
+"""Bytes of a file that may be resident before its pages are handed back, which costs little."""
 
 
 class Taken(NamedTuple):
@@ -63,7 +66,7 @@ class LatentTable:
         self.num_rows, self.dim = check_count("num_rows", num_rows), dim
         self.device = torch.device(device)
         self._mapped: np.memmap[Any, np.dtype[np.float32]] | None = None
-        self._steps_since_drop = 0
+        self._touched = 0
         home = self.device
         if file is None:
             parts = torch.zeros(3, num_rows, dim)
@@ -84,6 +87,7 @@ class LatentTable:
         wanted = torch.as_tensor(indices, device=self._rows.device)
         rows, inverse = wanted.unique(return_inverse=True)
         leaf = self._rows[rows].to(self.device).requires_grad_()
+        self._touch(len(rows))
         return Taken(leaf[inverse.to(self.device)], leaf, rows)
 
     @torch.no_grad()
@@ -100,13 +104,12 @@ class LatentTable:
         corrected = mean / (1 - _BETAS[0] ** count)
         scale = (square / (1 - _BETAS[1] ** count)).sqrt_().add_(_EPSILON)
         self._rows[rows] -= learning_rate * corrected / scale
-        self._steps_since_drop += 1
-        if self._steps_since_drop >= _DROP_EVERY:
-            self._release()
+        self._touch(2 * len(rows))
 
     def read(self, indices: IntArray | Tensor) -> Tensor:
         """Rows ``(N, D)`` as they are now, on the batch's device, without gradient."""
         rows: Tensor = self._rows[torch.as_tensor(indices, device=self._rows.device)]
+        self._touch(len(rows))
         return rows.to(self.device)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -125,11 +128,16 @@ class LatentTable:
             tensor.copy_(state[name])
         self._release()
 
+    def _touch(self, rows: int) -> None:
+        """Count rows read or written, and hand the file's pages back when they may have become many."""
+        self._touched += rows * max(_AROUND, 4 * self.dim)
+        if self._touched > _MOST_RESIDENT:
+            self._release()
+
     def _release(self) -> None:
-        """Hand the file's pages back to the system: what was read or written need not stay resident."""
-        self._steps_since_drop = 0
+        """Hand the file's pages back: what was written stays in the system's cache until it reaches the disk."""
+        self._touched = 0
         if self._mapped is not None:
-            self._mapped.flush()
             mapping = self._mapped._mmap  # type: ignore[attr-defined]  # numpy offers no public way to advise
             mapping.madvise(mmap.MADV_DONTNEED)
 

@@ -24,9 +24,11 @@ from contrafact.nn.factor_codes import (
     classification_loss,
     image_distance,
 )
-from contrafact.nn.latent_table import SPREAD
+from contrafact.nn.latent_table import SPREAD, LatentTable
 
 PRIOR_IMAGES = 10_000
+LARGE = 2**29
+"""Bytes of rows and moments from which on a table lies in a file, where it would be in the computer's own memory."""
 _BATCH = 500
 
 
@@ -160,6 +162,16 @@ def few_label_loss(
         loss = loss + weights.supervised * (supervised + weights.classification * error)
         scalars["classification"] = error
     return loss, scalars
+
+
+def run_table(num_rows: int, dim: int, run: Run) -> LatentTable:
+    """The run's latents; large ones in a file of the run folder that has no name any more: it ends with the process."""
+    if run.device.type != "cpu" or 12 * num_rows * dim < LARGE:
+        return LatentTable(num_rows, dim, run.rng("latents"), run.device)
+    file = run.folder / f"latents-{run.rank}"
+    table = LatentTable(num_rows, dim, run.rng("latents"), file=file)
+    file.unlink()
+    return table
 
 
 def mean_square(numbers: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from contrafact.core.dataset import check_count
 from contrafact.core.encoder import Encoder
 from contrafact.nn.heads import ProjectionHead
 from contrafact.nn.resnet import Stem
-from contrafact.nn.trainable import EncoderKind, fresh_encoder
+from contrafact.nn.trainable import EncoderChoice, fresh_encoder
 
 Heads = Literal["none", "joint", "separate"]
 
@@ -24,7 +24,7 @@ class ProjectedEncoder(Encoder):
     """An encoder whose codes are r ``(N, R)``, with the projection z ``(N, Z)`` of them; both fall into P equal parts.
 
     Args:
-        kind: network that makes r.
+        kind: network that makes r: a name, or a module.
         image_shape: ``(C, H, W)``.
         code_dim: R; None for the network's own features.
         width: multiplies the network's channel counts.
@@ -43,7 +43,7 @@ class ProjectedEncoder(Encoder):
 
     def __init__(
         self,
-        kind: EncoderKind,
+        kind: EncoderChoice,
         image_shape: tuple[int, int, int],
         code_dim: int | None = None,
         width: float = 1.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from torch import nn
 
@@ -13,9 +13,14 @@ from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 from contrafact.core.run import Run
 from contrafact.nn.encoders import ConvEncoder
+from contrafact.nn.own_encoder import OwnEncoder
 from contrafact.nn.resnet import Depth, ResNetEncoder, Stem
 
 EncoderKind = Literal["conv", "resnet18", "resnet34", "resnet50"]
+if TYPE_CHECKING:
+    EncoderChoice = EncoderKind | nn.Module
+else:  # the command line offers the names, a method's check of its fields allows the module as well
+    EncoderChoice = Annotated[EncoderKind, nn.Module]
 NavigatorKind = Literal["unit", "orthonormal", "curved"]
 
 
@@ -23,16 +28,17 @@ _DEPTHS: dict[str, Depth] = {"resnet18": 18, "resnet34": 34, "resnet50": 50}
 
 
 def fresh_encoder(
-    kind: EncoderKind,
+    kind: EncoderChoice,
     image_shape: tuple[int, int, int],
     code_dim: int | None = None,
     width: float = 1.0,
     stem: Stem = "auto",
 ) -> Encoder:
-    """An encoder with new weights.
+    """An encoder with new weights, or a copy of somebody's own module.
 
     Args:
-        kind: the light convolutional encoder, or a ResNet.
+        kind: the light convolutional encoder, or a ResNet; or a module that turns images into codes ``(N, D)``, which
+            keeps its weights and has no use for width and stem.
         image_shape: ``(C, H, W)``.
         code_dim: J; None for as many as the network has features: 512 (ResNet-18, -34), 2048 (ResNet-50), 256 (conv),
             times the width.
@@ -42,6 +48,8 @@ def fresh_encoder(
     Raises:
         ValueError: an unknown kind, or arguments the network refuses.
     """
+    if isinstance(kind, nn.Module):
+        return OwnEncoder(kind, image_shape, code_dim)
     if kind == "conv":
         return ConvEncoder(image_shape, max(8, round(256 * width)) if code_dim is None else code_dim, width)
     if kind not in _DEPTHS:

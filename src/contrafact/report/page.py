@@ -29,6 +29,7 @@ from contrafact.report.sections import (
     traversal_sections,
     variation_section,
 )
+from contrafact.report.translation import translation_section
 
 REPORT = "report.html"
 # Larger frames are averaged down: the page is an overview, the run holds the generator. The first of these pairs
@@ -62,7 +63,7 @@ def write_report(
         seed: seed of the base samples and of the heat map's pairs.
         published: other people's numbers for the score table, see :func:`contrafact.report.tables.score_table`.
         out: the page; the run's ``report.html`` by default. Figures go to the folder ``figures`` beside it.
-        images: images with classes, for a map of the class codes.
+        images: images without known factors, for a map of the class codes and the translation grid.
 
     Returns:
         The page's path.
@@ -85,6 +86,7 @@ def write_report(
     sections = [
         *([classes] if classes is not None else []),
         *traversal_sections(run, swept, step),
+        *([translation] if (translation := translation_section(run, (images, dataset), seed, folder)) else []),
         variation_section(run, dataset, seed, folder),
         scores_section(run, table),
         *([parts] if (parts := parts_section(run.folder)) else []),
