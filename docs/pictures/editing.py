@@ -2,8 +2,8 @@
 
     python docs/pictures/editing.py [FOLDER]
 
-Runs and inversions that are in the folder already (runs/rooms …) are not made again. Commands on files that are not at hand
-(ffhq.pkl) are left out.
+Runs and inversions that are in the folder already (runs/rooms …) are not made again. Commands on files that are not at
+hand (ffhq.pkl) are left out.
 """
 
 import os
@@ -35,7 +35,11 @@ def run(language: str, block: str) -> None:
     for line in block.splitlines():
         words = shlex.split(line.removeprefix("$ "))[1:]
         out = Path(words[words.index("--out") + 1]) if "--out" in words else None
-        if "ffhq" in line or "study score" in line or (words[0] in ("fit", "invert") and out is not None and out.exists()):
+        if (
+            "ffhq" in line
+            or "study score" in line
+            or (words[0] in ("fit", "invert") and out is not None and out.exists())
+        ):
             continue
         print(line, flush=True)
         if words[:2] == ["study", "make"]:
