@@ -228,6 +228,22 @@ def test_what_a_metric_remarks_is_printed(capsys):
     assert "mig: one code only" in capsys.readouterr().out
 
 
+def test_fit_takes_the_edit_space_of_a_generator(tmp_path):
+    run(
+        "fit",
+        "random",
+        "--generator",
+        "fashion-mnist",
+        "--space",
+        "z",
+        "--num-directions",
+        "3",
+        "--out",
+        str(tmp_path / "z"),
+    )
+    assert load_run(tmp_path / "z").generator.space == "z"
+
+
 def test_bench_lists_recipes(capsys):
     run("bench")
     assert "disco-table4" in capsys.readouterr().out
@@ -247,6 +263,11 @@ def test_bench_lists_recipes(capsys):
             ["fit", "disco", "--data", "x"],
             "disco learns from a generator: give --generator NAME-OR-FILE, and no --data",
         ),
+        (
+            ["fit", "vae", "--data", "shapes3d", "--space", "z"],
+            "vae learns from images; --space and --of-class are of a generator: leave them out",
+        ),
+        (["fit", "sefa", "--generator", "fashion-mnist", "--space", "q"], "unknown edit space 'q'; known: w, z"),
         (["fit", "vae", "--preset", "quik"], "unknown preset of vae 'quik'; did you mean 'quick'?"),
         (["fit", "vae", "--data", "shapes4d"], "unknown dataset 'shapes4d'; did you mean 'shapes3d'?"),
         (["fit", "disco", "--generator", "shapes4d"], "unknown generator 'shapes4d'"),

@@ -25,6 +25,10 @@ class RunOptions:
 
     generator: str | None = None
     """Generator to learn from: a shipped one's name, a checkpoint, or a run folder that holds one."""
+    space: str | None = None
+    """Edit space, of a generator that has several: z, w, w+."""
+    of_class: int | None = None
+    """Class that a conditional generator is held to."""
     data: str | None = None
     """Images to learn from: a dataset's name (a variant after a colon), its file, or a folder of images."""
     size: int | None = None
@@ -118,9 +122,12 @@ def _load_source(name: str, kind: str, options: RunOptions) -> Any:
             raise ValueError(f"{name} learns from a generator, which has no labels; leave out --labels")
         from contrafact.generators.checkpoints import load_generator
 
-        return load_generator(options.generator)
+        asked = {"space": options.space, "label": options.of_class}
+        return load_generator(options.generator, {name: value for name, value in asked.items() if value is not None})
     if options.data is None or options.generator is not None:
         raise ValueError(f"{name} learns from images: give --data NAME-OR-PATH, and no --generator")
+    if options.space is not None or options.of_class is not None:
+        raise ValueError(f"{name} learns from images; --space and --of-class are of a generator: leave them out")
     from contrafact.data.load import load_dataset
 
     return load_dataset(
