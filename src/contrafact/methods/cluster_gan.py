@@ -34,7 +34,7 @@ class ClusterGAN(GANMethod):
         "paper": {},
         "mnist": {"noise_dim": 30, "noise_weight": 10.0},
         "cifar10": {"network": "sngan", "adversary": "hinge"},
-        "quick": {"width": 0.5, "steps": 1500, "critic_steps": 1, "learning_rate": 3e-4},
+        "quick": {"width": 0.5, "steps": 2000, "critic_steps": 1, "learning_rate": 1e-3},
         "tiny": {"noise_dim": 3},
     }
 

@@ -25,7 +25,7 @@ class GANFeatures(GANMethod):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
-        "quick": {"width": 0.5, "steps": 2000, "critic_steps": 1, "learning_rate": 3e-4},
+        "quick": {"width": 0.5, "steps": 2000, "critic_steps": 1, "learning_rate": 1e-3},
         "tiny": {"noise_dim": 3},
     }
 

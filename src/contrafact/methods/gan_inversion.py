@@ -33,7 +33,7 @@ class GANInversion(GANMethod):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
-        "quick": {"width": 0.5, "steps": 2000, "critic_steps": 1, "learning_rate": 3e-4, "inversion_steps": 50},
+        "quick": {"width": 0.5, "steps": 2000, "critic_steps": 1, "learning_rate": 1e-3, "inversion_steps": 50},
         "tiny": {"noise_dim": 3},
     }
 

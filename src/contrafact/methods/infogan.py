@@ -32,7 +32,7 @@ class InfoGAN(GANMethod):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "cifar10": {"network": "sngan", "adversary": "hinge"},
-        "quick": {"width": 0.5, "steps": 2000, "learning_rate": 3e-4},
+        "quick": {"width": 0.5, "steps": 2000, "learning_rate": 1e-3},
         "tiny": {"noise_dim": 3},
     }
 

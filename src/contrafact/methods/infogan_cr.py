@@ -38,7 +38,7 @@ class InfoGANCR(GANMethod):
         "paper": {},
         "cifar10": {"network": "sngan", "adversary": "hinge"},
         "released": {"network": "sngan", "adversary": "hinge", "noise_dim": 5, "num_codes": 5},
-        "quick": {"width": 0.5, "steps": 1500, "learning_rate": 3e-4},
+        "quick": {"width": 0.5, "steps": 2000, "learning_rate": 1e-3},
         "tiny": {"noise_dim": 3},
     }
 
