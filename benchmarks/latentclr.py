@@ -153,11 +153,12 @@ def measure(name: str, method: LatentCLR, generator: Generator, layer: str, opti
         "loop": torch.optim.Adam(apart[0].parameters(), lr=1e-3, weight_decay=1e-3),
         "program": torch.optim.Adam(apart[1].parameters(), lr=1e-3, weight_decay=1e-3),
     }
+    tolerance = 1e-3 if run.precision == "float32" else 5e-3  # the loops are float32 throughout
     start, losses, least = rng.get_state(), {}, dict.fromkeys(steps, math.inf)
     for key, step in steps.items():
         rng.set_state(start)
         losses[key] = step().item()
-        assert abs(losses[key] - losses["ours"]) < 1e-3, f"{name}: losses differ: {losses}"
+        assert abs(losses[key] - losses["ours"]) < tolerance, f"{name}: losses differ: {losses}"
     for _ in range(options.repeats):
         for key in steps:
             least[key] = min(least[key], seconds(steps[key], optimizers[key], clock))
