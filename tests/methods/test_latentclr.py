@@ -88,7 +88,7 @@ def test_a_step_is_a_loop_over_directions(model, formulation, tmp_path):
     directions = method.build_directions(generator, run).eval()
     rng = torch.Generator().manual_seed(1)
     start = rng.get_state()
-    loss, scalars = method.step_loss(generator, directions, "image", rng, run)
+    loss, scalars = method.step_loss(generator, directions, "image", rng)
 
     rng.set_state(start)
     latent = generator.sample(4, rng, truncation=0.5)
@@ -117,7 +117,7 @@ def test_magnitudes_are_drawn_for_each_direction_after_truncation(tmp_path, monk
         method = LatentCLR(**{**SMALL, "truncation": 0.25}, model="global", lowest=lowest, highest=highest).resolved()
         directions = method.build_directions(generator, run)
         with pytest.raises(AttributeError):
-            method.step_loss(generator, directions, "image", torch.Generator().manual_seed(0), run)
+            method.step_loss(generator, directions, "image", torch.Generator().manual_seed(0))
     (latent, varied), (_, constant) = seen
     torch.testing.assert_close(latent, 0.25 * generator.prior(4, torch.Generator().manual_seed(0)))
     assert len(varied.unique()) == 3

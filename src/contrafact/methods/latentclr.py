@@ -147,7 +147,7 @@ class LatentCLR(Method):
         state = {"directions": directions, "optimizer": optimizer, "schedule": schedule, "rng": rng}
 
         for _ in run.steps(cfg.steps, state):
-            loss, scalars = cfg.step_loss(source, directions, layer, rng, run)
+            loss, scalars = cfg.step_loss(source, directions, layer, rng)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             run.average_gradients(directions.parameters())
@@ -171,7 +171,7 @@ class LatentCLR(Method):
             return LatentDirections(**common, depth=depth, batch_norm=bool(self.batch_norm)).to(run.device)
 
     def step_loss(
-        self, source: Generator, directions: Directions, layer: str, rng: torch.Generator, run: Run
+        self, source: Generator, directions: Directions, layer: str, rng: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one step on freshly drawn latents, and the scalars to log (settings must be ``resolved``)."""
         assert self.temperature is not None and self.reduction is not None  # noqa: PT018 - for the type checker
@@ -179,11 +179,10 @@ class LatentCLR(Method):
         span = self.highest - self.lowest
         magnitude_K = self.lowest + span * torch.rand(self.num_directions, generator=rng).to(latent.device)
         edited = directions.every(latent, magnitude_K)
-        with run.autocast():
-            with torch.no_grad():
-                before = features_of(source, latent, layer)
-            after = features_of(source, edited, layer)
-        before_NF, after_KNF = before.flatten(1).float(), after.flatten(1).float().unflatten(0, (-1, self.batch_size))
+        # In float32: an edit's features differ from the original's by little, of which bfloat16 leaves two digits.
+        with torch.no_grad():
+            before_NF = features_of(source, latent, layer).flatten(1).float()
+        after_KNF = features_of(source, edited, layer).flatten(1).float().unflatten(0, (-1, self.batch_size))
         if self.normalize_features:
             # Only the difference's direction counts: after/|after| − before/|before| is taken |after| times as long.
             before_NF = after_KNF.norm(dim=-1, keepdim=True) * F.normalize(before_NF, dim=-1)
