@@ -113,6 +113,8 @@ class ContraLORD(Method):
     """Learning rate of the classifiers of annotated factors."""
     encoder_rate: float = 1e-3
     """Learning rate of stage 2."""
+    entropy_after: float = 0.1
+    """Share of stage 1 after which the entropy of the annotated factors' classifiers counts, as in ZeroDIM."""
     update_generator: bool = True
     """Train G in stage 1; off follows Algorithm 1 to the letter."""
     reconstruction_weight: float = 1.0
@@ -191,7 +193,7 @@ class ContraLORD(Method):
                 if assigned:
                     annotated = images.pick_annotated(pick, self.batch_size)
                     taken = table.take(np.concatenate([places, annotated]))
-                    sharpen = 1e-3 if step >= 0.1 * self.steps else 0.0
+                    sharpen = 1e-3 if step >= self.entropy_after * self.steps else 0.0
                     weights = FewLabelWeights(self.reconstruction, self.sigma, self.decay, entropy=sharpen)
                     loss, scalars = few_label_loss(
                         assigned, generator, images, places, annotated, taken.values_ND, noise, weights, run
