@@ -65,6 +65,9 @@ class CDGAN(GANMethod):
             "content_weight": 10.0,
         },
         "quick": {**_BEYOND, "width": 0.5, "encoder_batch": 50, "steps": 2000},
+        "quick_unsupervised": {
+            **_BEYOND, "width": 0.5, "encoder_batch": 50, "steps": 2000, "contrast_weight": 3.0, "content_weight": 0.1,
+        },
         "standard": {**_BEYOND, "width": 0.5, "encoder_batch": 100, "steps": 6000},
         "tiny": {"encoder": "conv", "encoder_batch": 6, "class_dim": 4, "noise_dim": 3, "unlabelled": 16},
     }  # fmt: skip
