@@ -40,7 +40,7 @@ from contrafact.nn.views import Views
 
 FACTORS, RESIDUAL = ("floor hue", "wall hue", "object hue"), 7
 CASES = {
-    "quick preset: conv encoder of half width, 32 px, batch 256": {
+    "conv encoder of half width, 32 px, batch 256": {
         "encoder": "conv",
         "encoder_width": 0.5,
         "queue_length": 4096,

@@ -61,13 +61,18 @@ class ContraLORD(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "quick": {
+            "width": 0.5,
             "encoder": "conv",
             "encoder_width": 0.5,
-            "steps": 3000,
+            "steps": 5000,
             "encoder_steps": 1500,
             "batch_size": 96,
+            "encoder_batch_size": 64,
             "generator_rate": 1e-3,
             "latent_rate": 1e-2,
+            "supervised_weight": 3.0,
+            "classification_weight": 1e-2,
+            "entropy_after": 0.7,
             "queue_length": 4096,
         },
         "tiny": {"encoder": "conv", "encoder_batch_size": 4, "encoder_steps": 4, "queue_length": 10, "num_images": 9},
@@ -113,8 +118,12 @@ class ContraLORD(Method):
     """Learning rate of the classifiers of annotated factors."""
     encoder_rate: float = 1e-3
     """Learning rate of stage 2."""
+    supervised_weight: float = 10.0
+    """Weight of the annotated images in stage 1 against the others, as in ZeroDIM."""
+    classification_weight: float = 1e-3
+    """Weight of the cross-entropy of annotated images, inside the supervised term, as in ZeroDIM."""
     entropy_after: float = 0.1
-    """Share of stage 1 after which the entropy of the annotated factors' classifiers counts, as in ZeroDIM."""
+    """Share of stage 1 after which the classifiers' entropy counts, as in ZeroDIM."""
     update_generator: bool = True
     """Train G in stage 1; off follows Algorithm 1 to the letter."""
     reconstruction_weight: float = 1.0
@@ -194,7 +203,14 @@ class ContraLORD(Method):
                     annotated = images.pick_annotated(pick, self.batch_size)
                     taken = table.take(np.concatenate([places, annotated]))
                     sharpen = 1e-3 if step >= self.entropy_after * self.steps else 0.0
-                    weights = FewLabelWeights(self.reconstruction, self.sigma, self.decay, entropy=sharpen)
+                    weights = FewLabelWeights(
+                        self.reconstruction,
+                        self.sigma,
+                        self.decay,
+                        sharpen,
+                        self.classification_weight,
+                        self.supervised_weight,
+                    )
                     loss, scalars = few_label_loss(
                         assigned, generator, images, places, annotated, taken.values_ND, noise, weights, run
                     )

@@ -49,6 +49,7 @@ class LORD(Method):
         "paper": {},
         "benchmark": {"factor_dim": 1, "residual_dim": 7, "generator_rate": 1e-3, "latent_rate": 1e-2},
         "quick": {
+            "width": 0.5,
             "factor_dim": 1,
             "residual_dim": 7,
             "generator_rate": 1e-3,

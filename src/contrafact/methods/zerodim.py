@@ -49,7 +49,16 @@ class ZeroDIM(Method):
     yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
-        "quick": {"steps": 4000, "amortization_steps": 600, "tuning_steps": 400, "batch_size": 96},
+        "quick": {
+            "width": 0.5,
+            "steps": 5000,
+            "amortization_steps": 300,
+            "tuning_steps": 200,
+            "batch_size": 96,
+            "supervised_weight": 3.0,
+            "classification_weight": 1e-2,
+            "entropy_after": 0.7,
+        },
     }
 
     num_images: int = 20_000
