@@ -42,6 +42,7 @@ _BEYOND = {
     "reading": "outside", "temperature": 0.1, "augmentation": "weak", "anchors_per_class": 10, "unlabelled": 128,
     "average": 0.99, "encoder_rate": 1e-3, "contrast_weight": 0.5, "content_weight": 0.5, "learning_rate": 1e-3,
 }  # fmt: skip
+_QUICK = {**_BEYOND, "width": 0.5, "encoder_batch": 50, "steps": 2000}
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,8 @@ class CDGAN(GANMethod):
             "noise_dim": 118, "class_dim": 128, "batch_size": 180, "encoder_batch": 3600, "contrast_weight": 10.0,
             "content_weight": 10.0,
         },
-        "quick": {**_BEYOND, "width": 0.5, "encoder_batch": 50, "steps": 2000},
-        "quick_unsupervised": {
-            **_BEYOND, "width": 0.5, "encoder_batch": 50, "steps": 2000, "contrast_weight": 3.0, "content_weight": 0.1,
-        },
+        "quick": _QUICK,
+        "quick_unsupervised": {**_QUICK, "contrast_weight": 3.0, "content_weight": 0.1},
         "standard": {**_BEYOND, "width": 0.5, "encoder_batch": 100, "steps": 6000},
         "tiny": {"encoder": "conv", "encoder_batch": 6, "class_dim": 4, "noise_dim": 3, "unlabelled": 16},
     }  # fmt: skip
