@@ -90,7 +90,8 @@ def read_plainly(app: Any, what: str, name: str, obj: Any, options: Any, lines: 
         parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
         lines[number] = "``".join(parts)
     if what == "attribute" and lines:
-        lines[0] = lines[0].replace(": ", r"\: ")
+        # Napoleon takes what stands before a colon inside the first line for a type; at its end it is just a colon.
+        lines[:1] = lines[0].replace(": ", ":\n", 1).split("\n")
 
 
 def setup(app: Any) -> None:
