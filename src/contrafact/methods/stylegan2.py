@@ -195,7 +195,7 @@ class StyleGAN2(Method):
     def _latents(self, generator: Any, n: int, label: Tensor | None, rng: torch.Generator, run: Run) -> Tensor:
         """W of fresh noise for every layer ``(N, K, L)``, with the probability ``mixing`` two of them: style mixing."""
         w_NL = generator.to_w(generator.prior(n, rng), label)
-        generator.w_avg.lerp_(run.average(w_NL.detach().mean(dim=0)), W_MEAN_RATE)
+        generator.w_avg.lerp_(run.average(w_NL.detach().float().mean(dim=0)), W_MEAN_RATE)
         other_NL = generator.to_w(generator.prior(n, rng), label)
         mixed = float(torch.rand((), generator=rng)) < self.mixing
         layer = int(torch.randint(1, generator.num_layers, (), generator=rng))
