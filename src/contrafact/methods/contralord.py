@@ -61,22 +61,12 @@ class ContraLORD(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "quick": {
-            "width": 0.5,
-            "encoder": "conv",
-            "encoder_width": 0.5,
-            "steps": 5000,
-            "encoder_steps": 1500,
-            "batch_size": 96,
-            "encoder_batch_size": 64,
-            "generator_rate": 1e-3,
-            "latent_rate": 1e-2,
-            "supervised_weight": 3.0,
-            "classification_weight": 1e-2,
-            "entropy_after": 0.7,
-            "queue_length": 4096,
+            "width": 0.5, "encoder": "conv", "encoder_width": 0.5, "steps": 5000, "encoder_steps": 1500,
+            "batch_size": 96, "encoder_batch_size": 64, "generator_rate": 1e-3, "latent_rate": 1e-2, "supervised_weight": 3.0,
+            "classification_weight": 1e-2, "entropy_after": 0.7, "queue_length": 4096,
         },
         "tiny": {"encoder": "conv", "encoder_batch_size": 4, "encoder_steps": 4, "queue_length": 10, "num_images": 9},
-    }
+    }  # fmt: skip
 
     num_images: int = 20_000
     """Training images, drawn from the dataset; the annotated ones are among them."""
@@ -192,6 +182,7 @@ class ContraLORD(Method):
         state: dict[str, Any] = {"learned": learned, "encoder": encoder, "slow": slow, "table": table}
         state |= {"queues": nn.ModuleList(queues), "first": optimizer, "second": second, "annotated": pick}
         state |= {"noise": noise, "views": view_rng}
+        of_annotated = (self.classification_weight, self.supervised_weight)
         taught: Tensor | None = None  # the classifiers rest in stage 2: they say once what L_sup regresses
 
         for step in run.steps(self.steps + self.encoder_steps, state):
@@ -203,14 +194,7 @@ class ContraLORD(Method):
                     annotated = images.pick_annotated(pick, self.batch_size)
                     taken = table.take(np.concatenate([places, annotated]))
                     sharpen = 1e-3 if step >= self.entropy_after * self.steps else 0.0
-                    weights = FewLabelWeights(
-                        self.reconstruction,
-                        self.sigma,
-                        self.decay,
-                        sharpen,
-                        self.classification_weight,
-                        self.supervised_weight,
-                    )
+                    weights = FewLabelWeights(self.reconstruction, self.sigma, self.decay, sharpen, *of_annotated)
                     loss, scalars = few_label_loss(
                         assigned, generator, images, places, annotated, taken.values_ND, noise, weights, run
                     )
