@@ -62,8 +62,8 @@ class ContraLORD(Method):
         "paper": {},
         "quick": {
             "width": 0.5, "encoder": "conv", "encoder_width": 0.5, "steps": 5000, "encoder_steps": 1500,
-            "batch_size": 96, "encoder_batch_size": 64, "generator_rate": 1e-3, "latent_rate": 1e-2, "supervised_weight": 3.0,
-            "classification_weight": 1e-2, "entropy_after": 0.7, "queue_length": 4096,
+            "batch_size": 96, "encoder_batch_size": 64, "generator_rate": 1e-3, "latent_rate": 1e-2,
+            "supervised_weight": 3.0, "classification_weight": 1e-2, "entropy_after": 0.7, "queue_length": 4096,
         },
         "tiny": {"encoder": "conv", "encoder_batch_size": 4, "encoder_steps": 4, "queue_length": 10, "num_images": 9},
     }  # fmt: skip
