@@ -46,8 +46,8 @@ def sources():
     return {"generator": Analytic.tiny(), "images": load_dataset("shapes3d", size=16, labels=40, factors=["shape"])}
 
 
-def fit(method, sources, folder, seed=SEED):
-    run = Run(folder, seed=seed, device="cpu", precision="float32", progress=False, log_every=2)
+def fit(method, sources, folder, seed=SEED, precision="float32"):
+    run = Run(folder, seed=seed, device="cpu", precision=precision, progress=False, log_every=2)
     return method.fit(sources[method.source], run)
 
 
@@ -65,6 +65,17 @@ def test_it_fits_tiny_input_and_its_artefacts_survive(name, preset, sources, tmp
     again = fit(method, sources, tmp_path / "again")
     for artefact in method.yields:
         assert fingerprint(getattr(again, artefact)) == fingerprint(getattr(learned, artefact))
+
+
+@pytest.mark.parametrize("name", list(CATALOG))
+@pytest.mark.filterwarnings("ignore:DisCo has collapsed", "ignore:mode collapse")
+def test_it_fits_in_bfloat16_and_its_artefacts_are_float32(name, sources, tmp_path):
+    """Any processor can compute so, if slowly; ``auto`` does where the hardware is made for it."""
+    method = tiny(name, None)
+    learned = fit(method, sources, tmp_path, precision="bfloat16")
+    for artefact in method.yields:
+        floating = [p for p in getattr(learned, artefact).state_dict().values() if p.is_floating_point()]
+        assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in floating)
 
 
 @pytest.mark.parametrize("name", list(CATALOG))
