@@ -1,6 +1,7 @@
 """ZeroDIM, LORD and ContraLORD: what labels may do, what each stage may change, losses against loops."""
 
 import dataclasses
+import importlib
 import math
 
 import numpy as np
@@ -197,6 +198,22 @@ def test_large_tables_lie_in_a_file_that_nobody_has_to_remove(name, tmp_path, mo
     assert fingerprint(found.encoder) == fingerprint(expected.encoder)
     assert files == [tmp_path / "file" / "latents-0"]
     assert not files[0].exists()
+
+
+@pytest.mark.parametrize("name", ["zerodim", "contralord"])
+def test_the_first_stage_is_weighed_as_asked(name, tmp_path, monkeypatch):
+    module, seen = importlib.import_module(f"contrafact.methods.{name}"), []
+    original = module.few_label_loss
+
+    def listening(*arguments):
+        seen.extend(one for one in arguments if isinstance(one, FewLabelWeights))
+        return original(*arguments)
+
+    monkeypatch.setattr(module, "few_label_loss", listening)
+    asked = {"supervised_weight": 3.0, "classification_weight": 0.02, "entropy_after": 0.5}
+    dataclasses.replace(TINY[name], **asked).fit(shapes(), run_in(tmp_path))
+    assert [one.entropy for one in seen] == [0.0] * 3 + [1e-3] * 3
+    assert {(one.supervised, one.classification) for one in seen} == {(3.0, 0.02)}
 
 
 def test_stage_two_leaves_the_generator_untouched(tmp_path):
