@@ -104,6 +104,21 @@ def test_rows_on_images_choose_size_and_labels(tmp_path):
         )
 
 
+def test_entries_of_an_array_are_columns_even_where_their_mean_has_its_name(tmp_path):
+    # The table of sub-embeddings reports an array "whole", a task each, and its mean as a score of the same name.
+    row = Row(
+        "none", "sub_infomax", settings={"steps": 2, "batch_size": 4, "encoder": "conv"}, source="mnist-stl:dc-bc"
+    )
+    gaps = "sub_embedding_gaps:z"
+    columns = {"DC": (gaps, "whole.0"), "BC": (gaps, "whole.1"), "mean": (gaps, "whole"), "DC, 0": (gaps, "matrix.0.0")}
+    recipe = Recipe("pairs", "none", (row,), columns, data={"small": {"size": 32}}, num_train=60, num_test=40)
+    run_bench(Bench("pairs", recipe, tmp_path / "out", seeds=1, device="cpu"))
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    values = results["rows"]["none"]["cells"][0]["scores"]
+    assert values["mean"] == pytest.approx((values["DC"] + values["BC"]) / 2)
+    assert 0 < values["DC, 0"] <= 1
+
+
 def test_the_training_log_can_be_a_column(recipe, tmp_path, vae_folder):
     recipe = Recipe("t", "t", (Row("DisCo", "disco", settings=TINY_DISCO),), COLUMNS, num_train=100, num_test=30)
     table = run_bench(Bench("tiny", recipe, tmp_path, seeds=1, source=str(vae_folder), device="cpu"))

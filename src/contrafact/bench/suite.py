@@ -197,7 +197,7 @@ def _measure(
         judge = _judge(bench, run, dataset) if missing & set(JUDGED) else None
         evaluate_run(run, dataset, metrics, num_train, recipe.num_test, 0, who, device, judge)
     trained = load_run(run.folder / CONTROL) if who == "control" else run
-    scores = _scores_of(run, who) | {LOG: trained.log[-1] if trained.log else {}}
+    scores = _scores_of(run, who) | {LOG: {"result": {}, "scores": trained.log[-1] if trained.log else {}}}
     return {
         title: _number(scores[column.metric], column.scalar)
         for title, column in columns.items()
@@ -222,14 +222,15 @@ def _judge(bench: Bench, run: FinishedRun, dataset: ImageDataset | None) -> str:
     return str(folder)
 
 
-def _scores_of(run: FinishedRun, who: Who) -> dict[str, dict[str, Any]]:
-    return {line["metric"]: line["result"] | line["scores"] for line in read_scores(run.folder) if line["of"] == who}
+def _scores_of(run: FinishedRun, who: Who) -> dict[str, dict[str, dict[str, Any]]]:
+    return {line["metric"]: line for line in read_scores(run.folder) if line["of"] == who}
 
 
-def _number(scores: Mapping[str, Any], path: str) -> float:
+def _number(line: Mapping[str, Mapping[str, Any]], path: str) -> float:
     """A scalar by its name, or an entry of one of the result's arrays by name and places: ``matrix.0.1``."""
     name, *places = path.split(".")
-    value = scores[name]
+    # A scalar may bear the name of the array it is the mean of.
+    value = line["result"][name] if places or name not in line["scores"] else line["scores"][name]
     for place in places:
         value = value[int(place)]
     return float(value)
