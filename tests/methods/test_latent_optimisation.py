@@ -12,7 +12,7 @@ from contrafact.core.artefact import fingerprint
 from contrafact.core.dataset import ImageDataset, check_indices
 from contrafact.core.run import Run
 from contrafact.data.load import load_dataset
-from contrafact.methods.contralord import ContraLORD, _assigned_codes
+from contrafact.methods.contralord import ContraLORD
 from contrafact.methods.labels_only import LabelsOnly
 from contrafact.methods.lord import LORD
 from contrafact.methods.overlord import OverLORD
@@ -20,7 +20,7 @@ from contrafact.methods.zerodim import ZeroDIM
 from contrafact.nn import latent_training
 from contrafact.nn.contrastive import unit
 from contrafact.nn.factor_codes import AssignedEncoder, SharedEncoder, image_distance
-from contrafact.nn.latent_training import FewLabelWeights, TrainingImages, few_label_loss
+from contrafact.nn.latent_training import FewLabelWeights, TrainingImages, assigned_codes, few_label_loss
 from contrafact.nn.momentum import FeatureQueue, momentum_copy
 from contrafact.nn.views import Views
 
@@ -216,6 +216,29 @@ def test_the_first_stage_is_weighed_as_asked(name, tmp_path, monkeypatch):
     assert {(one.supervised, one.classification) for one in seen} == {(3.0, 0.02)}
 
 
+@pytest.mark.parametrize("name", ["zerodim", "contralord"])
+def test_spaced_values_start_in_order_and_learn_slowly(name, tmp_path, monkeypatch):
+    module, seen = importlib.import_module(f"contrafact.methods.{name}"), []
+    original = module.few_label_loss
+
+    def listening(encoder, *arguments):
+        seen.append(encoder.embeddings.detach().clone())
+        return original(encoder, *arguments)
+
+    monkeypatch.setattr(module, "few_label_loss", listening)
+    moved = {}
+    for codes in ("spaced", "learned"):
+        dataclasses.replace(TINY[name], value_codes=codes, latent_rate=0.01).fit(shapes(), run_in(tmp_path / codes))
+        if codes == "spaced":
+            torch.testing.assert_close(seen[0], torch.linspace(-2, 2, 10)[None, :, None].expand(3, 10, 1))
+        else:
+            assert seen[0].abs().max() < 0.1
+        moved[codes] = (seen[-1] - seen[0]).abs().max().item()
+        seen.clear()
+    assert 0.01 < moved["learned"] < 0.06
+    assert 0 < moved["spaced"] < moved["learned"] / 50
+
+
 def test_stage_two_leaves_the_generator_untouched(tmp_path):
     short = TINY["contralord"].fit(shapes(), run_in(tmp_path / "short"))
     longer = dataclasses.replace(TINY["contralord"], encoder_steps=9).fit(shapes(), run_in(tmp_path / "long"))
@@ -278,7 +301,7 @@ def test_stage_two_regresses_annotations_where_there_are_any_and_assignments_els
     dataset, run = shapes(12), run_in(tmp_path)
     images = TrainingImages(dataset, dataset.few_labels, 30, run)
     encoder = AssignedEncoder(dataset.image_shape, images.labels.names, images.labels.sizes, 2, 0, 0.1)
-    found = _assigned_codes(encoder, images, run)
+    found = assigned_codes(encoder, images, run)
     assert found.shape == (30, 6)
     for place in range(30):
         if place < 12:

@@ -18,7 +18,6 @@ Shape suffixes: N images, F factors, E code dimensions, R residual dimensions, J
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -39,13 +38,16 @@ from contrafact.nn.latent_table import EpochOrder, cosine_rate
 from contrafact.nn.latent_training import (
     FewLabelWeights,
     TrainingImages,
+    ValueCodes,
     ValueEmbeddings,
+    assigned_codes,
     check_latent_settings,
     descend,
     few_label_loss,
     fit_prior,
     mean_square,
     run_table,
+    start_values,
 )
 from contrafact.nn.momentum import FeatureQueue, check_queue, follow, momentum_copy
 from contrafact.nn.trainable import EncoderChoice
@@ -63,7 +65,8 @@ class ContraLORD(Method):
         "quick": {
             "width": 0.5, "encoder": "conv", "encoder_width": 0.5, "steps": 5000, "encoder_steps": 1500,
             "batch_size": 96, "encoder_batch_size": 64, "generator_rate": 1e-3, "latent_rate": 1e-2,
-            "supervised_weight": 3.0, "classification_weight": 1e-2, "entropy_after": 0.7, "queue_length": 4096,
+            "value_codes": "spaced", "supervised_weight": 3.0, "classification_weight": 1e-2, "entropy_after": 0.7,
+            "queue_length": 4096,
         },
         "tiny": {"encoder": "conv", "encoder_batch_size": 4, "encoder_steps": 4, "queue_length": 10, "num_images": 9},
     }  # fmt: skip
@@ -104,6 +107,8 @@ class ContraLORD(Method):
     """Learning rate of the codes in stage 1, ten times the generator's."""
     generator_rate: float = 1e-4
     """Learning rate of the generator in stage 1."""
+    value_codes: ValueCodes = "learned"
+    """Embeddings of annotated values: learned from near zero, or spaced evenly in their order, as in ZeroDIM."""
     classifier_rate: float = 1e-4
     """Learning rate of the classifiers of annotated factors."""
     encoder_rate: float = 1e-3
@@ -165,30 +170,29 @@ class ContraLORD(Method):
         order = EpochOrder(len(images), self.batch_size, run.numpy_rng("order"))
         encoder_order = EpochOrder(len(images), self.encoder_batch_size, run.numpy_rng("encoder order"))
         pick, noise, view_rng = run.numpy_rng("annotated"), run.rng("noise"), run.rng("views")
-        sizes = [len(names) * code_dim, self.residual_dim]
         queues = [
             FeatureQueue(self.queue_length, max(1, size), run.rng(f"queue {i}", shared=True)).to(run.device)
-            for i, size in enumerate(sizes)
+            for i, size in enumerate((len(names) * code_dim, self.residual_dim))
         ]
+        value_rate = start_values(assigned, self.value_codes, self.latent_rate) if assigned else self.latent_rate
         groups: list[dict[str, Any]] = [
-            {"params": list(generator.parameters()) if self.update_generator else []},
-            {"params": [*embeddings.parameters(), *([assigned.embeddings] if assigned else [])]},
-            {"params": list(assigned.classifiers.parameters()) if assigned else []},
+            {"params": list(generator.parameters()) if self.update_generator else [], "top": self.generator_rate},
+            {"params": [*embeddings.parameters(), *([assigned.embeddings] if assigned else [])], "top": value_rate},
+            {"params": list(assigned.classifiers.parameters()) if assigned else [], "top": self.classifier_rate},
         ]
-        rates = (self.generator_rate, self.latent_rate, self.classifier_rate)
         optimizer = torch.optim.Adam(groups, betas=(0.5, 0.999), fused=True)
         second = torch.optim.Adam(encoder.parameters(), lr=self.encoder_rate, fused=True)
         learned = nn.ModuleList([generator, embeddings, *([assigned] if assigned else [])])
-        state: dict[str, Any] = {"learned": learned, "encoder": encoder, "slow": slow, "table": table}
-        state |= {"queues": nn.ModuleList(queues), "first": optimizer, "second": second, "annotated": pick}
-        state |= {"noise": noise, "views": view_rng}
+        state: dict[str, Any] = {"learned": learned, "encoder": encoder, "slow": slow, "table": table, "noise": noise}
+        state |= {"queues": nn.ModuleList(queues), "first": optimizer, "second": second}
+        state |= {"annotated": pick, "views": view_rng}
         of_annotated = (self.classification_weight, self.supervised_weight)
         taught: Tensor | None = None  # the classifiers rest in stage 2: they say once what L_sup regresses
 
         for step in run.steps(self.steps + self.encoder_steps, state):
             if step < self.steps:
-                for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                    group["lr"] = cosine_rate(step, self.steps, rate, 0.1 * rate)
+                for group in optimizer.param_groups:
+                    group["lr"] = cosine_rate(step, self.steps, group["top"], 0.1 * group["top"])
                 places = order.batch(step)
                 if assigned:
                     annotated = images.pick_annotated(pick, self.batch_size)
@@ -210,7 +214,7 @@ class ContraLORD(Method):
                 generator.requires_grad_(False)
                 pictures = images.batch(places, run)
                 if assigned:
-                    taught = _assigned_codes(assigned, images, run) if taught is None else taught
+                    taught = assigned_codes(assigned, images, run) if taught is None else taught
                     target = torch.cat([taught[places], table.read(places)], dim=1)
                 else:
                     own_ND, generative = table.read(places).tensor_split([self.discriminative_dim], dim=1)
@@ -286,15 +290,3 @@ class ContraLORD(Method):
             contrast = queue_infonce_loss(query, positive, queue.features, self.temperature)
             loss, scalars[f"{name}_contrast"] = loss + weight * contrast, contrast
         return loss, scalars, [unit(key) if key.shape[1] else key.new_zeros(n, 1) for key in keys]
-
-
-@torch.no_grad()
-def _assigned_codes(encoder: AssignedEncoder, images: TrainingImages, run: Run) -> Tensor:
-    """Stage 1's codes ``(M, F·E)`` of all M training images, of the annotation where there is one."""
-    codes = []
-    for places in np.array_split(np.arange(len(images)), math.ceil(len(images) / 500)):
-        known_N, values_NF = images.annotations(places, run)
-        with run.autocast():
-            assigned = encoder.assign(encoder.logits(images.batch(places, run)))
-        codes.append(torch.where(known_N[:, None, None], encoder.embed(values_NF), assigned.float()).flatten(1))
-    return torch.cat(codes)

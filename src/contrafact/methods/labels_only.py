@@ -49,9 +49,7 @@ class LabelsOnly(Method):
             raise ValueError("labels_only learns from annotated images alone and got none; give --labels 100")
         with run.seeded_init("networks"):
             encoder = AssignedEncoder(source.image_shape, labels.names, labels.sizes, 1, 0, self.width).to(run.device)
-        with torch.no_grad():
-            for row_V1, size in zip(encoder.embeddings, labels.sizes, strict=True):
-                row_V1[:size, 0] = torch.linspace(-1, 1, size)
+        encoder.space_values(1.0)
         optimizer = torch.optim.Adam(encoder.classifiers.parameters(), lr=self.learning_rate)
         order = EpochOrder(len(labels), min(self.batch_size, len(labels)), run.numpy_rng("order"))
         pictures = source.batch(labels.indices).to(run.device)

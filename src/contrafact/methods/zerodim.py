@@ -32,12 +32,14 @@ from contrafact.nn.latent_table import EpochOrder, cosine_rate
 from contrafact.nn.latent_training import (
     FewLabelWeights,
     TrainingImages,
+    ValueCodes,
     check_latent_settings,
     descend,
     few_label_loss,
     fit_prior,
     mean_square,
     run_table,
+    start_values,
 )
 
 
@@ -58,6 +60,7 @@ class ZeroDIM(Method):
             "supervised_weight": 3.0,
             "classification_weight": 1e-2,
             "entropy_after": 0.7,
+            "value_codes": "spaced",
         },
     }
 
@@ -85,6 +88,8 @@ class ZeroDIM(Method):
     """Steps of stage 3: residual encoder and generator."""
     latent_rate: float = 1e-2
     """Learning rate of latents and value embeddings."""
+    value_codes: ValueCodes = "learned"
+    """Value embeddings: learned from near zero, or spaced evenly in their order and learned a hundred times slower."""
     classifier_rate: float = 1e-4
     """Learning rate of the classifiers."""
     generator_rate: float = 1e-3
@@ -119,7 +124,7 @@ class ZeroDIM(Method):
         order, pick = EpochOrder(len(images), self.batch_size, run.numpy_rng("order")), run.numpy_rng("annotated")
         noise = run.rng("noise")
         learned = [
-            {"params": [encoder.embeddings], "top": self.latent_rate},
+            {"params": [encoder.embeddings], "top": start_values(encoder, self.value_codes, self.latent_rate)},
             {"params": list(encoder.classifiers.parameters()), "top": self.classifier_rate},
             {"params": list(generator.parameters()), "top": self.generator_rate},
         ]

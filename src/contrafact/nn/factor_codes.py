@@ -163,6 +163,12 @@ class AssignedEncoder(FactorEncoder):
 
     absent: Tensor
 
+    @torch.no_grad()
+    def space_values(self, most: float) -> None:
+        """Put every factor's values evenly in [−most, most], in their order, along its code's first dimension."""
+        for row_VE, size in zip(self.embeddings, self.factor_sizes, strict=True):
+            row_VE[:size, 0] = torch.linspace(-most, most, size)
+
     def logits(self, images: Tensor) -> Tensor:
         """Classifier logits ``(N, F, V)``; values a factor does not have are at −∞."""
         logits: Tensor = self.classifiers(images)

@@ -5,9 +5,10 @@ Shape suffixes: N images of a batch, M annotated images, F factors, L latent dim
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ PRIOR_IMAGES = 10_000
 LARGE = 2**29
 """Bytes of rows and moments from which on a table lies in a file, where it would be in the computer's own memory."""
 _BATCH = 500
+
+ValueCodes = Literal["learned", "spaced"]
 
 
 class TrainingImages:
@@ -162,6 +165,30 @@ def few_label_loss(
         loss = loss + weights.supervised * (supervised + weights.classification * error)
         scalars["classification"] = error
     return loss, scalars
+
+
+def start_values(encoder: AssignedEncoder, codes: ValueCodes, rate: float) -> float:
+    """Place the value embeddings as ``codes`` says; returns their learning rate, for latents that learn at ``rate``.
+
+    Learned from near zero, ten values of one number first lie as they project onto the first direction the generator
+    finds: of hues around a circle two then share each place, and numbers on a line cannot pass each other later.
+    """
+    if codes == "learned":
+        return rate
+    encoder.space_values(2.0)
+    return 0.01 * rate
+
+
+@torch.no_grad()
+def assigned_codes(encoder: AssignedEncoder, images: TrainingImages, run: Run) -> Tensor:
+    """Codes ``(N, F·E)`` of all training images, in their order: of the annotation where there is one."""
+    codes = []
+    for places in np.array_split(np.arange(len(images)), math.ceil(len(images) / 500)):
+        known_N, values_NF = images.annotations(places, run)
+        with run.autocast():
+            assigned = encoder.assign(encoder.logits(images.batch(places, run)))
+        codes.append(torch.where(known_N[:, None, None], encoder.embed(values_NF), assigned.float()).flatten(1))
+    return torch.cat(codes)
 
 
 def run_table(num_rows: int, dim: int, run: Run) -> LatentTable:
