@@ -40,7 +40,7 @@ _QUICK = {
     "steps": 800,
     "warmup_steps": 100,
     "batch_size": 128,
-    "temperature": 0.2,
+    "temperature": 0.1,
     "weight": 0.001,
 }
 
