@@ -12,7 +12,7 @@ PUBLISHED = {
     1024: (0.99, 0.98, 0.98, 0.41, 0.99, 0.93),
 }
 # Epochs are what stays: as many images for every batch size.
-PAPER_IMAGES, SMALL_IMAGES = 200 * 20_000, 96_000
+PAPER_IMAGES, SMALL_IMAGES = 200 * 20_000, 160_000
 
 
 def row_of(batch: int) -> Row:
@@ -42,6 +42,6 @@ RECIPE = Recipe(
     },
     presets={"small": "quick", "paper": "paper"},
     data={"small": {"size": 32, "labels": 100}, "paper": {"labels": 100}},
-    remark="small: 32 px, quick preset, 96,000 images through the encoder at every batch size. The learning rate does "
+    remark="small: 32 px, quick preset, 160,000 images through the encoder at every batch size. The learning rate does "
     "not follow the batch, as the paper gives one. Its text names 16 to 512, its table 32 to 1024",
 )

@@ -9,6 +9,7 @@ from contrafact.core.encoder import Encoder
 from contrafact.generators.vae import VAE
 from contrafact.nn.decoders import ConvDecoder, LocatelloDecoder
 from contrafact.nn.encoders import ConvEncoder, GaussianEncoder, LocatelloEncoder
+from contrafact.nn.trainable import fresh_encoder
 
 
 def layers_of(module: nn.Module) -> list[tuple]:
@@ -137,3 +138,11 @@ def test_encoder_refuses_images_it_was_not_made_for(images, message):
 def test_bad_sizes(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize(("kind", "network"), [("conv", ConvEncoder), ("locatello", LocatelloEncoder)])
+def test_light_encoders_are_chosen_by_name(kind, network):
+    encoder = fresh_encoder(kind, (3, 32, 32), width=0.5)
+    assert (type(encoder), encoder.code_dim) == (network, 128)
+    assert layers_of(encoder) == layers_of(network((3, 32, 32), 128, 0.5))
+    assert fresh_encoder(kind, (3, 32, 32), 7)(torch.rand(2, 3, 32, 32)).shape == (2, 7)

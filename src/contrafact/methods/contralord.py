@@ -63,8 +63,8 @@ class ContraLORD(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "quick": {
-            "width": 0.5, "encoder": "conv", "encoder_width": 0.5, "steps": 5000, "encoder_steps": 1500,
-            "batch_size": 96, "encoder_batch_size": 64, "generator_rate": 1e-3, "latent_rate": 1e-2,
+            "width": 0.5, "encoder": "locatello", "steps": 5000, "encoder_steps": 2500,
+            "batch_size": 64, "encoder_batch_size": 64, "generator_rate": 1e-3, "latent_rate": 1e-2,
             "value_codes": "spaced", "supervised_weight": 3.0, "classification_weight": 1e-2, "entropy_after": 0.7,
             "queue_length": 4096,
         },

@@ -56,7 +56,7 @@ class ZeroDIM(Method):
             "steps": 5000,
             "amortization_steps": 300,
             "tuning_steps": 200,
-            "batch_size": 96,
+            "batch_size": 64,
             "supervised_weight": 3.0,
             "classification_weight": 1e-2,
             "entropy_after": 0.7,

@@ -27,7 +27,7 @@ from contrafact.nn.factor_codes import (
 )
 from contrafact.nn.latent_table import SPREAD, LatentTable
 
-PRIOR_IMAGES = 10_000
+PRIOR_IMAGES = 4_000
 LARGE = 2**29
 """Bytes of rows and moments from which on a table lies in a file, where it would be in the computer's own memory."""
 _BATCH = 500

@@ -12,11 +12,11 @@ from contrafact.core.directions import CurvedDirections, Directions, GlobalDirec
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 from contrafact.core.run import Run
-from contrafact.nn.encoders import ConvEncoder
+from contrafact.nn.encoders import ConvEncoder, LocatelloEncoder
 from contrafact.nn.own_encoder import OwnEncoder
 from contrafact.nn.resnet import Depth, ResNetEncoder, Stem
 
-EncoderKind = Literal["conv", "resnet18", "resnet34", "resnet50"]
+EncoderKind = Literal["conv", "locatello", "resnet18", "resnet34", "resnet50"]
 if TYPE_CHECKING:
     EncoderChoice = EncoderKind | nn.Module
 else:  # the command line offers the names, a method's check of its fields allows the module as well
@@ -24,6 +24,7 @@ else:  # the command line offers the names, a method's check of its fields allow
 NavigatorKind = Literal["unit", "orthonormal", "curved"]
 
 
+_LIGHT: dict[str, type[ConvEncoder | LocatelloEncoder]] = {"conv": ConvEncoder, "locatello": LocatelloEncoder}
 _DEPTHS: dict[str, Depth] = {"resnet18": 18, "resnet34": 34, "resnet50": 50}
 
 
@@ -37,11 +38,11 @@ def fresh_encoder(
     """An encoder with new weights, or a copy of somebody's own module.
 
     Args:
-        kind: the light convolutional encoder, or a ResNet; or a module that turns images into codes ``(N, D)``, which
-            keeps its weights and has no use for width and stem.
+        kind: DisCo's encoder (``conv``), the small one of Locatello et al. 2019, or a ResNet; or a module
+            that turns images into codes ``(N, D)``, which keeps its weights and has no use for width and stem.
         image_shape: ``(C, H, W)``.
-        code_dim: J; None for as many as the network has features: 512 (ResNet-18, -34), 2048 (ResNet-50), 256 (conv),
-            times the width.
+        code_dim: J; None for as many as the network has features: 512 (ResNet-18, -34), 2048 (ResNet-50), 256 (the
+            others), times the width.
         width: multiplies every channel count.
         stem: a ResNet's first layers, see :class:`~contrafact.nn.resnet.ResNetEncoder`.
 
@@ -50,10 +51,10 @@ def fresh_encoder(
     """
     if isinstance(kind, nn.Module):
         return OwnEncoder(kind, image_shape, code_dim)
-    if kind == "conv":
-        return ConvEncoder(image_shape, max(8, round(256 * width)) if code_dim is None else code_dim, width)
+    if kind in _LIGHT:
+        return _LIGHT[kind](image_shape, max(8, round(256 * width)) if code_dim is None else code_dim, width)
     if kind not in _DEPTHS:
-        raise ValueError(unknown_name_message("encoder", kind, ["conv", *_DEPTHS]))
+        raise ValueError(unknown_name_message("encoder", kind, [*_LIGHT, *_DEPTHS]))
     return ResNetEncoder(image_shape, code_dim, _DEPTHS[kind], stem, width)
 
 
@@ -71,8 +72,8 @@ def trainable_encoder(
         run: supplies seed and device.
         image_shape: ``(C, H, W)``.
         code_dim: J.
-        kind: the light convolutional encoder, or a ResNet of full width.
-        width: multiplies the light encoder's channel counts.
+        kind: a light convolutional encoder, or a ResNet of full width.
+        width: multiplies a light encoder's channel counts.
         pretrained: an ``encoder.safetensors``; kind and width are then the file's.
 
     Raises:
@@ -87,7 +88,7 @@ def trainable_encoder(
             )
         return encoder.to(run.device)
     with run.seeded_init("encoder"):
-        return fresh_encoder(kind, image_shape, code_dim, width if kind == "conv" else 1.0).to(run.device)
+        return fresh_encoder(kind, image_shape, code_dim, width if kind in _LIGHT else 1.0).to(run.device)
 
 
 def trainable_directions(
