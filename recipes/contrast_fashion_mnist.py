@@ -24,7 +24,7 @@ def row_of(name: str) -> Row:
     # A small budget visits 20,000 images often enough to find their codes; 60,000 only six times.
     small = {"num_images": 20_000} if name in SETTINGS else {}
     if name == "ContraLORD":  # as wide a network as the others', whose quick preset is made for factors
-        small |= {"encoder": "conv", "encoder_width": 0.5, "encoder_steps": 1500}
+        small |= {"encoder": "conv", "encoder_width": 0.5, "encoder_steps": 1500, "latent_weight": 10.0}
     return Row(name, name.lower(), numbers, SETTINGS.get(name, {}), small, source="fashion-mnist")
 
 

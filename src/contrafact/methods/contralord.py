@@ -66,7 +66,7 @@ class ContraLORD(Method):
             "width": 0.5, "encoder": "locatello", "steps": 5000, "encoder_steps": 2500,
             "batch_size": 64, "encoder_batch_size": 64, "generator_rate": 1e-3, "latent_rate": 1e-2,
             "value_codes": "spaced", "supervised_weight": 3.0, "classification_weight": 1e-2, "entropy_after": 0.7,
-            "queue_length": 4096,
+            "latent_weight": 300.0, "queue_length": 4096,
         },
         "tiny": {"encoder": "conv", "encoder_batch_size": 4, "encoder_steps": 4, "queue_length": 10, "num_images": 9},
     }  # fmt: skip
