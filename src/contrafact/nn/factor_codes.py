@@ -248,7 +248,7 @@ class SharedEncoder(FactorEncoder):
         factor_dim: E.
         residual_dim: R, 0 for none.
         discriminative_dim: dimensions of the discriminative code, 0 for none.
-        encoder: ``conv`` or ``resnet18``, ``resnet34``, ``resnet50``, or a module.
+        encoder: ``conv``, ``locatello``, ``resnet18``, ``resnet34``, ``resnet50``, or a module.
         width: multiplies the network's channel counts.
     """
 
