@@ -23,7 +23,7 @@ def row_of(name: str) -> Row:
     numbers = {"top 1": (first, None), "top 5": (fifth, None)}
     # A small budget visits 20,000 images often enough to find their codes; 60,000 only six times.
     small = {"num_images": 20_000} if name in SETTINGS else {}
-    if name == "ContraLORD":  # as wide a network as the others', whose quick preset is made for factors
+    if name == "ContraLORD":  # its quick preset is made for factors: here a wider network, and the paper's w
         small |= {"encoder": "conv", "encoder_width": 0.5, "encoder_steps": 1500, "latent_weight": 10.0}
     return Row(name, name.lower(), numbers, SETTINGS.get(name, {}), small, source="fashion-mnist")
 
