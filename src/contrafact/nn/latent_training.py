@@ -170,8 +170,8 @@ def few_label_loss(
 def start_values(encoder: AssignedEncoder, codes: ValueCodes, rate: float) -> float:
     """Place the value embeddings as ``codes`` says; returns their learning rate, for latents that learn at ``rate``.
 
-    Learned from near zero, ten values of one number first lie as they project onto the first direction the generator
-    finds: of hues around a circle two then share each place, and numbers on a line cannot pass each other later.
+    Values of one number each that learn as fast as the latents can end up in a folded order, wherever they start: hues
+    from opposite sides of the circle then share a place.
     """
     if codes == "learned":
         return rate
