@@ -148,6 +148,15 @@ def test_what_a_predictor_judged_is_named_by_its_attributes(tmp_path):
     assert "factor 0" not in section.body
 
 
+def test_scores_on_annotated_factors_alone_name_them(tmp_path):
+    score = Score("zerodim", "run", "shapes3d", "", {"score": 1.0}, matrix=[[0.9, 0.1], [0.2, 0.8], [0.0, 0.3]])
+    body = sections.matrices_section([score], None, tmp_path, ("scale", "wall hue")).body
+    assert "scale" in body
+    assert "wall hue" in body
+    assert "factor 0" not in body
+    assert "factor 1" in sections.matrices_section([score], None, tmp_path).body
+
+
 def test_settings_say_how_to_repeat_it(page):
     text = page.sections["settings"]
     for word in ("steps", "6", "float32", "analytic <sprite>", "weights", "torch", "seed"):

@@ -210,7 +210,9 @@ _MATRICES = {
 }
 
 
-def matrices_section(scores: Sequence[tables.Score], dataset: ImageDataset | None, folder: Path) -> Section:
+def matrices_section(
+    scores: Sequence[tables.Score], dataset: ImageDataset | None, folder: Path, annotated: Sequence[str] = ()
+) -> Section:
     """The matrices of the run's scores, one per metric. Also writes ``<metric>.png``."""
     drawn: dict[str, str] = {}
     for score in scores:
@@ -219,7 +221,7 @@ def matrices_section(scores: Sequence[tables.Score], dataset: ImageDataset | Non
         matrix_KJ = np.asarray(score.matrix, dtype=np.float64).T
         if score.attributes:  # effects of directions: which way they point is nobody's choice
             matrix_KJ = np.abs(matrix_KJ)
-        rows = score.attributes or _factor_names(score.data, len(matrix_KJ), dataset)
+        rows = score.attributes or _factor_names(score.data, len(matrix_KJ), dataset, annotated)
         title = _MATRICES.get(score.metric, f"Codes and factors ({score.metric})")
         charts.save_chart(charts.heat_map(matrix_KJ, rows, title=title), folder / f"{score.metric}.png")
         chart = _chart(matrix_KJ, rows, f"matrix-{len(drawn)}", f"{title}. {_leaders(rows, matrix_KJ)}")
@@ -228,12 +230,15 @@ def matrices_section(scores: Sequence[tables.Score], dataset: ImageDataset | Non
     return Section("matrices", "Codes and factors, by metric", body, "Matrices")
 
 
-def _factor_names(data: str, count: int, dataset: ImageDataset | None) -> Sequence[str]:
+def _factor_names(data: str, count: int, dataset: ImageDataset | None, annotated: Sequence[str]) -> Sequence[str]:
+    """Names for ``count`` factors: all of the data's or, in a run with few labels, those it was told of."""
     known: Any = dataset if dataset is not None and dataset.name == data else None
     if known is None and data in DATASETS:
         known = DATASETS.get(data)
-    names = getattr(known, "factor_names", ())
-    return names if len(names) == count else [f"factor {k}" for k in range(count)]
+    for names in (getattr(known, "factor_names", ()), annotated):
+        if len(names) == count:
+            return names
+    return [f"factor {k}" for k in range(count)]
 
 
 def training_section(run: FinishedRun, folder: Path) -> Section:
