@@ -125,7 +125,12 @@ def test_images_without_any_annotation_are_enough(name, tmp_path):
     latent = learned.encoder.latent(images)
     assert learned.generator(latent).shape == images.shape
     if name == "contralord":
-        assert learned.encoder(images).shape == (3, 5)
+        codes = learned.encoder(images)
+        torch.testing.assert_close(codes, learned.encoder.trunk(images))
+        for (first, last), part in zip([(0, 5), (5, 9)], learned.encoder.representations, strict=True):
+            torch.testing.assert_close(learned.encoder.represent(codes, part), latent[:, first:last])
+        with pytest.raises(ValueError, match="has no representation 'z'; it has discriminative, content"):
+            learned.encoder.represent(codes, "z")
         assert learned.generator.parts == {"discriminative": (0, 5), "content": (5, 9), "residual": (9, 12)}
 
 

@@ -240,7 +240,8 @@ class RegressedEncoder(FactorEncoder):
 class SharedEncoder(FactorEncoder):
     """ContraLORD's: one network, with a linear head each for the discriminative, the content and the residual code.
 
-    Its codes are the content's where factors are annotated, else the discriminative ones.
+    Its codes are the content's where factors are annotated. Else they are the network's features, which linear probes
+    read, as they read MoCo's and SimCLR's; the two codes made of them are its representations.
 
     Args:
         image_shape: ``(C, H, W)``.
@@ -269,18 +270,29 @@ class SharedEncoder(FactorEncoder):
         self.trunk = fresh_encoder(encoder, image_shape, None, width)
         self.image_shape = self.trunk.image_shape
         self.sizes = [discriminative_dim, len(self.factor_names) * factor_dim, residual_dim]
-        self.code_dim = self.sizes[0] or self.sizes[1]
+        self.code_dim = self.trunk.code_dim if discriminative_dim else self.sizes[1]
         self.heads = nn.Linear(self.trunk.code_dim, sum(self.sizes))
 
     def split(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Discriminative ``(N, D)``, content ``(N, F·E)`` and residual ``(N, R)`` code; D and R may be 0."""
-        every: Tensor = self.heads(F.relu(self.trunk.encode(images)))
+        return self._read(self.trunk.encode(images))
+
+    def _read(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        every: Tensor = self.heads(F.relu(features))
         discriminative, content, residual = every.float().split(self.sizes, dim=1)
         return discriminative, content, residual
 
     def encode(self, images: Tensor) -> Tensor:
-        discriminative, content, _ = self.split(images)
-        return discriminative if self.discriminative_dim else content
+        return self.trunk.encode(images) if self.discriminative_dim else self.split(images)[1]
+
+    @property
+    def representations(self) -> tuple[str, ...]:
+        return ("discriminative", "content") if self.discriminative_dim else ()
+
+    def represent(self, codes: Tensor, name: str) -> Tensor:
+        if name not in self.representations:
+            return super().represent(codes, name)
+        return self._read(codes)[self.representations.index(name)]
 
     def residual(self, images: Tensor) -> Tensor:
         return self.split(images)[2]
