@@ -139,6 +139,9 @@ def test_latent_axes_move_one_code_by_one_standard_deviation():
     moved = axes(torch.zeros(3, 3), torch.arange(3), 2.0)
     torch.testing.assert_close(moved, 6.0 * torch.eye(3), atol=0.1, rtol=0)
     assert axes.names == ["code 0", "code 1", "code 2"]
+    split = Wide(latent_dim=4)
+    split.parts = {"hue": (0, 1), "residual": (2, 4)}
+    assert latent_axes(split).names == ["hue", "code 1", "residual 0", "residual 1"]
 
 
 def test_conditional_generators_get_classes():

@@ -5,6 +5,7 @@ Finished runs and scores are kept, so a run that was stopped goes on where it wa
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -245,7 +246,7 @@ def _write_results(bench: Bench, cells: Sequence[Cell]) -> str:
         "table": recipe.table,
         "scale": bench.scale,
         "source": bench.source or recipe.sources.get(bench.scale, ""),
-        "command": " ".join(["contrafact", *sys.argv[1:]]),
+        "command": shlex.join(["contrafact", *sys.argv[1:]]),
         "environment": environment(device),
         "date": time.strftime("%Y-%m-%d"),
         "remark": recipe.remark,

@@ -182,6 +182,7 @@ def loss_curves(log: Sequence[Mapping[str, float]], names: Sequence[str] | None 
         finite = raw[np.isfinite(raw)]
         if finite.min() > 0 and finite.max() / finite.min() > 30:
             axes.set_yscale("log")
+            axes.yaxis.set_minor_formatter("")  # labels between powers of ten lie on top of each other
         axes.set_title(name.replace("_", " "), loc="left", color=ink, fontsize=10)
         axes.tick_params(colors=ink, labelsize=8, length=2.5)
         axes.grid(axis="y", color=ink, alpha=0.12, linewidth=0.7)
