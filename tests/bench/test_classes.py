@@ -95,8 +95,30 @@ def test_image_metrics_say_whose_features_they_used(stripes_run, tmp_path, monke
 
 
 def test_image_metrics_need_labels_to_train_on(vae_folder):
-    with pytest.raises(ValueError, match="shapes3d has no labels to train a feature extractor with"):
+    with pytest.raises(ValueError, match="shapes3d has no labels to train a feature extractor with; name one: --extr"):
         evaluate_run(vae_folder, metrics=["fid"])
+
+
+def test_image_metrics_take_a_function_of_ones_own(stripes_run, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text("def thirds(images):\n    return images.flatten(1)[:, ::3]\n")
+    source, asked = Stripes(), f"{tmp_path}/mine.py:thirds"
+    ((_, result),) = evaluate_run(stripes_run, source, ["fid"], num_train=100, extractor=asked)
+    assert result.protocol == "fid_thirds_real100_generated100"
+    chosen = np.random.default_rng(0).choice(240, 100, replace=False)
+    generator = stripes_run.generator
+    with torch.no_grad():
+        made = generator(generator.sample(100, torch.Generator().manual_seed(0))).clamp(0, 1)
+    expected = fid(source.batch(chosen), made, extractor=lambda images: images.flatten(1)[:, ::3]).score
+    assert result.score == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(ValueError, match=r"inception_score needs class scores, and .*thirds gives features"):
+        evaluate_run(stripes_run, source, ["inception_score"], extractor=asked)
+    with pytest.raises(ValueError, match=r"extractor must be inception or FILE.py:FUNCTION, got 'vgg'"):
+        evaluate_run(stripes_run, source, ["kid"], extractor="vgg")
+    with pytest.raises(ValueError, match=r"mine.py defines no function 'halves'"):
+        evaluate_run(stripes_run, source, ["kid"], extractor=f"{tmp_path}/mine.py:halves")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(ValueError, match="Inception features need"):
+        evaluate_run(stripes_run, source, ["kid"], extractor="inception")
 
 
 def test_image_metrics_need_a_generator(tmp_path):

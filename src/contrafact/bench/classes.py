@@ -1,10 +1,11 @@
-"""Scores that go by class: clusters of the class codes, and image metrics with a classifier's features.
+"""Scores that go by class: clusters of the class codes, and image metrics, by default with a classifier's features.
 
 Shape suffixes: N images, J code dimensions, C channels, H height, W width.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,8 @@ from contrafact.core.progress import Progress
 from contrafact.data._files import cache_folder
 from contrafact.data.load import load_dataset
 from contrafact.metrics import CATALOG
+from contrafact.metrics._features import Extractor, extractor_name, features_of, inception
+from contrafact.nn.attributes import is_function, load_function
 from contrafact.nn.augment import Augmentation
 from contrafact.nn.critics import ClassEncoder
 from contrafact.nn.image_pool import ImagePool
@@ -59,8 +62,9 @@ def image_scores(
     num_images: int,
     seed: int,
     device: torch.device | str,
+    extractor: str | None = None,
 ) -> dict[str, MetricResult]:
-    """FID, KID and Inception Score of a generator with the features of a classifier of the dataset.
+    """FID, KID and Inception Score of a generator.
 
     Args:
         names: some of :data:`IMAGE_METRICS`.
@@ -69,11 +73,13 @@ def image_scores(
         num_images: of each side; fewer where the dataset is smaller.
         seed: of the choice and of the latents.
         device: where to compute.
+        extractor: whose features: a classifier of the dataset's by default, ``inception``, or ``FILE.py:FUNCTION``.
 
     Raises:
-        ValueError: a dataset without labels.
+        ValueError: a dataset without labels to train a classifier with, no Inception at hand, or an Inception Score of
+            a function's features, which are no class scores.
     """
-    extractor = ClassifierFeatures(classifier_of(dataset, device), dataset.name)
+    features, scores, seen_by = _seen_by(extractor, dataset, device, with_scores="inception_score" in names)
     count = min(num_images, len(dataset))
     chosen = np.random.default_rng(seed).choice(len(dataset), count, replace=False)
     generator = generator.to(device).eval()
@@ -82,24 +88,38 @@ def image_scores(
     def generated() -> Iterator[Tensor]:
         rng = torch.Generator().manual_seed(seed)
         for start in range(0, count, 500):
-            yield generator(generator.sample(min(500, count - start), rng)).float().clamp(0, 1)
+            yield generator(generator.sample(min(500, count - start), rng)).float().clamp(0, 1).cpu()
 
-    real = torch.cat([extractor(dataset.batch(part)).cpu() for part in np.array_split(chosen, max(1, count // 500))])
-    made = [(extractor(images).cpu(), extractor.logits(images).cpu()) for images in generated()]
-    features, logits = (torch.cat(parts).double() for parts in zip(*made, strict=True))
-    given: Any = {"fid": (real.double(), features), "kid": (real.double(), features), "inception_score": (logits,)}
+    given: dict[str, Any] = {}
+    if {"fid", "kid"} & set(names):
+        real = (dataset.batch(part) for part in np.array_split(chosen, max(1, count // 500)))
+        both = features_of(real, features, "real", 500), features_of(generated(), features, "generated", 500)
+        given = {"fid": both, "kid": both}
+    if scores is not None:
+        given["inception_score"] = (features_of(generated(), scores, "generated", 500),)
     results = {}
     for name in names:
         result: MetricResult = CATALOG.get(name)(*given[name], **({} if name == "fid" else {"seed": seed}))
-        protocol = result.protocol.replace("_features", f"_{extractor.name}").replace("_logits", f"_{extractor.name}")
-        results[name] = _renamed(result, protocol)
+        protocol = result.protocol.replace("_features", f"_{seen_by}").replace("_logits", f"_{seen_by}")
+        results[name] = dataclasses.replace(result, protocol=protocol)
     return results
 
 
-def _renamed(result: MetricResult, protocol: str) -> MetricResult:
-    import dataclasses
-
-    return dataclasses.replace(result, protocol=protocol)
+def _seen_by(
+    extractor: str | None, dataset: ImageDataset, device: torch.device | str, with_scores: bool
+) -> tuple[Extractor, Extractor | None, str]:
+    """What makes features of images, what makes class scores where they are asked for, and the name of both."""
+    if extractor is None:
+        classifier = ClassifierFeatures(classifier_of(dataset, device), dataset.name)
+        return classifier, classifier.logits if with_scores else None, classifier.name
+    if extractor == "inception":
+        return inception("2048"), inception("logits_unbiased") if with_scores else None, extractor
+    if not is_function(extractor):
+        raise ValueError(f"extractor must be inception or FILE.py:FUNCTION, got {extractor!r}")
+    if with_scores:
+        raise ValueError(f"inception_score needs class scores, and {extractor} gives features; leave one of them out")
+    function = load_function(extractor)
+    return function, None, slug(extractor_name(function))
 
 
 class ClassifierFeatures:
@@ -131,8 +151,8 @@ def classifier_of(dataset: ImageDataset, device: torch.device | str = "cpu") -> 
     """
     if dataset.labels is None:
         raise ValueError(
-            f"{dataset.name} has no labels to train a feature extractor with; call contrafact.metrics.fid with "
-            "extractor= from Python"
+            f"{dataset.name} has no labels to train a feature extractor with; name one: --extractor inception, or "
+            "--extractor FILE.py:FUNCTION, a function from images (n, C, H, W) in [0, 1] to features (n, D)"
         )
     side = "x".join(map(str, dataset.image_shape))
     path = cache_folder() / "classifiers" / f"{slug(dataset.name)}-{side}-{len(dataset.class_names)}.safetensors"

@@ -73,6 +73,7 @@ def evaluate_run(
     who: Who = "run",
     device: torch.device | str = "cpu",
     predictor: Predictor | str | None = None,
+    extractor: str | None = None,
 ) -> list[tuple[str, MetricResult]]:
     """Score a run, or its control, and note the scores in the run's ``scores.jsonl``.
 
@@ -81,7 +82,7 @@ def evaluate_run(
         dataset: images with factors or labels; by default what the run, or its generator, was trained on.
         metrics: names, ``all`` for every one that needs nothing but codes and factors, ``NAME:z`` for a static one of
             the encoder's representation z; by default :func:`default_metrics`. FID, KID and Inception Score take a
-            generator and a dataset with labels.
+            generator.
         num_train: images that metrics are fitted on.
         num_test: held-out images.
         seed: of the sample of images, and of metrics with randomness of their own.
@@ -89,6 +90,8 @@ def evaluate_run(
         device: where to encode.
         predictor: who judges edited images in rescoring and MDS, or its name (:func:`load_predictor`). Their latents
             depend on the generator and ``seed`` alone, so that methods are compared on the same ones.
+        extractor: whose features FID and KID compare: a classifier of the data's by default (which then needs labels),
+            ``inception``, or ``FILE.py:FUNCTION``.
 
     Returns:
         ``(metric, result)`` in the order asked for.
@@ -120,7 +123,7 @@ def evaluate_run(
             raise ValueError(
                 f"the generator of {run.folder} does not say what images it was trained on; name them with --data"
             )
-        results |= image_scores(drawn, scored.generator, dataset, num_train, seed, device) if drawn else {}
+        results |= image_scores(drawn, scored.generator, dataset, num_train, seed, device, extractor) if drawn else {}
         if encoded:
             sizes = Sizes(num_train, num_test, seed)
             results |= _encoded_scores(run, scored.encoder.to(device), dataset, {n: targets[n] for n in encoded}, sizes)

@@ -34,6 +34,9 @@ class Options:
     and DCI, and recovery of directions where known."""
     predictor: str | None = None
     """Who judges edited images, for rescoring and mds: a run of attribute_predictor, or FILE.py:FUNCTION."""
+    extractor: str | None = None
+    """Whose features fid and kid compare: inception, or FILE.py:FUNCTION from images (n, C, H, W) in [0, 1] to
+    features (n, D); by default a classifier trained on the data's labels."""
     control: bool = False
     """Also train and score a control: random directions and a regression encoder, same generator, same budget."""
     num_train: int = 10_000
@@ -178,11 +181,19 @@ def _evaluate_run(options: Options, folder: Path) -> None:
     device, metrics = find_device(options.device), options.metrics or None
     for who in whom:
         print(run.folder if who == "run" else "its control")
-        _print_results(
-            evaluate_run(
-                run, dataset, metrics, options.num_train, options.num_test, options.seed, who, device, options.predictor
-            )
+        results = evaluate_run(
+            run,
+            dataset,
+            metrics,
+            options.num_train,
+            options.num_test,
+            options.seed,
+            who,
+            device,
+            predictor=options.predictor,
+            extractor=options.extractor,
         )
+        _print_results(results)
     print(f"next:\n  contrafact report {run.folder}")
 
 

@@ -216,9 +216,8 @@ def load_predictor(source: str | Path) -> Predictor:
         ValueError: none of these, or an encoder that predicts no attributes.
     """
     text = str(source)
-    file, _, function = text.rpartition(":")
-    if file.endswith(".py"):
-        return FunctionPredictor(_function_of(Path(file), function), text)
+    if is_function(text):
+        return FunctionPredictor(load_function(text), text)
     path = Path(text)
     if path.is_dir():
         encoder = load_run(path).encoder
@@ -238,7 +237,19 @@ def load_predictor(source: str | Path) -> Predictor:
     return encoder
 
 
-def _function_of(file: Path, name: str) -> Callable[[Tensor], Any]:
+def is_function(text: str) -> bool:
+    """Whether ``text`` has the form ``FILE.py:FUNCTION``."""
+    return text.rpartition(":")[0].endswith(".py")
+
+
+def load_function(text: str) -> Callable[[Tensor], Any]:
+    """The function ``FILE.py:FUNCTION`` of images; the file is run.
+
+    Raises:
+        ValueError: no such file, or no such function in it.
+    """
+    place, _, name = text.rpartition(":")
+    file = Path(place)
     if not file.is_file():
         raise ValueError(f"{file} does not exist; expected a Python file that defines {name}")
     spec = importlib.util.spec_from_file_location(file.stem, file)
