@@ -26,7 +26,8 @@ SMALL = {
     "OverLORD": {"num_images": 20_000},
     "ContraLORD": {
         "num_images": 20_000, "encoder": "locatello", "encoder_width": 2.0, "steps": 3000, "encoder_steps": 3000,
-        "encoder_batch_size": 128, "latent_rate": 0.05, "latent_weight": 10.0, "temperature": 0.2, "momentum": 0.99,
+        "encoder_batch_size": 128, "latent_rate": 0.05, "encoder_rate": 1e-4, "latent_weight": 10.0, "temperature": 0.2,
+        "momentum": 0.99,
     },
 }  # fmt: skip
 
