@@ -83,11 +83,14 @@ def test_they_survive_a_file(encoder, tmp_path):
     assert max(last for _, last in parts_of(made.factor_names, made.factor_dim, made.residual_dim).values()) == parts
 
 
-def test_a_shared_encoders_code_is_discriminative_where_there_is_one():
+def test_a_shared_encoder_without_factors_has_its_features_as_codes():
     encoder = SharedEncoder(SHAPE, ["content"], 6, 3, discriminative_dim=5, encoder="conv", width=0.1).eval()
     parts = encoder.split(images())
     assert [part.shape[1] for part in parts] == [5, 6, 3]
-    torch.testing.assert_close(encoder(images()), parts[0])
+    codes = encoder(images())
+    torch.testing.assert_close(codes, encoder.trunk(images()))
+    for name, part in zip(("discriminative", "content"), parts, strict=False):
+        torch.testing.assert_close(encoder.represent(codes, name), part)
     with pytest.raises(ValueError, match="unknown encoder 'resnet5'; did you mean 'resnet50'"):
         SharedEncoder(SHAPE, ["content"], encoder="resnet5")
 
