@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.encoder import Encoder
 from contrafact.core.few_labels import labels_or_none_of
 from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts, Method
@@ -31,7 +32,7 @@ from contrafact.nn.adversarial import (
     logistic_generator_loss,
     r1_penalty,
 )
-from contrafact.nn.encoders import ConvEncoder
+from contrafact.nn.encoders import ConvEncoder, LocatelloEncoder
 from contrafact.nn.factor_codes import ParallelEncoders, Reconstruction, RegressedEncoder, image_distance, parts_of
 from contrafact.nn.latent_table import EpochOrder, cosine_rate
 from contrafact.nn.latent_training import (
@@ -125,7 +126,9 @@ class OverLORD(Method):
             parts = parts_of(labels.names, self.factor_dim, self.residual_dim, extra)
             width = encoder.code_dim + self.residual_dim
             generator: Any = architecture("lord")(width, shape, self.decoder, self.width, parts).to(run.device)
-            critic = ConvEncoder(shape, 1, self.width).to(run.device)
+            # Beside the light decoder the light network: the other's double backward takes a second a step on a CPU.
+            judge = LocatelloEncoder if self.decoder == "conv" else ConvEncoder
+            critic = judge(shape, 1, self.width).to(run.device)
         table = run_table(len(images), width - extra, run)
         order, noise = EpochOrder(len(images), self.batch_size, run.numpy_rng("order")), run.rng("noise")
         view_rng, betas = run.rng("views"), (0.5, 0.999)
@@ -178,7 +181,7 @@ class OverLORD(Method):
         self,
         encoder: RegressedEncoder,
         generator: Generator,
-        critic: ConvEncoder,
+        critic: Encoder,
         optimizer: torch.optim.Optimizer,
         pictures: Tensor,
         target_NL: Tensor,
