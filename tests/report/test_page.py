@@ -224,6 +224,19 @@ def test_missing_control_is_said(copied):
     assert "No control stands beside these scores yet: `contrafact evaluate" in page.sections["scores"]
 
 
+def test_methods_without_a_control_are_not_offered_one(copied):
+    result = json.loads((copied / "result.json").read_text())
+    result["artefacts"].remove("directions")
+    (copied / "result.json").write_text(json.dumps(result))
+    (copied / "scores.jsonl").write_text(score("mig", score=0.5))
+    page = Reader(write_report(load_run(copied), frames=3, samples=1).read_text())
+    assert "--control" not in page.sections["scores"]
+    (copied / "scores.jsonl").unlink()
+    page = Reader(write_report(load_run(copied), frames=3, samples=1).read_text())
+    assert "scores the run." in page.sections["scores"]
+    assert "--control" not in page.sections["scores"]
+
+
 def test_damaged_scores_stop_before_anything_is_written(copied):
     (copied / "scores.jsonl").write_text("{\n")
     with pytest.raises(ValueError, match=r"scores.jsonl, line 1"):

@@ -192,10 +192,12 @@ def _leaders(names: Sequence[str], matrix_KJ: charts.FloatArray) -> str:
 
 def scores_section(run: FinishedRun, table: tables.ScoreTable) -> Section:
     """The score table with its footnotes."""
+    controlled = run.has("directions") and run.has("encoder")  # found together, as a control's are not
     if not table.rows:
-        how = f"Not evaluated yet: `contrafact evaluate {run.folder} --control` scores the run and a control."
+        option, what = (" --control", "the run and a control") if controlled else ("", "the run")
+        how = f"Not evaluated yet: `contrafact evaluate {run.folder}{option}` scores {what}."
         return Section("scores", "Scores", _missing(how))
-    note = "" if "control" in table.columns else _missing(_NO_CONTROL.format(run.folder))
+    note = _missing(_NO_CONTROL.format(run.folder)) if controlled and "control" not in table.columns else ""
     return Section("scores", "Scores", tables.to_html(table) + note)
 
 
