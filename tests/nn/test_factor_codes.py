@@ -89,7 +89,7 @@ def test_a_shared_encoder_without_factors_has_its_features_as_codes():
     assert [part.shape[1] for part in parts] == [5, 6, 3]
     codes = encoder(images())
     torch.testing.assert_close(codes, encoder.trunk(images()))
-    for name, part in zip(("discriminative", "content"), parts, strict=False):
+    for name, part in zip(("discriminative", "content"), parts[:2], strict=True):
         torch.testing.assert_close(encoder.represent(codes, name), part)
     with pytest.raises(ValueError, match="unknown encoder 'resnet5'; did you mean 'resnet50'"):
         SharedEncoder(SHAPE, ["content"], encoder="resnet5")

@@ -45,8 +45,7 @@ def class_of(dataset: ImageDataset, indices: IntArray, factor: str | None) -> In
 def class_factor(run: FinishedRun, dataset: ImageDataset | None) -> str | None:
     """What the run's classes are: ``class`` for labels, the one factor that was annotated, or None for no classes."""
     if isinstance(dataset, FactorDataset):
-        factors = run.config["source"].get("labels", {}).get("factors", [])
-        return str(factors[0]) if len(factors) == 1 else None
+        return run.annotated_factors[0] if len(run.annotated_factors) == 1 else None
     return "class" if dataset is not None and dataset.labels is not None else None
 
 
@@ -90,13 +89,18 @@ def image_scores(
         for start in range(0, count, 500):
             yield generator(generator.sample(min(500, count - start), rng)).float().clamp(0, 1).cpu()
 
+    compared, seen, judged = bool({"fid", "kid"} & set(names)), [], []
+    for images in generated():
+        if compared:
+            seen.append(features_of(images, features, "generated", 500))
+        if scores is not None:
+            judged.append(features_of(images, scores, "generated", 500))
     given: dict[str, Any] = {}
-    if {"fid", "kid"} & set(names):
+    if compared:
         real = (dataset.batch(part) for part in np.array_split(chosen, max(1, count // 500)))
-        both = features_of(real, features, "real", 500), features_of(generated(), features, "generated", 500)
-        given = {"fid": both, "kid": both}
-    if scores is not None:
-        given["inception_score"] = (features_of(generated(), scores, "generated", 500),)
+        given["fid"] = given["kid"] = (features_of(real, features, "real", 500), np.concatenate(seen))
+    if judged:
+        given["inception_score"] = (np.concatenate(judged),)
     results = {}
     for name in names:
         result: MetricResult = CATALOG.get(name)(*given[name], **({} if name == "fid" else {"seed": seed}))

@@ -118,7 +118,7 @@ class Sample(NamedTuple):
 
 def annotated_columns(run: FinishedRun, dataset: ImageDataset) -> list[int] | None:
     """Which factors a run with few labels was told of: what its codes are scored on; None for a run without labels."""
-    names = run.config["source"].get("labels", {}).get("factors", [])
+    names = run.annotated_factors
     if not names or not isinstance(dataset, AnnotatedDataset) or not set(names) <= set(dataset.factor_names):
         return None
     return [dataset.factor_names.index(name) for name in names]

@@ -5,6 +5,7 @@ python -m contrafact.bench.shipped runs/shapes3d shapes3d
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def ship(folder: str | Path, name: str) -> Path:
     generator = run.generator
     dataset = load_dataset(generator.note["trained_on"], size=generator.image_shape[-1])
     path = WEIGHTS / f"{name}.safetensors"
-    command = " ".join(["contrafact", *run.config["command"][1:]])
+    command = shlex.join(["contrafact", *run.config["command"][1:]])
     generator.note = {"command": command, **generator.note, "images": dataset.source}
     save_artefact(generator, path, torch.float16)
     # The score is that of the file as it will be loaded, rounding included.

@@ -7,6 +7,7 @@ A method's file defines one dataclass named after its paper. Each field has a do
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -199,7 +200,7 @@ class FinishedRun:
         command = [str(part) for part in self.config.get("command", [])]
         if command and Path(command[0]).name in ("contrafact", "__main__.py"):
             command = ["contrafact", *(part for part in command[1:] if part != "--resume")]
-            return " ".join(command)
+            return shlex.join(command)
         return f"contrafact fit {self.config.get('method', 'METHOD')} ... --out {self.folder}"
 
     @cached_property
@@ -224,6 +225,11 @@ class FinishedRun:
         """Lines of the training log: ``step`` and the mean of each logged value."""
         path = self.folder / LOG
         return read_log(path) if path.exists() else []
+
+    @property
+    def annotated_factors(self) -> tuple[str, ...]:
+        """Names of the factors a run with few labels was told of; none for a run without labels."""
+        return tuple(self.config["source"].get("labels", {}).get("factors", ()))
 
     def has(self, artefact: str) -> bool:
         """Whether the run yields ``encoder``, ``directions`` or ``generator``."""

@@ -6,7 +6,8 @@ three heads against a frozen generator: L_rec + w·L_sup + λ_con·L_con + λ_re
 content and residual with a momentum encoder's, kept in queues. Where the paper leaves things open:
 
 - With factors gᶜ is a scalar per factor, found by ZeroDIM's mechanism from few labels, and there is no d. Without, d
-  has 256 dimensions and gᶜ 128; class labels, where given, fix d to one embedding per class ("d̃ is given").
+  has 256 dimensions and gᶜ 128; class labels, where given, fix d to one embedding per class ("d̃ is given"). The
+  encoder's codes are gᶜ with factors, else its features, which is what linear probes read.
 - Algorithm 1 never updates G; it is updated in stage 1 (``update_generator``).
 - Eq. 4's "original" embedding could only be stage 1's, through which no gradient reaches the encoder. ``online``
   anchors contrast two views as MoCo does; ``latent`` anchors are stage 1's embeddings, their positives online ones.

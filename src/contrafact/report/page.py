@@ -90,7 +90,7 @@ def write_report(
         variation_section(run, dataset, seed, folder),
         scores_section(run, table),
         *([parts] if (parts := parts_section(run.folder)) else []),
-        matrices_section(scores, dataset, folder, run.config["source"].get("labels", {}).get("factors", ())),
+        matrices_section(scores, dataset, folder, run.annotated_factors),
         training_section(run, folder),
         settings_section(run),
         loading_section(run),
