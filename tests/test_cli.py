@@ -4,12 +4,14 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from contrafact import cli
 from contrafact.cli import COMMANDS, main
 from contrafact.core.artefact import fingerprint
 from contrafact.core.method import load_run
@@ -353,3 +355,47 @@ def test_kill_and_ctrl_c_then_resume_end_at_the_same_weights():
     assert fingerprint(first.encoder) == fingerprint(second.encoder)
     assert fingerprint(first.generator) == fingerprint(second.generator)
     assert first.log == second.log
+
+
+# -- the last net -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [KeyError("depth"), MemoryError(), RecursionError("too deep"), AssertionError()])
+def test_a_fault_of_our_own_is_one_line_and_a_file(monkeypatch, tmp_path, capsys, error):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(cli, "_run", fail)
+    run("list", "meth ods", code=70)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith(f"contrafact: internal error: {type(error).__name__}")
+    (file,) = tmp_path.glob("contrafact-error-*.txt")
+    assert str(file) in said
+    text = file.read_text()
+    assert "command: contrafact list 'meth ods'" in text
+    assert "Traceback" in text
+    assert re.search(r"^torch \d", text, re.MULTILINE)
+    monkeypatch.setenv("CONTRAFACT_DEBUG", "1")
+    with pytest.raises(type(error)):
+        main(["list"])
+
+
+def test_no_place_for_the_file_is_said(monkeypatch, capsys):
+    def fail(*_, **__):
+        raise KeyError("depth") if _ else OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkstemp", fail)
+    monkeypatch.setattr(cli, "_run", fail)
+    run("list", code=70)
+    assert "could not be written (No space left on device); CONTRAFACT_DEBUG=1 shows them" in capsys.readouterr().err
+
+
+def test_a_message_cannot_steer_the_terminal(monkeypatch, capsys):
+    def fail(_):
+        raise ValueError("a file holds \x1b[2J\x07é")
+
+    monkeypatch.setattr(cli, "_run", fail)
+    run("list", code=2)
+    assert capsys.readouterr().err == "contrafact: a file holds \\x1b[2J\\x07é\n"

@@ -30,5 +30,5 @@ def test_the_same_measurement_again_takes_the_old_ones_place(tmp_path):
 
 def test_a_damaged_line_is_named(tmp_path):
     (tmp_path / "scores.jsonl").write_text(json.dumps(line()) + "\n{")
-    with pytest.raises(ValueError, match=r"scores.jsonl, line 2, is not valid JSON .* delete it and evaluate again"):
+    with pytest.raises(ValueError, match=r"scores.jsonl, line 2, is not valid JSON .* delete that line and evaluate"):
         read_scores(tmp_path)

@@ -1,3 +1,4 @@
+import json
 import re
 import sys
 
@@ -7,7 +8,7 @@ import torch
 from contrafact.core.artefact import fingerprint
 from contrafact.core.files import write_json
 from contrafact.core.method import Artefacts, FinishedRun, load_run
-from contrafact.core.run import CONFIG, RESULT
+from contrafact.core.run import CONFIG, LOG, RESULT
 from contrafact.data.load import load_dataset
 from contrafact.generators.wrap import wrap
 from tests.core.toy import Toy, toy_generator, toy_run
@@ -102,6 +103,39 @@ def test_a_damaged_result_is_named(finished):
     (finished / RESULT).write_text("{")
     with pytest.raises(ValueError, match=r"result.json is not valid JSON"):
         load_run(finished)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (CONFIG, [], r"config.json: expected an object with method"),
+        (CONFIG, None, r"config.json: expected an object"),
+        (CONFIG, {"method": 3}, r"config.json: 'method' must be a text, got 3; it was damaged or changed by hand"),
+        (CONFIG, {"command": "fit"}, r"config.json: 'command' must be a list or null"),
+        (CONFIG, {"source": None}, r"config.json: 'source' must be an object, got None"),
+        (CONFIG, {"source": {"kind": "generator"}}, r"config.json: 'source': 'name' must be a text"),
+        (
+            CONFIG,
+            {"source": {"kind": "generator", "name": "x", "image_shape": [3, "8", 8]}},
+            "'image_shape' must be three whole numbers",
+        ),
+        (CONFIG, {"seed": "0"}, r"config.json: 'seed' must be a whole number"),
+        (RESULT, [], r"result.json: expected an object with artefacts"),
+        (RESULT, {"artefacts": "encoder"}, r"result.json: 'artefacts' must be a list"),
+        (RESULT, {"artefacts": ["encoder", 1]}, r"result.json: 'artefacts' must be among encoder, directions"),
+        (RESULT, {"artefacts": ["../../x"]}, r"result.json: 'artefacts' must be among encoder, directions"),
+        (RESULT, {"seconds": None}, r"result.json: 'seconds' must be a number"),
+        (LOG, {"step": "1"}, r"log.jsonl, line 1: 'step' must be a number, got '1'; the log is damaged"),
+        (LOG, {"loss": [1]}, r"log.jsonl, line 1: 'loss' must be a number"),
+        (LOG, [1], r"log.jsonl, line 1: expected an object with step"),
+    ],
+)
+def test_files_of_another_shape_are_named(finished, name, change, message):
+    path = finished / name
+    content = {"step": 1} if name == LOG else json.loads(path.read_text())
+    path.write_text(json.dumps({**content, **change} if isinstance(change, dict) else change) + "\n")
+    with pytest.raises(ValueError, match=message):
+        _ = load_run(finished).log
 
 
 def test_a_generator_trained_on_images_remembers_them(tmp_path):

@@ -8,12 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from contrafact.core.dataset import ImageDataset
-from contrafact.core.files import write_text
+from contrafact.core.files import read_json_lines, write_text
+from contrafact.core.foreign import Kind, check_fields
 from contrafact.core.metric import MetricResult
 from contrafact.nn.attributes import Predictor
 
 SCORES = "scores.jsonl"
 _KEY = ("metric", "of", "data", "protocol", "seed")
+_FIELDS: dict[str, Kind] = {
+    "metric": str,
+    "of": str | None,
+    "data": dict | None,
+    "protocol": str | None,
+    "seed": int | None,
+    "scores": dict | None,
+    "result": dict,
+}
 
 
 def read_scores(folder: str | Path) -> list[dict[str, Any]]:
@@ -25,19 +35,17 @@ def read_scores(folder: str | Path) -> list[dict[str, Any]]:
         ``scores`` (every scalar by name), ``result`` (all of the metric's result), ``date``.
 
     Raises:
-        ValueError: a line is damaged; it is named.
+        ValueError: a line is damaged or no score; it is named.
     """
     path = Path(folder) / SCORES
     if not path.exists():
         return []
     lines = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"{path}, line {number}, is not valid JSON ({error}); delete it and evaluate again"
-            ) from error
+    for number, line in read_json_lines(path, "delete that line and evaluate again"):
+        where, remedy = f"{path}, line {number}, is no score", "delete that line and evaluate again"
+        scores = check_fields(line, _FIELDS, where, remedy).get("scores") or {}
+        check_fields(scores, dict.fromkeys(scores, int | float | None), where, remedy)
+        lines.append(line)
     return lines
 
 
@@ -73,4 +81,4 @@ def add_scores(folder: str | Path, lines: list[dict[str, Any]]) -> None:
 
 
 def _key(line: dict[str, Any]) -> str:
-    return json.dumps([line[name] for name in _KEY])
+    return json.dumps([line.get(name) for name in _KEY])

@@ -14,6 +14,9 @@ _ORDER = (
     *("export", "invert", "edit", "report", "convert", "bench"),
 )
 
+INTERNAL_ERROR = 70
+"""Exit code of a fault that is contrafact's own (``EX_SOFTWARE`` of sysexits.h)."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``contrafact ARGUMENTS``.
@@ -22,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments after the program's name; None takes the process's own.
 
     Returns:
-        Exit code: 0 when done, 2 for bad input (one line on stderr says what and how to mend it), 130 after Ctrl-C.
+        Exit code: 0 when done, 2 for bad input (one line on stderr says what and how to mend it), 70 for a fault of
+        contrafact's own (its traceback goes to a file; with ``CONTRAFACT_DEBUG=1`` it is raised), 130 after Ctrl-C.
     """
     # Not list(...): once the command of that name is imported, the name means its module here.
     arguments = [*(sys.argv[1:] if argv is None else argv)]
@@ -37,12 +41,51 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        print(f"contrafact: {error.strerror or error}{where}", file=sys.stderr)
-        return 2
+        return _refuse(f"{error.strerror or error}{where}")
     except (ValueError, FloatingPointError) as error:
-        print(f"contrafact: {error}", file=sys.stderr)
-        return 2
+        return _refuse(str(error))
+    except Exception as error:  # the last net: nothing should come here, and nobody should meet a traceback
+        if os.environ.get("CONTRAFACT_DEBUG"):
+            raise
+        return _internal_error(error, arguments)
     return 0
+
+
+def _refuse(message: str) -> int:
+    print(f"contrafact: {_printable(message)}", file=sys.stderr)
+    return 2
+
+
+def _printable(text: str) -> str:
+    """Text that may quote a stranger's file, without the control characters that steer a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+
+
+def _internal_error(error: Exception, arguments: Sequence[str]) -> int:
+    """Keep the traceback in a file and say so in one line."""
+    import platform
+    import shlex
+    import tempfile
+    import traceback
+    from importlib.metadata import PackageNotFoundError, version
+
+    lines = [f"command: {shlex.join(['contrafact', *arguments])}", f"python {platform.python_version()}"]
+    for package in ("contrafact", "torch", "numpy"):
+        try:
+            lines.append(f"{package} {version(package)}")
+        except PackageNotFoundError:  # run from a source tree
+            lines.append(f"{package} of no known version")
+    lines += [platform.platform(), "", *traceback.format_exception(error)]
+    summary = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}".removesuffix(": ")
+    try:
+        handle, name = tempfile.mkstemp(prefix="contrafact-error-", suffix=".txt")
+        with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write("\n".join(lines))
+        where = f"the details are in {name}; please report this and send that file (look through it first)"
+    except OSError as problem:
+        where = f"the details could not be written ({problem.strerror}); CONTRAFACT_DEBUG=1 shows them"
+    print(f"contrafact: internal error: {_printable(summary)}; {where}", file=sys.stderr)
+    return INTERNAL_ERROR
 
 
 def _run(arguments: Sequence[str]) -> None:

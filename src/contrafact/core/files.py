@@ -11,6 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from contrafact.core.foreign import MOST_JSON_BYTES, parse_json, reading
+
+_MOST_LINES_BYTES = 128 * 2**20
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -83,17 +87,42 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read JSON.
+    """Read JSON of any origin.
 
     Raises:
-        ValueError: missing, or not JSON; names the file.
+        ValueError: missing, or not JSON (:func:`~contrafact.core.foreign.parse_json`); names the file.
     """
     source = Path(path)
-    try:
-        return json.loads(source.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ValueError(f"{source} does not exist") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{source} is not valid JSON ({error}); it may be cut short or another kind of file"
-        ) from error
+    if not source.exists():
+        raise ValueError(f"{source} does not exist")
+    with reading(source, "JSON file"), source.open("rb") as file:
+        return parse_json(file.read(MOST_JSON_BYTES + 1), source)
+
+
+def read_json_lines(path: str | Path, remedy: str, last_may_be_cut: bool = False) -> list[tuple[int, Any]]:
+    """The values of a ``.jsonl`` file and their line numbers, from 1; empty lines are left out.
+
+    Args:
+        path: the file.
+        remedy: what to do about a damaged line, for the message.
+        last_may_be_cut: leave out a last line that is no JSON: a crash cut it short.
+
+    Raises:
+        ValueError: the file cannot be read, or a line is damaged; it is named.
+    """
+    source, values = Path(path), []
+    with reading(source, "file of JSON lines"), source.open("rb") as file:
+        content = file.read(_MOST_LINES_BYTES + 1)
+    if len(content) > _MOST_LINES_BYTES:
+        raise ValueError(f"{source} is longer than {_MOST_LINES_BYTES // 2**20} MiB; {remedy}")
+    lines = content.splitlines()
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            values.append((number, parse_json(line, f"{source}, line {number},", remedy)))
+        except ValueError:
+            if number == len(lines) and last_may_be_cut:
+                break
+            raise
+    return values

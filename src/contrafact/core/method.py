@@ -26,6 +26,7 @@ from contrafact.core.dataset import ImageDataset
 from contrafact.core.directions import Directions
 from contrafact.core.encoder import Encoder
 from contrafact.core.files import read_json
+from contrafact.core.foreign import Kind, check_fields
 from contrafact.core.generator import Generator
 from contrafact.core.run import CONFIG, LABELS, LOG, RESULT, Run, read_log
 
@@ -34,6 +35,18 @@ _ARTEFACT_KINDS: dict[str, type[Encoder] | type[Directions] | type[Generator]] =
     "directions": Directions,
     "generator": Generator,
 }
+
+_STARTED: dict[str, Kind] = {"method": str, "command": list | None}
+_FINISHED: dict[str, Kind] = {"hyperparameters": dict, "source": dict, "seed": int, "environment": dict | None}
+_SOURCE: dict[str, Kind] = {
+    "kind": str,
+    "name": str,
+    "image_shape": list,
+    "from": str | None,
+    "split": str | None,
+    "labels": dict | None,
+}
+_NO_RUN = "it was damaged or changed by hand; take it from a copy of the run, or run again"
 
 
 @dataclass(frozen=True)
@@ -177,7 +190,8 @@ class FinishedRun:
             alone, which go into a copy of it.
 
     Raises:
-        ValueError: no run folder, or a run that has not finished; the message says how to go on.
+        ValueError: no run folder, a run that has not finished (the message says how to go on), or one whose
+            ``config.json`` or ``result.json`` is damaged.
     """
 
     def __init__(
@@ -188,12 +202,22 @@ class FinishedRun:
             raise ValueError(f"{self.folder} is no folder; expected a run folder written by `contrafact fit`")
         if not (self.folder / CONFIG).exists():
             raise ValueError(f"{self.folder} holds no {CONFIG}, so it is no run; expected a folder written by fit")
-        self.config: dict[str, Any] = read_json(self.folder / CONFIG)
-        if not (self.folder / RESULT).exists():
+        config, result = self.folder / CONFIG, self.folder / RESULT
+        self.config = check_fields(read_json(config), _STARTED, config, _NO_RUN)
+        if not result.exists():
             raise ValueError(
                 f"the run in {self.folder} has not finished; go on with `{self._command()} --resume`, then come back"
             )
-        self.result: dict[str, Any] = read_json(self.folder / RESULT)
+        check_fields(self.config, _FINISHED, config, _NO_RUN)
+        check_fields(self.config["source"], _SOURCE, f"{config}: 'source'", _NO_RUN)
+        if [type(side) for side in self.config["source"]["image_shape"]] != [int] * 3:
+            raise ValueError(f"{config}: 'image_shape' must be three whole numbers; {_NO_RUN}")
+        self.result = check_fields(read_json(result), {"artefacts": list, "seconds": int | float}, result, _NO_RUN)
+        if not all(isinstance(name, str) and name in _ARTEFACT_KINDS for name in self.result["artefacts"]):
+            raise ValueError(
+                f"{result}: 'artefacts' must be among {', '.join(_ARTEFACT_KINDS)}, got {self.result['artefacts']}; "
+                f"{_NO_RUN}"
+            )
         self._given_generator, self._own_encoder = generator, encoder
 
     def _command(self) -> str:
@@ -229,7 +253,8 @@ class FinishedRun:
     @property
     def annotated_factors(self) -> tuple[str, ...]:
         """Names of the factors a run with few labels was told of; none for a run without labels."""
-        return tuple(self.config["source"].get("labels", {}).get("factors", ()))
+        labels = self.config["source"].get("labels") or {}
+        return tuple(labels.get("factors", ()))
 
     def has(self, artefact: str) -> bool:
         """Whether the run yields ``encoder``, ``directions`` or ``generator``."""

@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.checkpoint import load_state, save_state
 from contrafact.core.dataset import check_count
-from contrafact.core.files import append_text, read_json, write_json, write_text
+from contrafact.core.files import append_text, read_json, read_json_lines, write_json, write_text
+from contrafact.core.foreign import check_fields
 from contrafact.core.progress import Progress
 
 if TYPE_CHECKING:
@@ -335,18 +336,14 @@ def read_log(path: str | Path) -> list[dict[str, float]]:
     """Lines of a ``log.jsonl``; a last line cut short by a crash is left out.
 
     Raises:
-        ValueError: a line other than the last is damaged.
+        ValueError: a line other than the last is damaged, or one holds anything but numbers and the ``step``.
     """
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    parsed = []
-    for number, line in enumerate(lines, 1):
-        try:
-            parsed.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number == len(lines):
-                break
-            raise ValueError(f"{path}, line {number}, is not valid JSON ({error}); the log is damaged") from error
-    return parsed
+    lines = []
+    for number, line in read_json_lines(path, "the log is damaged", last_may_be_cut=True):
+        where = f"{path}, line {number}"
+        keys = line if isinstance(line, dict) else {}
+        lines.append(check_fields(line, dict.fromkeys(("step", *keys), int | float), where, "the log is damaged"))
+    return lines
 
 
 def find_device(name: str) -> torch.device:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from contrafact.bench import scores as score_file
+from contrafact.core.foreign import reading
 from contrafact.metrics import CATALOG
 
 if TYPE_CHECKING:
@@ -51,32 +52,24 @@ def read_scores(folder: str | Path) -> list[Score]:
     Raises:
         ValueError: a damaged line of ``scores.jsonl``; the message says which and what to do.
     """
-    return [
-        _score_of(line, f"{Path(folder) / score_file.SCORES}, line {number}")
-        for number, line in enumerate(score_file.read_scores(folder), 1)
-    ]
+    return [_score_of(line, Path(folder) / score_file.SCORES) for line in score_file.read_scores(folder)]
 
 
-def _score_of(line: Any, where: str) -> Score:
-    result = line.get("result") if isinstance(line, dict) else None
-    if not isinstance(result, dict) or not isinstance(line.get("metric"), str):
-        raise ValueError(
-            f'{where}, is no score: expected {{"metric": ..., "of": "run" or "control", "data": ..., "result": '
-            "{...}}; delete that line and evaluate again"
-        )
-    data = line["data"] if isinstance(line.get("data"), dict) else {}  # None for metrics that need no data
+def _score_of(line: dict[str, Any], path: Path) -> Score:
+    result, data = line["result"], line.get("data") or {}  # None for metrics that need no data
     values = line.get("scores") or {"score": result.get("score")}
-    return Score(
-        metric=line["metric"],
-        of=str(line.get("of") or "run"),
-        data=str(data.get("name") or ""),
-        source=str(data.get("source") or ""),
-        values={name: float(value) for name, value in values.items() if value is not None},
-        protocol=str(result.get("protocol") or ""),
-        notes=tuple(map(str, result.get("notes") or ())),
-        matrix=result.get("matrix"),
-        attributes=tuple(map(str, result.get("attributes") or ())),
-    )
+    with reading(path, "file of scores", f"delete the line of {line['metric']} and evaluate again"):
+        return Score(
+            metric=line["metric"],
+            of=line.get("of") or "run",
+            data=str(data.get("name") or ""),
+            source=str(data.get("source") or ""),
+            values={name: float(value) for name, value in values.items() if value is not None},
+            protocol=str(result.get("protocol") or ""),
+            notes=tuple(map(str, result.get("notes") or ())),
+            matrix=None if result.get("matrix") is None else np.asarray(result["matrix"], np.float64).tolist(),
+            attributes=tuple(map(str, result.get("attributes") or ())),
+        )
 
 
 @dataclass(frozen=True)
