@@ -114,7 +114,7 @@ def test_image_metrics_take_a_function_of_ones_own(stripes_run, tmp_path, monkey
         evaluate_run(stripes_run, source, ["inception_score"], extractor=asked)
     with pytest.raises(ValueError, match=r"extractor must be inception or FILE.py:FUNCTION, got 'vgg'"):
         evaluate_run(stripes_run, source, ["kid"], extractor="vgg")
-    with pytest.raises(ValueError, match=r"mine.py defines no function 'halves'"):
+    with pytest.raises(ValueError, match=r"mine.py defines no 'halves'"):
         evaluate_run(stripes_run, source, ["kid"], extractor=f"{tmp_path}/mine.py:halves")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(ValueError, match="Inception features need"):

@@ -20,12 +20,13 @@ from contrafact.core.dataset import FactorDataset, ImageDataset, IntArray
 from contrafact.core.generator import Generator
 from contrafact.core.method import FinishedRun
 from contrafact.core.metric import MetricResult
+from contrafact.core.plugins import is_spelled_out
 from contrafact.core.progress import Progress
 from contrafact.data._files import cache_folder
 from contrafact.data.load import load_dataset
 from contrafact.metrics import CATALOG
 from contrafact.metrics._features import Extractor, extractor_name, features_of, inception
-from contrafact.nn.attributes import is_function, load_function
+from contrafact.nn.attributes import load_function
 from contrafact.nn.augment import Augmentation
 from contrafact.nn.critics import ClassEncoder
 from contrafact.nn.image_pool import ImagePool
@@ -118,7 +119,7 @@ def _seen_by(
         return classifier, classifier.logits if with_scores else None, classifier.name
     if extractor == "inception":
         return inception("2048"), inception("logits_unbiased") if with_scores else None, extractor
-    if not is_function(extractor):
+    if not is_spelled_out(extractor):
         raise ValueError(f"extractor must be inception or FILE.py:FUNCTION, got {extractor!r}")
     if with_scores:
         raise ValueError(f"inception_score needs class scores, and {extractor} gives features; leave one of them out")

@@ -5,7 +5,6 @@ A recipe is one Python file in ``recipes/`` that defines ``RECIPE``; ``contrafac
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from contrafact.bench.regression import RegressionSettings
 from contrafact.core.catalog import PACKAGE_ROOT, unknown_name_message
+from contrafact.core.plugins import is_spelled_out, load_file, load_plugin, load_spelled_out, plugins
 
 Scale = Literal["small", "paper"]
 SCALES: tuple[Scale, ...] = ("small", "paper")
@@ -117,25 +117,28 @@ def recipe_folder() -> Path:
 
 
 def recipe_names() -> list[str]:
-    """Names of all recipes, with hyphens."""
-    return sorted(path.stem.replace("_", "-") for path in recipe_folder().glob("*.py"))
+    """Names of all recipes, with hyphens; those of installed packages included."""
+    own = (path.stem for path in recipe_folder().glob("*.py"))
+    return sorted({name.replace("_", "-") for name in (*own, *plugins("recipes"))})
 
 
 def load_recipe(name: str) -> Recipe:
-    """The recipe called ``name`` (``disco-table1``), in any spelling.
+    """The recipe called ``name`` (``disco-table1``), in any spelling; or ``FILE.py``'s ``RECIPE``, or ``FILE.py:NAME``.
 
     Raises:
-        ValueError: unknown name; the nearest one is suggested.
+        ValueError: unknown name (the nearest one is suggested), or a file that holds no recipe.
     """
-    known = recipe_names()
+    path = recipe_folder() / f"{name.replace('-', '_').lower()}.py"
+    offered = {point.replace("_", "-"): entry for point, entry in plugins("recipes").items()}
     wanted = name.replace("_", "-").lower()
-    if wanted not in known:
-        raise ValueError(unknown_name_message("recipe", name, known))
-    path = recipe_folder() / f"{wanted.replace('-', '_')}.py"
-    spec = importlib.util.spec_from_file_location(f"contrafact_recipe_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"{path} cannot be imported as a recipe")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    recipe: Recipe = module.RECIPE
+    if is_spelled_out(name) or name.endswith(".py"):
+        recipe = load_spelled_out(name if is_spelled_out(name) else f"{name}:RECIPE")
+    elif path.is_file():
+        recipe = load_file(path).RECIPE
+    elif wanted in offered:
+        recipe = load_plugin(offered[wanted])
+    else:
+        raise ValueError(unknown_name_message("recipe", name, recipe_names()))
+    if not isinstance(recipe, Recipe):
+        raise ValueError(f"{name} is no recipe: expected a contrafact.bench.recipe.Recipe, got {type(recipe).__name__}")
     return recipe

@@ -2,6 +2,8 @@
 
 Nothing is imported to list a catalogue. An entry's item is the one attribute of its module whose name is the
 file's name, capitals and underscores aside (``methods/cd_gan.py`` holds ``CDGAN``, ``metrics/mig.py`` holds ``mig``).
+Installed packages add entries by entry points, and ``FILE.py:NAME`` names an item that no catalogue lists
+(:mod:`contrafact.core.plugins`).
 """
 
 from __future__ import annotations
@@ -9,11 +11,17 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import importlib.util
+import inspect
 import re
+import sys
 from collections.abc import Collection, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from contrafact.core.plugins import GROUPS, is_spelled_out, load_file, load_plugin, load_spelled_out, plugins
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,68 +51,117 @@ def unknown_name_message(noun: str, name: str, known: Collection[str]) -> str:
 
 
 class Catalog:
-    """The entries of one folder of the package.
+    """The entries of one folder of the package, and those that installed packages add to it.
 
     Args:
         folder: folder name under ``contrafact`` (``"methods"``).
         noun: what one entry is called in errors (``"method"``).
         helpers: modules of the folder that are not entries.
+        base: ``module:class`` that an item from outside must be a subclass of; None where items are functions.
     """
 
-    def __init__(self, folder: str, noun: str, helpers: Collection[str] = ()) -> None:
+    def __init__(self, folder: str, noun: str, helpers: Collection[str] = (), base: str | None = None) -> None:
         self.folder = folder
         self.noun = noun
         self._helpers = frozenset(helpers)
+        self._base = base
 
-    def names(self) -> list[str]:
-        """Entry names, sorted; imports nothing."""
+    def own_names(self) -> list[str]:
+        """Names of the package's own entries, sorted; imports nothing."""
         paths = (PACKAGE_ROOT / self.folder).glob("*.py")
         return sorted(p.stem for p in paths if not p.stem.startswith("_") and p.stem not in self._helpers)
 
+    def names(self) -> list[str]:
+        """Entry names, sorted, those of installed packages included; imports nothing."""
+        own = self.own_names()
+        taken = {_squeeze(name) for name in own}
+        return sorted([*own, *(name for name in self._plugins() if _squeeze(name) not in taken)])
+
+    def _plugins(self) -> dict[str, EntryPoint]:
+        return plugins(self.folder) if self.folder in GROUPS else {}
+
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._find(name) is not None
+        return isinstance(name, str) and (is_spelled_out(name) or self._find(name) is not None)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
 
     def _find(self, name: str) -> str | None:
         wanted = _squeeze(name)
-        return next((entry for entry in self.names() if _squeeze(entry) == wanted), None)
+        own = next((entry for entry in self.own_names() if _squeeze(entry) == wanted), None)
+        return own or next((entry for entry in self._plugins() if _squeeze(entry) == wanted), None)
 
     def resolve(self, name: str) -> str:
-        """The entry's file name for ``name`` in any spelling (``fashion-mnist``, ``FashionMNIST``).
+        """The entry's name for ``name`` in any spelling (``fashion-mnist``, ``FashionMNIST``).
+
+        ``FILE.py:NAME`` stands for itself.
 
         Raises:
             ValueError: no such entry; the message suggests the nearest one.
         """
-        found = self._find(name)
+        found = name if is_spelled_out(name) else self._find(name)
         if found is None:
             raise ValueError(unknown_name_message(self.noun, name, self.names()))
         return found
 
     def summary(self, name: str) -> str:
-        """First line of the entry's module docstring, read without importing it."""
-        path = PACKAGE_ROOT / self.folder / f"{self.resolve(name)}.py"
-        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        return docstring.partition("\n")[0]
+        """First line of the entry's module docstring; nothing of this package is imported for it."""
+        entry = self.resolve(name)
+        if is_spelled_out(entry):
+            text = inspect.getdoc(self.module(entry)) or inspect.getdoc(self.get(entry)) or ""
+        else:
+            path = self._file_of(entry)
+            text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "" if path else ""
+        return text.partition("\n")[0]
+
+    def _file_of(self, entry: str) -> Path | None:
+        if entry in self.own_names():
+            return PACKAGE_ROOT / self.folder / f"{entry}.py"
+        try:
+            spec = importlib.util.find_spec(self._plugins()[entry].module)
+        except ImportError:  # a broken plugin must not keep the others from being listed
+            return None
+        return None if spec is None or spec.origin is None else Path(spec.origin)
 
     def module(self, name: str) -> ModuleType:
         """Import the entry's module."""
-        return importlib.import_module(f"contrafact.{self.folder}.{self.resolve(name)}")
+        entry = self.resolve(name)
+        if is_spelled_out(entry):
+            return load_file(entry.rpartition(":")[0])
+        if entry in self.own_names():
+            return importlib.import_module(f"contrafact.{self.folder}.{entry}")
+        return sys.modules[self.get(entry).__module__]
 
     def get(self, name: str) -> Any:
         """Import the entry and return its item (a class or a function).
 
         Raises:
-            ValueError: no such entry.
+            ValueError: no such entry, or one from outside that is no such thing.
             TypeError: the module holds no attribute of its own name (a mistake of its author).
         """
-        module = self.module(name)
-        wanted = _squeeze(self.resolve(name))
+        entry = self.resolve(name)
+        if is_spelled_out(entry):
+            return self._checked(load_spelled_out(entry), entry)
+        if entry not in self.own_names():
+            return self._checked(load_plugin(self._plugins()[entry]), entry)
+        module = self.module(entry)
+        wanted = _squeeze(entry)
         for attribute, value in vars(module).items():
             if _squeeze(attribute) == wanted and getattr(value, "__module__", None) == module.__name__:
                 return value
         raise TypeError(f"{module.__name__} must define the {self.noun} it is named after; no such attribute found")
+
+    def _checked(self, item: Any, entry: str) -> Any:
+        """An item from outside, if it is of this catalogue's kind."""
+        if self._base is None:
+            if not callable(item):
+                raise ValueError(f"{entry} is no {self.noun}: expected a function, got {type(item).__name__}")
+            return item
+        module, _, name = self._base.partition(":")
+        base = getattr(importlib.import_module(module), name)
+        if not (isinstance(item, type) and issubclass(item, base)):
+            raise ValueError(f"{entry} is no {self.noun}: expected a subclass of {module}.{name}")
+        return item
 
 
 class CataloguePackage(ModuleType):
@@ -117,12 +174,12 @@ class CataloguePackage(ModuleType):
     CATALOG: Catalog
 
     def __setattr__(self, name: str, value: object) -> None:
-        if isinstance(value, ModuleType) and name in self.CATALOG.names():
+        if isinstance(value, ModuleType) and name in self.CATALOG.own_names():
             return
         super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self.CATALOG:
+        if name.startswith("_") or is_spelled_out(name) or name not in self.CATALOG:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         item = self.CATALOG.get(name)
         super().__setattr__(name, item)

@@ -7,6 +7,7 @@ A method's file defines one dataclass named after its paper. Each field has a do
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 import sys
 import time
@@ -118,8 +119,16 @@ class Method(ABC):
 
     @classmethod
     def name(cls) -> str:
-        """The method's catalogue name: its file's."""
-        return cls.__module__.rpartition(".")[2]
+        """The method's catalogue name: its file's, or of a class that is not named as its file, the class's own.
+
+        >>> from contrafact.methods.cd_gan import CDGAN
+        >>> CDGAN.name(), type("OwnMethod", (CDGAN,), {"__module__": "__main__"}).name()
+        ('cd_gan', 'own_method')
+        """
+        file = cls.__module__.rpartition(".")[2]
+        if file.replace("_", "").lower() == cls.__name__.replace("_", "").lower():
+            return file
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     @abstractmethod
     def train(self, source: Any, run: Run) -> Artefacts:

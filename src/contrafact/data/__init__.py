@@ -4,7 +4,7 @@ import sys
 
 from contrafact.core.catalog import Catalog, CataloguePackage
 
-CATALOG = Catalog("data", "dataset", helpers={"load"})
+CATALOG = Catalog("data", "dataset", helpers={"load"}, base="contrafact.core.dataset:ImageDataset")
 
 
 class _Package(CataloguePackage):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.few_labels import choose_labels
+from contrafact.core.plugins import is_spelled_out
 from contrafact.data import CATALOG
 from contrafact.data._files import PathLike
 
@@ -30,8 +32,8 @@ def load_dataset(
 
     Args:
         name_or_path: a catalogued name in any spelling (``shapes3d``, ``FashionMNIST``), with a variant after a colon
-            (``dsprites:noisy``); or a dataset's file, its folder, or any folder of images. A name wins over a folder of
-            that name: write ``./shapes3d`` for the folder.
+            (``dsprites:noisy``); ``FILE.py:CLASS``, a dataset of your own; or a dataset's file, its folder, or any
+            folder of images. A name wins over a folder of that name: write ``./shapes3d`` for the folder.
         size: image side in pixels; None keeps the dataset's own.
         split: part of the dataset (``"train"``, ``"test"``), where it has parts.
         variant: version of the dataset, where it has several.
@@ -73,6 +75,8 @@ def _load(text: str, size: int | None, split: str | None, variant: str | None) -
 
 def _find(text: str) -> tuple[list[str], Path | None, str | None]:
     """Catalogue names, path and variant that ``text`` may stand for."""
+    if is_spelled_out(text):
+        return [text], None, None
     name, _, variant = text.partition(":")
     if name in CATALOG:
         return [CATALOG.resolve(name)], None, variant or None
@@ -90,7 +94,10 @@ def _recognise(path: Path) -> list[str]:
     Raises:
         ValueError: no dataset has such a file.
     """
-    declared = {name: _file_names(name) for name in CATALOG}
+    declared = {name: _file_names(name) for name in CATALOG.own_names()}
+    for name in set(CATALOG.names()) - set(declared):
+        with suppress(ValueError):  # a plugin that does not load has no files either
+            declared[name] = _file_names(name)
     found = [
         name
         for name, files in declared.items()

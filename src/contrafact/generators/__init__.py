@@ -9,7 +9,7 @@ import sys
 
 from contrafact.core.catalog import Catalog, CataloguePackage
 
-CATALOG = Catalog("generators", "generator", helpers={"checkpoints"})
+CATALOG = Catalog("generators", "generator", helpers={"checkpoints"}, base="contrafact.core.generator:Generator")
 
 
 class _Package(CataloguePackage):

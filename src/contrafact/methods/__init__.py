@@ -4,7 +4,7 @@ import sys
 
 from contrafact.core.catalog import Catalog, CataloguePackage
 
-CATALOG = Catalog("methods", "method")
+CATALOG = Catalog("methods", "method", base="contrafact.core.method:Method")
 
 
 class _Package(CataloguePackage):

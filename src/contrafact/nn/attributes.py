@@ -8,7 +8,6 @@ Shape suffixes: N images, A attributes, K factors, V values of all factors toget
 
 from __future__ import annotations
 
-import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 from contrafact.core.method import load_run
 from contrafact.core.metric import as_array
+from contrafact.core.plugins import is_spelled_out, load_spelled_out
 from contrafact.nn.encoders import ConvEncoder
 
 
@@ -216,7 +216,7 @@ def load_predictor(source: str | Path) -> Predictor:
         ValueError: none of these, or an encoder that predicts no attributes.
     """
     text = str(source)
-    if is_function(text):
+    if is_spelled_out(text):
         return FunctionPredictor(load_function(text), text)
     path = Path(text)
     if path.is_dir():
@@ -237,27 +237,14 @@ def load_predictor(source: str | Path) -> Predictor:
     return encoder
 
 
-def is_function(text: str) -> bool:
-    """Whether ``text`` has the form ``FILE.py:FUNCTION``."""
-    return text.rpartition(":")[0].endswith(".py")
-
-
 def load_function(text: str) -> Callable[[Tensor], Any]:
     """The function ``FILE.py:FUNCTION`` of images; the file is run.
 
     Raises:
         ValueError: no such file, or no such function in it.
     """
-    place, _, name = text.rpartition(":")
-    file = Path(place)
-    if not file.is_file():
-        raise ValueError(f"{file} does not exist; expected a Python file that defines {name}")
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None and spec.loader is not None  # noqa: PT018 - for the type checker: it is a .py file
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    function = getattr(module, name, None)
+    function = load_spelled_out(text)
     if not callable(function):
-        raise ValueError(f"{file} defines no function {name!r}")
+        raise ValueError(f"{text} is no function, but a {type(function).__name__}")
     found: Callable[[Tensor], Any] = function
     return found

@@ -1,0 +1,104 @@
+"""Other people's code: entry points of installed packages, and ``FILE.py:NAME`` wherever a name is accepted.
+
+A package offers items by entry points in the groups ``contrafact.methods``, ``.metrics``, ``.data``, ``.generators``
+and ``.recipes``. Code is imported only from packages that somebody installed and from files that somebody named on
+the command line or in a call; never because a data or weight file names it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+GROUPS = ("methods", "metrics", "data", "generators", "recipes")
+"""What a package can add to."""
+
+_FILES = "contrafact_file"
+"""Package name that modules made of named files get, so that they cannot hide an installed module."""
+
+
+@cache
+def plugins(group: str) -> dict[str, EntryPoint]:
+    """Entry points of a group (``"methods"``) by their names; the first one found of a name."""
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=f"contrafact.{group}"):
+        found.setdefault(point.name, point)
+    return found
+
+
+def load_plugin(point: EntryPoint) -> Any:
+    """The item of an entry point.
+
+    Raises:
+        ValueError: its package does not import, or has no such item; the message names the package.
+    """
+    try:
+        return point.load()
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise ValueError(
+            f"the plugin {_described(point)} cannot be loaded ({error}); update or uninstall it"
+        ) from error
+
+
+def _described(point: EntryPoint) -> str:
+    package = f" of the package {point.dist.name}" if point.dist is not None else ""
+    return f"{point.name!r} ({point.value}){package}"
+
+
+def is_spelled_out(text: object) -> bool:
+    """Whether ``text`` has the form ``FILE.py:NAME``.
+
+    >>> is_spelled_out("mine.py:Mine"), is_spelled_out("vae"), is_spelled_out("mnist-stl:dc-bc")
+    (True, False, False)
+    """
+    return isinstance(text, str) and text.rpartition(":")[0].endswith(".py")
+
+
+def load_file(path: str | Path) -> ModuleType:
+    """Run a Python file, once however often it is asked for, and return its module.
+
+    Raises:
+        ValueError: no such file, or one that does not import; the message says at which line.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ValueError(f"{file} does not exist; expected a Python file, as in FILE.py:NAME")
+    file = file.resolve()
+    for module in sys.modules.copy().values():
+        if getattr(module, "__file__", None) == str(file):
+            return module
+    name = f"{_FILES}.{file.stem}"
+    number = 1
+    while name in sys.modules:  # another file of the same name
+        number += 1
+        name = f"{_FILES}_{number}.{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{file} cannot be imported; expected a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickles of its classes look it up there
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, SyntaxError, NameError, AttributeError, TypeError) as error:
+        del sys.modules[name]
+        raise ValueError(f"{file} does not import ({type(error).__name__}: {error}); mend it first") from error
+    return module
+
+
+def load_spelled_out(text: str) -> Any:
+    """The item ``NAME`` that the file of ``FILE.py:NAME`` defines; the file is run.
+
+    Raises:
+        ValueError: no such file, one that does not import, or no such name in it; the names it has are listed.
+    """
+    place, _, name = text.rpartition(":")
+    module = load_file(place)
+    if not name.isidentifier() or not hasattr(module, name):
+        own = [key for key, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
+        raise ValueError(f"{place} defines no {name!r}; it defines {', '.join(own) or 'nothing'}")
+    return getattr(module, name)

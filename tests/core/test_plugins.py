@@ -1,0 +1,153 @@
+from importlib.metadata import EntryPoint
+
+import pytest
+
+import contrafact as cf
+from contrafact.bench.recipe import load_recipe, recipe_names
+from contrafact.core import plugins as module
+from contrafact.core.catalog import Catalog
+from contrafact.core.plugins import load_file, load_spelled_out
+from contrafact.methods import CATALOG
+
+METHOD = '''"""Axes: one direction for each axis of the latent."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from contrafact.core.directions import GlobalDirections
+from contrafact.core.method import Artefacts, Method
+
+
+@dataclass(frozen=True)
+class LatentAxes(Method):
+    """Axis-parallel directions."""
+
+    source: ClassVar = "generator"
+    yields: ClassVar = ("directions", "generator")
+
+    def train(self, source, run):
+        return Artefacts(directions=GlobalDirections.of(torch.eye(source.latent_dim)), generator=source)
+
+
+def nothing():
+    return None
+
+
+NUMBER = 3
+'''
+
+
+@pytest.fixture
+def mine(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(METHOD)
+    return file
+
+
+@pytest.fixture
+def offered(tmp_path, monkeypatch):
+    """A package that offers a method, a broken one, and one that wants the name of the package's own."""
+    (tmp_path / "axes_plugin.py").write_text(METHOD)
+    monkeypatch.syspath_prepend(tmp_path)
+    points = {
+        name: EntryPoint(name, value, "contrafact.methods")
+        for name, value in {
+            "latent_axes": "axes_plugin:LatentAxes",
+            "broken": "no_such_module_anywhere:Thing",
+            "sefa": "axes_plugin:LatentAxes",
+            "number": "axes_plugin:NUMBER",
+        }.items()
+    }
+    monkeypatch.setattr("contrafact.core.catalog.plugins", lambda group: points if group == "methods" else {})
+
+
+def test_an_installed_package_adds_entries(offered, tmp_path):
+    assert "latent_axes" in CATALOG.names()
+    assert CATALOG.summary("latent-axes") == "Axes: one direction for each axis of the latent."
+    cls = CATALOG.get("LatentAxes")
+    assert cls.name() == "latent_axes"
+    assert cf.methods.LatentAxes is cls
+    del vars(cf.methods)["LatentAxes"]
+    assert CATALOG.module("latent_axes").NUMBER == 3
+    cls().fit(cf.load_generator("analytic"), tmp_path / "run")
+    assert cf.load_run(tmp_path / "run").directions.num_directions == 8
+
+
+def test_a_plugin_cannot_take_the_name_of_an_own_entry(offered):
+    assert CATALOG.names().count("sefa") == 1
+    assert CATALOG.get("sefa").__module__ == "contrafact.methods.sefa"
+
+
+def test_a_broken_plugin_is_listed_and_says_what_is_wrong(offered):
+    assert CATALOG.summary("broken") == ""
+    with pytest.raises(ValueError, match=r"the plugin 'broken' \(no_such_module_anywhere:Thing\) cannot be loaded"):
+        CATALOG.get("broken")
+    with pytest.raises(ValueError, match=r"number is no method: expected a subclass of contrafact.core.method.Method"):
+        CATALOG.get("number")
+
+
+def test_a_class_of_a_file_is_an_entry_that_nothing_lists(mine, tmp_path):
+    name = f"{mine}:LatentAxes"
+    assert name in CATALOG
+    assert name not in CATALOG.names()
+    assert CATALOG.summary(name) == "Axes: one direction for each axis of the latent."
+    assert CATALOG.get(name) is CATALOG.get(name), "the file is run once"
+    assert CATALOG.get(name).name() == "latent_axes"
+    CATALOG.get(name)().fit(cf.load_generator("analytic"), tmp_path / "run")
+    assert cf.load_run(tmp_path / "run").config["method"] == "latent_axes"
+
+
+def test_what_a_file_lacks_is_said(mine, tmp_path):
+    with pytest.raises(ValueError, match=r"mine.py defines no 'Axes'; it defines LatentAxes, nothing"):
+        CATALOG.get(f"{mine}:Axes")
+    with pytest.raises(ValueError, match=r"mine.py:nothing is no method: expected a subclass"):
+        CATALOG.get(f"{mine}:nothing")
+    with pytest.raises(ValueError, match=r"gone.py does not exist; expected a Python file, as in FILE.py:NAME"):
+        CATALOG.get(f"{tmp_path}/gone.py:Axes")
+    with pytest.raises(ValueError, match=r"mine.py:NUMBER is no metric: expected a function, got int"):
+        Catalog("metrics", "metric").get(f"{mine}:NUMBER")
+    (tmp_path / "bad.py").write_text("import no_such_module_anywhere\n")
+    with pytest.raises(ValueError, match=r"bad.py does not import \(ModuleNotFoundError: No module named"):
+        load_spelled_out(f"{tmp_path}/bad.py:Axes")
+
+
+def test_two_files_of_one_name_stay_apart(tmp_path):
+    for folder, value in (("a", 1), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.py").write_text(f"VALUE = {value}\n")
+    assert [load_file(tmp_path / folder / "same.py").VALUE for folder in ("a", "b", "a")] == [1, 2, 1]
+
+
+def test_recipes_come_from_files_and_packages(tmp_path, monkeypatch):
+    file = tmp_path / "own.py"
+    file.write_text("from contrafact.bench.recipe import load_recipe\nRECIPE = load_recipe('disco-quick')\nOTHER = 3\n")
+    assert load_recipe(str(file)) == load_recipe(f"{file}:RECIPE") == load_recipe("disco-quick")
+    with pytest.raises(
+        ValueError, match=r"own.py:OTHER is no recipe: expected a contrafact.bench.recipe.Recipe, got int"
+    ):
+        load_recipe(f"{file}:OTHER")
+    monkeypatch.syspath_prepend(tmp_path)
+    offered = {"their_table": EntryPoint("their_table", "own:RECIPE", "contrafact.recipes")}
+    monkeypatch.setattr("contrafact.bench.recipe.plugins", lambda group: offered)
+    assert "their-table" in recipe_names()
+    assert load_recipe("their-table").title == load_recipe("disco-quick").title
+
+
+def test_a_dataset_of_a_file_is_loaded_by_its_name(tmp_path):
+    file = tmp_path / "dots.py"
+    file.write_text(
+        "import torch\nfrom contrafact.core.dataset import ImageDataset\n\n\n"
+        "class Dots(ImageDataset):\n"
+        "    name, image_shape, source = 'dots', (1, 8, 8), 'memory'\n"
+        "    def __len__(self): return 4\n"
+        "    def batch(self, indices): return torch.zeros(len(indices), 1, 8, 8)\n"
+    )
+    assert len(cf.load_dataset(f"{file}:Dots")) == 4
+    with pytest.raises(ValueError, match=r"Dots takes no size; it takes no options"):
+        cf.load_dataset(f"{file}:Dots", size=8)
+
+
+def test_groups_are_read_once():
+    assert module.plugins("methods") is module.plugins("methods")
