@@ -57,12 +57,31 @@ def test_statistics_follow_the_truncation_as_in_the_original(tmp_path):
     latent = _with_class(generator, recorded)
     for truncation, key in ((0.5, "half"), (0.2, "fifth")):
         expected = (recorded[key] + 1) / 2
-        assert float((generator(latent, truncation) - expected).abs().max()) <= TOLERANCE
+        truncated = generator.truncated(truncation)
+        assert float((truncated(latent) - expected).abs().max()) <= TOLERANCE
         assert float((generator(latent) - expected).abs().max()) > 10 * TOLERANCE
         changed = load_generator(tmp_path / "folder", {"truncation": truncation})
-        assert torch.equal(changed(latent), generator(latent, truncation))
-    with pytest.raises(ValueError, match=r"truncation must lie in \[0, 1\], got 2"):
-        generator(latent, 2.0)
+        assert torch.equal(changed(latent), truncated(latent))
+
+
+def test_one_truncation_decides_noise_and_statistics(tmp_path):
+    generator = load_generator(_write(tmp_path / "folder", Recorded("biggan_hugging_face")), {"label": 1})
+    draw = lambda g, **more: g.sample(3, torch.Generator().manual_seed(0), **more)  # noqa: E731
+    half = generator.truncated(0.5)
+    assert torch.equal(draw(half), 0.5 * draw(generator))
+    with pytest.raises(
+        ValueError, match=r"truncates its images as well as its latents, and is set to 1; for 0\.5 take"
+    ):
+        draw(generator, truncation=0.5)
+    assert torch.equal(draw(half, truncation=0.5), draw(half))
+    convert(tmp_path / "folder", tmp_path / "half.safetensors", {"label": 1, "truncation": 0.5})
+    assert torch.equal(load_generator(tmp_path / "half.safetensors")(draw(half)), half(draw(half)))
+
+
+def test_one_row_of_statistics_serves_every_truncation(tmp_path):
+    generator = load_generator(_write(tmp_path / "folder", Recorded("biggan_brock")), {"label": 1})
+    draws = [generator.sample(3, torch.Generator().manual_seed(0), truncation=t) for t in (1.0, 0.5)]
+    assert torch.equal(draws[1], 0.5 * draws[0])
 
 
 def test_weights_named_alone_find_their_configuration(tmp_path):
@@ -131,7 +150,7 @@ def test_bounded_noise_has_the_cut_off_normals_quantiles():
     expected = torch.from_numpy(truncnorm.ppf(quantiles, -2, 2)).float()
     label = torch.tensor([1])
     assert torch.allclose(generator.map(z, label)[:, :4], expected, atol=1e-5)
-    assert torch.allclose(generator.map(z, label, 0.5)[:, :4], 0.5 * expected, atol=1e-5)
+    assert torch.allclose(generator.truncated(0.5).map(z, label)[:, :4], 0.5 * expected, atol=1e-5)
     assert torch.equal(generator.map(z, label)[:, 4:], generator.embed(label))
 
 

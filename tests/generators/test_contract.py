@@ -6,7 +6,7 @@ from torch import nn
 
 from contrafact.core.artefact import fingerprint, load_artefact, save_artefact
 from contrafact.core.generator import Generator, architecture
-from contrafact.generators import CATALOG, wrap
+from contrafact.generators import CATALOG, ClassKnob, StyleGAN2, wrap
 
 
 class _Toy(nn.Module):
@@ -35,7 +35,7 @@ def _label(generator: Generator, n: int) -> torch.Tensor | None:
     return torch.arange(n) % generator.num_classes if generator.num_classes else None
 
 
-def _sample(generator: Generator, n: int, seed: int = 0, truncation: float = 1.0) -> torch.Tensor:
+def _sample(generator: Generator, n: int, seed: int = 0, truncation: float | None = None) -> torch.Tensor:
     return generator.sample(n, torch.Generator().manual_seed(seed), _label(generator, n), truncation)
 
 
@@ -94,12 +94,89 @@ def test_forward_is_repeatable(generator):
     assert torch.equal(generator(latent), generator(latent))
 
 
-def test_truncation_draws_latents_together(generator):
-    spread = [_sample(generator, 32, truncation=t).std(dim=0).sum() for t in (0.0, 0.5, 1.0)]
-    assert spread[0] < spread[1] < spread[2]
-    for wrong in (-0.1, 1.1):
-        with pytest.raises(ValueError, match=r"truncation must lie in \[0, 1\]"):
-            _sample(generator, 2, truncation=wrong)
+def _style_in_z() -> Generator:
+    tiny = StyleGAN2.tiny()
+    generator = StyleGAN2(**{**tiny.arguments(), "space": "z", "label": 1})
+    generator.load_state_dict(tiny.state_dict())
+    with torch.no_grad():
+        generator.w_avg.copy_(generator.to_w(torch.randn(256, 8)).mean(dim=0))
+    return generator
+
+
+def _normalised_body() -> Generator:
+    return ClassKnob("prog_gan", {"channels": [6, 4]}, noise_dim=3, num_codes=1, class_count=2)
+
+
+@pytest.fixture(params=[*CATALOG.names(), _style_in_z, _normalised_body], ids=lambda p: getattr(p, "__name__", p))
+def truncatable(request):
+    if isinstance(request.param, str):
+        return _tiny(request.param)
+    torch.manual_seed(0)
+    return request.param().freeze()
+
+
+def test_truncation_brings_images_together_or_is_refused(truncatable):
+    if truncatable.truncated_in == "nowhere":
+        for ask in (truncatable.truncated, lambda t: _sample(truncatable, 2, truncation=t)):
+            with pytest.raises(ValueError, match=r"has no truncation: it normalises its latent.*got 0\.5"):
+                ask(0.5)
+        return
+    spread = []
+    for truncation in (0.0, 0.5, 1.0):
+        shrunk = truncatable.truncated(truncation)
+        spread.append(shrunk(_sample(shrunk, 32)).double().var(dim=0).sum().sqrt())
+    # A class knob's class is not truncated.
+    assert spread[0] < 0.95 * spread[1] < 0.9 * spread[2]
+    if truncatable.class_range[0] == truncatable.class_range[1] and truncatable.num_classes == 0:
+        assert spread[0] < 1e-3 * spread[2]
+
+
+def test_truncation_is_not_a_rescaled_edit(truncatable):
+    """A latent that is only shortened before it is normalised gives the same image, and an edit of it counts double."""
+    if truncatable.truncated_in == "nowhere":
+        latent = _sample(truncatable, 4)
+        if type(truncatable).__name__ == "ProgGAN":
+            assert torch.allclose(truncatable(0.5 * latent), truncatable(latent), atol=1e-5)
+        return
+    half = truncatable.truncated(0.5)
+    whole_latent, half_latent = _sample(truncatable, 4), _sample(half, 4)
+    edit = torch.randn(1, truncatable.latent_dim, generator=torch.Generator().manual_seed(1))
+    edit *= truncatable.latent_scale() / edit.norm() if truncatable.num_classes == 0 else 1 / edit.norm()
+    whole = truncatable(whole_latent)
+    span = whole.max() - whole.min()
+    assert (half(half_latent) - whole).abs().max() > 1e-3 * span
+    assert (half(half_latent + 3 * edit) - truncatable(whole_latent + 6 * edit)).abs().max() > 1e-3 * span
+
+
+def test_truncation_is_one_decision(truncatable):
+    if truncatable.truncated_in == "nowhere":
+        return
+    half = truncatable.truncated(0.5)
+    assert (half.truncation, truncatable.truncation) == (0.5, 1.0)
+    assert truncatable.truncated(1.0) is truncatable.truncated(None) is truncatable
+    assert torch.equal(_sample(half.truncated(1.0), 4), _sample(truncatable, 4))
+    assert torch.equal(half.truncated(1.0)(_sample(truncatable, 2)), truncatable(_sample(truncatable, 2)))
+    if truncatable.num_classes == 0:
+        assert half.latent_scale() == truncatable.latent_scale()
+    if truncatable.truncated_in == "images":
+        with pytest.raises(
+            ValueError, match=r"is set to 1; for 0\.5 take generator\.truncated\(0\.5\), or load it with"
+        ):
+            _sample(truncatable, 2, truncation=0.5)
+        with pytest.raises(ValueError, match=r"is set to 0\.5; for 1 take"):
+            _sample(half, 2, truncation=1.0)
+        again = type(half)(**half.arguments())
+        again.load_state_dict(half.state_dict())
+        assert torch.equal(again.freeze()(_sample(again, 2)), half(_sample(half, 2)))
+    else:
+        assert torch.equal(_sample(truncatable, 4, truncation=0.5), _sample(half, 4))
+
+
+def test_truncation_outside_its_range(truncatable):
+    for wrong in (-0.1, 1.1, float("nan")):
+        for ask in (truncatable.truncated, lambda t: _sample(truncatable, 2, truncation=t)):
+            with pytest.raises(ValueError, match=r"truncation must lie in \[0, 1\]"):
+                ask(wrong)
 
 
 def test_class_labels_fit(generator):

@@ -29,7 +29,11 @@ class Subject:
 
 
 def find_subject(
-    run: Path | None, generator: str | None = None, use: Path | None = None, device: str = "auto"
+    run: Path | None,
+    generator: str | None = None,
+    use: Path | None = None,
+    device: str = "auto",
+    truncation: float | None = None,
 ) -> Subject:
     """The run's generator and directions, either of them replaced where another is named.
 
@@ -38,6 +42,7 @@ def find_subject(
         generator: name or file of a generator instead of the run's.
         use: run folder or file whose directions are taken instead of the run's.
         device: where to put both.
+        truncation: of the generator instead of its own.
 
     Raises:
         ValueError: neither a run nor a generator, no such run or file, or directions that do not fit the generator.
@@ -68,4 +73,4 @@ def find_subject(
     encoder = finished.encoder if finished is not None and generator is None and finished.has("encoder") else None
     folder = None if finished is None else finished.folder
     kind = "direction" if found else "code"
-    return Subject(made.to(home), directions.to(home), encoder, folder, kind)
+    return Subject(made.to(home).truncated(truncation), directions.to(home), encoder, folder, kind)

@@ -31,8 +31,8 @@ class Options:
     """Directions to compare when none are named."""
     seed: int = 0
     """Seed of the images to start from."""
-    truncation: float = 1.0
-    """Pulls the images to start from towards the mean: 1 leaves them, 0 is the mean."""
+    truncation: float | None = None
+    """Pulls the images to start from towards the mean: 1 leaves them, 0 is the mean; by default the generator's own."""
 
 
 def compare(arguments: Sequence[str]) -> None:

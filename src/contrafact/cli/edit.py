@@ -46,8 +46,8 @@ class Options:
     """Perceptual part of the search's loss: LPIPS; auto takes it where it is at hand, else image gradients."""
     steps: int = 400
     """Steps of the search."""
-    truncation: float = 1.0
-    """Pulls drawn latents towards the mean: 1 leaves them, 0 is the mean."""
+    truncation: float | None = None
+    """Pulls drawn latents towards the mean: 1 leaves them, 0 is the mean; by default the generator's own."""
     seed: int = 0
     """Seed of the search's starts."""
     generator: str | None = None
@@ -77,7 +77,7 @@ def edit(arguments: Sequence[str]) -> None:
         raise ValueError(
             f"--by takes one number, or one for each direction ({len(options.direction)}); got {len(options.by)}"
         )
-    subject = find_subject(options.run, options.generator, options.use, options.device)
+    subject = find_subject(options.run, options.generator, options.use, options.device, options.truncation)
     generator, directions = subject.generator, subject.directions
     by = options.by * len(options.direction) if len(options.by) == 1 else options.by
     steps = [(directions.index(d), m) for d, m in zip(options.direction, by, strict=True)]
@@ -115,7 +115,7 @@ def _start(options: Options, subject: Subject) -> StoredLatents:
         return stored
     if options.latent:
         rngs = [torch.Generator().manual_seed(seed) for seed in options.latent]
-        drawn = torch.cat([sample_latents(generator, 1, rng, options.truncation) for rng in rngs])
+        drawn = torch.cat([sample_latents(generator, 1, rng) for rng in rngs])
         return StoredLatents.of(generator, drawn, [f"seed {seed}" for seed in options.latent])
     encoder = subject.encoder if options.encoder is None else load_encoder(options.encoder)
     settings = InversionSettings(steps=options.steps, per_layer=options.per_layer, seed=options.seed)

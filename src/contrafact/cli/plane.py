@@ -41,8 +41,8 @@ class Options:
     """Images shown along each axis."""
     seed: int = 0
     """Seed of the image in the middle."""
-    truncation: float = 1.0
-    """Pulls the middle towards the mean: 1 leaves it, 0 is the mean."""
+    truncation: float | None = None
+    """Pulls the middle towards the mean: 1 leaves it, 0 is the mean; by default the generator's own."""
     generator: str | None = None
     """Generator instead of the run's."""
     use: Path | None = None
@@ -62,13 +62,13 @@ def plane(arguments: Sequence[str]) -> None:
     from contrafact.report.planes import plane as map_plane
     from contrafact.report.planes import write_plane
 
-    subject = find_subject(options.run, options.generator, options.use, options.device)
+    subject = find_subject(options.run, options.generator, options.use, options.device, options.truncation)
     read, attributes = _reader(options, subject)
     rng = torch.Generator().manual_seed(options.seed)
     mapped = map_plane(
         subject.generator,
         subject.directions,
-        sample_latents(subject.generator, 1, rng, options.truncation)[0],
+        sample_latents(subject.generator, 1, rng)[0],
         options.across,
         options.up,
         read,

@@ -34,8 +34,8 @@ class Options:
     """make: images they are drawn from."""
     magnitude: float = 2.5
     """make: how far images move left and right, in standard deviations of the latent space."""
-    truncation: float = 1.0
-    """make: pulls images towards the mean: 1 leaves them, 0 is the mean."""
+    truncation: float | None = None
+    """make: pulls images towards the mean: 1 leaves them, 0 is the mean; by default the generator's own."""
     seed: int = 0
     """make: seed of the images and of everybody's order."""
 

@@ -31,8 +31,8 @@ class Options:
     """Directions to draw at most."""
     seed: int = 0
     """Seed of the images to start from."""
-    truncation: float = 1.0
-    """Pulls the images to start from towards the mean: 1 leaves them, 0 is the mean."""
+    truncation: float | None = None
+    """Pulls the images to start from towards the mean: 1 leaves them, 0 is the mean; by default the generator's own."""
     latents: Path | None = None
     """File of latents to start from instead, such as contrafact invert writes."""
     video: bool = False
@@ -57,7 +57,7 @@ def traverse(arguments: Sequence[str]) -> None:
     from contrafact.editing.latents import load_latents
     from contrafact.report.figures import FIGURES, magnitude_range, sweep, write_sweep
 
-    subject = find_subject(options.run, options.generator, options.use, options.device)
+    subject = find_subject(options.run, options.generator, options.use, options.device, options.truncation)
     if options.out is None and (subject.folder is None or options.generator or options.use):
         raise ValueError("these pictures are not of one run alone; name a folder for them with --out")
     magnitude_range(options.frames, options.span)
@@ -65,7 +65,7 @@ def traverse(arguments: Sequence[str]) -> None:
         video_writer()  # before the images are made, not after
     if options.latents is None:
         rng = torch.Generator().manual_seed(options.seed)
-        latents = sample_latents(subject.generator, check_count("samples", options.samples), rng, options.truncation)
+        latents = sample_latents(subject.generator, check_count("samples", options.samples), rng)
     else:
         stored = load_latents(options.latents)
         stored.check_fit(subject.generator)

@@ -5,9 +5,10 @@ Shape suffixes: N samples, L latent (edit space) dimensions, Z prior dimensions,
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from itertools import chain
-from typing import Any
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from torch import Tensor
 from contrafact.core.artefact import Artefact
 from contrafact.core.catalog import Catalog, unknown_name_message
 from contrafact.core.dataset import check_count
+
+Truncated = Literal["latents", "images", "nowhere"]
 
 IMAGE = "image"
 """The layer name that stands for the image itself."""
@@ -38,6 +41,10 @@ class Generator(Artefact, ABC):
         label: the class a conditional generator is fixed to, None otherwise.
         class_range: first and last (excluded) column of the latent that hold a one-hot class: a class knob that lies in
             the latent itself. Equal when there is none.
+        truncation: what :meth:`map` and :meth:`sample` truncate to where they are not told; 1 is not at all.
+        truncated_in: where truncation acts. ``latents``: ``map`` pulls them towards their mean, each call as it likes.
+            ``images``: making the image takes part in it, so it is the generator's own, and all calls keep to it (see
+            :meth:`truncated`). ``nowhere``: only the latent's direction counts and no direction is their mean.
     """
 
     name: str = "generator"
@@ -50,6 +57,8 @@ class Generator(Artefact, ABC):
     num_classes: int = 0
     label: int | None = None
     class_range: tuple[int, int] = (0, 0)
+    truncation: float = 1.0
+    truncated_in: Truncated = "latents"
 
     @abstractmethod
     def forward(self, latent: Tensor) -> Tensor:
@@ -114,24 +123,45 @@ class Generator(Artefact, ABC):
         """
         return torch.randn(check_count("n", n), self.prior_dim, generator=rng).to(self.device)
 
-    def map(self, z: Tensor, label: Tensor | None = None, truncation: float = 1.0) -> Tensor:
+    def map(self, z: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
         """Prior noise ``(N, Z)`` to the edit space ``(N, L)``.
 
         Args:
             z: prior noise.
             label: class indices ``(N,)`` for a conditional generator.
-            truncation: pulls latents towards their mean: 1 leaves them, 0 is the mean.
+            truncation: pulls latents towards their mean: 1 leaves them, 0 is the mean; by default the generator's own.
 
         Raises:
-            ValueError: truncation outside [0, 1], a label given to an unconditional generator, or none to a
-                conditional one.
+            ValueError: truncation outside [0, 1] or one that this generator cannot give to single latents, a label
+                given to an unconditional generator, or none to a conditional one.
         """
-        self.check_condition(label, truncation)
-        return z * truncation
+        return z * self.check_condition(label, truncation)
 
-    def sample(self, n: int, rng: torch.Generator, label: Tensor | None = None, truncation: float = 1.0) -> Tensor:
+    def sample(
+        self, n: int, rng: torch.Generator, label: Tensor | None = None, truncation: float | None = None
+    ) -> Tensor:
         """``n`` latents ``(n, L)`` of the edit space: ``map`` of fresh prior noise."""
-        return self.map(self.prior(n, rng), label, truncation)
+        return self.map(self.prior(n, rng), label, self.truncation if truncation is None else truncation)
+
+    def truncated(self, truncation: float | None) -> Self:
+        """This generator with another truncation of its own: one decision for its latents and its images.
+
+        The right way to truncate any generator: ``small = generator.truncated(0.5); small(small.sample(8, rng))``. An
+        edit keeps its length in the latent space. The weights are shared, not copied.
+
+        Args:
+            truncation: 1 for none, 0 for the mean; None returns the generator as it is.
+
+        Raises:
+            ValueError: truncation outside [0, 1], or below 1 for a generator without any.
+        """
+        if truncation is None or truncation == self.truncation:
+            return self
+        self.check_truncation(truncation)
+        self.check_truncates(truncation)
+        other = copy.copy(self)
+        other.truncation = float(truncation)
+        return other
 
     def latents_of_class(self, classes: Tensor, rng: torch.Generator) -> Tensor:
         """Fresh latents ``(N, L)`` with the class knob at ``classes`` ``(N,)``.
@@ -156,9 +186,9 @@ class Generator(Artefact, ABC):
     def latent_scale(self, samples: int = 4096) -> float:
         """Root-mean-square standard deviation of an edit-space coordinate: 1 for a standard normal prior.
 
-        Edit magnitudes are in this unit, so that one default suits every generator.
+        Edit magnitudes are in this unit, so that one default suits every generator; the same at every truncation.
         """
-        latents = self.sample(samples, torch.Generator().manual_seed(0))
+        latents = self.truncated(1.0).sample(samples, torch.Generator().manual_seed(0))
         return float(latents.double().var(dim=0).mean().sqrt())
 
     @property
@@ -183,9 +213,21 @@ class Generator(Artefact, ABC):
             raise ValueError(f"label must be a class from 0 to {self.num_classes - 1}, got {label}")
         self.label, self.num_classes = int(label), 0
 
-    def check_condition(self, label: Tensor | None, truncation: float) -> None:
-        """Refuse a truncation outside [0, 1] and a label that does not fit the generator (ValueError)."""
+    def check_condition(self, label: Tensor | None, truncation: float | None) -> float:
+        """The truncation to use, the generator's own in place of None.
+
+        Raises:
+            ValueError: a truncation outside [0, 1] or one the generator cannot give, or a label that does not fit it.
+        """
+        truncation = self.truncation if truncation is None else truncation
         self.check_truncation(truncation)
+        self.check_truncates(truncation)
+        if self.truncated_in == "images" and truncation != self.truncation:
+            raise ValueError(
+                f"this {type(self).__name__} truncates its images as well as its latents, and is set to "
+                f"{self.truncation:g}; for {truncation:g} take generator.truncated({truncation:g}), or load it with "
+                f'{{"truncation": {truncation:g}}} (--set truncation={truncation:g})'
+            )
         if self.num_classes == 0 and label is not None:
             raise ValueError(f"this {type(self).__name__} is unconditional: pass no class label")
         if self.num_classes > 0 and label is None:
@@ -199,6 +241,15 @@ class Generator(Artefact, ABC):
             raise ValueError(
                 f"labels must be class indices (N,) from 0 to {self.num_classes - 1}, got {label.dtype} of shape "
                 f"{tuple(label.shape)}: {label.flatten()[:8].tolist()}"
+            )
+        return truncation
+
+    def check_truncates(self, truncation: float) -> None:
+        """Refuse a truncation below 1 where only the latent's direction counts, not its length (ValueError)."""
+        if self.truncated_in == "nowhere" and truncation != 1.0:
+            raise ValueError(
+                f"this {type(self).__name__} has no truncation: it normalises its latent, so a shorter one gives the "
+                f"same image and longer edits; use truncation 1, got {truncation:g}"
             )
 
     @staticmethod
@@ -232,17 +283,18 @@ def images_at_once(generator: Generator) -> int:
     return max(1, min(256, 2**20 // (height * width)))
 
 
-def sample_latents(generator: Generator, n: int, rng: torch.Generator, truncation: float = 1.0) -> Tensor:
+def sample_latents(generator: Generator, n: int, rng: torch.Generator, truncation: float | None = None) -> Tensor:
     """``n`` latents ``(n, L)`` of the edit space; a generator whose class is open gets random classes.
 
-    The noise is drawn before the classes, so that one seed means the same noise in every edit space.
+    The noise is drawn before the classes, so that one seed means the same noise in every edit space. Truncation is the
+    generator's own by default; :meth:`Generator.truncated` sets it for latents and images at once.
 
     Raises:
-        ValueError: truncation outside [0, 1].
+        ValueError: truncation outside [0, 1], or one that this generator cannot give to single latents.
     """
     z = generator.prior(n, rng)
     label = torch.randint(generator.num_classes, (n,), generator=rng).to(z.device) if generator.num_classes else None
-    return generator.map(z, label, truncation)
+    return generator.map(z, label, generator.truncation if truncation is None else truncation)
 
 
 def architecture(name: str) -> Any:

@@ -136,7 +136,8 @@ class BigGAN(Generator):
             one, after the embedding, for each block.
         attention: before which blocks (from 0) self-attention runs.
         statistics: rows of batch-norm statistics, for truncations from 0 to 1.
-        truncation: which row is used.
+        truncation: its own truncation, which scales the noise and chooses the row: one decision, so that with several
+            rows latents of another are refused.
         prior_bound: the noise is a normal cut off here, before truncation scales it; None for no bound.
         base: side of the first map.
         image_channels: C.
@@ -180,10 +181,10 @@ class BigGAN(Generator):
             raise ValueError(f"hierarchical noise of {z_dim} dimensions does not split into {len(self.plan) + 1} parts")
         if not all(0 <= position < len(self.plan) for position in attention):
             raise ValueError(f"attention must name blocks from 0 to {len(self.plan) - 1}, got {list(attention)}")
-        if not 0.0 <= truncation <= 1.0:
-            raise ValueError(f"truncation must lie in [0, 1], got {truncation}")
+        self.check_truncation(truncation)
         self.conditioning, self.attention = conditioning, sorted(int(position) for position in attention)
-        self.statistics, self.truncation = check_count("statistics", statistics), truncation
+        self.statistics, self.truncation = check_count("statistics", statistics), float(truncation)
+        self.truncated_in = "images" if statistics > 1 else "latents"
         self.prior_bound, self.base, self.eps, self.last_eps = prior_bound, base, eps, last_eps
         self.prior_dim = z_dim
         side = base << sum(up for up, _, _ in self.plan)
@@ -219,9 +220,8 @@ class BigGAN(Generator):
         super().fix_label(label)
         self.latent_dim, self.space = self.z_dim, "z"
 
-    def map(self, z: Tensor, label: Tensor | None = None, truncation: float = 1.0) -> Tensor:
-        self.check_condition(label, truncation)
-        z = truncation * self._bounded(z)
+    def map(self, z: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
+        z = self.check_condition(label, truncation) * self._bounded(z)
         return z if label is None else torch.cat((z, self.embed(label)), dim=1)
 
     def _bounded(self, z: Tensor) -> Tensor:
@@ -232,36 +232,28 @@ class BigGAN(Generator):
         bounded: Tensor = torch.special.ndtri(tail + (1 - 2 * tail) * torch.special.ndtr(z.double()))
         return bounded.to(z.dtype)
 
-    def forward(self, latent: Tensor, truncation: float | None = None) -> Tensor:
-        """Images ``(N, C, H, W)``; ``truncation`` chooses the statistics, the generator's own by default.
-
-        Raises:
-            ValueError: latents of the wrong shape, truncation outside [0, 1].
-        """
-        truncation = self.truncation if truncation is None else truncation
-        if not 0.0 <= truncation <= 1.0:
-            raise ValueError(f"truncation must lie in [0, 1], got {truncation}")
-        x = self._run(latent, len(self.blocks), truncation)
-        return (torch.tanh(self.to_image(F.relu(self.norm(x, None, truncation)))) + 1) / 2
+    def forward(self, latent: Tensor) -> Tensor:
+        x = self._run(latent, len(self.blocks))
+        return (torch.tanh(self.to_image(F.relu(self.norm(x, None, self.truncation)))) + 1) / 2
 
     def features(self, latent: Tensor, layer: str) -> Tensor:
         if layer not in self.layer_names:
             raise ValueError(unknown_name_message("layer", layer, self.layer_names))
-        return self._run(latent, self.layer_names.index(layer) + 1, self.truncation)
+        return self._run(latent, self.layer_names.index(layer) + 1)
 
     def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
         """The first layer's; parts of the latent that enter elsewhere only have zeros."""
         seen = self.first.weight[:, : self.latent_dim]
         return F.pad(seen, (0, self.latent_dim - seen.shape[1]))
 
-    def _run(self, latent: Tensor, depth: int, truncation: float) -> Tensor:
+    def _run(self, latent: Tensor, depth: int) -> Tensor:
         first, conditions = self._inputs(self.check_latent(latent))
         x: Tensor = self.first(first).unflatten(1, (-1, self.base, self.base))
         x = x.contiguous(memory_format=torch.channels_last)
         for index, block in enumerate(self.blocks[:depth]):
             if index in self.attention:
                 x = self.attentions[str(index)](x)
-            x = block(x, conditions[index], truncation)
+            x = block(x, conditions[index], self.truncation)
         return x
 
     def _inputs(self, latent: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -59,14 +59,15 @@ class ClassKnob(Generator):
         self.body: Generator = architecture(body)(latent_dim=self.latent_dim, **body_arguments)
         self.image_shape, self.layer_names = self.body.image_shape, self.body.layer_names
         self.class_range = (noise_dim + num_codes, self.latent_dim)
+        self.truncated_in = "latents" if self.body.truncated_in == "latents" else "nowhere"
 
     @classmethod
     def tiny(cls) -> ClassKnob:
         """A small instance for examples and contract tests."""
         return cls("dcgan", {"image_shape": (3, 16, 16), "width": 0.1}, noise_dim=3, num_codes=1, class_count=3)
 
-    def map(self, z: Tensor, label: Tensor | None = None, truncation: float = 1.0) -> Tensor:
-        self.check_condition(label, truncation)
+    def map(self, z: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
+        truncation = self.check_condition(label, truncation)
         noise, codes, logits = z.split([self.noise_dim, self.num_codes, self.class_range[1] - self.class_range[0]], 1)
         uniform = torch.special.erf(codes / 2**0.5)  # 2Φ(x) - 1
         parts = [truncation * self.sigma * noise, truncation * uniform]

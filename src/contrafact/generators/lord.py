@@ -104,9 +104,9 @@ class LORD(Generator):
         levels = torch.linspace(0, 1, QUANTILES, device=latents.device)
         self.quantiles.copy_(torch.quantile(latents.float(), levels, dim=0).T)
 
-    def map(self, z: Tensor, label: Tensor | None = None, truncation: float = 1.0) -> Tensor:
+    def map(self, z: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
         """Prior noise ``(N, L)`` to codes: the quantile of each coordinate at Φ(z)."""
-        self.check_condition(label, truncation)
+        truncation = self.check_condition(label, truncation)
         place = torch.special.ndtr(z * truncation) * (QUANTILES - 1)
         below = place.floor().clamp(0, QUANTILES - 2).long()
         low, high = (self.quantiles.gather(1, (below + step).T).T for step in (0, 1))

@@ -20,12 +20,14 @@ from torch import Tensor, nn
 
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
-from contrafact.core.generator import Generator
+from contrafact.core.generator import Generator, Truncated
 from contrafact.generators._stored import state_dicts, take
 
 
 class ProgGAN(Generator):
     """ProgGAN's generator; its latent is standard normal and only its direction counts (it is normalised first).
+
+    So there is no truncation: no direction is the mean of all.
 
     Args:
         latent_dim: L.
@@ -35,6 +37,8 @@ class ProgGAN(Generator):
     >>> ProgGAN(16, [8, 8, 4]).image_shape
     (3, 16, 16)
     """
+
+    truncated_in: Truncated = "nowhere"
 
     def __init__(self, latent_dim: int = 512, channels: Sequence[int] = (512,) * 4, image_channels: int = 3) -> None:
         super().__init__()

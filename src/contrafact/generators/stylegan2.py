@@ -174,6 +174,8 @@ class StyleGAN2(Generator):
         kernel: four taps of the resampling filter.
         space: ``w``, or ``z`` to edit the prior's noise: it is mapped inside ``forward``.
         label: fix a conditional generator to this class.
+        truncation: its own truncation. It acts on W: in the W space where latents are drawn, in Z, whose noise is
+            normalised first, where ``forward`` has mapped it.
 
     Raises:
         ValueError: sizes that do not fit each other, unknown names, or the Z space of a conditional generator whose
@@ -204,6 +206,7 @@ class StyleGAN2(Generator):
         kernel: Sequence[float] = (1.0, 3.0, 3.0, 1.0),
         space: Space = "w",
         label: int | None = None,
+        truncation: float = 1.0,
     ) -> None:
         super().__init__()
         counts = channels_of(channels, size) if isinstance(channels, str) else list(channels)
@@ -221,6 +224,8 @@ class StyleGAN2(Generator):
         self.classes, self.conditioning, self.clamp = classes, conditioning, clamp
         self.taps = [float(tap) for tap in kernel]
         self.space: Space = space
+        self.check_truncation(truncation)
+        self.truncation, self.truncated_in = float(truncation), "images" if space == "z" else "latents"
         self.latent_dim = latent_dim if space == "w" else self.prior_dim
         self.image_shape = (image_channels, size, size)
         self.num_layers = 2 * len(counts)
@@ -261,10 +266,10 @@ class StyleGAN2(Generator):
             nn.init.constant_(conv.noise_strength, 0.1)
         return generator
 
-    def map(self, z: Tensor, label: Tensor | None = None, truncation: float = 1.0) -> Tensor:
-        self.check_condition(label, truncation)
+    def map(self, z: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
+        truncation = self.check_condition(label, truncation)
         if self.space == "z":
-            return z * truncation
+            return z
         return self.truncate(self.to_w(z, label), truncation)
 
     def to_w(self, z: Tensor, label: Tensor | None = None) -> Tensor:
@@ -357,7 +362,7 @@ class StyleGAN2(Generator):
             raise ValueError(unknown_name_message("noise", noise, ["const", "random", "none"]))
         latent = self.check_latent(latent)
         if self.space == "z":
-            latent = self.to_w(latent.flatten(0, -2)).unflatten(0, latent.shape[:-1])
+            latent = self.truncate(self.to_w(latent.flatten(0, -2)), self.truncation).unflatten(0, latent.shape[:-1])
         styles = self._layered(latent).unbind(1)
         x = self.const[None]
         image = x.new_zeros(())
@@ -393,6 +398,7 @@ class StyleGAN2(Generator):
             "kernel": self.taps,
             "space": self.space,
             "label": self.label,
+            "truncation": self.truncation,
         }
 
 

@@ -64,8 +64,8 @@ class VAE(Generator):
         """A small instance for examples and contract tests."""
         return cls(3, (3, 16, 16), width=0.1)
 
-    def map(self, z: Tensor, label: Tensor | None = None, truncation: float = 1.0) -> Tensor:
-        self.check_condition(label, truncation)
+    def map(self, z: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
+        truncation = self.check_condition(label, truncation)
         # Truncating the noise keeps the result among the codes that images have; the mean of the codes is none of them.
         return truncation * z if self.flow is None else self.flow(truncation * z)
 

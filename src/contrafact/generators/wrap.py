@@ -165,10 +165,10 @@ class Wrapped(Generator):
             raise ValueError(f"sample({n}, rng) must return noise of shape ({n}, Z), got {tuple(drawn.shape)}")
         return drawn
 
-    def map(self, z: Tensor, label: Tensor | None = None, truncation: float = 1.0) -> Tensor:
+    def map(self, z: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
         if self._map is None:
             return super().map(z, label, truncation)
-        self.check_condition(label, truncation)
+        truncation = self.check_condition(label, truncation)
         latent = self._map(z)
         if latent.shape != (len(z), self.latent_dim):
             raise ValueError(
@@ -180,7 +180,7 @@ class Wrapped(Generator):
     def _mean(self) -> Tensor:
         """Mean latent ``(1, L)`` of the mapped prior, from 4,096 draws."""
         with torch.no_grad():
-            return self.map(self.prior(4096, torch.Generator().manual_seed(0))).mean(0, keepdim=True)
+            return self.map(self.prior(4096, torch.Generator().manual_seed(0)), truncation=1.0).mean(0, keepdim=True)
 
     def features(self, latent: Tensor, layer: str) -> Tensor:
         if layer not in self.layer_names:

@@ -63,8 +63,8 @@ class InterFaceGAN(Method):
     """One past the last such layer."""
     num_latents: int = 500_000
     """Images generated and scored."""
-    truncation: float = 1.0
-    """Truncation of their latents, in [0, 1]; 1 for none."""
+    truncation: float | None = None
+    """Truncation of their latents, in [0, 1]: 1 for none; by default the generator's own."""
     chosen: float = 0.02
     """Share of them with the highest scores that count as positive, and of the lowest as negative."""
     held_out: float = 0.3
@@ -80,11 +80,12 @@ class InterFaceGAN(Method):
             raise ValueError(f"held_out is a share and must lie in [0, 1), got {self.held_out}")
         if not self.penalty > 0:
             raise ValueError(f"penalty must be positive, got {self.penalty}")
-        score, known = self._judge(source, run)
+        judged = source.truncated(self.truncation)
+        score, known = self._judge(judged, run)
         names = list(self.attributes or known)
         conditions = [name for name in self.condition_on if name != OTHERS]
         check_count("num_latents", self.num_latents)
-        latent_NL = source.sample(self.num_latents, run.rng("latents"), truncation=self.truncation)
+        latent_NL = judged.sample(self.num_latents, run.rng("latents"))
         needed = list(dict.fromkeys([*names, *conditions]))
         scores_NA = _scored(score, latent_NL, needed, run)
         found: dict[str, Boundary] = {}

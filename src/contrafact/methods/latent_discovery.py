@@ -111,8 +111,8 @@ class LatentDiscovery(Method):
     """Smaller magnitudes are lifted to this, keeping their sign."""
     shift_weight: float = 0.25
     """Weight of the magnitude's absolute error beside the direction's cross-entropy."""
-    truncation: float = 1.0
-    """Truncation of the latents that are edited, in [0, 1]; 1 for none."""
+    truncation: float | None = None
+    """Truncation of the latents that are edited, in [0, 1]: 1 for none; by default the generator's own."""
 
     steps: int = 100_000
     """Training steps."""
@@ -190,7 +190,8 @@ class LatentDiscovery(Method):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one step on freshly drawn edits, and the scalars to log."""
         index, magnitude = (t.to(run.device) for t in self.draw_edits(directions.num_directions, rng))
-        latent = source.sample(self.batch_size, rng, truncation=self.truncation)
+        source = source.truncated(self.truncation)
+        latent = source.sample(self.batch_size, rng)
         edited = directions(latent, index, magnitude)
         with run.autocast():
             with torch.no_grad():

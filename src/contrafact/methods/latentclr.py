@@ -135,6 +135,7 @@ class LatentCLR(Method):
         """Minimise the contrastive loss over the directions."""
         cfg = self.resolved()
         assert cfg.rate_drops is not None
+        source.truncated(cfg.truncation)  # refused now, where the generator has none, not at the first step
         layer = cfg.layer or default_layer(source)
         directions = cfg.build_directions(source, run)
         check_effect(source, directions, layer)
@@ -175,7 +176,8 @@ class LatentCLR(Method):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one step on freshly drawn latents, and the scalars to log (settings must be ``resolved``)."""
         assert self.temperature is not None and self.reduction is not None  # noqa: PT018 - for the type checker
-        latent = source.sample(self.batch_size, rng, truncation=self.truncation)
+        source = source.truncated(self.truncation)
+        latent = source.sample(self.batch_size, rng)
         span = self.highest - self.lowest
         magnitude_K = self.lowest + span * torch.rand(self.num_directions, generator=rng).to(latent.device)
         edited = directions.every(latent, magnitude_K)

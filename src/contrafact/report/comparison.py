@@ -10,7 +10,7 @@ Shape suffixes: R runs, D directions, S samples, M magnitudes, P pixels, C chann
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,10 @@ class Contender:
     label: str
     generator: Generator
     directions: Directions
+
+    def truncated(self, truncation: float | None) -> Contender:
+        """The same at another truncation; None leaves the generator's own."""
+        return replace(self, generator=self.generator.truncated(truncation))
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def compare(
     span: float = 2.5,
     seed: int = 0,
     most: int = MOST,
-    truncation: float = 1.0,
+    truncation: float | None = None,
     max_side: int | None = 128,
 ) -> Comparison:
     """Sweep the same samples along the first contender's directions and their likes in the others.
@@ -112,7 +116,7 @@ def compare(
         span: largest magnitude, in standard deviations of each contender's edit space.
         seed: of the samples.
         most: directions to compare when none are named.
-        truncation: of the samples.
+        truncation: of the samples; by default each generator's own.
         max_side: area-average images down to at most this side.
 
     Raises:
@@ -121,9 +125,10 @@ def compare(
     if len(contenders) < 2:
         raise ValueError(f"a comparison needs at least two runs, got {len(contenders)}")
     _check_same_generator(contenders)
+    contenders = [contender.truncated(truncation) for contender in contenders]
     magnitudes = magnitude_range(frames, span)
     latents = [
-        sample_latents(c.generator, check_count("samples", samples), torch.Generator().manual_seed(seed), truncation)
+        sample_latents(c.generator, check_count("samples", samples), torch.Generator().manual_seed(seed))
         for c in contenders
     ]
     first = contenders[0].directions

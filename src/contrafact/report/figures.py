@@ -224,7 +224,7 @@ def sweep_run(
     most: int = MOST,
     only: Sequence[str | int] = (),
     max_side: int | None = None,
-    truncation: float = 1.0,
+    truncation: float | None = None,
 ) -> Sweep:
     """Sweep a run's directions, or its generator's latent axes where it yields no directions (a VAE).
 
@@ -237,18 +237,19 @@ def sweep_run(
         most: directions to keep, the strongest.
         only: names or numbers of the directions to sweep; none for all.
         max_side: area-average images down to at most this side.
-        truncation: of the base samples.
+        truncation: of the base samples; by default the generator's own.
 
     Raises:
         ValueError: the run has no generator, no such direction, or an argument is out of range.
     """
     magnitudes = magnitude_range(frames, span)
     rng = torch.Generator().manual_seed(seed)
-    latents = sample_latents(run.generator, check_count("samples", samples), rng, truncation)
+    generator = run.generator.truncated(truncation)
+    latents = sample_latents(generator, check_count("samples", samples), rng)
     found = run.has("directions")
-    directions = run.directions if found else latent_axes(run.generator)
+    directions = run.directions if found else latent_axes(generator)
     kind = "direction" if found else "code"
-    return sweep(run.generator, directions, latents, magnitudes, most=most, only=only, max_side=max_side, kind=kind)
+    return sweep(generator, directions, latents, magnitudes, most=most, only=only, max_side=max_side, kind=kind)
 
 
 def magnitude_labels(magnitudes: FloatArray) -> list[str]:
@@ -314,7 +315,7 @@ def write_traversal(
     seed: int = 0,
     most: int = MOST,
     only: Sequence[str | int] = (),
-    truncation: float = 1.0,
+    truncation: float | None = None,
     video: bool = False,
 ) -> list[Path]:
     """Write a run's traversal: what :func:`write_sweep` writes, of what :func:`sweep_run` sweeps.
@@ -328,7 +329,7 @@ def write_traversal(
         seed: seed of the base samples.
         most: directions to draw, the strongest.
         only: names or numbers of the directions to draw; none for all.
-        truncation: of the base samples.
+        truncation: of the base samples; by default the generator's own.
         video: also write ``traversal.mp4``.
 
     Returns:

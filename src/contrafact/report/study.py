@@ -52,7 +52,7 @@ class StudySettings:
         pool: images that all pictures are drawn from (the paper's 100).
         magnitude: how far left and right are, in standard deviations.
         seed: of the pool, of what each participant sees, and of the orders.
-        truncation: of the pool.
+        truncation: of the pool; by default each generator's own.
     """
 
     participants: int = 10
@@ -60,7 +60,7 @@ class StudySettings:
     pool: int = 100
     magnitude: float = 2.5
     seed: int = 0
-    truncation: float = 1.0
+    truncation: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse values out of range (ValueError)."""
@@ -104,11 +104,11 @@ def make_study(
         [c.directions.index(n) for n in (which[rank] if which else ())] or list(range(c.directions.num_directions))
         for rank, c in enumerate(contenders)
     ]
+    contenders = [contender.truncated(settings.truncation) for contender in contenders]
     items = [(rank, number) for rank, numbers in enumerate(chosen) for number in numbers]
     rng = np.random.default_rng(settings.seed)
     pools = [
-        sample_latents(c.generator, settings.pool, torch.Generator().manual_seed(settings.seed), settings.truncation)
-        for c in contenders
+        sample_latents(c.generator, settings.pool, torch.Generator().manual_seed(settings.seed)) for c in contenders
     ]
     participants: dict[str, Any] = {}
     with Progress("drawing the study", settings.participants * len(items)) as bar:
