@@ -24,7 +24,7 @@ def test_bytes_keep_leading_axes_and_channel_order():
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (torch.zeros(2, 4, 4, 4), r"needs images \(..., 1 or 3, H, W\), got shape \(2, 4, 4, 4\)"),
+        (torch.zeros(2, 5, 4, 4), r"needs images \(..., 1, 3 or 4, H, W\), got shape \(2, 5, 4, 4\)"),
         (torch.zeros(3, 3), r"got shape \(3, 3\)"),
         (torch.zeros(1, 3, 2, 2, dtype=torch.uint8), r"got torch.uint8; divide bytes by 255"),
         (torch.full((1, 3, 2, 2), torch.inf), r"hold NaN or infinite values"),
@@ -34,6 +34,15 @@ def test_bytes_keep_leading_axes_and_channel_order():
 def test_bytes_refuse(images, message):
     with pytest.raises(ValueError, match=message):
         to_bytes(images)
+
+
+def test_a_fourth_channel_is_opacity_over_white():
+    pixel = torch.tensor([1.0, 0.5, 0.0])
+    images = torch.stack([torch.cat([pixel, torch.tensor([opacity])]) for opacity in (1.0, 0.5, 0.0, 2.0)])[
+        ..., None, None
+    ]
+    found = to_bytes(images)[:, 0, 0].tolist()
+    assert found == [[255, 128, 0], [255, 191, 128], [255, 255, 255], [255, 128, 0]]
 
 
 def test_no_images_are_no_pictures():

@@ -64,9 +64,16 @@ def test_a_turned_photograph_is_turned_back(tmp_path):
 def test_see_through_parts_become_white(tmp_path):
     pixels = np.zeros((16, 24, 4), np.uint8)
     pixels[:8, :, 3] = 255
-    images = read_photographs([saved(tmp_path, pixels)], SHAPE)
+    path = saved(tmp_path, pixels)
+    with pytest.warns(UserWarning, match="1 of 1 pictures are see-through and were laid on #ffffff"):
+        images = read_photographs([path], SHAPE)
     assert images[0, :, :8].max() == 0
     assert images[0, :, 8:].min() == 1
+    with pytest.warns(UserWarning, match="laid on #0000ff"):
+        images = read_photographs([path], SHAPE, background="blue")
+    assert images[0, :, 8:, 0].tolist() == [[0.0] * 8, [0.0] * 8, [1.0] * 8]
+    with pytest.raises(ValueError, match="background must be a colour's name"):
+        read_photographs([path], SHAPE, background="sky")
 
 
 def test_grey_and_colour_suit_the_generator(tmp_path):
@@ -82,17 +89,18 @@ def test_grey_and_colour_suit_the_generator(tmp_path):
 def test_a_picture_cut_short(tmp_path, name):
     path = saved(tmp_path, noise(64, 64), name)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ValueError, match=rf"{name} cannot be read as a picture .*cut short"):
+    with pytest.raises(ValueError, match=rf"1 of 1 pictures cannot be used: .*{name} cannot be decoded \(.*mend them"):
         read_photographs([path], (3, 64, 64))
 
 
 def test_what_is_no_picture(tmp_path):
     (tmp_path / "notes.png").write_text("hello")
-    with pytest.raises(ValueError, match=r"notes.png cannot be read as a picture"):
+    with pytest.raises(ValueError, match=r"1 of 1 .*notes.png is no picture; expected"):
         read_photographs([tmp_path / "notes.png"], SHAPE)
     deep = saved(tmp_path, noise(16, 24, 1).astype(np.uint16) * 200, "deep.png")
-    with pytest.raises(ValueError, match=r"deep.png has more than 8 bits a channel; convert it to 8 bits"):
-        read_photographs([deep], SHAPE)
+    deep = saved(tmp_path, noise(16, 24, 1).astype(np.uint16) * 200, "deep.png")
+    with pytest.raises(ValueError, match=r"2 of 3 .*notes.png is no picture; .*deep.png has more than 8 bits"):
+        read_photographs([tmp_path / "notes.png", saved(tmp_path, noise(16, 24)), deep], SHAPE)
     with pytest.raises(ValueError, match="the generator's images have 4"):
         read_photographs([deep], (4, 16, 24))
     with pytest.raises(ValueError, match="unknown fit 'stretch'"):

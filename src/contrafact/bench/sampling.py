@@ -6,9 +6,9 @@ Shape suffixes: N images, J code dimensions, K factors.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -72,8 +72,12 @@ def sample_indices(dataset: ImageDataset, num_train: int, num_test: int, seed: i
     return chosen[:num_train].astype(np.int64), chosen[num_train:].astype(np.int64)
 
 
-def dataset_of(run: FinishedRun) -> ImageDataset | None:
+def dataset_of(run: FinishedRun, data: str | None = None) -> ImageDataset | None:
     """The data a run is about: what it was trained on, or what its generator was, at the size of its images.
+
+    Args:
+        run: a finished run.
+        data: a name or path of other data, which is loaded as the run's was.
 
     Returns:
         None when nothing says what data that was.
@@ -82,18 +86,24 @@ def dataset_of(run: FinishedRun) -> ImageDataset | None:
         ValueError: the data is not where it was.
     """
     source = run.config["source"]
-    height = source["image_shape"][-1]
+    height, options = source["image_shape"][-1], source.get("options", {})
+    if data is not None:
+        other = load_dataset(data, size=height)
+        takes = inspect.signature(type(other)).parameters
+        return load_dataset(data, size=height, **options) if options.keys() & takes.keys() else other
     if source["kind"] == "data":
-        return _load_again(source["name"], source["from"], height, split_for_scoring(source.get("split")))
+        return _load_again(source["name"], source["from"], height, split_for_scoring(source.get("split")), options)
     note = run.generator.note if run.has("generator") else {}
     return _load_again(note["trained_on"], note.get("from", ""), height) if "trained_on" in note else None
 
 
-def _load_again(name: str, origin: str, size: int, split: str = "test") -> ImageDataset:
+def _load_again(
+    name: str, origin: str, size: int, split: str = "test", options: Mapping[str, Any] | None = None
+) -> ImageDataset:
     """The dataset called ``name``, from the file it was read from when that is still there; in parts, its ``split``."""
     from_file = ":" not in name and Path(origin).exists()  # a path does not carry a variant, a name does
     in_parts = name in DATASETS and "split" in inspect.signature(DATASETS.get(name)).parameters
-    return load_dataset(origin if from_file else name, size=size, split=split if in_parts else None)
+    return load_dataset(origin if from_file else name, size=size, split=split if in_parts else None, **(options or {}))
 
 
 class Sample(NamedTuple):

@@ -37,14 +37,12 @@ def cube(arguments: Sequence[str]) -> None:
     from contrafact.bench.sampling import dataset_of
     from contrafact.core.dataset import FactorDataset
     from contrafact.core.method import load_run
-    from contrafact.data.load import load_dataset
     from contrafact.report.charts import save_chart
     from contrafact.report.cube import cube_chart, factor_cube
     from contrafact.report.figures import FIGURES
 
     run = load_run(options.run)
-    side = run.config["source"]["image_shape"][-1]
-    dataset = dataset_of(run) if options.data is None else load_dataset(options.data, size=side)
+    dataset = dataset_of(run, options.data)
     if not isinstance(dataset, FactorDataset):
         raise ValueError(f"the factors behind the images of {options.run} are not known; name a dataset with --data")
     rng = np.random.default_rng(options.seed)

@@ -168,12 +168,12 @@ def _compare_files(options: Options, codes: Path, other: Path) -> None:
 def _evaluate_run(options: Options, folder: Path) -> None:
     from contrafact.bench.control import fit_control
     from contrafact.bench.evaluate import Who, evaluate_run
+    from contrafact.bench.sampling import dataset_of
     from contrafact.core.method import load_run
     from contrafact.core.run import find_device
-    from contrafact.data.load import load_dataset
 
     run = load_run(folder)
-    dataset = None if options.data is None else load_dataset(options.data, size=run.config["source"]["image_shape"][-1])
+    dataset = None if options.data is None else dataset_of(run, options.data)
     whom: list[Who] = ["run"]
     if options.control:
         fit_control(run, device=options.device)

@@ -41,6 +41,12 @@ class RunOptions:
     """Seed of the choice of annotated images."""
     factors: str | None = None
     """Factors to annotate, separated by commas; by default the dataset's factors of interest."""
+    background: str | None = None
+    """Colour that see-through parts of a folder's pictures are laid on: a name or #rrggbb; by default white."""
+    channels: Literal[1, 3, 4] | None = None
+    """Of a folder's pictures: 3 (RGB, the default), 1 (grey), 4 (RGB and opacity)."""
+    skip_damaged: bool = False
+    """Leave out a folder's pictures that cannot be used, instead of refusing the folder."""
     preset: str | None = None
     """Named settings to start from; by default the paper's."""
     out: Path | None = None
@@ -137,6 +143,9 @@ def _load_source(name: str, kind: str, options: RunOptions) -> Any:
         labels=options.labels,
         label_seed=options.label_seed,
         factors=options.factors.split(",") if options.factors else None,
+        background=options.background,
+        channels=options.channels,
+        skip_damaged=options.skip_damaged,
     )
 
 

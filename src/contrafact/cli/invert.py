@@ -24,6 +24,8 @@ class Options:
     """Folder to write."""
     fit: Literal["crop", "resize"] | None = None
     """What to do with a picture of another size: crop covers the image and cuts the rest off, resize squeezes."""
+    background: str = "white"
+    """Colour that see-through parts are laid on: a name or #rrggbb."""
     per_layer: bool = False
     """Give every style layer a latent of its own (W+): nearer to the picture, further from what was trained."""
     encoder: Path | None = None
@@ -69,7 +71,9 @@ def invert(arguments: Sequence[str]) -> None:
         budget = RegressionSettings(steps=options.train_encoder, batch_size=64, width=0.5)
         run = Run(options.out / "encoder", seed=options.seed, device=options.device, resume=True)
         encoder = fit_latent_encoder(generator, run, budget)
-    stored, found = invert_photographs(generator, options.images, options.fit, encoder, settings, options.network)
+    stored, found = invert_photographs(
+        generator, options.images, options.fit, encoder, settings, options.network, options.background
+    )
     assert stored.targets is not None
     save_png(
         inversion_sheet(stored.targets, found.images, found.psnr.tolist(), stored.names), options.out / "inversion.png"

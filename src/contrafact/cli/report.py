@@ -35,12 +35,10 @@ def report(arguments: Sequence[str]) -> None:
     from contrafact.bench.sampling import dataset_of
     from contrafact.core.dataset import FactorDataset
     from contrafact.core.method import load_run
-    from contrafact.data.load import load_dataset
     from contrafact.report.page import write_report
 
     run = load_run(options.run)
-    side = run.config["source"]["image_shape"][-1]
-    dataset = dataset_of(run) if options.data is None else load_dataset(options.data, size=side)
+    dataset = dataset_of(run, options.data)
     if options.data is not None and not isinstance(dataset, FactorDataset):
         raise ValueError(f"{options.data} has no known factors, which the heat map needs; leave --data out")
     factors = dataset if isinstance(dataset, FactorDataset) else None

@@ -29,6 +29,12 @@ class Options:
     """Side to load a dataset's images at."""
     split: str | None = None
     """Part of a dataset."""
+    background: str | None = None
+    """Colour that see-through parts of a folder's pictures are laid on: a name or #rrggbb; by default white."""
+    channels: Literal[1, 3, 4] | None = None
+    """Of a folder's pictures: 3 (RGB, the default), 1 (grey), 4 (RGB and opacity)."""
+    skip_damaged: bool = False
+    """Leave out a folder's pictures that cannot be used, instead of refusing the folder."""
     seed: int = 0
     """Seed of what is drawn."""
 
@@ -46,7 +52,14 @@ def show(arguments: Sequence[str]) -> None:
         from contrafact.data.load import load_dataset
         from contrafact.report.sheets import dataset_sheet
 
-        dataset = load_dataset(options.name, size=options.size, split=options.split)
+        dataset = load_dataset(
+            options.name,
+            size=options.size,
+            split=options.split,
+            background=options.background,
+            channels=options.channels,
+            skip_damaged=options.skip_damaged,
+        )
         facts, sheet = _describe(dataset), dataset_sheet(dataset, np.random.default_rng(options.seed))
     else:
         import torch

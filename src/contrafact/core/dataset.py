@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ class ImageDataset(ABC):
         image_shape: ``(C, H, W)`` of every image.
         source: where the images come from: a file's path, or ``"procedural stand-in"``; scores are labelled with it.
         class_names: one name per label value, empty when there are no labels.
+        options: what else :func:`~contrafact.data.load.load_dataset` was asked for that changes the images, such as the
+            background of see-through pictures; empty for none. Scores and reports load a run's data with them again.
         few_labels: the annotations a method may use, None for none; ``load_dataset(..., labels=100)`` chooses them.
         destroyed_by: which factors (or ``"class"``) an augmentation makes unreadable, by its name: ``crop``, ``flip``,
             ``light``, ``color``, ``grayscale``, ``blur``; contrastive methods leave such augmentations out.
@@ -39,6 +42,7 @@ class ImageDataset(ABC):
     image_shape: tuple[int, int, int]
     source: str
     class_names: tuple[str, ...] = ()
+    options: Mapping[str, Any] = MappingProxyType({})
     few_labels: FewLabels | None = None
 
     @abstractmethod

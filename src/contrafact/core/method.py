@@ -317,6 +317,8 @@ def _describe(source: Generator | ImageDataset) -> dict[str, Any]:
         described = {"kind": "data", "name": source.name, "from": source.source}
         if hasattr(source, "split"):
             described["split"] = source.split
+        if source.options:
+            described["options"] = dict(source.options)
         if source.few_labels is not None:
             described["labels"] = source.few_labels.describe()
     return {**described, "image_shape": list(source.image_shape)}

@@ -29,20 +29,25 @@ ByteArray = npt.NDArray[np.uint8]
 def to_bytes(images: Tensor) -> ByteArray:
     """Pixels ready for a picture: float ``(..., C, H, W)`` in [0, 1], clamped, to RGB bytes ``(..., H, W, 3)``.
 
+    A fourth channel is opacity: such images are laid on white.
+
     Raises:
-        ValueError: neither one nor three channels, not floats, or NaN or infinite values.
+        ValueError: neither one, three nor four channels, not floats, or NaN or infinite values.
 
     >>> to_bytes(torch.tensor([[[0.0, 0.5, 1.2]]])).tolist()
     [[[0, 0, 0], [128, 128, 128], [255, 255, 255]]]
     """
-    if images.ndim < 3 or images.shape[-3] not in (1, 3):
-        raise ValueError(f"a picture needs images (..., 1 or 3, H, W), got shape {tuple(images.shape)}")
+    if images.ndim < 3 or images.shape[-3] not in (1, 3, 4):
+        raise ValueError(f"a picture needs images (..., 1, 3 or 4, H, W), got shape {tuple(images.shape)}")
     if not torch.is_floating_point(images):
         raise ValueError(f"a picture needs float images in [0, 1], got {images.dtype}; divide bytes by 255")
     values = images.detach().float()
     if values.numel() and not all(math.isfinite(bound) for bound in torch.aminmax(values)):  # one pass; NaN propagates
         raise ValueError("the images hold NaN or infinite values, so there is no picture of them; check the generator")
-    pixels = (values.clamp(0, 1) * 255).round().to(torch.uint8).movedim(-3, -1)
+    values = values.clamp(0, 1)
+    if values.shape[-3] == 4:
+        values = 1 - values[..., 3:, :, :] * (1 - values[..., :3, :, :])
+    pixels = (values * 255).round().to(torch.uint8).movedim(-3, -1)
     return np.ascontiguousarray(pixels.expand(*pixels.shape[:-1], 3).cpu().numpy())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ def load_dataset(
     labels: float | PathLike | None = None,
     label_seed: int = 0,
     factors: Sequence[str] | None = None,
+    background: str | None = None,
+    channels: int | None = None,
+    skip_damaged: bool = False,
 ) -> ImageDataset:
     """A dataset by name, or by the file or folder it lies in.
 
@@ -41,6 +44,9 @@ def load_dataset(
             (:func:`~contrafact.core.few_labels.choose_labels`); None for none.
         label_seed: seed of the choice of annotated images.
         factors: factors to annotate; by default the dataset's factors of interest.
+        background: of a folder of pictures: the colour that see-through parts are laid on, white by default.
+        channels: of a folder of pictures: 3 (RGB, the default), 1 (grey), or 4 (RGB and opacity).
+        skip_damaged: leave out a folder's pictures that cannot be used, instead of refusing the folder.
 
     Raises:
         ValueError: unknown name (the nearest one is suggested), no such file, a file of no known dataset, or an option
@@ -49,7 +55,8 @@ def load_dataset(
     >>> load_dataset("Shapes-3D", size=32).image_shape
     (3, 32, 32)
     """
-    dataset = _load(str(name_or_path), size, split, variant)
+    pictures = {"background": background, "channels": channels, "skip_damaged": skip_damaged or None}
+    dataset = _load(str(name_or_path), {"size": size, "split": split, "variant": variant, **pictures})
     if labels is not None:
         dataset.few_labels = choose_labels(dataset, labels, seed=label_seed, factors=factors)
     elif factors:
@@ -57,13 +64,14 @@ def load_dataset(
     return dataset
 
 
-def _load(text: str, size: int | None, split: str | None, variant: str | None) -> ImageDataset:
+def _load(text: str, asked: Mapping[str, Any]) -> ImageDataset:
     names, path, variant_in_name = _find(text)
+    options = {"path": path, **asked}
     if variant_in_name is not None:
+        variant = asked["variant"]
         if variant is not None and variant != variant_in_name:
             raise ValueError(f"{text!r} names the variant {variant_in_name!r}, but variant={variant!r} was given too")
-        variant = variant_in_name
-    options = {"path": path, "size": size, "split": split, "variant": variant}
+        options["variant"] = variant_in_name
     # Datasets can share file names (MNIST and its successors): all but the last may refuse what lies there.
     for name in names[:-1]:
         try:

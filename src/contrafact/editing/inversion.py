@@ -201,6 +201,7 @@ def invert_photographs(
     encoder: Encoder | None = None,
     settings: InversionSettings | None = None,
     network: Network = "auto",
+    background: str = "white",
 ) -> tuple[StoredLatents, Inversion]:
     """:func:`invert` picture files.
 
@@ -211,6 +212,7 @@ def invert_photographs(
         encoder: for a start near the answer.
         settings: how to search.
         network: perceptual part of the loss.
+        background: colour that see-through parts are laid on.
 
     Returns:
         Latents under the pictures' names, with the pictures as they were fitted, ready to be saved; and the search's
@@ -221,7 +223,7 @@ def invert_photographs(
     """
     settings = settings or InversionSettings()
     files = find_photographs(paths)
-    targets = read_photographs(files, generator.image_shape, fit)
+    targets = read_photographs(files, generator.image_shape, fit, background)
     found = invert(generator, targets, encoder=encoder, settings=settings, network=network)
     facts: dict[str, object] = {
         "psnr": [round(value, 3) for value in found.psnr.tolist()],

@@ -5,6 +5,7 @@ Shape suffixes: N images, C channels, H height, W width.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,12 +15,13 @@ import torch
 from torch import Tensor
 
 from contrafact.core.catalog import unknown_name_message
+from contrafact.data._decoding import UnusableError, decode, first_of, parse_background, shown_name
+from contrafact.data.images import SUFFIXES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Fit = Literal["crop", "resize"]
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 def find_photographs(paths: Sequence[str | Path]) -> list[Path]:
@@ -41,48 +43,55 @@ def find_photographs(paths: Sequence[str | Path]) -> list[Path]:
     return found
 
 
-def read_photographs(paths: Sequence[str | Path], image_shape: tuple[int, int, int], fit: Fit | None = None) -> Tensor:
+def read_photographs(
+    paths: Sequence[str | Path],
+    image_shape: tuple[int, int, int],
+    fit: Fit | None = None,
+    background: str = "white",
+) -> Tensor:
     """Pictures as images ``(N, C, H, W)``, float32, black 0 and white 1.
 
-    They are turned upright (EXIF), laid on white where they are see-through, and made grey for a grey generator.
+    They are turned upright (EXIF), laid on a background where they are see-through (a warning counts them), and made
+    grey for a grey generator.
 
     Args:
         paths: picture files.
         image_shape: ``(C, H, W)`` of the generator.
         fit: what to do with a picture of another size: ``crop`` scales it until it covers the image and cuts the rest
             off around the centre, ``resize`` squeezes it; None refuses it.
+        background: what see-through parts are laid on: a colour's name, or a code such as ``#80ff00``.
 
     Raises:
         ValueError: a picture of another size while ``fit`` is None, one that cannot be decoded or has more than 8 bits
-            a channel, or a generator whose images have neither one nor three channels.
+            a channel, an unknown colour, or a generator whose images have neither one nor three channels.
     """
     if fit not in (None, "crop", "resize"):
         raise ValueError(unknown_name_message("fit", fit, ["crop", "resize"]))
     channels = image_shape[0]
     if channels not in (1, 3):
         raise ValueError(f"pictures have one or three channels, but the generator's images have {channels}")
-    images = []
+    ground, images, faults, see_through = parse_background(background), [], [], 0
     for path in map(Path, paths):
-        pixels = np.asarray(_fitted(_decoded(path, "RGB" if channels == 3 else "L"), path, image_shape, fit))
+        try:
+            decoded = decode(path, channels, ground)
+        except UnusableError as error:
+            faults.append(f"{shown_name(path)} {error}")
+            continue
+        see_through += decoded.see_through
+        pixels = np.asarray(_fitted(decoded.picture, path, image_shape, fit))
         images.append(torch.from_numpy(pixels.copy()).view(*image_shape[1:], channels).permute(2, 0, 1))
+    if faults:
+        raise ValueError(
+            f"{len(faults)} of {len(paths)} pictures cannot be used: {first_of(faults, '; ')}; expected whole pictures "
+            "of 8 bits a channel: mend them, or leave them out"
+        )
+    if see_through:
+        warnings.warn(
+            f"{see_through} of {len(images)} pictures are see-through and were laid on {ground}; another background= "
+            "(--background) may suit the generator better",
+            stacklevel=2,
+        )
     return torch.stack(images).float() / 255
-
-
-def _decoded(path: Path, mode: str) -> Image:
-    from PIL import Image as pil
-    from PIL import ImageOps
-
-    try:
-        with pil.open(path) as opened:
-            if opened.mode[0] in "IF":  # Pillow would cut these to 8 bits, not scale them
-                raise ValueError(f"{path} has more than 8 bits a channel; convert it to 8 bits")
-            upright = ImageOps.exif_transpose(opened)
-            if upright.has_transparency_data:
-                seen = upright.convert("RGBA")
-                upright = pil.alpha_composite(pil.new("RGBA", seen.size, "white"), seen)
-            return upright.convert("RGB").convert(mode)
-    except (OSError, SyntaxError, pil.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as a picture ({error}); it may be cut short") from error
 
 
 def _fitted(picture: Image, path: Path, image_shape: tuple[int, int, int], fit: Fit | None) -> Image:
