@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 RUNTIME := .venv/.runtime-stamp
 DEVELOPMENT := .venv/.development-stamp
 
-.PHONY: demo test lint docs golden bench system clean
+.PHONY: demo test lint docs golden bench kill system clean
 
 # The main job from a generator that comes with the package to a report: under ten minutes on two cores.
 demo: $(RUNTIME)
@@ -41,6 +41,10 @@ golden: $(DEVELOPMENT)
 bench: $(RUNTIME)
 	$(BIN)/contrafact bench disco-quick --seeds 5
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+# Commands ended at random moments and started again, until every file is as if nothing had happened (half an hour).
+kill: $(DEVELOPMENT)
+	$(BIN)/python -m tests.kill --lives 500 --jobs 2 --seed 0
 
 system:
 	@.ci/system
