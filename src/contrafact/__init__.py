@@ -1,4 +1,8 @@
-"""Find the factors hidden in image generators and image collections by contrast, edit them, and measure them."""
+"""Find the factors hidden in image generators and image collections by contrast, edit them, and measure them.
+
+``load_generator``, ``load_dataset``, ``load_run`` and ``load_directions`` bring things in; ``methods``, ``metrics``,
+``data`` and ``generators`` hold what there is, one item per file. Everything is imported on first use.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,12 @@ _LAZY = {
     "load_dataset": "contrafact.data.load",
     "load_run": "contrafact.core.method",
     "load_directions": "contrafact.core.direction_files",
+    "wrap": "contrafact.generators.wrap",
     "Run": "contrafact.core.run",
 }
-_SUBPACKAGES = frozenset(
-    {"core", "nn", "data", "generators", "methods", "metrics", "bench", "editing", "report", "app"}
-)
+_SUBPACKAGES = ("core", "nn", "data", "generators", "methods", "metrics", "bench", "editing", "report")
+
+__all__ = [*_LAZY, *_SUBPACKAGES]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,13 +9,13 @@ from contrafact.core.catalog import Catalog, CataloguePackage
 CATALOG = Catalog("metrics", "metric")
 # Imported on first use, as the metrics themselves are.
 _FUNCTIONS = {
-    "evaluate": "_evaluate",
-    "evaluate_encoder": "_evaluate",
-    "Evaluation": "_evaluation",
-    "evaluate_files": "_files",
-    "compare": "_comparison",
-    "compare_runs": "_comparison",
-    "Codes": "_encoding",
+    "evaluate": "metrics._evaluate",
+    "evaluate_encoder": "metrics._evaluate",
+    "Evaluation": "metrics._evaluation",
+    "evaluate_files": "metrics._files",
+    "compare": "metrics._comparison",
+    "compare_runs": "metrics._comparison",
+    "Codes": "metrics._encoding",
 }
 
 
@@ -24,7 +24,7 @@ class _Package(CataloguePackage):
 
     def __getattr__(self, name: str) -> Any:
         if name in _FUNCTIONS:
-            return getattr(importlib.import_module(f"contrafact.metrics.{_FUNCTIONS[name]}"), name)
+            return getattr(importlib.import_module(f"contrafact.{_FUNCTIONS[name]}"), name)
         return super().__getattr__(name)
 
     def __dir__(self) -> list[str]:

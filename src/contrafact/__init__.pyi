@@ -1,0 +1,35 @@
+# Written by `python -m tests.stubs`; a test keeps it fresh.
+from contrafact import bench as bench
+from contrafact import core as core
+from contrafact import data as data
+from contrafact import editing as editing
+from contrafact import generators as generators
+from contrafact import methods as methods
+from contrafact import metrics as metrics
+from contrafact import nn as nn
+from contrafact import report as report
+from contrafact.core.direction_files import load_directions as load_directions
+from contrafact.core.method import load_run as load_run
+from contrafact.core.run import Run as Run
+from contrafact.data.load import load_dataset as load_dataset
+from contrafact.generators.checkpoints import load_generator as load_generator
+from contrafact.generators.wrap import wrap as wrap
+
+__version__: str
+__all__ = [
+    "load_generator",
+    "load_dataset",
+    "load_run",
+    "load_directions",
+    "wrap",
+    "Run",
+    "core",
+    "nn",
+    "data",
+    "generators",
+    "methods",
+    "metrics",
+    "bench",
+    "editing",
+    "report",
+]

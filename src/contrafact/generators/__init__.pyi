@@ -1,0 +1,15 @@
+# Written by `python -m tests.stubs`; a test keeps it fresh.
+from contrafact.core.catalog import Catalog as Catalog
+from contrafact.generators.analytic import Analytic as Analytic
+from contrafact.generators.biggan import BigGAN as BigGAN
+from contrafact.generators.class_knob import ClassKnob as ClassKnob
+from contrafact.generators.dcgan import DCGAN as DCGAN
+from contrafact.generators.glow import Glow as Glow
+from contrafact.generators.lord import LORD as LORD
+from contrafact.generators.prog_gan import ProgGAN as ProgGAN
+from contrafact.generators.sngan import SNGAN as SNGAN
+from contrafact.generators.stylegan2 import StyleGAN2 as StyleGAN2
+from contrafact.generators.vae import VAE as VAE
+from contrafact.generators.wrap import wrap as wrap
+
+CATALOG: Catalog
