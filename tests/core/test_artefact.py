@@ -1,6 +1,7 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -8,7 +9,10 @@ from torch import nn
 
 from contrafact.core.artefact import Artefact, fingerprint, load_artefact, read_header, save_artefact
 from contrafact.core.directions import Directions, GlobalDirections
+from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
+from contrafact.generators.analytic import Analytic
+from contrafact.nn.encoders import ConvEncoder
 
 
 @pytest.fixture
@@ -112,8 +116,11 @@ def test_another_kind_of_artefact(directions, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"arguments": '{"latent_dim": 5, "colour": 1}'}, "does not take the arguments in its header"),
-        ({"arguments": "[1, 2]"}, "does not take the arguments in its header"),
+        (
+            {"arguments": '{"latent_dim": 5, "colour": 1}'},
+            r"damaged header \(GlobalDirections does not take .* 'colour'",
+        ),
+        ({"arguments": "[1, 2]"}, r"damaged header \(GlobalDirections does not take .* \[1, 2\]"),
         ({"arguments": "{"}, "damaged header"),
         ({"note": ""}, "damaged header"),
         ({"arguments": '{"latent_dim": 4, "num_directions": 3}'}, "the weights do not fit the GlobalDirections"),
@@ -166,3 +173,107 @@ def test_fingerprints_follow_weights_and_names_only():
     other.load_state_dict(one.state_dict())
     assert fingerprint(one) == fingerprint(other)
     assert fingerprint(nn.Sequential(one)) != fingerprint(one)
+
+
+# -- hostile headers --------------------------------------------------------------------------------------------------
+
+HUGE = 2**31
+SMALL = {"latent_dim": 5, "num_directions": 3}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_directions": HUGE},
+        {"num_directions": HUGE, "latent_dim": HUGE},
+        {"num_directions": 10**20},
+        {"num_directions": -1},
+        {"num_directions": "3"},
+        {"num_directions": 3.0},
+        {"num_directions": True},
+        {"num_directions": None},
+        {"num_directions": [3]},
+        {"latent_dim": 60_000, "num_directions": 60_000},
+        {"scale": "1"},
+        {"scale": -1},
+        {"scale": None},
+        {"names": [1, 2, 3]},
+        {"names": "abc" * HUGE.bit_length()},
+        {"names": [["a"], ["b"], ["c"]]},
+        {"names": {"a": 1}},
+        {"layers": [0]},
+        {"layers": "ab", "num_layers": 3},
+        {"layers": [0, 1], "num_layers": "3"},
+        {"num_layers": "3"},
+        {"num_layers": HUGE},
+        {"constraint": ["unit"]},
+        {"constraint": None},
+        {"source": {"class": "x"}},
+    ],
+    ids=lambda change: str(change)[:40],
+)
+def test_arguments_that_describe_no_directions(directions, tmp_path, change):
+    path = _write(tmp_path / "d.safetensors", _header(directions, arguments=json.dumps({**SMALL, **change})))
+    with pytest.raises(ValueError, match=r"d.safetensors has a damaged header \(.*\); make the file again"):
+        load_artefact(path, Directions)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "1" * 100_000, '{"scale": NaN}', '{"scale": 1e999}', "\ufeff{", "null"]
+)
+@pytest.mark.parametrize("field", ["arguments", "note"])
+def test_header_texts_that_are_no_description(directions, tmp_path, field, text):
+    path = _write(tmp_path / "d.safetensors", _header(directions, **{field: text}))
+    with pytest.raises(ValueError, match=r"d.safetensors has a damaged header.*make the file again"):
+        load_artefact(path, Directions)
+
+
+def test_a_header_asks_for_more_than_the_file_holds(tmp_path):
+    arguments = {"image_shape": [3, 64, 64], "code_dim": 4, "width": 2000.0}
+    with pytest.raises((RuntimeError, MemoryError)):  # what a reader would meet that trusts the header: terabytes
+        ConvEncoder(**arguments)
+    header = {"format": "contrafact", "class": "contrafact.nn.encoders:ConvEncoder", "note": "{}"}
+    path = _write(tmp_path / "e.safetensors", {**header, "arguments": json.dumps(arguments)}, {"w": torch.zeros(2)})
+    with pytest.raises(ValueError, match=r"damaged header .*describes \d+ numbers, more than the file holds"):
+        load_artefact(path, Encoder)
+
+
+def test_a_header_asks_for_endless_parts(tmp_path):
+    header = {"format": "contrafact", "class": "contrafact.nn.latent_directions:LatentDirections", "note": "{}"}
+    arguments = json.dumps({**SMALL, "depth": 60_000})
+    path = _write(tmp_path / "d.safetensors", {**header, "arguments": arguments}, {"w": torch.zeros(2)})
+    with pytest.raises(ValueError, match=r"damaged header .*more parts than the file holds"):
+        load_artefact(path, Directions)
+
+
+def test_a_small_file_cannot_ask_for_large_pictures(tmp_path):
+    path = tmp_path / "g.safetensors"
+    save_artefact(Analytic("sprite", size=16), path)
+    header = read_header(path)
+    tensors = load_file(path)
+    arguments = json.dumps({**header["arguments"], "size": 30_000})
+    _write(path, {"format": "contrafact", "class": header["class"], "arguments": arguments, "note": "{}"}, tensors)
+    with pytest.raises(ValueError, match=r"damaged header \(images of shape \(3, 30000, 30000\)\)"):
+        load_artefact(path, Generator)
+
+
+def test_whole_numbers_for_real_ones(directions, tmp_path):
+    path = _write(tmp_path / "d.safetensors", _header(directions), {"weight": torch.zeros(3, 5, dtype=torch.int64)})
+    with pytest.raises(ValueError, match="weight holds whole numbers, expected the other kind"):
+        load_artefact(path, Directions)
+
+
+def test_a_large_seed_is_no_large_size(tmp_path):
+    generator = Analytic("sprite", size=16, mix_seed=2**62)
+    save_artefact(generator, tmp_path / "g.safetensors")
+    assert torch.equal(load_artefact(tmp_path / "g.safetensors", Generator).mix, generator.mix)
+
+
+def test_another_kind_of_file_is_described(tmp_path):
+    path = tmp_path / "d.safetensors"
+    np.save(tmp_path / "x.npy", np.zeros((3, 4), np.float32))
+    path.write_bytes((tmp_path / "x.npy").read_bytes())
+    with pytest.raises(
+        ValueError, match=r"is a numpy array, float32 \(3, 4\); expected a file written by .*directions\.s"
+    ):
+        load_artefact(path, Directions)

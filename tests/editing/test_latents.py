@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from contrafact.core.directions import CurvedDirections, GlobalDirections
@@ -112,5 +114,39 @@ def test_files_that_are_none(stylegan, tmp_path):
         load_latents(tmp_path / "other.safetensors")
     path = StoredLatents.of(stylegan, torch.zeros(1, 12), ["a"]).save(tmp_path / "cut.safetensors")
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(ValueError, match=r"is not a whole file of latents .*cut short"):
+    with pytest.raises(ValueError, match=r"is not a whole safetensors file .*cut short"):
         load_latents(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "tensors", "message"),
+    [
+        ({"names": "["}, {}, r"damaged header: 'names' is not valid JSON .*make it again with `contrafact invert`"),
+        ({"names": "[" * 100_000}, {}, "nested more than 64 deep"),
+        ({"names": '["a", "b"]'}, {}, r"is no whole file of latents: expected latents \(N, L\) .* N names"),
+        ({"names": "[1]"}, {}, "is no whole file of latents"),
+        ({"facts": "[]"}, {}, "is no whole file of latents"),
+        ({}, {"latents": torch.zeros(12)}, "is no whole file of latents"),
+        ({}, {"targets": torch.zeros(2, 3, 4, 4)}, "is no whole file of latents"),
+    ],
+)
+def test_files_that_are_damaged(stylegan, tmp_path, changes, tensors, message):
+    path = StoredLatents.of(stylegan, torch.zeros(1, 12), ["a"]).save(tmp_path / "l.safetensors")
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    save_file({"latents": torch.zeros(1, 12), **tensors}, path, {**header, **changes})
+    with pytest.raises(ValueError, match=message):
+        load_latents(path)
+
+
+def test_a_file_without_its_header_fields(stylegan, tmp_path):
+    path = tmp_path / "l.safetensors"
+    save_file({"latents": torch.zeros(1, 12)}, path, {"format": "contrafact latents"})
+    with pytest.raises(ValueError, match=r"damaged or no whole file of latents \(KeyError: 'names'\); make it again"):
+        load_latents(path)
+
+
+def test_another_tools_latents_are_described(tmp_path):
+    np.savez(tmp_path / "projected_w.npz", w=np.zeros((1, 8, 12), np.float32))
+    with pytest.raises(ValueError, match=r"is a numpy archive of w float32 \(1, 8, 12\); expected a file of latents"):
+        load_latents(tmp_path / "projected_w.npz")

@@ -14,7 +14,10 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from contrafact.core.describe import listed, open_safetensors
 from contrafact.core.files import write_bytes
+from contrafact.core.foreign import parse_json, reading
+from contrafact.core.skeleton import build, damaged_header
 
 
 class Artefact(nn.Module):
@@ -81,32 +84,35 @@ def save_artefact(module: Artefact, path: str | Path, dtype: torch.dtype | None 
     write_bytes(path, save(tensors, metadata=header))
 
 
-def read_header(path: str | Path) -> dict[str, Any]:
-    """Header of an artefact file: ``class``, ``arguments``, ``note``.
+def read_header(path: str | Path, example: str = "generator.safetensors") -> dict[str, Any]:
+    """Header of an artefact file: ``class``, ``arguments``, ``note``, and the ``shapes`` of what it holds.
+
+    Args:
+        path: the file.
+        example: name of the expected file in a run folder, for the message.
 
     Raises:
-        ValueError: no such file, cut short, or not written by contrafact.
+        ValueError: no such file, cut short, or not written by contrafact (the message says what it is).
     """
-    from safetensors import SafetensorError, safe_open
-
     source = Path(path)
     if not source.is_file():
         raise ValueError(f"{source} does not exist; expected a .safetensors file written by contrafact")
-    try:
-        with safe_open(source, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except SafetensorError as error:
-        raise ValueError(f"{source} is not a whole safetensors file ({error}); it may be cut short") from error
+    metadata, shapes = open_safetensors(source, f"a file written by contrafact, such as {example}")
     if metadata.get("format") != "contrafact":
         raise ValueError(
-            f"{source} was not written by contrafact (its header names no class); "
-            "bring a foreign checkpoint in with `contrafact convert`"
+            f"{source} was not written by contrafact (its header names no class); it holds {listed(shapes)}. "
+            "Another program's generator is brought in with `contrafact convert`"
         )
-    try:
-        dotted, arguments, note = metadata["class"], json.loads(metadata["arguments"]), json.loads(metadata["note"])
-    except (KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{source} has a damaged header ({error}); make the file again") from error
-    return {"class": dotted, "arguments": arguments, "note": note}
+    missing = [key for key in ("class", "arguments", "note") if key not in metadata]
+    if missing:
+        raise damaged_header(source, f"no {missing[0]!r}")
+    arguments, note = (
+        parse_json(metadata[key], f"{source} has a damaged header: {key!r}", "make the file again")
+        for key in ("arguments", "note")
+    )
+    if not isinstance(note, dict):
+        raise damaged_header(source, f"'note' is no object but {str(note)[:40]!r}")
+    return {"class": metadata["class"], "arguments": arguments, "note": note, "shapes": shapes}
 
 
 def described(value: Any) -> Any:
@@ -123,12 +129,13 @@ def load_artefact(path: str | Path, kind: type[ArtefactT], own: nn.Module | None
         own: the module it was built around, when that is somebody's own: a file's weights go into a copy of it.
 
     Raises:
-        ValueError: unreadable file, another kind of artefact, weights that do not fit the arguments, or no module for
-            an artefact built around one.
+        ValueError: unreadable file, a damaged header, another kind of artefact, weights that do not fit the arguments,
+            or no module for an artefact built around one. Nothing is allocated before the header is known to describe
+            what the file holds.
     """
     from safetensors.torch import load_file
 
-    header = read_header(path)
+    header = read_header(path, f"{kind.__name__.lower()}.safetensors")
     cls = find_class(header["class"], path)
     if not issubclass(cls, kind):
         raise ValueError(f"{path} holds a {cls.__name__}, expected a {kind.__name__.lower()}")
@@ -142,11 +149,9 @@ def load_artefact(path: str | Path, kind: type[ArtefactT], own: nn.Module | None
                     f"load_run(folder, {kind.__name__.lower()}=...)"
                 )
             around[name] = own
-    try:
-        module = cls(**arguments)
-    except TypeError as error:
-        raise ValueError(f"{path}: {cls.__name__} does not take the arguments in its header ({error})") from error
-    weights = {n: t.float() if t.is_floating_point() else t for n, t in load_file(path).items()}
+    module: ArtefactT = build(cls, arguments, header["shapes"], Path(path), own)
+    with reading(path, "artefact of contrafact", "make the file again"):
+        weights = {n: t.float() if t.is_floating_point() else t for n, t in load_file(path).items()}
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
@@ -171,7 +176,7 @@ def find_class(dotted: str, path: str | Path) -> type[Any]:
         raise ValueError(f"{path} asks for {dotted!r}, which is not one of contrafact's classes; it is not loaded")
     try:
         cls = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} asks for {dotted!r}, which this version of contrafact does not have") from error
     if not (isinstance(cls, type) and issubclass(cls, Artefact)):
         raise ValueError(f"{path} asks for {dotted!r}, which is no artefact; it is not loaded")

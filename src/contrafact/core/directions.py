@@ -5,6 +5,7 @@ Shape suffixes: N samples, L latent dimensions, D directions.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from contrafact.core.artefact import Artefact
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
+
+MOST_DIRECTIONS = 2**20
 
 
 class Directions(Artefact, ABC):
@@ -46,10 +49,14 @@ class Directions(Artefact, ABC):
         super().__init__()
         self.latent_dim = check_count("latent_dim", latent_dim)
         self.num_directions = check_count("num_directions", num_directions)
-        if not scale > 0:
-            raise ValueError(f"scale must be positive, got {scale}")
+        if num_directions > MOST_DIRECTIONS:
+            raise ValueError(f"num_directions must be at most {MOST_DIRECTIONS}, got {num_directions}")
+        if not 0 < scale < math.inf:
+            raise ValueError(f"scale must be positive and finite, got {scale}")
         self.scale = float(scale)
         self.names = [f"direction {i}" for i in range(num_directions)] if names is None else list(names)
+        if not all(isinstance(name, str) for name in self.names):
+            raise ValueError(f"names must be texts, got {self.names}")
         if len(self.names) != num_directions or len(set(self.names)) != num_directions:
             raise ValueError(f"expected {num_directions} different names, got {self.names}")
         if layers is not None and not 0 <= layers[0] < layers[1] <= num_layers:
@@ -57,7 +64,7 @@ class Directions(Artefact, ABC):
                 f"layers must be (first, last) with 0 <= first < last <= {num_layers}, got {tuple(layers)}"
             )
         self.layers = None if layers is None else (int(layers[0]), int(layers[1]))
-        self.num_layers = num_layers
+        self.num_layers = check_count("num_layers", num_layers)
 
     @abstractmethod
     def shift(self, latent: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from contrafact.core.artefact import fingerprint
+from contrafact.core.describe import listed, open_safetensors
 from contrafact.core.direction_files import check_fit
 from contrafact.core.directions import Directions
 from contrafact.core.files import write_bytes
+from contrafact.core.foreign import parse_json, reading
 from contrafact.core.generator import Generator
 
 FORMAT = "contrafact latents"
@@ -102,31 +104,37 @@ def load_latents(path: str | Path) -> StoredLatents:
     """Read latents back.
 
     Raises:
-        ValueError: no such file, cut short, or not one of latents.
+        ValueError: no such file, cut short or damaged, or not one of latents (the message says what it is).
     """
-    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
-    source = Path(path)
+    source, expected = Path(path), "a file of latents written by `contrafact invert`"
     if not source.is_file():
-        raise ValueError(f"{source} does not exist; expected a file of latents written by `contrafact invert`")
-    try:
-        with safe_open(source, framework="pt") as file:
-            header = file.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise ValueError(f"{source} holds no latents; expected a file written by `contrafact invert`")
-        tensors = load_file(source)
-        return StoredLatents(
-            tensors["latents"].float(),
-            json.loads(header["names"]),
-            header["space"],
-            header["generator"],
-            header["weights"],
-            tensors.get("targets"),
-            json.loads(header["facts"]),
+        raise ValueError(f"{source} does not exist; expected {expected}")
+    header, shapes = open_safetensors(source, expected)
+    if header.get("format") != FORMAT:
+        raise ValueError(f"{source} holds no latents of contrafact's but {listed(shapes)}; expected {expected}")
+    with reading(source, "whole file of latents", "make it again with `contrafact invert`"):
+        names, facts = (
+            parse_json(header[key], f"{source} has a damaged header: {key!r}", "make it again with `contrafact invert`")
+            for key in ("names", "facts")
         )
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{source} is not a whole file of latents ({error}); it may be cut short") from error
+        tensors = load_file(source)
+        latents, targets = tensors["latents"].float(), tensors.get("targets")
+        stored = StoredLatents(latents, names, header["space"], header["generator"], header["weights"], targets, facts)
+    if (
+        latents.ndim not in (2, 3)
+        or not isinstance(names, list)
+        or not all(isinstance(name, str) for name in names)
+        or len(names) != len(latents)
+        or not isinstance(facts, dict)
+        or (targets is not None and (targets.ndim != 4 or len(targets) != len(latents)))
+    ):
+        raise ValueError(
+            f"{source} is no whole file of latents: expected latents (N, L) or (N, layers, L) with N names, found "
+            f"{listed(shapes)} and names {str(names)[:60]}; make it again with `contrafact invert`"
+        )
+    return stored
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from typing import Any
 
 from contrafact.core.artefact import load_artefact, save_artefact
 from contrafact.core.catalog import unknown_name_message
+from contrafact.core.describe import open_safetensors
 from contrafact.core.generator import Generator
 from contrafact.core.method import load_run
 from contrafact.core.run import CONFIG, RESULT
@@ -122,16 +123,10 @@ def _holds_weights(folder: Path) -> bool:
 
 
 def _is_ours(path: Path) -> bool:
-    from safetensors import SafetensorError, safe_open
-
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         if file.read(9)[8:] != b"{":
             return False
-    try:
-        with safe_open(path, framework="pt") as opened:
-            return bool((opened.metadata() or {}).get("format") == "contrafact")
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file ({error}); it may be cut short") from error
+    return open_safetensors(path, "a safetensors file")[0].get("format") == "contrafact"
 
 
 def _read_foreign(path: Path) -> Generator:

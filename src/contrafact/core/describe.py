@@ -1,0 +1,107 @@
+"""What a file is that is not what was expected: a sentence for the error, from a bounded look at its header."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from contrafact.core.foreign import first_line, reading
+from contrafact.core.npy import read_npy_header
+from contrafact.core.skeleton import Shapes, stored_shapes
+
+_MOST_LISTED = 6
+
+
+def open_safetensors(path: Path, expected: str) -> tuple[dict[str, str], Shapes]:
+    """Metadata of a safetensors file, and the shape of each tensor; no tensor is read.
+
+    Args:
+        path: the file.
+        expected: what it should be, for the message: ``a .safetensors file of latents``.
+
+    Raises:
+        ValueError: a file cut short or damaged, or another kind of file; the message says what it is.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    with reading(path, "safetensors file"):
+        try:
+            with safe_open(path, framework="pt") as file:
+                return dict(file.metadata() or {}), stored_shapes(file)
+        except SafetensorError as error:
+            with path.open("rb") as stream:
+                is_ours = stream.read(9)[8:9] in (b"", b"{")
+            if is_ours:
+                raise ValueError(
+                    f"{path} is not a whole safetensors file ({first_line(error)}); it may be cut short"
+                ) from error
+            raise ValueError(f"{path} is {what_is(path)}; expected {expected}") from error
+
+
+def what_is(path: Path) -> str:
+    """What a file seems to be, and what it holds as far as that can be told without loading it.
+
+    >>> import tempfile, numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(Path(folder, "components.npz"), lat_comp=np.zeros((6, 1, 24), np.float32))
+    ...     what_is(Path(folder, "components.npz"))
+    'a numpy archive of lat_comp float32 (6, 1, 24)'
+    """
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(512)
+            stream.seek(0)
+            return _described(path, start, stream)
+    except Exception as error:  # the documented border: it is unknown bytes that are looked at
+        return f"unreadable ({first_line(error)})"
+
+
+def _described(path: Path, start: bytes, stream: IO[bytes]) -> str:
+    if not start:
+        return "empty"
+    if start.startswith(b"\x93NUMPY"):
+        shape, dtype, _ = read_npy_header(stream, "it")
+        return f"a numpy array, {dtype} {shape}"
+    if start.startswith(b"PK"):
+        return _zip(path)
+    if start[8:9] == b"{":
+        _, shapes = open_safetensors(path, "a safetensors file")
+        return f"a safetensors file of {listed(shapes)}"
+    known = {
+        b"\x80": "a pickle or a torch file",
+        b"\x89HDF": "an HDF5 file",
+        b"\x89PNG": "a PNG picture",
+        b"\xff\xd8\xff": "a JPEG picture",
+        b"\x1f\x8b": "a gzip file",
+    }
+    for magic, name in known.items():
+        if start.startswith(magic):
+            return name
+    return "a text file" if b"\0" not in start and start.isascii() else f"no file known here ({start[:8].hex(' ')} …)"
+
+
+def _zip(path: Path) -> str:
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()[: _MOST_LISTED + 1]
+        if any(info.filename.endswith("/data.pkl") for info in members):
+            return "a torch file (.pt)"
+        if not members or not all(info.filename.endswith(".npy") for info in members):
+            return f"a zip file of {_some([info.filename for info in members], len(archive.infolist()))}"
+        parts = []
+        for info in members:
+            with archive.open(info) as stream:
+                shape, dtype, _ = read_npy_header(stream, "it")
+            parts.append(f"{info.filename.removesuffix('.npy')} {dtype} {shape}")
+        return f"a numpy archive of {_some(parts, len(archive.infolist()))}"
+
+
+def listed(shapes: Shapes | Mapping[str, Any]) -> str:
+    """Tensors by name and shape, the first few."""
+    return _some([f"{name} {shape}" for name, (shape, _) in list(shapes.items())[:_MOST_LISTED]], len(shapes))
+
+
+def _some(parts: list[str], total: int) -> str:
+    shown = ", ".join(parts[:_MOST_LISTED]) or "nothing"
+    return f"{shown} and {total - _MOST_LISTED} more" if total > _MOST_LISTED else shown
