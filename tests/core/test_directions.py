@@ -154,7 +154,11 @@ def test_names_are_indices():
     [
         ({"latent_dim": 0, "num_directions": 1}, "latent_dim"),
         ({"latent_dim": 1, "num_directions": -2}, "num_directions"),
-        ({"latent_dim": 1, "num_directions": 1, "scale": 0.0}, "scale must be positive, got 0.0"),
+        ({"latent_dim": 1, "num_directions": 1, "scale": 0.0}, "scale must be positive and finite, got 0.0"),
+        ({"latent_dim": 1, "num_directions": 1, "scale": float("inf")}, "scale must be positive and finite"),
+        ({"latent_dim": 1, "num_directions": 2**21}, "num_directions must be at most"),
+        ({"latent_dim": 1, "num_directions": 1, "num_layers": 0}, "num_layers"),
+        ({"latent_dim": 1, "num_directions": 1, "names": [1]}, "names must be texts"),
         ({"latent_dim": 1, "num_directions": 2, "names": ["a"]}, "expected 2 different names"),
         ({"latent_dim": 1, "num_directions": 2, "names": ["a", "a"]}, "expected 2 different names"),
     ],
