@@ -61,7 +61,8 @@ def test_files_load_by_path(tiny, tmp_path):
 
 def _run_folder(tmp_path, artefacts):
     run = Run(tmp_path / "run", progress=False)
-    run.start({"method": "vae"})
+    source = {"kind": "data", "name": "shapes3d", "image_shape": [3, 64, 64]}
+    run.start({"method": "vae", "hyperparameters": {}, "source": source})
     run.finish(artefacts, 0.0)
     return run.folder
 
