@@ -50,9 +50,9 @@ def checked(tmp_path, *command):
     """Lines of a user's file that a type checker complains about."""
     file = tmp_path / "user.py"
     file.write_text(USER)
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "MYPYPATH": str(PACKAGE.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
     done = subprocess.run(
-        [*command, str(file)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [*command, str(file)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     lines = [int(found) for found in re.findall(r"user\.py:(\d+)(?::\d+)?(?: -)?:? error", done.stdout)]
     assert lines, done.stdout + done.stderr
