@@ -51,9 +51,7 @@ def checked(tmp_path, *command):
     file = tmp_path / "user.py"
     file.write_text(USER)
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
-    done = subprocess.run(
-        [*command, str(file)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*command, str(file)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     lines = [int(found) for found in re.findall(r"user\.py:(\d+)(?::\d+)?(?: -)?:? error", done.stdout)]
     assert lines, done.stdout + done.stderr
     return lines

@@ -2,12 +2,13 @@
 
 import math
 
+import kornia.color
 import pytest
 import torch
 
 from contrafact.core.method import load_run
 from contrafact.core.run import Run
-from contrafact.methods.cmc import CMC, LabEncoder, MemoryBanks, batch_loss
+from contrafact.methods.cmc import CMC, LabEncoder, MemoryBanks, batch_loss, rgb_to_lab
 from contrafact.nn.contrastive import unit
 
 from ..nn.toy_images import ToyImages
@@ -89,6 +90,11 @@ def test_lightness_and_colour_are_cie_lab():
     assert ((lightness[:, 0, 0, 0] + 1) * 50).tolist() == pytest.approx([100.0, 53.24], abs=0.02)
     assert (color[1, :, 0, 0] * 110).tolist() == pytest.approx([80.09, 67.20], abs=0.05)
     assert (color[0] * 110).abs().max() < 0.05
+
+
+def test_lab_of_random_colours_is_kornias():
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(rgb_to_lab(images), kornia.color.rgb_to_lab(images), atol=0.05, rtol=0)
 
 
 def test_each_network_sees_its_channels_alone():

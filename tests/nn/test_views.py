@@ -4,13 +4,24 @@ import math
 
 import kornia.color
 import kornia.enhance
+import kornia.filters
 import numpy as np
 import pytest
 import torch
 
 from contrafact.core.few_labels import choose_labels
 from contrafact.data.load import load_dataset
-from contrafact.nn.views import KINDS, MOCO, SIMCLR, Views, ViewSettings, choose_kinds, destroyed_factors, hue_matrix
+from contrafact.nn.views import (
+    KINDS,
+    MOCO,
+    SIMCLR,
+    Views,
+    ViewSettings,
+    choose_kinds,
+    destroyed_factors,
+    gaussian_blur,
+    hue_matrix,
+)
 
 from .toy_images import ToyImages
 
@@ -118,6 +129,14 @@ def test_blur_smooths_some_images_and_leaves_the_rest():
     same = (view == images).all(dim=(1, 2, 3))
     assert 0 < same.sum() < 16
     assert (view[~same].std(dim=(2, 3)) < 0.8 * images[~same].std(dim=(2, 3))).all()
+
+
+def test_a_gaussian_blur_is_kornias_and_each_image_has_its_own():
+    images, sigma = pictures(3), torch.tensor([0.001, 0.8, 3.0])
+    blurred = gaussian_blur(images, sigma, 7)
+    expected = kornia.filters.gaussian_blur2d(images, (7, 7), sigma[:, None].expand(3, 2))
+    torch.testing.assert_close(blurred, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(blurred[0], images[0])
 
 
 def test_no_kind_changes_nothing_and_a_stream_repeats_all_draws():

@@ -32,6 +32,8 @@ from contrafact.nn.trainable import EncoderKind
 from contrafact.nn.views import MOCO, Views, choose_kinds
 
 Objective = Literal["nce", "infonce", "batch"]
+# sRGB primaries under D65 (IEC 61966-2-1).
+_XYZ_OF_RGB = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,6 @@ class LabEncoder(Encoder):
 
     def _split(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Lightness ``(N, 1, H, W)`` and colour ``(N, 2, H, W)`` in CIE Lab, both about −1 to 1."""
-        from kornia.color import rgb_to_lab
-
         lab = rgb_to_lab(images.float().clamp(0, 1))
         return lab[:, :1] / 50 - 1, lab[:, 1:] / 110
 
@@ -181,6 +181,16 @@ class LabEncoder(Encoder):
 
     def arguments(self) -> dict[str, Any]:
         return {**self._arguments, "image_shape": self.image_shape}
+
+
+def rgb_to_lab(images: Tensor) -> Tensor:
+    """CIE L*a*b* (D65) of sRGB images ``(N, 3, H, W)`` in [0, 1]: L* from 0 to 100, a* and b* about ±110 (CIE 15)."""
+    linear = torch.where(images > 0.04045, ((images + 0.055) / 1.055) ** 2.4, images / 12.92)
+    to_xyz = torch.tensor(_XYZ_OF_RGB, dtype=images.dtype, device=images.device)
+    xyz = torch.einsum("xc,nchw->nxhw", to_xyz / to_xyz.sum(dim=1, keepdim=True), linear)  # white is (1, 1, 1)
+    root = torch.where(xyz > (6 / 29) ** 3, xyz.clamp_min(1e-9) ** (1 / 3), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    x, y, z = root.unbind(1)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
 
 
 class MemoryBanks(nn.Module):

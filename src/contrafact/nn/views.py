@@ -1,7 +1,7 @@
 """Random views of images, made on their device in whole batches, without touching what is known of the images.
 
 Crop and flip are one resampling; light, colour and grayscale are one 3×3 matrix per image, so a view costs two passes
-over the pixels whatever is asked for, and a blur (kornia's) if it is. Hue turns in YIQ, where it is linear, not in HSV.
+over the pixels whatever is asked for, and a blur if it is. Hue turns in YIQ, where it is linear, not in HSV.
 
 Shape suffixes: N images, C channels, H height, W width.
 """
@@ -202,14 +202,30 @@ class Views:
 
     def _blur(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """A Gaussian blur of some images; the largest kernel spans a tenth of the image."""
-        from kornia.filters import gaussian_blur2d
-
         n, side, settings = len(images), min(images.shape[2:]), self.settings
         blurred = (torch.rand(n, generator=rng) < settings.blur_probability).to(images.device)
         sigma = (_uniform(n, settings.blur_sigma, rng) * side / 224).clamp_min(1e-3).to(images.device)
         kernel = max(3, 2 * round(side / 20) + 1)
-        smooth = gaussian_blur2d(images, (kernel, kernel), sigma[:, None].expand(n, 2))
-        return torch.where(blurred[:, None, None, None], smooth, images)
+        return torch.where(blurred[:, None, None, None], gaussian_blur(images, sigma, kernel), images)
+
+
+def gaussian_blur(images: Tensor, sigma_N: Tensor, size: int) -> Tensor:
+    """Images ``(N, C, H, W)``, each blurred by a Gaussian of its own; mirrored at the border.
+
+    Args:
+        images: what to blur; ``size // 2`` must be less than either side.
+        sigma_N: standard deviations in pixels.
+        size: taps of the kernel, odd.
+    """
+    n, channels, height, width = images.shape
+    at = torch.arange(size, dtype=images.dtype, device=images.device) - size // 2
+    taps_NT = torch.softmax(-at.square() / (2 * sigma_N.to(images.dtype)[:, None].square()), dim=1)
+    weight = taps_NT.repeat_interleave(channels, dim=0)[:, None, :, None]
+    padded = F.pad(images, (size // 2,) * 4, mode="reflect").reshape(1, n * channels, height + size - 1, -1)
+    # One kernel per image and channel, down and across: a group each.
+    down = F.conv2d(padded, weight, groups=n * channels)
+    across: Tensor = F.conv2d(down, weight.transpose(2, 3), groups=n * channels)
+    return across.view(n, channels, height, width)
 
 
 def hue_matrix(turn_N: Tensor) -> Tensor:
