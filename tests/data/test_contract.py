@@ -110,7 +110,7 @@ def test_grids_count_their_factors_row_major(dataset):
     assert min(sizes) >= 1
     assert len(dataset) == np.prod(sizes)
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30, deadline=None, derandomize=True)
     @given(st.integers(0, len(dataset) - 1))
     def round_trip(index):
         row = dataset.factors_of([index])

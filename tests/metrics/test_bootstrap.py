@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from contrafact.metrics import CATALOG, infomec, sap
+from contrafact.metrics import CATALOG, evaluate, infomec, sap
 from contrafact.metrics._bootstrap import bootstrap, centred_limits, draw_rows, split_as_scored
 from contrafact.metrics._evaluate import call_static
 from tests.metrics.samples import draw_factors, noisy_codes
@@ -73,3 +73,30 @@ def test_halves_measure_the_spread_of_fresh_samples():
         "compactness"
     ]
     assert 0.5 < (high - low) / (4 * np.std(fresh)) < 1.8
+
+
+def test_limits_stay_within_the_range_of_their_own_score():
+    rng = np.random.default_rng(0)
+    codes, factors = rng.normal(size=(120, 3)), rng.integers([2, 3], size=(120, 2))
+    found = evaluate(codes, factors, metrics="smoothness,clustering", num_resamples=40)
+    scores = found.scores()
+    low, high = found.intervals["smoothness.negative_log"]
+    assert 0 < low < scores["smoothness.negative_log"] < high
+    assert low > 1  # headline scores end there
+    low, high = found.intervals["clustering.ari"]
+    assert low < 0 < high  # chance is 0, and samples lie on both sides
+    for name, (low, high) in found.intervals.items():
+        metric, score = name.split(".")
+        lowest, highest = CATALOG.module(metric).INFO.range_of(score)
+        assert lowest <= low <= scores[name] <= high <= highest
+
+
+def test_the_robustness_of_codes_that_deviate_from_a_value_s_mean_is_negative():
+    rng = np.random.default_rng(0)
+    factors = rng.integers(2, size=(2000, 1))
+    codes = np.where(rng.random((2000, 1)) < 0.9 - 0.8 * factors, -1.0, 1.0)
+    found = evaluate(codes, factors, metrics="irs", num_resamples=40)
+    low, high = found.intervals["irs.score"]
+    # At each value nine in ten lie at one end: the 99th percentile is 1.8 from the mean there, 1 from the mean of all.
+    assert found.scores()["irs.score"] == pytest.approx(-0.8, abs=0.1)
+    assert low < found.scores()["irs.score"] < high < 0

@@ -78,11 +78,13 @@ def test_tangents_of_global_and_curved_directions():
     expected = 2.0 * vectors / vectors.norm(dim=1, keepdim=True)
     torch.testing.assert_close(straight, expected.expand(3, 2, 4), atol=1e-4, rtol=1e-4)
     torch.manual_seed(0)
-    curved = CurvedDirections(4, 2, hidden_dim=8)
+    # In double precision: a difference quotient at this step magnifies rounding fifty times, and in single precision
+    # that alone, which differs from one processor and batch size to another, would be 1e-5.
+    curved, latent = CurvedDirections(4, 2, hidden_dim=8).double(), latent.double()
     step = 1e-2
     for d in range(2):
         moved = curved(latent, d, step) - curved(latent, d, -step)
-        torch.testing.assert_close(tangents(curved, latent)[:, d], moved / (2 * step))
+        torch.testing.assert_close(tangents(curved, latent)[:, d], moved / (2 * step), rtol=0, atol=1e-11)
 
 
 def test_refusals():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 import warnings
 from dataclasses import dataclass
 
@@ -117,3 +118,36 @@ def test_factors_beyond_whole_numbers_of_double_precision_are_refused():
 def test_nested_lists_that_are_no_matrix_are_refused():
     with pytest.raises(ValueError, match="expected a matrix, got rows of different lengths"):
         check_codes([[1.0, 2.0], [3.0]])
+
+
+def test_masked_entries_are_refused_and_an_empty_mask_is_none():
+    values = np.ma.masked_array(np.ones((3, 2)), [[0, 0], [0, 1], [1, 1]])
+    for check in (check_codes, lambda values: check_factors(values, 3), lambda v: check_continuous_factors(v, 3)):
+        with pytest.raises(ValueError, match=r"masked array with 3 masked entries, the first at \[1, 1\]; drop"):
+            check(values)
+    whole = np.ma.masked_array(np.eye(2), False)
+    assert check_codes(whole).tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [np.arange(100), np.random.default_rng(0).permutation(100) * 7 - 5, np.arange(100.0), np.arange(4000) // 2],
+)
+def test_a_column_that_names_rows_is_no_factor(column):
+    factors = np.column_stack([np.arange(len(column)) % 3, column])
+    with pytest.raises(ValueError, match=r"factors: column 1 takes (100|2000) values in \d+ rows, so it names rows"):
+        check_factors(factors[: 2 * 2000 - 1], len(column[: 2 * 2000 - 1]))
+
+
+def test_many_values_are_a_factor_while_they_repeat():
+    rng = np.random.default_rng(0)
+    for factors in (np.arange(99), np.arange(400) % 183, rng.integers(1000, size=1500), rng.integers(10**6, size=90)):
+        assert len(check_factors(factors[:, None], len(factors))) == len(factors)
+
+
+def test_an_id_of_a_hundred_thousand_rows_is_refused_at_once():
+    factors = np.arange(100_000)[:, None]
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match="column 0 takes 100000 values"):
+        check_factors(factors, len(factors))
+    assert time.perf_counter() - start < 1

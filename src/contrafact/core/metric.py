@@ -14,7 +14,7 @@ import functools
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -30,6 +30,12 @@ ArrayLike = npt.ArrayLike | torch.Tensor
 
 LARGEST = {np.float32: 1e36, np.float64: 1e150}
 """Codes beyond this size overflow when ranges and variances are taken."""
+
+
+FEWEST_IDS = 100
+"""From so many rows on, a factor that never repeats a value is taken for an id."""
+MOST_VALUES = 1000
+"""A factor with more values than this, and than half of the rows, is taken for one too."""
 
 
 class MetricWarning(UserWarning):
@@ -49,6 +55,7 @@ class MetricInfo:
         higher_is_better: direction of the score.
         source: paper and equation.
         repeats: whether rows may repeat in a resample; where not, confidence limits come from random halves.
+        ranges: lowest and highest value of the scores that have another range than the headline's, by name.
     """
 
     kind: Literal["static", "models", "interventional", "directions", "images"]
@@ -57,6 +64,11 @@ class MetricInfo:
     higher_is_better: bool
     source: str
     repeats: bool = True
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def range_of(self, score: str) -> tuple[float, float]:
+        """Lowest and highest possible value of one of the metric's scores."""
+        return self.ranges.get(score, (self.low, self.high))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +155,15 @@ def as_array(values: ArrayLike) -> npt.NDArray[Any]:
     """Any array or tensor (of any device) as a numpy array.
 
     Raises:
-        ValueError: nested lists that are no array.
+        ValueError: nested lists that are no array, or a masked array with masked entries: what lies under a mask is no
+            measurement, and numpy would hand it out all the same.
     """
+    if isinstance(values, np.ma.MaskedArray) and (mask := np.ma.getmaskarray(values)).any():
+        where = ", ".join(str(int(i)) for i in np.argwhere(mask)[0])
+        raise ValueError(
+            f"expected a value in every place, got a masked array with {int(mask.sum())} masked entries, the first at "
+            f"[{where}]; drop those rows (values[~values.mask.any(axis=1)]) or fill them in (values.filled(...))"
+        )
     if isinstance(values, torch.Tensor):
         return (
             values.detach().cpu().float().numpy() if values.dtype == torch.bfloat16 else values.detach().cpu().numpy()
@@ -203,7 +222,8 @@ def check_factors(factors: ArrayLike, num_points: int, name: str = "factors") ->
     """Factors as int64 ``(N, K)``; whole-numbered floats are accepted.
 
     Raises:
-        ValueError: not a matrix, another number of rows than the codes, or not whole numbers.
+        ValueError: not a matrix, another number of rows than the codes, not whole numbers, or a column that has a value
+            of its own for nearly every row: it names rows, and to tell its values apart is no one's task.
     """
     values = as_array(factors)
     if values.ndim != 2 or 0 in values.shape:
@@ -222,7 +242,23 @@ def check_factors(factors: ArrayLike, num_points: int, name: str = "factors") ->
                 f"{name} must be whole numbers (indices of factor values): row {row}, column {column} is "
                 f"{values[row, column]}; bin continuous factors first, or use a metric that takes continuous ones"
             )
-    return values.astype(np.int64)
+    whole = values.astype(np.int64)
+    _refuse_ids(whole, name)
+    return whole
+
+
+def _refuse_ids(factors_NK: IntArray, name: str) -> None:
+    num_points = len(factors_NK)
+    for k, column_N in enumerate(factors_NK.T):
+        span = int(column_N.max()) - int(column_N.min()) + 1
+        if num_points < FEWEST_IDS or span < num_points / 2:  # then values repeat
+            continue
+        distinct = len(np.unique(column_N))
+        if distinct == num_points or (distinct > MOST_VALUES and distinct > num_points / 2):
+            raise ValueError(
+                f"{name}: column {k} takes {distinct} values in {num_points} rows, so it names rows, or is continuous; "
+                "drop the column, bin it, or use a metric that takes continuous factors (continuous=True)"
+            )
 
 
 def check_continuous_factors(factors: ArrayLike, num_points: int, name: str = "factors") -> FloatArray:

@@ -108,7 +108,7 @@ def bootstrap(
         level: confidence.
 
     Returns:
-        (low, high) by score name, within the metric's range.
+        (low, high) by score name, within the range of that score.
     """
     info = info_of(name)
     data, rng = split_as_scored(data, result, info.repeats), np.random.default_rng(seed)
@@ -118,6 +118,7 @@ def bootstrap(
         values_B = np.array([draw.get(score, np.nan) for draw in draws])
         finite_B = values_B[np.isfinite(values_B)]
         if np.isfinite(value) and len(finite_B):
-            low, high = np.clip(centred_limits(value, finite_B, level), min(info.low, value), max(info.high, value))
+            lowest, highest = info.range_of(score)
+            low, high = np.clip(centred_limits(value, finite_B, level), min(lowest, value), max(highest, value))
             limits[score] = (float(low), float(high))
     return limits

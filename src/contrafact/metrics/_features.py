@@ -87,10 +87,11 @@ def batches_of(images: Images, name: str, batch_size: int) -> Iterable[Tensor]:
     Raises:
         ValueError: a batch that is not float ``(n, C, H, W)``.
     """
-    whole = isinstance(images, Tensor | np.ndarray)
-    given: Iterable[Any] = torch.as_tensor(images).split(batch_size) if whole else images  # type: ignore[assignment]
+    if isinstance(images, np.ndarray):
+        images = torch.as_tensor(as_array(images))
+    given: Iterable[Any] = images.split(batch_size) if isinstance(images, Tensor) else images  # type: ignore[assignment]
     for batch in given:
-        tensor = torch.as_tensor(batch)
+        tensor = torch.as_tensor(batch if isinstance(batch, Tensor) else as_array(batch))
         if tensor.ndim != 4 or not torch.is_floating_point(tensor):
             raise ValueError(
                 f"{name} must be float images (N, C, H, W) in [0, 1], batches of them, or features (N, D); "

@@ -20,6 +20,7 @@ from contrafact.core.metric import (
     IntArray,
     MetricInfo,
     MetricResult,
+    as_array,
     check_codes,
     check_factors,
     measured,
@@ -75,8 +76,8 @@ def from_votes(points: ArrayLike, labels: ArrayLike, points_test: ArrayLike, lab
         ValueError: shapes, values or lengths do not fit, or the votes hold one factor only.
     """
     points_VJ, points_WJ = check_codes(points, "points"), check_codes(points_test, "points_test")
-    labels_V = check_factors(np.asarray(labels)[:, None], len(points_VJ), "labels")[:, 0]
-    labels_W = check_factors(np.asarray(labels_test)[:, None], len(points_WJ), "labels_test")[:, 0]
+    labels_V = check_factors(as_array(labels)[:, None], len(points_VJ), "labels")[:, 0]
+    labels_W = check_factors(as_array(labels_test)[:, None], len(points_WJ), "labels_test")[:, 0]
     if labels_V.min() == labels_V.max():
         raise ValueError(f"all votes hold factor {labels_V[0]} fixed; there must be at least two factors to tell apart")
     model = fit_logistic(points_VJ, labels_V)

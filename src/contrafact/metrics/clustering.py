@@ -19,6 +19,7 @@ from contrafact.core.metric import (
     IntArray,
     MetricInfo,
     MetricResult,
+    as_array,
     check_codes,
     check_factors,
     measured,
@@ -26,7 +27,14 @@ from contrafact.core.metric import (
 from contrafact.metrics._information import entropy, mutual_information, relabel
 from contrafact.metrics._inputs import check_varying
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Xie et al. 2016; CD-GAN Section 5")
+INFO = MetricInfo(
+    kind="static",
+    low=0.0,
+    high=1.0,
+    higher_is_better=True,
+    source="Xie et al. 2016; CD-GAN Section 5",
+    ranges={"ari": (-0.5, 1.0)},
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +45,7 @@ class ClusteringResult(MetricResult):
         accuracy: share of points in the cluster matched with their class, one cluster per class (Hungarian).
         purity: share of points in a cluster whose majority they belong to; several clusters may share a class.
         nmi: normalised mutual information, arithmetic mean of the entropies.
-        ari: adjusted Rand index, 0 for chance; may be negative.
+        ari: adjusted Rand index, 0 for chance; may be negative, down to -0.5.
     """
 
     accuracy: float
@@ -62,8 +70,8 @@ def compare_partitions(clusters: ArrayLike, labels: ArrayLike) -> dict[str, floa
     """
     from scipy.optimize import linear_sum_assignment
 
-    labels_N = np.asarray(labels)
-    clusters_N = check_factors(np.asarray(clusters).reshape(-1, 1), labels_N.size, "clusters")[:, 0]
+    labels_N = as_array(labels)
+    clusters_N = check_factors(as_array(clusters).reshape(-1, 1), labels_N.size, "clusters")[:, 0]
     labels_N = check_factors(labels_N.reshape(-1, 1), len(clusters_N), "labels")[:, 0]
     clusters_N, labels_N = relabel(clusters_N), relabel(labels_N)
     n = len(labels_N)
@@ -122,7 +130,7 @@ def clustering(
     1.0
     """
     codes_NJ = check_codes(codes)
-    given = np.asarray(factors)
+    given = as_array(factors)
     factors_NK = check_varying(check_factors(given[:, None] if given.ndim == 1 else given, len(codes_NJ)))
     found: dict[int, IntArray] = {}
     rows = []

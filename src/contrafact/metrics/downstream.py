@@ -8,6 +8,7 @@ Shape suffixes: N points, M test points, J code dimensions, K factors, S sizes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -19,7 +20,14 @@ from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, 
 from contrafact.metrics._inputs import Pair, read_pair
 from contrafact.metrics._linear import fit_logistic
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Locatello et al. 2019, Section 5.5")
+INFO = MetricInfo(
+    kind="static",
+    low=0.0,
+    high=1.0,
+    higher_is_better=True,
+    source="Locatello et al. 2019, Section 5.5",
+    ranges={"efficiency": (0.0, math.inf)},
+)
 SIZES = (10, 100, 1_000, 10_000)
 NUM_FOLDS = 5
 PENALTIES = np.logspace(-4, 4, 10)  # scikit-learn's grid of ten inverse penalties

@@ -19,6 +19,7 @@ from contrafact.core.metric import (
     IntArray,
     MetricInfo,
     MetricResult,
+    as_array,
     check_codes,
     check_factors,
     measured,
@@ -88,14 +89,14 @@ def from_votes(
         ValueError: shapes, values or lengths do not fit.
     """
     train_VJ, test_WJ = check_codes(variances, "variances"), check_codes(variances_test, "variances_test")
-    global_J = check_codes(np.asarray(global_variances)[None], "global_variances")[0]
+    global_J = check_codes(as_array(global_variances)[None], "global_variances")[0]
     if not train_VJ.shape[1] == test_WJ.shape[1] == len(global_J):
         raise ValueError(
             f"variances have {train_VJ.shape[1]} codes, variances_test {test_WJ.shape[1]} and global_variances "
             f"{len(global_J)}; use the same codes"
         )
-    labels_V = check_factors(np.asarray(labels)[:, None], len(train_VJ), "labels")[:, 0]
-    labels_W = check_factors(np.asarray(labels_test)[:, None], len(test_WJ), "labels_test")[:, 0]
+    labels_V = check_factors(as_array(labels)[:, None], len(train_VJ), "labels")[:, 0]
+    labels_W = check_factors(as_array(labels_test)[:, None], len(test_WJ), "labels_test")[:, 0]
     num_factors = int(max(labels_V.max(), labels_W.max())) + 1
     active = np.flatnonzero((global_J > 0) & (np.sqrt(global_J) >= prune_below))
     votes_JK = np.zeros((len(global_J), num_factors))

@@ -8,6 +8,7 @@ Shape suffixes: N points, J code dimensions, K factors.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,7 @@ from contrafact.core.metric import (
 from contrafact.metrics._information import discretize
 from contrafact.metrics._inputs import dead_codes
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Suter et al. 2019, Section 4")
+INFO = MetricInfo(kind="static", low=-math.inf, high=1.0, higher_is_better=True, source="Suter et al. 2019, Section 4")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +60,9 @@ def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 0.99, num_bin
         num_bins: equal-width bins per factor.
 
     Returns:
-        score in [0, 1], higher is better; 0 when every code is dead. Small samples score too high: with one point
-        per factor value nothing deviates.
+        score of at most 1, higher is better; 0 when every code is dead. It can fall below 0, where codes deviate more
+        from their mean at a value of a factor than they ever do from their mean of all. Small samples score too high:
+        with one point per factor value nothing deviates.
 
     Raises:
         ValueError: shapes, values or lengths do not fit, or ``quantile`` is outside [0, 1].

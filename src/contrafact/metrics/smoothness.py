@@ -18,7 +18,14 @@ import numpy as np
 from contrafact.core.dataset import check_count
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, check_codes, measured
 
-INFO = MetricInfo(kind="static", low=0.0, high=2.0, higher_is_better=False, source="ContraLORD, Eq. 7")
+INFO = MetricInfo(
+    kind="static",
+    low=0.0,
+    high=2.0,
+    higher_is_better=False,
+    source="ContraLORD, Eq. 7",
+    ranges={"negative_log": (-math.log(2), math.inf)},
+)
 CHUNK = 1024  # rows compared at a time
 
 
