@@ -103,8 +103,8 @@ def test_worse_images_are_blurred_by_chance_and_noisy_up_to_a_bound():
 @pytest.mark.parametrize(
     ("settings", "dataset", "message"),
     [
-        ({"blur": 1.5}, Greys(np.arange(60) % 3), r"blur is a share of the images and must lie in \[0, 1\], got 1.5"),
-        ({"noise": -1.0}, Greys(np.arange(60) % 3), "noise must not be negative, got -1.0"),
+        ({"blur": 1.5}, Greys(np.arange(60) % 3), r"blur must lie in \[0, 1\], got 1.5"),
+        ({"noise": -1.0}, Greys(np.arange(60) % 3), "noise must be at least 0, got -1.0"),
         ({"batch_size": 0}, Greys(np.arange(60) % 3), "batch_size must be a whole number of at least 1, got 0"),
         ({}, Greys(), "greys has neither factors nor labels, so no attribute can be learned from it"),
         ({}, Greys(np.zeros(60, dtype=np.int64)), "greys: no factor has two values to tell apart among the images"),

@@ -131,5 +131,5 @@ def test_grey_images_are_refused(tmp_path):
 
 
 def test_a_temperature_of_zero_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"temperature must be positive, got 0.0"):
+    with pytest.raises(ValueError, match=r"temperature must be above 0, got 0.0"):
         CMC(temperature=0.0).fit(ToyImages(), Run(tmp_path, device="cpu", progress=False))

@@ -122,10 +122,9 @@ def test_its_fields_are_documented_options(name):
 
 
 @pytest.mark.parametrize("name", [name for name in CATALOG if "steps" in CATALOG.get(name).__dataclass_fields__])
-def test_no_steps_are_refused(name, sources, tmp_path):
-    method = dataclasses.replace(tiny(name, None), steps=0)
-    with pytest.raises(ValueError, match="steps must be a whole number of at least 1, got 0"):
-        fit(method, sources, tmp_path / "run")
+def test_no_steps_are_refused(name):
+    with pytest.raises(ValueError, match="steps must be a whole number of at least 1, got 0; give another --steps"):
+        dataclasses.replace(tiny(name, None), steps=0)
 
 
 @pytest.mark.parametrize("name", list(CATALOG))

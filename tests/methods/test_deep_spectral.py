@@ -124,19 +124,19 @@ def test_the_first_linear_layer_gives_closed_form_directions(tmp_path):
 def test_bad_input(tmp_path):
     generator = stylegan2()
     few = {"num_latents": 2, "steps": 2}
-    for number, (method, message) in enumerate(
+    for number, (settings, message) in enumerate(
         [
-            (DeepSpectral(layer="conv9", **few), "unknown layer 'conv9'.*b4.conv1.*image"),
-            (DeepSpectral(num_directions=13, **few), "13 orthogonal directions do not fit in 12 dimensions"),
-            (DeepSpectral(num_latents=0), "num_latents must be a whole number of at least 1, got 0"),
-            (DeepSpectral(extra_columns=-1), "extra_columns must not be negative, got -1"),
-            (DeepSpectral(first_layer=9, **few), "0 <= first < last <= 6"),
+            ({"layer": "conv9", **few}, "unknown layer 'conv9'.*b4.conv1.*image"),
+            ({"num_directions": 13, **few}, "13 orthogonal directions do not fit in 12 dimensions"),
+            ({"num_latents": 0}, "num_latents must be a whole number of at least 1, got 0"),
+            ({"extra_columns": -1}, "extra_columns must be a whole number of at least 0, got -1"),
+            ({"first_layer": 9, **few}, "0 <= first < last <= 6"),
             # A style that enters after the layer does not change it.
-            (DeepSpectral(layer="b4.conv1", first_layer=3, **few), "layer b4.conv1 answers to 0 directions only"),
+            ({"layer": "b4.conv1", "first_layer": 3, **few}, "layer b4.conv1 answers to 0 directions only"),
         ]
     ):
         with pytest.raises(ValueError, match=message):
-            method.fit(generator, quiet(tmp_path / str(number)))
+            DeepSpectral(**settings).fit(generator, quiet(tmp_path / str(number)))
     with pytest.raises(ValueError, match="BigGAN is conditional: pass a class label"):
         DeepSpectral(num_directions=2, **few).fit(BigGAN.tiny(), quiet(tmp_path / "conditional"))
 

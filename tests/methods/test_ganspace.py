@@ -100,20 +100,20 @@ def test_z_of_a_style_generator_goes_through_its_first_layer(tmp_path):
 def test_bad_input(tmp_path):
     generator = stylegan2()
     few = {"num_samples": 100, "batch_size": 50}
-    for number, (method, message) in enumerate(
+    for number, (settings, message) in enumerate(
         [
-            (GANSpace(layer="conv9", **few), "unknown layer 'conv9'.*b4.conv1, b8.conv0"),
-            (GANSpace(num_directions=13, **few), "13 orthogonal directions do not fit in 12 dimensions"),
-            (GANSpace(num_samples=10), "10 samples vary along fewer than 10 directions; set num_samples to more"),
-            (GANSpace(batch_size=0), "batch_size must be a whole number of at least 1, got 0"),
-            (GANSpace(passes=0), "passes must be"),
-            (GANSpace(first_layer=6, **few), r"0 <= first < last <= 6, got \(6, 6\)"),
+            ({"layer": "conv9", **few}, "unknown layer 'conv9'.*b4.conv1, b8.conv0"),
+            ({"num_directions": 13, **few}, "13 orthogonal directions do not fit in 12 dimensions"),
+            ({"num_samples": 10}, "10 samples vary along fewer than 10 directions; set num_samples to more"),
+            ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
+            ({"passes": 0}, "passes must be"),
+            ({"first_layer": 6, **few}, r"0 <= first < last <= 6, got \(6, 6\)"),
         ]
     ):
         with pytest.raises(ValueError, match=message):
-            method.fit(generator, quiet(tmp_path / str(number)))
+            GANSpace(**settings).fit(generator, quiet(tmp_path / str(number)))
     with pytest.raises(ValueError, match="BigGAN is conditional: pass a class label"):
-        GANSpace(**few).fit(BigGAN.tiny(), quiet(tmp_path / "conditional"))
+        GANSpace(num_directions=2, **few).fit(BigGAN.tiny(), quiet(tmp_path / "conditional"))
     constant = stylegan2()
     constant.map = lambda z, *_: torch.ones(len(z), 12) * z[:, :1]
     with pytest.raises(ValueError, match="W varies along 1 directions only, not 10; ask for at most 1"):

@@ -179,10 +179,10 @@ def test_somebody_must_see(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"chosen": 0.0}, r"chosen is a share of the latents and must lie in \(0, 0.5\], got 0.0"),
-        ({"chosen": 0.6}, r"chosen is a share .* got 0.6"),
-        ({"held_out": 1.0}, r"held_out is a share and must lie in \[0, 1\), got 1.0"),
-        ({"penalty": 0.0}, "penalty must be positive, got 0.0"),
+        ({"chosen": 0.0}, r"chosen must lie in \(0, 0.5\], got 0.0"),
+        ({"chosen": 0.6}, r"chosen must lie .* got 0.6"),
+        ({"held_out": 1.0}, r"held_out must lie in \[0, 1\), got 1.0"),
+        ({"penalty": 0.0}, "penalty must be above 0, got 0.0"),
         ({"num_latents": 0}, "num_latents must be a whole number of at least 1, got 0"),
         ({"num_latents": 4}, r"attribute '.*': a share of 0.2 of 4 latents leaves none to separate"),
         ({"attributes": ("smile",)}, "unknown attribute 'smile'; .*known:"),

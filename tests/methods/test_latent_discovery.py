@@ -156,12 +156,12 @@ def test_style_layers_are_moved_alone(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"min_shift": 7.0}, "expected 0 <= min_shift <= max_shift, got 7.0 and 6.0"),
-        ({"max_shift": 0.0, "min_shift": 0.0}, "expected 0 <= min_shift <= max_shift, got 0.0 and 0.0"),
+        ({"min_shift": 7.0}, "expected min_shift <= max_shift, got 7.0 and 6.0"),
+        ({"max_shift": 0.0, "min_shift": 0.0}, "max_shift must be above 0, got 0.0"),
         ({"batch_size": 1}, "batch_size must be at least 2: the reconstructor normalises over the batch"),
         ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
-        ({"num_directions": -1}, "num_directions must be a whole number of at least 1, got -1"),
-        ({"lenet_width": 0.0}, "lenet_width must be positive, got 0.0"),
+        ({"num_directions": -1}, "num_directions must be a whole number of at least 0, got -1"),
+        ({"lenet_width": 0.0}, "lenet_width must be above 0, got 0.0"),
         ({"deformator": "ortho"}, "unknown deformator 'ortho'; did you mean 'orthonormal'"),
         ({"truncation": -0.1}, r"truncation must lie in \[0, 1\], got -0.1"),
     ],

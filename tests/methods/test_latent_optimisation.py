@@ -146,8 +146,8 @@ def test_a_residual_of_no_dimensions_is_allowed(name, tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("residual_dim", -1, "residual_dim must be 0"),
-        ("sigma", -1.0, "sigma is a standard deviation and must not be negative, got -1.0"),
+        ("residual_dim", -1, "residual_dim must be a whole number of at least 0"),
+        ("sigma", -1.0, "sigma must be at least 0, got -1.0"),
         ("batch_size", 0, "batch_size must be a whole number of at least 1, got 0"),
     ],
 )

@@ -264,11 +264,11 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(tmp_path):
     [
         ({"num_directions": 1}, "at least 2 directions and 2 latents.*num_directions 1 and batch_size 16"),
         ({"batch_size": 1}, "at least 2 directions and 2 latents.*batch_size 1"),
-        ({"temperature": 0.0}, "temperature must be positive, got 0.0"),
+        ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
         ({"lowest": 2.0, "highest": 1.0}, "expected lowest <= highest, not both zero, got 2.0 and 1.0"),
         ({"lowest": 0.0, "highest": 0.0}, "expected lowest <= highest, not both zero"),
         ({"depth": 0}, "depth must be a whole number of at least 1, got 0"),
-        ({"rate_drops": (0, 10)}, r"rate_drops are steps of at least 1, got \(0, 10\)"),
+        ({"rate_drops": (0, 10)}, r"each of rate_drops must be a whole number of at least 1, got 0"),
         ({"model": "lineer"}, "unknown model 'lineer'; did you mean 'linear'"),
         ({"layer": "blocks.9", "truncation": 1.0}, "unknown layer 'blocks.9'.*known: factors"),
         ({"truncation": 1.2}, r"truncation must lie in \[0, 1\], got 1.2"),

@@ -114,7 +114,7 @@ def test_rates_fall_in_steps_or_along_a_cosine():
     ("settings", "message"),
     [
         ({"momentum": 1.5}, r"momentum must lie in \[0, 1\], got 1.5"),
-        ({"temperature": 0.0}, "temperature must be positive, got 0.0"),
+        ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
         ({"key_groups": 0}, "key_groups must be a whole number of at least 1, got 0"),
     ],
 )

@@ -24,7 +24,7 @@ def test_orthonormal_directions_are(tmp_path):
     generator = Analytic("sprite", size=16)
     vectors = fit(tmp_path / "a", Random(num_directions=5, constraint="orthonormal"), generator).vectors()
     torch.testing.assert_close(vectors @ vectors.T, torch.eye(5), atol=1e-5, rtol=0)
-    with pytest.raises(ValueError, match="99 orthonormal directions do not fit in 8 dimensions"):
+    with pytest.raises(ValueError, match="99 orthogonal directions do not fit in 8 dimensions"):
         fit(tmp_path / "b", Random(num_directions=99, constraint="orthonormal"), generator)
 
 

@@ -42,10 +42,10 @@ def test_the_codes_are_the_networks_features_and_z_its_head(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"temperature": -1.0}, "temperature must be positive, got -1.0"),
+        ({"temperature": -1.0}, "temperature must be above 0, got -1.0"),
         ({"batch_size": 1}, "a batch of one image has no negatives; batch_size must be at least 2"),
         ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
-        ({"width": 0.0}, "width must be positive, got 0.0"),
+        ({"width": 0.0}, "width must be above 0, got 0.0"),
         ({"head_layers": 0}, "layers must be a whole number of at least 1, got 0"),
     ],
 )

@@ -89,7 +89,7 @@ def test_warns_of_a_collapse(tmp_path, monkeypatch):
     [
         (Halves(12), {}, r"square images of 8, 16, 32, … pixels, got 12×12; load them with another --size"),
         (Halves(), {"ema": 1.0}, r"ema must lie in \[0, 1\), got 1.0"),
-        (Halves(), {"width": 0.0}, "width must be positive"),
+        (Halves(), {"width": 0.0}, "width must be above 0"),
         (Halves(), {"discriminator_steps": 0}, "discriminator_steps must be a whole number of at least 1"),
         (Halves(), {"generator_batch_size": 0}, "generator_batch_size must be a whole number"),
         (Halves(), {"latent_dim": 0}, "latent_dim"),

@@ -274,7 +274,7 @@ def test_the_ceiling_pulls_each_factor_into_its_own_half(tmp_path):
     [
         ({"num_parts": 3}, "3 sub-embeddings do not divide 26 code dimensions; choose num_parts among 2, 13, 26"),
         ({"heads": "joint", "feature_dim": 7}, "2 sub-embeddings do not divide 7 projection dimensions; choose num_pa"),
-        ({"temperature": 0.0}, "temperature must be positive, got 0.0"),
+        ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
         ({"num_parts": 1, "regulariser": "ortho"}, "ortho works between parts; num_parts must be at least 2, got 1"),
         (
             {"positives": "disjoint_labels", "infomax": "whole"},

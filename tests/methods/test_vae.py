@@ -52,11 +52,11 @@ def test_resumes_in_the_second_stage_bit_by_bit(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"warmup": 1.5}, "warmup is a share of the steps"),
+        ({"warmup": 1.5}, "warmup must lie in"),
         ({"batch_size": 0}, "batch_size must be a whole number"),
         ({"likelihood": "gauss"}, "unknown likelihood 'gauss'; did you mean 'gaussian'"),
-        ({"latent_dim": -2}, "code_dim must be a whole number"),
-        ({"sigma": 0.0}, "sigma must be positive"),
+        ({"latent_dim": -2}, "latent_dim must be a whole number"),
+        ({"sigma": 0.0}, "sigma must be above 0"),
     ],
 )
 def test_bad_settings(tmp_path, settings, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -19,14 +20,36 @@ def parse(
         command: the command's name, for the usage line.
         default: an instance whose values are the defaults.
         description: what the command does; by default the dataclass's docstring.
+
+    Raises:
+        ValueError: a value out of its field's range, or an empty argument.
     """
     import tyro
 
+    from contrafact.core.ranges import check_ranges, checked_later
+
+    _refuse_blanks(arguments)
     given = {} if default is None else {"default": default}
-    parsed: OptionsT = tyro.cli(
-        options, args=list(arguments), prog=f"contrafact {command}", description=description, **given
-    )
+    with checked_later():  # the parser would print what is refused in a box, broken into lines
+        parsed: OptionsT = tyro.cli(
+            options, args=list(arguments), prog=f"contrafact {command}", description=description, **given
+        )
+    for part in (getattr(parsed, field.name) for field in dataclasses.fields(parsed)):  # type: ignore[arg-type]
+        if dataclasses.is_dataclass(part) and not isinstance(part, type):
+            check_ranges(part)
+    check_ranges(parsed)
     return parsed
+
+
+def _refuse_blanks(arguments: Sequence[str]) -> None:
+    """An empty argument is a slip (``--out "$UNSET"``), and as a path it would mean the present folder."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        name, given, value = argument.partition("=")
+        if argument.strip() and not (name.startswith("--") and given and not value.strip()):
+            continue
+        option = name if name.strip() else before
+        where = f"the value of {option}" if option.startswith("--") else "an argument"
+        raise ValueError(f"{where} is empty; give it a value, or leave it out")
 
 
 def print_table(rows: Iterable[tuple[str, str]], indent: str = "  ") -> None:

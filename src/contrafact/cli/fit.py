@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from contrafact.cli._parse import parse, print_table
+from contrafact.core.ranges import CountOrZero, Seed, Side, Weight
 from contrafact.methods import CATALOG
 
 
@@ -27,17 +28,17 @@ class RunOptions:
     """Generator to learn from: a shipped one's name, a checkpoint, or a run folder that holds one."""
     space: str | None = None
     """Edit space, of a generator that has several: z, w, w+."""
-    of_class: int | None = None
+    of_class: CountOrZero | None = None
     """Class that a conditional generator is held to."""
     data: str | None = None
     """Images to learn from: a dataset's name (a variant after a colon), its file, or a folder of images."""
-    size: int | None = None
+    size: Side | None = None
     """Side to load the images at; by default the dataset's own."""
     split: str | None = None
     """Part of the dataset (train, test), where it has parts."""
     labels: str | None = None
     """Annotations the method may use: a number of images, a share such as 0.024, or a CSV file."""
-    label_seed: int = 0
+    label_seed: Seed = 0
     """Seed of the choice of annotated images."""
     factors: str | None = None
     """Factors to annotate, separated by commas; by default the dataset's factors of interest."""
@@ -51,7 +52,7 @@ class RunOptions:
     """Named settings to start from; by default the paper's."""
     out: Path | None = None
     """Run folder to write; by default runs/METHOD-SOURCE-NUMBER."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of every random draw."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
@@ -59,7 +60,7 @@ class RunOptions:
     """bfloat16 is faster where the hardware computes in it; auto uses it there."""
     resume: bool = False
     """Go on with the run in --out (by default the latest of this method and source)."""
-    save_every: float = 60.0
+    save_every: Weight = 60.0
     """Seconds between checkpoints."""
     tensorboard: bool = False
     """Also write the log for TensorBoard."""
@@ -107,7 +108,7 @@ def _parse(name: str, arguments: Sequence[str]) -> tuple[RunOptions, Any]:
     needs = "--generator" if cls.source == "generator" else "--data"
     description = f"{CATALOG.summary(name)}\n\nLearns from {needs}. Presets: {', '.join(cls.presets) or 'none'}."
     parsed: Any = parse(command, arguments, f"fit {name}", command(RunOptions(preset=preset), method), description)
-    return parsed.run, parsed.method
+    return parsed.run, dataclasses.replace(parsed.method)  # made anew, and checked: the parser made it unchecked
 
 
 def _preset_in(arguments: Sequence[str]) -> str | None:

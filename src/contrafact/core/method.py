@@ -16,8 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self
 
 from torch import nn
 
@@ -29,7 +28,9 @@ from contrafact.core.encoder import Encoder
 from contrafact.core.files import read_json
 from contrafact.core.foreign import Kind, check_fields
 from contrafact.core.generator import Generator
+from contrafact.core.ranges import are_checked_later, check_ranges
 from contrafact.core.run import CONFIG, LABELS, LOG, RESULT, Run, read_log
+from contrafact.core.withdrawal import Withdrawal
 
 _ARTEFACT_KINDS: dict[str, type[Encoder] | type[Directions] | type[Generator]] = {
     "encoder": Encoder,
@@ -95,16 +96,10 @@ class Method(ABC):
     draws: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Refuse a value that is none of its field's choices, whatever the method (ValueError)."""
-        hints = get_type_hints(type(self), include_extras=True)
-        for field in dataclasses.fields(self):
-            hint, value = hints[field.name], getattr(self, field.name)
-            if get_origin(hint) is Annotated and isinstance(value, hint.__metadata__):
-                continue
-            choices = _choices(hint)
-            if choices and value not in choices:
-                known = [str(choice) for choice in choices if choice is not None]
-                raise ValueError(unknown_name_message(field.name, str(value), known))
+        """Refuse settings out of their fields' ranges, or that do not go together, whatever the method (ValueError)."""
+        if not are_checked_later():
+            check_ranges(self)
+            self.check_options()
 
     @classmethod
     def preset(cls, name: str) -> Self:
@@ -130,6 +125,19 @@ class Method(ABC):
             return file
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
+    def check_options(self) -> None:  # noqa: B027 - most methods have no such settings
+        """Refuse settings that do not go together (ValueError); called when the method is made, ranges being checked.
+
+        A method with such settings overrides this. What a single field may be is written beside it
+        (:mod:`contrafact.core.ranges`).
+        """
+
+    def check_source(self, source: Any, run: Run) -> None:  # noqa: B027 - many take any source of their kind
+        """Refuse a source these settings cannot learn from (ValueError); called before the run folder is claimed.
+
+        A method that asks more of its source than its kind overrides this.
+        """
+
     @abstractmethod
     def train(self, source: Any, run: Run) -> Artefacts:
         """The method itself: reads ``source``, loops over ``run.steps``, returns what it learned."""
@@ -145,13 +153,18 @@ class Method(ABC):
             What was learned, in evaluation mode; the same is in the folder.
 
         Raises:
-            ValueError: the wrong kind of source, or a folder that already holds a run.
+            ValueError: a source of the wrong kind or that the settings do not fit, or a folder that already holds a
+                run. The folder is then as it was before.
         """
         wanted: type[Any] = Generator if self.source == "generator" else ImageDataset
         if not isinstance(source, wanted):
             what = "a generator (load_generator)" if self.source == "generator" else "a dataset (load_dataset)"
             raise ValueError(f"{type(self).__name__} learns from {what}, got {type(source).__name__}")
         run = run if isinstance(run, Run) else Run(run)
+        if isinstance(source, Generator):
+            source.to(run.device).freeze()
+        self.check_source(source, run)
+        withdrawal = Withdrawal(run)
         run.start(
             {
                 "method": self.name(),
@@ -171,9 +184,8 @@ class Method(ABC):
                 encoder if isinstance(encoder, nn.Module) else None,
             ).artefacts()
         begin = time.monotonic()
-        if isinstance(source, Generator):
-            source.to(run.device).freeze()
-        artefacts = self.train(source, run)
+        with withdrawal:
+            artefacts = self.train(source, run)
         for name in self.yields:
             getattr(artefacts, name).eval().requires_grad_(False)
         if artefacts.generator is not None and isinstance(source, ImageDataset):
@@ -297,17 +309,6 @@ def load_run(folder: str | Path, generator: Generator | None = None, encoder: nn
         ValueError: no run there, or an unfinished one.
     """
     return FinishedRun(folder, generator, encoder)
-
-
-def _choices(hint: Any) -> list[Any]:
-    """Values a ``Literal`` (or ``Literal | None``) annotation allows; empty for any other annotation."""
-    if get_origin(hint) is Annotated:
-        return _choices(get_args(hint)[0])
-    if get_origin(hint) is Literal:
-        return list(get_args(hint))
-    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
-    literals = [value for part in parts for value in _choices(part)]
-    return [*literals, None] if literals and type(None) in parts else literals
 
 
 def _describe(source: Generator | ImageDataset) -> dict[str, Any]:

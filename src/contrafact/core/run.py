@@ -26,10 +26,10 @@ from torch import Tensor, nn
 
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.checkpoint import load_state, save_state
-from contrafact.core.dataset import check_count
 from contrafact.core.files import append_text, read_json, read_json_lines, write_json, write_text
 from contrafact.core.foreign import check_fields
 from contrafact.core.progress import Progress
+from contrafact.core.ranges import Count, Seed, Steps, Weight, check_value
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -87,12 +87,9 @@ class Run:
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"{self.folder} is a file; a run needs a folder")
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
-        if save_every < 0:
-            raise ValueError(f"save_every is in seconds and must not be negative, got {save_every}")
-        self.seed, self.resume, self.save_every = seed, resume, save_every
-        self.log_every = check_count("log_every", log_every)
+        self.seed, self.resume = check_value("seed", seed, Seed), resume
+        self.save_every = check_value("save_every", save_every, Weight)
+        self.log_every = check_value("log_every", log_every, Count)
         self.device = find_device(device)
         self.precision = _find_precision(precision, self.device)
         self._show_progress, self._tensorboard = progress, tensorboard
@@ -227,7 +224,7 @@ class Run:
             RunInterrupted: after saving, on Ctrl-C or SIGTERM.
             FloatingPointError: a logged value became NaN or infinite; the last good checkpoint stays.
         """
-        check_count("steps", total)
+        check_value("steps", total, Steps)
         checkpoint = self.folder / CHECKPOINT
         first = load_state(checkpoint, state, self.rank, self.world_size) if self.resume and checkpoint.exists() else 0
         self._truncate_log(first)
@@ -356,12 +353,18 @@ def find_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    known = ["auto", "cpu", "cuda", "mps"]
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(unknown_name_message("device", name, ["auto", "cpu", "cuda", "mps"])) from error
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(unknown_name_message("device", str(name), known)) from error
+    if device.type not in known:
+        raise ValueError(unknown_name_message("device", str(name), known))
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {name!r} asked for, but torch sees no CUDA device here; use --device cpu")
+    if device.index is not None and device.index >= (torch.cuda.device_count() if device.type == "cuda" else 1):
+        count = torch.cuda.device_count() if device.type == "cuda" else 1
+        raise ValueError(f"device {name!r} asked for, but there are {count} of that kind, counted from 0")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ValueError(f"device {name!r} asked for, but this is no Apple GPU; use --device cpu")
     return device

@@ -13,10 +13,11 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Method
+from contrafact.core.ranges import Keep, Positive, Rate, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.nn.adversarial import Adversary, critic_loss, frozen, gradient_penalty
 from contrafact.nn.critics import Critic, TrunkKind, scaled
@@ -41,33 +42,39 @@ class GANMethod(Method):
     """Networks: dcgan (InfoGAN's, with WGAN-GP at 28 px), or sngan (residual, 32 and 64 px)."""
     adversary: Adversary = "wgan_gp"
     """Adversarial loss: wgan_gp (gradient penalty), or hinge (with spectral normalisation)."""
-    noise_dim: int = 30
+    noise_dim: Size = 30
     """Noise dimensions z."""
-    num_classes: int = 0
+    num_classes: SizeOrZero = 0
     """Values of the class knob c; 0 takes the dataset's number of classes, or 10 where it has none."""
-    sigma: float = 1.0
+    sigma: Positive = 1.0
     """Standard deviation of the noise (ClusterGAN's prior is 0.1)."""
-    width: float = 1.0
+    width: Width = 1.0
     """Multiplies the channel counts of all networks."""
-    steps: int = 100_000
+    steps: Steps = 100_000
     """Generator steps."""
-    batch_size: int = 64
+    batch_size: Size = 64
     """Images per generator and critic step."""
-    critic_steps: int = 1
+    critic_steps: Size = 1
     """Critic steps per generator step."""
-    penalty: float = 10.0
+    penalty: Weight = 10.0
     """Weight of the gradient penalty (wgan_gp)."""
-    learning_rate: float = 1e-4
+    learning_rate: Rate = 1e-4
     """Adam's learning rate, of all networks."""
-    adam_beta1: float = 0.5
+    adam_beta1: Keep = 0.5
     """Adam's β₁."""
-    adam_beta2: float = 0.9
+    adam_beta2: Keep = 0.9
     """Adam's β₂."""
 
     @property
     def trunk(self) -> TrunkKind:
         """The critic's trunk."""
         return "residual" if self.network == "sngan" else "conv"
+
+    def check_source(self, source: ImageDataset, run: Run) -> None:
+        """Refuse images of a side the networks cannot make, and classes that do not fit the settings."""
+        self._arguments(source)
+        if "encoder" in self.yields:  # else nothing reads a class knob, and none is made
+            self.class_count(source)
 
     def class_count(self, source: ImageDataset) -> int:
         """K, checked against the labels and the batch.
@@ -85,7 +92,7 @@ class GANMethod(Method):
         count = self.num_classes or known
         if count < 2:
             raise ValueError(f"a class knob needs at least 2 classes to tell apart, got {count}; set num_classes")
-        if check_count("batch_size", self.batch_size) < count:
+        if self.batch_size < count:
             raise ValueError(
                 f"batch_size must be at least the number of classes ({count}), so that a batch can hold each; "
                 f"got {self.batch_size}"
@@ -98,20 +105,23 @@ class GANMethod(Method):
         Raises:
             ValueError: images of a side the network cannot make.
         """
-        channels, height, width = source.image_shape
-        arguments: dict[str, Any] = {"image_shape": list(source.image_shape), "width": self.width}
-        if self.network == "sngan":
-            levels = int(math.log2(height)) - 1
-            if height != width or height != 2 << levels or levels < 2:
-                raise ValueError(
-                    f"the sngan network makes square images of 8, 16, 32 or 64 pixels, got {height}×{width}; choose "
-                    "--size, or --network dcgan"
-                )
-            arguments = {"channels": [scaled(256, self.width)] * levels, "image_channels": channels}
         generator: Generator = architecture("class_knob")(
-            self.network, arguments, self.noise_dim, num_codes, class_count, self.sigma
+            self.network, self._arguments(source), self.noise_dim, num_codes, class_count, self.sigma
         )
         return generator
+
+    def _arguments(self, source: ImageDataset) -> dict[str, Any]:
+        """Arguments of the generator's network."""
+        channels, height, width = source.image_shape
+        if self.network != "sngan":
+            return {"image_shape": list(source.image_shape), "width": self.width}
+        levels = int(math.log2(height)) - 1
+        if height != width or height != 2 << levels or levels < 2:
+            raise ValueError(
+                f"the sngan network makes square images of 8, 16, 32 or 64 pixels, got {height}×{width}; choose "
+                "--size, or --network dcgan"
+            )
+        return {"channels": [scaled(256, self.width)] * levels, "image_channels": channels}
 
     def adam(self, parameters: Any, rate: float = 0.0) -> torch.optim.Adam:
         """Adam with the method's β, at ``learning_rate`` unless another ``rate`` is given."""
@@ -133,8 +143,6 @@ class Game:
     def __init__(
         self, method: GANMethod, source: ImageDataset, run: Run, num_codes: int = 0, class_count: int = 0
     ) -> None:
-        check_count("critic_steps", method.critic_steps)
-        check_count("batch_size", method.batch_size)
         self.method, self.run = method, run
         with run.seeded_init("generator"):
             self.generator = method.make_generator(source, num_codes, class_count).to(run.device)

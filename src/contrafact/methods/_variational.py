@@ -16,9 +16,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.generator import architecture
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Positive, Rate, Share, Size, Steps, Width
 from contrafact.core.run import Run
 from contrafact.nn.encoders import GaussianEncoder, Network
 from contrafact.nn.independence import Posterior, kl_to_standard_normal
@@ -39,23 +40,23 @@ class Variational(Method):
     source: ClassVar[Literal["generator", "images"]] = "images"
     yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
 
-    latent_dim: int = 10
+    latent_dim: Size = 10
     """Latent dimensions J."""
     network: Network = "locatello"
     """Networks: the small ones of Locatello et al. 2019, or those of DisCo's Tables 7 and 8."""
-    width: float = 1.0
+    width: Width = 1.0
     """Multiplies the channel counts of both networks."""
     likelihood: Likelihood = "bernoulli"
     """Reconstruction term: bernoulli (cross-entropy) or gaussian (squared error)."""
-    sigma: float = 0.1
+    sigma: Positive = 0.1
     """Standard deviation of the Gaussian likelihood; smaller keeps more latents alive and images sharper."""
-    warmup: float = 0.0
+    warmup: Share = 0.0
     """Share of the steps over which the weight of what regularises the codes rises from 0 to its full value."""
-    steps: int = 300_000
+    steps: Steps = 300_000
     """Training steps."""
-    batch_size: int = 64
+    batch_size: Size = 64
     """Images per step."""
-    learning_rate: float = 1e-4
+    learning_rate: Rate = 1e-4
     """Adam's learning rate."""
     cosine: bool = False
     """Let the learning rate fall to zero along a cosine."""
@@ -65,12 +66,7 @@ class Variational(Method):
         return min(1.0, (step + 1) / max(1.0, self.warmup * self.steps))
 
     def start(self, source: ImageDataset, run: Run, flow_layers: int = 0) -> Autoencoder:
-        """Fresh networks, optimiser and random streams; refuses settings out of range (ValueError)."""
-        if not 0.0 <= self.warmup <= 1.0:
-            raise ValueError(f"warmup is a share of the steps and must lie in [0, 1], got {self.warmup}")
-        if not self.sigma > 0:
-            raise ValueError(f"sigma must be positive, got {self.sigma}")
-        check_count("batch_size", self.batch_size)
+        """Fresh networks, optimiser and random streams."""
         return Autoencoder(self, source, run, flow_layers)
 
 
@@ -146,12 +142,6 @@ class Autoencoder:
             "mse": round(float(error), 5),
         }
         return Artefacts(encoder=self.encoder, generator=self.generator)
-
-
-def check_weight(name: str, value: float) -> None:
-    """Refuse a negative weight (ValueError)."""
-    if not value >= 0:
-        raise ValueError(f"{name} is a weight and must be 0 or more, got {value}")
 
 
 def active(divergence_J: Tensor) -> Tensor:

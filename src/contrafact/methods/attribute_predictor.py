@@ -22,9 +22,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from contrafact.core.dataset import FactorDataset, ImageDataset, IntArray, check_count
+from contrafact.core.dataset import FactorDataset, ImageDataset, IntArray
 from contrafact.core.few_labels import CLASS
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Rate, Share, Size, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.nn.attributes import AttributeClassifier
 
@@ -42,27 +43,21 @@ class AttributePredictor(Method):
         "quick": {"width": 0.25, "steps": 1000},
     }
 
-    width: float = 0.5
+    width: Width = 0.5
     """Multiplies the encoder's channel counts."""
-    noise: float = 0.03
+    noise: Weight = 0.03
     """Largest standard deviation of the noise added to an image."""
-    blur: float = 0.5
+    blur: Share = 0.5
     """Share of the images that are blurred (by a 3×3 binomial filter)."""
-    steps: int = 5000
+    steps: Steps = 5000
     """Training steps."""
-    batch_size: int = 64
+    batch_size: Size = 64
     """Images per step."""
-    learning_rate: float = 1e-3
+    learning_rate: Rate = 1e-3
     """Adam's learning rate; it falls to zero along a cosine."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Minimise the factors' cross-entropy, then measure accuracy on held-out images."""
-        if not 0.0 <= self.blur <= 1.0:
-            raise ValueError(f"blur is a share of the images and must lie in [0, 1], got {self.blur}")
-        if not self.noise >= 0:
-            raise ValueError(f"noise must not be negative, got {self.noise}")
-        check_count("batch_size", self.batch_size)
-        check_count("steps", self.steps)
         known = KnownFactors(source)
         train, held_out = _divided(known, run)
         with run.seeded_init("classifier"):

@@ -17,8 +17,9 @@ from typing import Any, ClassVar
 
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Weight
 from contrafact.core.run import Run
-from contrafact.methods._variational import QUICK, Variational, active, check_weight
+from contrafact.methods._variational import QUICK, Variational, active
 from contrafact.nn.independence import Estimator, kl_terms, kl_to_standard_normal
 
 
@@ -28,14 +29,13 @@ class BetaTCVAE(Variational):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}, "quick": QUICK}
 
-    beta: float = 6.0
+    beta: Weight = 6.0
     """Weight β of the total correlation; 1 is a plain VAE."""
     estimator: Estimator = "weighted"
     """Densities from the batch: minibatch-weighted sampling, or stratified sampling, unbiased but noisier."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Minimise reconstruction + KL + (β − 1) · total correlation."""
-        check_weight("beta", self.beta)
         vae = self.start(source, run)
         for step in run.steps(self.steps, vae.state):
             images = vae.batch()

@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Weight
 from contrafact.core.run import Run
-from contrafact.methods._variational import QUICK, Variational, active, check_weight
+from contrafact.methods._variational import QUICK, Variational, active
 from contrafact.nn.independence import kl_to_standard_normal
 
 
@@ -26,12 +27,11 @@ class BetaVAE(Variational):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}, "quick": QUICK}
 
-    beta: float = 4.0
+    beta: Weight = 4.0
     """Weight β of the KL term; 1 is a plain VAE."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Minimise reconstruction + β · KL."""
-        check_weight("beta", self.beta)
         vae = self.start(source, run)
         for step in run.steps(self.steps, vae.state):
             images = vae.batch()

@@ -24,8 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Keep, Positive, RateOrZero, Share, Size, SizeOrZero, Weight
 from contrafact.core.run import Run
 from contrafact.methods._gan import Game, GANMethod, probe_classes
 from contrafact.nn.adversarial import frozen
@@ -71,45 +72,45 @@ class CDGAN(GANMethod):
         "tiny": {"encoder": "conv", "encoder_batch": 6, "class_dim": 4, "noise_dim": 3, "unlabelled": 16},
     }  # fmt: skip
 
-    noise_dim: int = 40
+    noise_dim: Size = 40
     """Dimensions of the content z, and of the content code e."""
-    class_dim: int = 50
+    class_dim: Size = 50
     """Dimensions of the class code f, of unit length."""
     encoder: Literal["conv", "residual", "resnet18"] = "conv"
     """Encoder: conv (the critic's trunk), residual, or resnet18 (CIFAR-10)."""
-    contrast_weight: float = 50.0
+    contrast_weight: Weight = 50.0
     """β₁, weight of the contrastive loss; 0 is the ablation: no class loss at all."""
-    content_weight: float = 5e-4
+    content_weight: Weight = 5e-4
     """β₂, weight of the reconstruction of z."""
-    temperature: float = 0.07
+    temperature: Positive = 0.07
     """τ."""
     reading: Reading = "inside"
     """Where the sum over positives stands: inside the logarithm (Eq. 7), or outside (SupCon)."""
-    encoder_batch: int = 1200
+    encoder_batch: Size = 1200
     """Generated images per encoder step."""
-    anchors_per_class: int = 5
+    anchors_per_class: Size = 5
     """Labelled images of every class per step."""
     generated_contrast: bool = True
     """Whether generated images take part when the encoder learns the contrast; without, real ones alone do."""
     augmentation: AugmentationName = "none"
     """Change the anchors, in two views each: none, weak, strong, each also _no_flip."""
-    unlabelled: int = 0
+    unlabelled: SizeOrZero = 0
     """Unlabelled real images per encoder step that join under the class of the nearest anchor centre."""
     unlabelled_augmentation: AugmentationName = "weak"
     """How the unlabelled images are changed before the encoder learns from them; the teacher sees them changed as
     the anchors are."""
-    confidence: float = 0.8
+    confidence: Share = 0.8
     """Probability of that class below which an unlabelled image is left out."""
-    start_unlabelled: float = 0.1
+    start_unlabelled: Share = 0.1
     """Share of the steps after which unlabelled images join."""
-    encoder_rate: float = 0.0
+    encoder_rate: RateOrZero = 0.0
     """Adam's learning rate of the encoder, falling along a cosine; 0 takes learning_rate and keeps it."""
-    average: float = 0.0
+    average: Keep = 0.0
     """Moving average of the encoder that is kept and that names unlabelled images; 0 for none."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Critic, generator and encoder take turns (Algorithm 1)."""
-        count = self._check(source)
+        count = self.class_count(source)
         game = Game(self, source, run, class_count=count)
         labelled = source.few_labels is not None and len(source.few_labels) > 0
         anchors = Anchors(source, run.device) if labelled else None
@@ -171,10 +172,10 @@ class CDGAN(GANMethod):
             return features[0].new_zeros(())
         return supervised_contrastive_loss(torch.cat([*features]), torch.cat([*labels]), self.temperature, self.reading)
 
-    def _check(self, source: ImageDataset) -> int:
-        count = self.class_count(source)
-        check_count("anchors_per_class", self.anchors_per_class)
-        if check_count("encoder_batch", self.encoder_batch) < count:
+    def class_count(self, source: ImageDataset) -> int:
+        """K, checked against the encoder's batch and what it contrasts too."""
+        count = super().class_count(source)
+        if self.encoder_batch < count:
             raise ValueError(
                 f"encoder_batch must be at least the number of classes ({count}), so that each has an image; "
                 f"got {self.encoder_batch}"
@@ -184,10 +185,6 @@ class CDGAN(GANMethod):
                 "without labels only generated images can be contrasted; give labels (--labels 0.024), or leave "
                 "generated_contrast on"
             )
-        if self.unlabelled < 0:
-            raise ValueError(f"unlabelled is a number of images and must be 0 or more, got {self.unlabelled}")
-        if not 0 <= self.confidence <= 1:
-            raise ValueError(f"confidence is a probability and must lie in [0, 1], got {self.confidence}")
         return count
 
     def _decay(self, step: int) -> float:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Positive, Size, Weight
 from contrafact.core.run import Run
 from contrafact.methods._gan import Game, GANMethod, probe_classes
 from contrafact.nn.critics import ClassEncoder
@@ -38,15 +39,15 @@ class ClusterGAN(GANMethod):
         "tiny": {"noise_dim": 3},
     }
 
-    noise_dim: int = 40
+    noise_dim: Size = 40
     """Noise dimensions z_n."""
-    sigma: float = 0.1
+    sigma: Positive = 0.1
     """Standard deviation of the noise."""
-    critic_steps: int = 5
+    critic_steps: Size = 5
     """Critic steps per generator step."""
-    noise_weight: float = 0.0
+    noise_weight: Weight = 0.0
     """β_n, weight of the noise's squared error; 10 on MNIST."""
-    class_weight: float = 10.0
+    class_weight: Weight = 10.0
     """β_c, weight of the class's cross-entropy."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:

@@ -19,9 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.encoder import Encoder
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Length, Positive, Rate, Share, Size, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.nn.contrastive import unit
 from contrafact.nn.gather import gathered, gathered_rows
@@ -53,43 +54,43 @@ class CMC(Method):
 
     encoder: EncoderKind = "resnet50"
     """Network of each view."""
-    width: float = 1.0
+    width: Width = 1.0
     """Multiplies the channel counts; each of the two networks gets half."""
     stem: Stem = "auto"
     """A ResNet's first layers: imagenet, small, or by the image size."""
-    feature_dim: int = 128
+    feature_dim: Size = 128
     """Outputs of each linear head."""
     objective: Objective = "nce"
     """Noise-contrastive estimation against the banks, a softmax over the positive and their negatives (infonce), or
     over the batch (batch)."""
-    num_negatives: int = 16_384
+    num_negatives: Length = 16_384
     """Negatives K drawn from a bank each step (nce and infonce)."""
-    bank_momentum: float = 0.5
+    bank_momentum: Share = 0.5
     """Share of its old value that a bank's entry keeps."""
-    temperature: float = 0.07
+    temperature: Positive = 0.07
     """Temperature τ."""
     augmentations: str = "auto"
     """Changes before the channels are split: auto (crop and flip, less those that destroy a labelled factor), none, or
     some of crop, flip, light, color, grayscale, blur, separated by commas."""
-    steps: int = 56_280
+    steps: Steps = 56_280
     """Training steps."""
-    batch_size: int = 256
+    batch_size: Size = 256
     """Images per step and process."""
-    learning_rate: float = 0.03
+    learning_rate: Rate = 0.03
     """SGD's learning rate; a tenth of it after half, two thirds and five sixths of the steps."""
-    weight_decay: float = 1e-4
+    weight_decay: Weight = 1e-4
     """SGD's weight decay."""
 
-    def train(self, source: ImageDataset, run: Run) -> Artefacts:
-        """Contrast each view's features with the other view's bank, both ways."""
-        check_count("batch_size", self.batch_size)
-        check_count("num_negatives", self.num_negatives)
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
+    def check_source(self, source: ImageDataset, run: Run) -> None:
+        """Refuse grey images, and views that the images do not have."""
         if source.image_shape[0] != 3:
             raise ValueError(
                 f"cmc contrasts lightness with colour, but {source.name} has grey images; use simclr or moco"
             )
+        choose_kinds(source, self.augmentations, ("crop", "flip"))
+
+    def train(self, source: ImageDataset, run: Run) -> Artefacts:
+        """Contrast each view's features with the other view's bank, both ways."""
         views = Views(choose_kinds(source, self.augmentations, ("crop", "flip")), MOCO)
         with run.seeded_init("networks"):
             encoder = LabEncoder(self.encoder, source.image_shape, self.width, self.stem, self.feature_dim)

@@ -27,10 +27,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from contrafact.core.dataset import AnnotatedDataset, ImageDataset, IntArray, check_count
+from contrafact.core.dataset import AnnotatedDataset, ImageDataset, IntArray
 from contrafact.core.few_labels import labels_or_none_of
 from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Count, Length, Positive, Rate, Share, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.nn.contrastive import queue_infonce_loss, unit
 from contrafact.nn.factor_codes import AssignedEncoder, Reconstruction, SharedEncoder, image_distance, parts_of
@@ -42,7 +43,6 @@ from contrafact.nn.latent_training import (
     ValueCodes,
     ValueEmbeddings,
     assigned_codes,
-    check_latent_settings,
     descend,
     few_label_loss,
     fit_prior,
@@ -72,81 +72,86 @@ class ContraLORD(Method):
         "tiny": {"encoder": "conv", "encoder_batch_size": 4, "encoder_steps": 4, "queue_length": 10, "num_images": 9},
     }  # fmt: skip
 
-    num_images: int = 20_000
+    num_images: Count = 20_000
     """Training images, drawn from the dataset; the annotated ones are among them."""
-    discriminative_dim: int = 256
+    discriminative_dim: Size = 256
     """Dimensions of d where no factors are annotated."""
-    content_dim: int = 128
+    content_dim: Size = 128
     """Dimensions of gᶜ where no factors are annotated."""
-    factor_dim: int = 1
+    factor_dim: Size = 1
     """Dimensions E of each annotated factor's code."""
-    residual_dim: int = 7
+    residual_dim: SizeOrZero = 7
     """Dimensions R of the residual gʳ."""
-    sigma: float = 1.0
+    sigma: Weight = 1.0
     """Standard deviation σ of the noise on codes that are not annotated."""
-    decay: float = 1e-3
+    decay: Weight = 1e-3
     """Weight λ of their squared length (Eq. 1)."""
     reconstruction: Reconstruction = "squared"
     """squared (synthetic), bernoulli (black and white), or multiscale (photographs without a perceptual network)."""
     decoder: Literal["conv", "style"] = "conv"
     """The factor benchmarks' decoder, or a StyleGAN2 synthesis network for photographs."""
-    width: float = 1.0
+    width: Width = 1.0
     """Multiplies the channel counts of generator and classifiers."""
     encoder: EncoderChoice = "resnet50"
     """Stage 2's encoder."""
-    encoder_width: float = 1.0
+    encoder_width: Width = 1.0
     """Multiplies the encoder's channel counts."""
-    batch_size: int = 128
+    batch_size: Size = 128
     """Images per step of stage 1."""
-    encoder_batch_size: int = 256
+    encoder_batch_size: Size = 256
     """Images per step of stage 2."""
-    steps: int = 31_400
+    steps: Steps = 31_400
     """Steps of stage 1 (200 epochs of 20,000 images)."""
-    encoder_steps: int = 15_700
+    encoder_steps: Steps = 15_700
     """Steps of stage 2."""
-    latent_rate: float = 1e-3
+    latent_rate: Rate = 1e-3
     """Learning rate of the codes in stage 1, ten times the generator's."""
-    generator_rate: float = 1e-4
+    generator_rate: Rate = 1e-4
     """Learning rate of the generator in stage 1."""
     value_codes: ValueCodes = "learned"
     """Embeddings of annotated values: learned from near zero, or spaced evenly in their order, as in ZeroDIM."""
-    classifier_rate: float = 1e-4
+    classifier_rate: Rate = 1e-4
     """Learning rate of the classifiers of annotated factors."""
-    encoder_rate: float = 1e-3
+    encoder_rate: Rate = 1e-3
     """Learning rate of stage 2."""
-    supervised_weight: float = 10.0
+    supervised_weight: Weight = 10.0
     """Weight of the annotated images in stage 1 against the others, as in ZeroDIM."""
-    classification_weight: float = 1e-3
+    classification_weight: Weight = 1e-3
     """Weight of the cross-entropy of annotated images, inside the supervised term, as in ZeroDIM."""
-    entropy_after: float = 0.1
+    entropy_after: Share = 0.1
     """Share of stage 1 after which the classifiers' entropy counts, as in ZeroDIM."""
     update_generator: bool = True
     """Train G in stage 1; off follows Algorithm 1 to the letter."""
-    reconstruction_weight: float = 1.0
+    reconstruction_weight: Weight = 1.0
     """Weight of L_rec."""
-    latent_weight: float = 10.0
+    latent_weight: Weight = 10.0
     """Weight w of L_sup."""
-    content_weight: float = 1.0
+    content_weight: Weight = 1.0
     """Weight λ_con of the content's contrast."""
-    residual_weight: float = 1.0
+    residual_weight: Weight = 1.0
     """Weight λ_res of the residual's contrast."""
     anchor: Literal["online", "latent"] = "online"
     """What is contrasted: the encoder's embedding of one view, or stage 1's embedding."""
-    temperature: float = 0.07
+    temperature: Positive = 0.07
     """Temperature τ."""
-    momentum: float = 0.999
+    momentum: Share = 0.999
     """Momentum m."""
-    queue_length: int = 12_800
+    queue_length: Length = 12_800
     """Negatives K of each contrast; need not be a multiple of the batch."""
     augmentations: str = "auto"
     """auto, none, or kinds of view separated by commas: crop, flip, light, color, grayscale, blur."""
 
+    def check_options(self) -> None:
+        """Refuse a queue shorter than a step's images."""
+        check_queue(self.queue_length, self.encoder_batch_size)
+
+    def check_source(self, source: ImageDataset, run: Run) -> None:
+        """Refuse a queue shorter than the images of all processes, and views that the images do not have."""
+        check_queue(self.queue_length, self.encoder_batch_size * run.world_size)
+        choose_kinds(source, self.augmentations)
+
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Both stages in one loop, so that a run resumes anywhere."""
-        check_latent_settings(self)
-        for name in ("steps", "encoder_steps", "encoder_batch_size"):
-            check_count(name, getattr(self, name))
-        check_queue(self.queue_length, self.encoder_batch_size * run.world_size)
         views = Views(choose_kinds(source, self.augmentations))
         labels = labels_or_none_of(source)
         factors = isinstance(source, AnnotatedDataset)

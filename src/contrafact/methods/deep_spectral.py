@@ -21,10 +21,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from contrafact.core.dataset import check_count
 from contrafact.core.directions import GlobalDirections
 from contrafact.core.generator import IMAGE, Generator
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Count, Layer, Size, SizeOrZero, Steps
 from contrafact.core.run import Run
 from contrafact.nn.spectral import PowerIteration, check_fit, check_rank, home_of, oriented
 
@@ -41,30 +41,33 @@ class DeepSpectral(Method):
 
     layer: str | None = None
     """Layer whose activations are differentiated, or "image". Empty: the middle one of the generator's layers."""
-    num_directions: int = 10
+    num_directions: Size = 10
     """Directions D: the first so many, by singular value; at most as many as latent dimensions."""
-    num_latents: int = 512
+    num_latents: Count = 512
     """Latents N that the Jacobian's Gram matrix is averaged over."""
-    batch_size: int = 16
+    batch_size: Size = 16
     """Latents at a time; each of them is pushed through once for every column of the block."""
-    extra_columns: int = 10
+    extra_columns: SizeOrZero = 10
     """Columns of the block beyond D, which make the iteration converge faster."""
-    steps: int = 20
+    steps: Steps = 20
     """Power iterations; only one, which is exact, where the block has as many columns as the latent has dimensions."""
-    first_layer: int | None = None
+    first_layer: Layer | None = None
     """First layer of a style-based generator the directions act on; empty for all."""
-    last_layer: int | None = None
+    last_layer: Layer | None = None
     """One past the last such layer."""
+
+    def check_source(self, source: Generator, run: Run) -> None:
+        """Refuse more directions than dimensions, and layers that the generator does not have."""
+        check_fit(self.num_directions, source.latent_dim)
+        source.check_layer(self._layer(source))
+        source.layer_range(self.first_layer, self.last_layer)
+
+    def _layer(self, source: Generator) -> str:
+        return self.layer or (*source.layer_names, IMAGE)[len(source.layer_names) // 2]
 
     def train(self, source: Generator, run: Run) -> Artefacts:
         """Iterate on the mean of JᵀJ over a fixed set of latents."""
-        for name in ("num_directions", "num_latents", "batch_size", "steps"):
-            check_count(name, getattr(self, name))
-        if self.extra_columns < 0:
-            raise ValueError(f"extra_columns must not be negative, got {self.extra_columns}")
-        check_fit(self.num_directions, source.latent_dim)
-        layer = self.layer or (*source.layer_names, IMAGE)[len(source.layer_names) // 2]
-        source.check_layer(layer)
+        layer = self._layer(source)
         layers = source.layer_range(self.first_layer, self.last_layer)
         latents_NL = source.sample(self.num_latents, run.rng("latents", shared=True))
         activations = _activations(source, layer, layers)

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Weight
 from contrafact.core.run import Run
-from contrafact.methods._variational import QUICK, Variational, active, check_weight
+from contrafact.methods._variational import QUICK, Variational, active
 from contrafact.nn.independence import kl_to_standard_normal
 
 
@@ -30,17 +31,15 @@ class DIPVAE(Variational):
 
     version: Literal["i", "ii"] = "i"
     """What must have unit covariance: i, the posteriors' means; ii, the codes drawn from the posteriors."""
-    off_diagonal: float = 10.0
+    off_diagonal: Weight = 10.0
     """Weight λ_od of the squared covariances between different codes."""
-    diagonal: float | None = None
+    diagonal: Weight | None = None
     """Weight λ_d of the squared distance of each variance from 1; empty: 10 λ_od for version i, λ_od for ii."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Minimise reconstruction + KL + λ_od · Σ_{j≠k} Cov_jk² + λ_d · Σ_j (Cov_jj − 1)²."""
         factor = 10.0 if self.version == "i" else 1.0
         diagonal = factor * self.off_diagonal if self.diagonal is None else self.diagonal
-        check_weight("off_diagonal", self.off_diagonal)
-        check_weight("diagonal", diagonal)
         vae = self.start(source, run)
         for step in run.steps(self.steps, vae.state):
             images = vae.batch()

@@ -23,11 +23,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contrafact.core.dataset import check_count
 from contrafact.core.directions import Directions
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Layer, Positive, Rate, Size, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.nn import contrastive
 from contrafact.nn.trainable import EncoderKind, NavigatorKind, trainable_directions, trainable_encoder
@@ -63,15 +63,15 @@ class DisCo(Method):
 
     formulation: Literal["released", "paper"] = "released"
     """Whose settings fill the options left empty: the released program's (it made the numbers) or the paper's."""
-    num_directions: int = 64
+    num_directions: Size = 64
     """Candidate directions D."""
-    code_dim: int | None = None
+    code_dim: Size | None = None
     """Code dimensions J."""
     navigator: NavigatorKind = "unit"
     """Directions of unit length, an orthonormal frame, or a three-layer network (Table 4)."""
     encoder: EncoderKind = "conv"
     """The light encoder of Table 7, or a ResNet-50, which collapses (Table 11)."""
-    encoder_width: float = 1.0
+    encoder_width: Width = 1.0
     """Multiplies the light encoder's channel counts."""
     pretrained_encoder: str | None = None
     """An encoder.safetensors to start from (Appendix E)."""
@@ -81,38 +81,38 @@ class DisCo(Method):
     """A directions.safetensors to start from (Table 12)."""
     train_directions: bool = True
     """Train the directions; off keeps the initial ones and learns the encoder only."""
-    first_layer: int | None = None
+    first_layer: Layer | None = None
     """First layer of a style-based generator the directions act on; empty for all."""
-    last_layer: int | None = None
+    last_layer: Layer | None = None
     """One past the last such layer."""
 
     batching: Literal["paper", "all_pairs"] = "paper"
     """paper: one direction a step against others; all_pairs: several directions, every pair of variations compared."""
-    num_queries: int = 32
+    num_queries: Size = 32
     """Queries B of a step (paper batching)."""
-    num_positives: int = 32
+    num_positives: Size = 32
     """Positives N of a step (paper batching)."""
-    num_negatives: int = 64
+    num_negatives: Size = 64
     """Negatives M of a step (paper batching)."""
-    directions_per_step: int = 16
+    directions_per_step: Size = 16
     """Directions in a step (all_pairs batching)."""
-    samples_per_direction: int = 8
+    samples_per_direction: Size = 8
     """Variations of each of them (all_pairs batching)."""
     shared_bases: bool = False
     """Start every direction of a step from the same base images (all_pairs batching): half the encodings, and negatives
     that differ in nothing but the direction."""
     shift: Literal["uniform", "normal"] | None = None
     """Magnitudes: uniform in ±max_shift, or max_shift times a standard normal."""
-    max_shift: float = 6.0
+    max_shift: Positive = 6.0
     """Scale of the magnitudes, in standard deviations of the edit space."""
-    min_shift: float = 0.5
+    min_shift: Weight = 0.5
     """Smaller magnitudes are lifted to this, keeping their sign."""
 
     variation: Literal["difference", "concatenation"] = "difference"
     """What is contrasted: |E(x') − E(x)| (Eq. 1), or both codes side by side (Table 2)."""
     objective: Literal["logits", "infonce", "classification"] = "logits"
     """Binary contrast (Eqs 3–4), InfoNCE (Eq. 2), or guessing direction and magnitude (Table 2)."""
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """Temperature τ."""
     threshold: float = 0.95
     """Negatives at least this similar are flipped (T)."""
@@ -124,27 +124,24 @@ class DisCo(Method):
     """Mean over all pairs (released), or sum over a query's keys (Eq. 3)."""
     domination: contrastive.Domination | None = None
     """Entropy per query (released), of the mean of a direction's variations (Eq. 5), that over J (Eq. 6), or none."""
-    domination_weight: float = 1.0
+    domination_weight: Weight = 1.0
     """Weight λ of the domination loss."""
 
-    steps: int | None = None
+    steps: Steps | None = None
     """Training steps."""
-    learning_rate: float | None = None
+    learning_rate: Rate | None = None
     """Adam's learning rate."""
-    navigator_learning_rate: float | None = None
+    navigator_learning_rate: Rate | None = None
     """Adam's learning rate for the directions; empty: the encoder's."""
 
     def resolved(self) -> DisCo:
-        """The same settings with every empty option filled in from the formulation.
+        """The same settings with every empty option filled in from the formulation."""
+        empty = {k: v for k, v in FORMULATIONS[self.formulation].items() if getattr(self, k) is None}
+        return dataclasses.replace(self, **empty) if empty else self
 
-        Raises:
-            ValueError: a setting out of range; the message names it.
-        """
-        given = {k: v for k in FORMULATIONS[self.formulation] if (v := getattr(self, k)) is not None}
-        full = dataclasses.replace(self, **(FORMULATIONS[self.formulation] | given))
-        counts = ("num_directions", "code_dim", "steps", "num_queries", "num_positives", "num_negatives")
-        for name in (*counts, "directions_per_step", "samples_per_direction"):
-            check_count(name, getattr(full, name))
+    def check_options(self) -> None:
+        """Refuse settings that do not go together, those of the formulation included."""
+        full = self.resolved()
         several = full.directions_per_step if full.batching == "all_pairs" else full.num_directions
         if min(several, full.num_directions) < 2:
             raise ValueError("a contrast needs at least 2 directions (num_directions, directions_per_step)")
@@ -154,15 +151,25 @@ class DisCo(Method):
             raise ValueError("all_pairs batching needs at least 2 samples_per_direction, or nothing is positive")
         if full.batching != "all_pairs" and full.shared_bases:
             raise ValueError("shared_bases needs batching='all_pairs'; paper batching gives every pair its own base")
-        if not 0 <= full.min_shift <= full.max_shift or full.max_shift <= 0:
-            raise ValueError(f"expected 0 <= min_shift <= max_shift, got {full.min_shift} and {full.max_shift}")
-        if not full.temperature > 0:
-            raise ValueError(f"temperature must be positive, got {full.temperature}")
+        if full.min_shift > full.max_shift:
+            raise ValueError(f"expected min_shift <= max_shift, got {full.min_shift} and {full.max_shift}")
         if not full.train_encoder and full.pretrained_encoder is None:
             raise ValueError("train_encoder is off but there is no pretrained_encoder to keep; name one")
         if not (full.train_encoder or full.train_directions):
             raise ValueError("train_encoder and train_directions are both off: nothing would be learned")
-        return full
+
+    def check_source(self, source: Generator, run: Run) -> None:
+        """Refuse directions and an encoder that do not fit the generator."""
+        self._directions(source, run)
+        self._encoder(source, run)
+
+    def _directions(self, source: Generator, run: Run) -> Directions:
+        layers = (self.first_layer, self.last_layer)
+        return trainable_directions(run, source, self.num_directions, self.navigator, self.initial_directions, layers)
+
+    def _encoder(self, source: Generator, run: Run) -> Encoder:
+        kind, codes = (self.encoder, self.encoder_width, self.pretrained_encoder), self.resolved().code_dim
+        return trainable_encoder(run, source.image_shape, codes or 0, *kind)
 
     def images_per_step(self) -> int:
         """Images encoded in a step: the budget a control is given too."""
@@ -175,12 +182,7 @@ class DisCo(Method):
         """Minimise Eq. 9 over encoder and directions."""
         cfg = self.resolved()
         assert cfg.code_dim and cfg.steps and cfg.learning_rate  # noqa: PT018 - for the type checker
-        encoder = trainable_encoder(
-            run, source.image_shape, cfg.code_dim, cfg.encoder, cfg.encoder_width, cfg.pretrained_encoder
-        ).train(cfg.train_encoder)
-        directions = trainable_directions(
-            run, source, cfg.num_directions, cfg.navigator, cfg.initial_directions, (cfg.first_layer, cfg.last_layer)
-        )
+        encoder, directions = cfg._encoder(source, run).train(cfg.train_encoder), cfg._directions(source, run)
         features = cfg.code_dim * (2 if cfg.variation == "concatenation" else 1)
         with run.seeded_init("classifier"):
             classifier = nn.Linear(features, cfg.num_directions + 1).to(run.device)
@@ -202,7 +204,6 @@ class DisCo(Method):
             run.average_gradients([*learned, *navigator])
             optimizer.step()
             run.log(loss=loss, **scalars)
-
         _warn_of_collapse(run)
         return Artefacts(encoder=encoder, directions=directions, generator=source)
 
@@ -277,9 +278,8 @@ class DisCo(Method):
         if self.objective == "infonce":
             contrast = contrastive.infonce_loss(logits_QK, positive_QK, counted_QK)
         else:
-            terms = (
-                contrastive.pair_losses(logits_QK, positive_QK, self.threshold, self.flipping or "none") * counted_QK
-            )
+            flipping = self.flipping or "none"
+            terms = contrastive.pair_losses(logits_QK, positive_QK, self.threshold, flipping) * counted_QK
             contrast = terms.sum() / (len(queries) if self.reduction == "sum" else counted_QK.sum())
         domination = contrastive.domination_loss(groups_PSJ, self.domination or "none")
         within, across = logits_QK[positive_QK], logits_QK[negative_QK]

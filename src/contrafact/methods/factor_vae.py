@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Rate, Weight, Width
 from contrafact.core.run import Run
-from contrafact.methods._variational import QUICK, Variational, active, check_weight
+from contrafact.methods._variational import QUICK, Variational, active
 from contrafact.nn.encoders import glorot_init
 from contrafact.nn.independence import kl_to_standard_normal
 
@@ -37,16 +38,15 @@ class FactorVAE(Variational):
         "quick": QUICK | {"discriminator_width": 0.2, "discriminator_learning_rate": 2e-3},
     }
 
-    gamma: float = 10.0
+    gamma: Weight = 10.0
     """Weight γ of the total correlation, as the discriminator sees it; 0 is a plain VAE."""
-    discriminator_width: float = 1.0
+    discriminator_width: Width = 1.0
     """Multiplies the 1000 units of the discriminator's six layers."""
-    discriminator_learning_rate: float = 1e-4
+    discriminator_learning_rate: Rate = 1e-4
     """Adam's learning rate for the discriminator."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Minimise reconstruction + KL + γ · total correlation, and in turn the discriminator that estimates it."""
-        check_weight("gamma", self.gamma)
         vae = self.start(source, run)
         with run.seeded_init("discriminator"):
             discriminator = make_discriminator(self.latent_dim, self.discriminator_width).to(run.device)
@@ -83,8 +83,6 @@ class FactorVAE(Variational):
 
 def make_discriminator(latent_dim: int, width: float = 1.0) -> nn.Sequential:
     """Six layers of 1000 leaky ReLUs and two logits: codes as they are, or permuted."""
-    if not width > 0:
-        raise ValueError(f"discriminator_width must be positive, got {width}")
     units = max(8, round(UNITS * width))
     layers: list[nn.Module] = []
     for inputs in [latent_dim] + [units] * (LAYERS - 1):

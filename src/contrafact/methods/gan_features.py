@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Size
 from contrafact.core.run import Run
 from contrafact.methods._gan import Game, GANMethod, play
 from contrafact.nn.critics import FeatureEncoder, plain_weights
@@ -29,7 +30,7 @@ class GANFeatures(GANMethod):
         "tiny": {"noise_dim": 3},
     }
 
-    critic_steps: int = 5
+    critic_steps: Size = 5
     """Critic steps per generator step."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:

@@ -19,10 +19,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import architecture
 from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Rate, Size
 from contrafact.core.run import Run
 from contrafact.methods._gan import Game, GANMethod, play
 
@@ -37,16 +38,15 @@ class GANInversion(GANMethod):
         "tiny": {"noise_dim": 3},
     }
 
-    critic_steps: int = 5
+    critic_steps: Size = 5
     """Critic steps per generator step."""
-    inversion_steps: int = 200
+    inversion_steps: Size = 200
     """Descent steps per image and class."""
-    inversion_rate: float = 1e-2
+    inversion_rate: Rate = 1e-2
     """Adam's learning rate of the descent."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """A plain GAN; the encoder searches its latents."""
-        check_count("inversion_steps", self.inversion_steps)
         game = Game(self, source, run, class_count=self.class_count(source))
         play(game, self.steps)
         encoder = InversionEncoder(game.generator.arguments(), self.inversion_steps, self.inversion_rate)

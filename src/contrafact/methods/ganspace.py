@@ -22,12 +22,19 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from contrafact.core.dataset import check_count
 from contrafact.core.directions import GlobalDirections
 from contrafact.core.generator import IMAGE, Generator
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Count, Layer, Size
 from contrafact.core.run import Run
-from contrafact.nn.spectral import PowerIteration, StreamedCovariance, home_of, leading_eigenvectors, oriented
+from contrafact.nn.spectral import (
+    PowerIteration,
+    StreamedCovariance,
+    check_fit,
+    home_of,
+    leading_eigenvectors,
+    oriented,
+)
 
 EXACT_FEATURES = 4096
 """Layers of more features get their components by power iteration over several passes: F × F would be too much."""
@@ -47,31 +54,37 @@ class GANSpace(Method):
 
     layer: str | None = None
     """Layer whose activations are analysed, or "image". Empty: W itself where it is the edit space, else the first."""
-    num_directions: int = 10
+    num_directions: Size = 10
     """Directions D: the first so many components."""
-    num_samples: int = 1_000_000
+    num_samples: Count = 1_000_000
     """Samples N of the edit space."""
-    batch_size: int = 2000
+    batch_size: Size = 2000
     """Samples at a time."""
-    passes: int = 4
+    passes: Size = 4
     """Passes over the samples for a layer of more than 4096 features, whose components are found by power iteration."""
-    first_layer: int | None = None
+    first_layer: Layer | None = None
     """First layer of a style-based generator the directions act on; empty for all."""
-    last_layer: int | None = None
+    last_layer: Layer | None = None
     """One past the last such layer."""
 
-    @torch.no_grad()
-    def train(self, source: Generator, run: Run) -> Artefacts:
-        """Stream the samples, then factorise."""
-        for name in ("num_directions", "num_samples", "batch_size", "passes"):
-            check_count(name, getattr(self, name))
+    def check_options(self) -> None:
+        """Refuse fewer samples than directions."""
         if self.num_samples <= self.num_directions:
             raise ValueError(
                 f"{self.num_samples} samples vary along fewer than {self.num_directions} directions; "
                 f"set num_samples to more than {self.num_directions}, better to a thousand times as many"
             )
+
+    def check_source(self, source: Generator, run: Run) -> None:
+        """Refuse more directions than dimensions, and layers that the generator does not have."""
+        check_fit(self.num_directions, source.latent_dim)
+        source.layer_range(self.first_layer, self.last_layer)
         if self.layer is not None:
             source.check_layer(self.layer)
+
+    @torch.no_grad()
+    def train(self, source: Generator, run: Run) -> Artefacts:
+        """Stream the samples, then factorise."""
         layers = source.layer_range(self.first_layer, self.last_layer)
         scale = source.latent_scale()
         if self.layer is None and source.space == "w":

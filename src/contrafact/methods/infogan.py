@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Size, Weight
 from contrafact.core.run import Run
 from contrafact.methods._gan import Game, GANMethod, probe_classes
 from contrafact.nn.adversarial import information_loss
@@ -36,13 +37,13 @@ class InfoGAN(GANMethod):
         "tiny": {"noise_dim": 3},
     }
 
-    noise_dim: int = 62
+    noise_dim: Size = 62
     """Noise dimensions z."""
-    num_codes: int = 2
+    num_codes: Size = 2
     """Uniform codes in [-1, 1]."""
-    class_weight: float = 1.0
+    class_weight: Weight = 1.0
     """λ of the class."""
-    code_weight: float = 0.1
+    code_weight: Weight = 0.1
     """λ of the uniform codes."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:

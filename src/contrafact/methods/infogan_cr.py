@@ -15,15 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Range, Size, Weight
 from contrafact.core.run import Run
 from contrafact.methods._gan import Game, GANMethod, probe_classes
 from contrafact.nn.adversarial import information_loss
@@ -42,28 +43,25 @@ class InfoGANCR(GANMethod):
         "tiny": {"noise_dim": 3},
     }
 
-    noise_dim: int = 62
+    noise_dim: Size = 62
     """Noise dimensions z."""
-    num_codes: int = 2
+    num_codes: Size = 2
     """Uniform codes in [-1, 1]."""
-    class_weight: float = 1.0
+    class_weight: Weight = 1.0
     """λ of the class."""
-    code_weight: float = 0.1
+    code_weight: Weight = 0.1
     """λ of the uniform codes."""
-    contrast_weight: float = 1.0
+    contrast_weight: Weight = 1.0
     """α, coefficient of the regulariser at the end."""
-    gap: float = 1.9
+    gap: Annotated[float, Range(at_least=0, below=2)] = 1.9
     """Least difference of the codes a pair does not share, at the start; 2 is the whole range."""
-    gap_until: float = 0.5
+    gap_until: Annotated[float, Range(above=0, below=1)] = 0.5
     """Share of the steps over which the gap falls to 0; from there the regulariser's coefficient rises from 0."""
-    generator_steps: int = 2
+    generator_steps: Size = 2
     """Generator steps per step."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Critic's turn, then generator, Q and H together, twice."""
-        if not 0 <= self.gap < 2 or not 0 < self.gap_until < 1:
-            raise ValueError(f"gap must lie in [0, 2) and gap_until in (0, 1), got {self.gap} and {self.gap_until}")
-        check_count("generator_steps", self.generator_steps)
         count = self.class_count(source)
         game = Game(self, source, run, self.num_codes, count)
         channels, height, width = source.image_shape

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from contrafact.core.catalog import unknown_name_message
-from contrafact.core.dataset import check_count
 from contrafact.core.directions import GlobalDirections
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.metric import FloatArray
 from contrafact.core.progress import Progress
+from contrafact.core.ranges import Count, Keep, Layer, Positive, Range, Share
 from contrafact.core.run import Run
 from contrafact.nn.attributes import load_predictor, no_predictor_message
 
@@ -57,34 +57,32 @@ class InterFaceGAN(Method):
     """Attributes to find, such as "floor hue", or "floor hue:3" for one value against the others; by default all."""
     condition_on: tuple[str, ...] = ()
     """Attributes that must not change: directions are made orthogonal to theirs; "others" for all others found."""
-    first_layer: int | None = None
+    first_layer: Layer | None = None
     """First layer of a style-based generator the directions act on; empty for all."""
-    last_layer: int | None = None
+    last_layer: Layer | None = None
     """One past the last such layer."""
-    num_latents: int = 500_000
+    num_latents: Count = 500_000
     """Images generated and scored."""
-    truncation: float | None = None
+    truncation: Share | None = None
     """Truncation of their latents, in [0, 1]: 1 for none; by default the generator's own."""
-    chosen: float = 0.02
+    chosen: Annotated[float, Range(above=0, at_most=0.5)] = 0.02
     """Share of them with the highest scores that count as positive, and of the lowest as negative."""
-    held_out: float = 0.3
+    held_out: Keep = 0.3
     """Share of those kept from fitting, to measure the boundary's accuracy on."""
-    penalty: float = 1.0
+    penalty: Positive = 1.0
     """Cost C of a latent on the wrong side of the boundary."""
+
+    def check_source(self, source: Generator, run: Run) -> None:
+        """Refuse attributes nobody here can see, and layers or a truncation that the generator does not have."""
+        self._judge(source.truncated(self.truncation), run)
+        source.layer_range(self.first_layer, self.last_layer)
 
     def train(self, source: Generator, run: Run) -> Artefacts:
         """Generate, score, separate."""
-        if not 0.0 < self.chosen <= 0.5:
-            raise ValueError(f"chosen is a share of the latents and must lie in (0, 0.5], got {self.chosen}")
-        if not 0.0 <= self.held_out < 1.0:
-            raise ValueError(f"held_out is a share and must lie in [0, 1), got {self.held_out}")
-        if not self.penalty > 0:
-            raise ValueError(f"penalty must be positive, got {self.penalty}")
         judged = source.truncated(self.truncation)
         score, known = self._judge(judged, run)
         names = list(self.attributes or known)
         conditions = [name for name in self.condition_on if name != OTHERS]
-        check_count("num_latents", self.num_latents)
         latent_NL = judged.sample(self.num_latents, run.rng("latents"))
         needed = list(dict.fromkeys([*names, *conditions]))
         scores_NA = _scored(score, latent_NL, needed, run)
@@ -171,9 +169,9 @@ def _scored(score: Judge, latent_NL: Tensor, attributes: Sequence[str], run: Run
 def boundary(
     latent_NL: npt.NDArray[Any],
     scores_N: npt.NDArray[Any],
-    chosen: float = 0.02,
-    held_out: float = 0.3,
-    penalty: float = 1.0,
+    chosen: Annotated[float, Range(above=0, at_most=0.5)] = 0.02,
+    held_out: Keep = 0.3,
+    penalty: Positive = 1.0,
     rng: np.random.Generator | None = None,
 ) -> Boundary:
     """The linear boundary between latents of high and of low scores (a support vector machine's).

@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.few_labels import labels_or_none_of
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Rate, Size, Steps, Width
 from contrafact.core.run import Run
 from contrafact.nn.factor_codes import AssignedEncoder, classification_loss
 from contrafact.nn.latent_table import EpochOrder, cosine_rate
@@ -32,21 +33,23 @@ class LabelsOnly(Method):
     yields: ClassVar[tuple[str, ...]] = ("encoder",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {"steps": 600}}
 
-    width: float = 1.0
+    width: Width = 1.0
     """Multiplies every channel count."""
-    steps: int = 2_000
+    steps: Steps = 2_000
     """Training steps."""
-    batch_size: int = 100
+    batch_size: Size = 100
     """Annotated images per step."""
-    learning_rate: float = 1e-3
+    learning_rate: Rate = 1e-3
     """Adam's learning rate."""
+
+    def check_source(self, source: ImageDataset, run: Run) -> None:
+        """Refuse images without annotations."""
+        if not len(labels_or_none_of(source)):
+            raise ValueError("labels_only learns from annotated images alone and got none; give --labels 100")
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Minimise the cross-entropy of the annotated images."""
-        check_count("batch_size", self.batch_size)
         labels = labels_or_none_of(source)
-        if not len(labels):
-            raise ValueError("labels_only learns from annotated images alone and got none; give --labels 100")
         with run.seeded_init("networks"):
             encoder = AssignedEncoder(source.image_shape, labels.names, labels.sizes, 1, 0, self.width).to(run.device)
         encoder.space_values(1.0)

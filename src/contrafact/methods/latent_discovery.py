@@ -24,10 +24,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contrafact.core.dataset import check_count
 from contrafact.core.directions import Constraint, CurvedDirections, Directions, GlobalDirections
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Layer, Positive, Rate, Share, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.nn.resnet import ResNetEncoder
 
@@ -89,47 +89,55 @@ class LatentDiscovery(Method):
         },
     }  # fmt: skip
 
-    num_directions: int = 0
+    num_directions: SizeOrZero = 0
     """Directions D; 0 for as many as latent dimensions."""
     deformator: Deformator = "orthonormal"
     """Kind of directions: an orthonormal frame (as released), vectors of unit length (projection) or of any (linear), a
     three-layer network (fc), or a random frame that stays as it is (random)."""
-    first_layer: int | None = None
+    first_layer: Layer | None = None
     """First layer of a style-based generator the directions act on; empty for all."""
-    last_layer: int | None = None
+    last_layer: Layer | None = None
     """One past the last such layer."""
     reconstructor: Literal["resnet18", "lenet"] = "resnet18"
     """Network that names the edit; lenet is for small images."""
-    lenet_width: float = 2.0
+    lenet_width: Width = 2.0
     """Multiplies the lenet's channel counts."""
 
     shift: Literal["uniform", "normal"] = "uniform"
     """Magnitudes: uniform in ±max_shift, or max_shift times a standard normal."""
-    max_shift: float = 6.0
+    max_shift: Positive = 6.0
     """Scale of the magnitudes, in standard deviations of the edit space."""
-    min_shift: float = 0.5
+    min_shift: Weight = 0.5
     """Smaller magnitudes are lifted to this, keeping their sign."""
-    shift_weight: float = 0.25
+    shift_weight: Weight = 0.25
     """Weight of the magnitude's absolute error beside the direction's cross-entropy."""
-    truncation: float | None = None
+    truncation: Share | None = None
     """Truncation of the latents that are edited, in [0, 1]: 1 for none; by default the generator's own."""
 
-    steps: int = 100_000
+    steps: Steps = 100_000
     """Training steps."""
-    batch_size: int = 32
+    batch_size: Size = 32
     """Edits of a step, each with its own latent, direction and magnitude."""
-    learning_rate: float = 1e-4
+    learning_rate: Rate = 1e-4
     """The reconstructor's learning rate (Adam)."""
-    deformator_learning_rate: float = 1e-4
+    deformator_learning_rate: Rate = 1e-4
     """The directions' learning rate (Adam)."""
+
+    def check_options(self) -> None:
+        """Refuse crossed shifts, and a batch of one."""
+        if self.min_shift > self.max_shift:
+            raise ValueError(f"expected min_shift <= max_shift, got {self.min_shift} and {self.max_shift}")
+        if self.batch_size < 2:
+            raise ValueError("batch_size must be at least 2: the reconstructor normalises over the batch")
+
+    def check_source(self, source: Generator, run: Run) -> None:
+        """Refuse directions and a truncation that do not fit the generator."""
+        source.truncated(self.truncation)
+        self.build_directions(source, run)
 
     def train(self, source: Generator, run: Run) -> Artefacts:
         """Minimise the reconstructor's loss over it and the directions."""
         directions = self.build_directions(source, run)
-        if not 0 <= self.min_shift <= self.max_shift or self.max_shift <= 0:
-            raise ValueError(f"expected 0 <= min_shift <= max_shift, got {self.min_shift} and {self.max_shift}")
-        if check_count("batch_size", self.batch_size) < 2:
-            raise ValueError("batch_size must be at least 2: the reconstructor normalises over the batch")
         channels, height, width = source.image_shape
         with run.seeded_init("reconstructor"):
             reconstructor: nn.Module = (

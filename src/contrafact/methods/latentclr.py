@@ -24,10 +24,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contrafact.core.dataset import check_count
 from contrafact.core.directions import Directions, GlobalDirections
 from contrafact.core.generator import IMAGE, Generator
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Depth, Layer, Positive, Rate, Share, Size, Steps, Weight
 from contrafact.core.run import Run
 from contrafact.nn.contrastive import gram
 from contrafact.nn.latent_directions import LatentDirections
@@ -68,15 +68,15 @@ class LatentCLR(Method):
     """Whose settings fill the options left empty: the released program's or the paper's."""
     model: Literal["global", "linear", "nonlinear"] = "nonlinear"
     """Directions that are the same everywhere (θ), linear in the latent (M z), or a network of it."""
-    num_directions: int = 32
+    num_directions: Size = 32
     """Directions K."""
-    depth: int = 3
+    depth: Depth = 3
     """Linear layers of a nonlinear direction's network."""
     batch_norm: bool | None = None
     """Batch normalisation in those networks (released)."""
-    first_layer: int | None = None
+    first_layer: Layer | None = None
     """First layer of a style-based generator the directions act on; empty for all."""
-    last_layer: int | None = None
+    last_layer: Layer | None = None
     """One past the last such layer."""
     lowest: float = -3.0
     """Smallest magnitude α, in standard deviations of the edit space; each direction draws one per step."""
@@ -86,59 +86,58 @@ class LatentCLR(Method):
     layer: str | None = None
     """Layer whose features are contrasted (contrafact show generator lists them), or image; empty: a style-based
     generator's first, in another the one a third of the way."""
-    truncation: float = 0.4
+    truncation: Share = 0.4
     """Truncation of the latents that are edited, in [0, 1]; 1 for none."""
     normalize_features: bool | None = None
     """Rescale features to unit length before taking differences (released)."""
     absolute: bool | None = None
     """Contrast the absolute cosine, so that opposite changes count as the same (released)."""
-    temperature: float | None = None
+    temperature: Positive | None = None
     """Temperature τ."""
     reduction: Literal["mean", "sum"] | None = None
     """Mean (released) or sum (paper) over positives and over negatives: the loss differs by a constant."""
 
-    steps: int = 300_000
+    steps: Steps = 300_000
     """Training steps."""
-    batch_size: int = 16
+    batch_size: Size = 16
     """Latents N of a step; each is edited along every direction."""
-    learning_rate: float = 1e-3
+    learning_rate: Rate = 1e-3
     """Adam's learning rate."""
-    rate_drops: tuple[int, ...] | None = None
+    rate_drops: tuple[Steps, ...] | None = None
     """Steps after which the learning rate falls to a fifth (released: 1000 and 5000)."""
-    weight_decay: float = 1e-3
+    weight_decay: Weight = 1e-3
     """Adam's weight decay."""
 
     def resolved(self) -> LatentCLR:
-        """The same settings with every empty option filled in from the formulation.
-
-        Raises:
-            ValueError: a setting out of range; the message names it.
-        """
+        """The same settings with every empty option filled in from the formulation."""
         filled = {k: v for k, v in FORMULATIONS[self.formulation].items() if getattr(self, k) is None}
-        full = dataclasses.replace(self, **filled)
-        for name in ("num_directions", "depth", "steps", "batch_size"):
-            check_count(name, getattr(full, name))
+        return dataclasses.replace(self, **filled) if filled else self
+
+    def check_options(self) -> None:
+        """Refuse settings that leave nothing to contrast."""
+        full = self.resolved()
         if full.num_directions < 2 or full.batch_size < 2:
             raise ValueError(
                 "a contrast needs at least 2 directions and 2 latents, or nothing is negative or positive; got "
                 f"num_directions {full.num_directions} and batch_size {full.batch_size}"
             )
-        if full.temperature is None or not full.temperature > 0:
-            raise ValueError(f"temperature must be positive, got {full.temperature}")
-        if not -math.inf < full.lowest <= full.highest < math.inf or full.lowest == full.highest == 0:
+        if full.lowest > full.highest or full.lowest == full.highest == 0:
             raise ValueError(f"expected lowest <= highest, not both zero, got {full.lowest} and {full.highest}")
-        if any(drop < 1 for drop in full.rate_drops or ()):
-            raise ValueError(f"rate_drops are steps of at least 1, got {full.rate_drops}")
-        return full
+
+    def check_source(self, source: Generator, run: Run) -> None:
+        """Refuse directions and a truncation that do not fit the generator, and a layer that does not show them."""
+        cfg = self.resolved()
+        source.truncated(cfg.truncation)
+        source.check_layer(layer := cfg.layer or default_layer(source))
+        check_effect(source, cfg.build_directions(source, run), layer)
 
     def train(self, source: Generator, run: Run) -> Artefacts:
         """Minimise the contrastive loss over the directions."""
         cfg = self.resolved()
         assert cfg.rate_drops is not None
-        source.truncated(cfg.truncation)  # refused now, where the generator has none, not at the first step
         layer = cfg.layer or default_layer(source)
         directions = cfg.build_directions(source, run)
-        check_effect(source, directions, layer)
+        check_effect(source, directions, layer)  # for batch norm's statistics, which begin with this latent
         fused = run.device.type in ("cpu", "cuda")  # networks of many directions are most of a step otherwise
         optimizer = torch.optim.Adam(
             directions.parameters(), lr=cfg.learning_rate, weight_decay=cfg.weight_decay, fused=fused

@@ -21,17 +21,17 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from contrafact.core.dataset import ImageDataset, IntArray, check_count
+from contrafact.core.dataset import ImageDataset, IntArray
 from contrafact.core.few_labels import labels_or_none_of
 from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Count, Rate, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.nn.factor_codes import Reconstruction, RegressedEncoder, image_distance, parts_of
 from contrafact.nn.latent_table import EpochOrder, cosine_rate
 from contrafact.nn.latent_training import (
     TrainingImages,
     ValueEmbeddings,
-    check_latent_settings,
     descend,
     fit_prior,
     mean_square,
@@ -61,42 +61,39 @@ class LORD(Method):
         },
     }
 
-    num_images: int = 20_000
+    num_images: Count = 20_000
     """Training images, drawn from the dataset; the annotated ones are among them."""
-    factor_dim: int = 256
+    factor_dim: Size = 256
     """Dimensions E of each factor's code (1 for factor benchmarks)."""
-    residual_dim: int = 128
+    residual_dim: SizeOrZero = 128
     """Dimensions R of the residual."""
-    sigma: float = 1.0
+    sigma: Weight = 1.0
     """Standard deviation of the noise on the residual."""
     reconstruction: Reconstruction = "squared"
     """squared (colour), bernoulli (black and white), or multiscale (photographs without a perceptual network)."""
     decoder: Literal["conv", "style"] = "conv"
     """The factor benchmarks' decoder, or a StyleGAN2 synthesis network for photographs."""
-    width: float = 1.0
+    width: Width = 1.0
     """Multiplies every channel count."""
-    batch_size: int = 128
+    batch_size: Size = 128
     """Images per step."""
-    steps: int = 31_400
+    steps: Steps = 31_400
     """Steps of stage 1 (200 epochs of 20,000 images)."""
-    encoder_steps: int = 31_400
+    encoder_steps: Steps = 31_400
     """Steps of stage 2."""
-    latent_rate: float = 3e-3
+    latent_rate: Rate = 3e-3
     """Learning rate of codes and residuals, ten times the generator's."""
-    generator_rate: float = 3e-4
+    generator_rate: Rate = 3e-4
     """Learning rate of the generator in stage 1."""
-    encoder_rate: float = 1e-4
+    encoder_rate: Rate = 1e-4
     """Learning rate of encoders and generator in stage 2."""
-    decay_weight: float = 1e-4
+    decay_weight: Weight = 1e-4
     """Weight of the residual's squared length."""
-    latent_weight: float = 10.0
+    latent_weight: Weight = 10.0
     """Weight of each regression in stage 2."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Both stages in one loop, so that a run resumes anywhere."""
-        check_latent_settings(self)
-        check_count("steps", self.steps)
-        check_count("encoder_steps", self.encoder_steps)
         images = TrainingImages(source, labels_or_none_of(source), self.num_images, run)
         labels = images.labels
         with run.seeded_init("networks"):

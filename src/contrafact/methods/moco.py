@@ -20,8 +20,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Depth, Length, Positive, Rate, Share, Size, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.nn.contrastive import queue_infonce_loss, unit
 from contrafact.nn.gather import gathered_rows
@@ -53,23 +54,23 @@ class MoCo(Method):
 
     encoder: EncoderChoice = "resnet50"
     """Network that makes the codes r."""
-    width: float = 1.0
+    width: Width = 1.0
     """Multiplies its channel counts."""
     stem: Stem = "auto"
     """A ResNet's first layers: imagenet, small, or by the image size."""
-    code_dim: int | None = None
+    code_dim: Size | None = None
     """Dimensions of r; empty: the network's own (2048 for ResNet-50)."""
-    feature_dim: int = 128
+    feature_dim: Size = 128
     """Outputs of the head, which the queue holds."""
-    head_layers: int = 1
+    head_layers: Depth = 1
     """Linear layers of the head: 1 (first version) or 2 (second)."""
-    queue_length: int = 65_536
+    queue_length: Length = 65_536
     """Length K of the queue; at least the images of a step, and need not be a multiple of them."""
-    momentum: float = 0.999
+    momentum: Share = 0.999
     """How slowly the key encoder follows, m."""
-    key_groups: int = 8
+    key_groups: Size = 8
     """Shuffled groups in which keys are encoded, each with batch statistics of its own (the paper's GPUs)."""
-    temperature: float = 0.07
+    temperature: Positive = 0.07
     """Temperature τ."""
     augmentations: str = "auto"
     """Changes of views: auto (crop, flip, light, color, grayscale, less those that destroy a labelled factor), none, or
@@ -78,24 +79,31 @@ class MoCo(Method):
     """Count blur among the automatic changes (second version)."""
     schedule: Literal["steps", "cosine"] = "steps"
     """Learning rate: a tenth after 60 % of the steps and again after 80 % (first version), or a cosine (second)."""
-    steps: int = 46_900
+    steps: Steps = 46_900
     """Training steps."""
-    batch_size: int = 256
+    batch_size: Size = 256
     """Images per step and process."""
-    learning_rate: float = 0.03
+    learning_rate: Rate = 0.03
     """SGD's learning rate for 256 images; scaled by the images of a step over 256."""
-    weight_decay: float = 1e-4
+    weight_decay: Weight = 1e-4
     """SGD's weight decay."""
+
+    def check_options(self) -> None:
+        """Refuse a queue shorter than a step's images."""
+        check_queue(self.queue_length, self.batch_size)
+
+    def check_source(self, source: ImageDataset, run: Run) -> None:
+        """Refuse a queue shorter than the images of all processes, and views that the images do not have."""
+        check_queue(self.queue_length, self.batch_size * run.world_size)
+        self._kinds(source)
+
+    def _kinds(self, source: ImageDataset) -> tuple[str, ...]:
+        usual = ("crop", "flip", "light", "color", "grayscale", *(("blur",) if self.blur else ()))
+        return choose_kinds(source, self.augmentations, usual)
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Minimise InfoNCE of each query against its key and the queue; then queue the keys."""
-        check_count("batch_size", self.batch_size)
-        check_count("key_groups", self.key_groups)
-        check_queue(self.queue_length, self.batch_size * run.world_size)
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
-        usual = ("crop", "flip", "light", "color", "grayscale", *(("blur",) if self.blur else ()))
-        views = Views(choose_kinds(source, self.augmentations, usual), MOCO)
+        views = Views(self._kinds(source), MOCO)
         with run.seeded_init("networks"):
             encoder = ProjectedEncoder(
                 self.encoder,

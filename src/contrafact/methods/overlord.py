@@ -15,16 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.encoder import Encoder
 from contrafact.core.few_labels import labels_or_none_of
 from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Count, Range, Rate, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.nn.adversarial import (
     frozen,
@@ -38,7 +39,6 @@ from contrafact.nn.latent_table import EpochOrder, cosine_rate
 from contrafact.nn.latent_training import (
     TrainingImages,
     ValueEmbeddings,
-    check_latent_settings,
     descend,
     fit_prior,
     mean_square,
@@ -69,52 +69,49 @@ class OverLORD(Method):
         },
     }
 
-    num_images: int = 20_000
+    num_images: Count = 20_000
     """Training images, drawn from the dataset; the annotated ones are among them."""
-    factor_dim: int = 256
+    factor_dim: Size = 256
     """Dimensions E of each label's code."""
     correlated: Literal["none", "views"] = "views"
     """none: everything unlabelled is uncorrelated; views: what crops and flips keep goes with the label."""
-    correlated_dim: int = 64
+    correlated_dim: Size = 64
     """Dimensions A of the correlated code."""
-    smallest_crop: float = 0.6
+    smallest_crop: Annotated[float, Range(above=0, at_most=1)] = 0.6
     """Smallest share of the image a view keeps."""
-    residual_dim: int = 64
+    residual_dim: SizeOrZero = 64
     """Dimensions R of the uncorrelated latent."""
-    sigma: float = 0.1
+    sigma: Weight = 0.1
     """Standard deviation of the noise on it."""
     reconstruction: Reconstruction = "multiscale"
     """squared, bernoulli, or multiscale (photographs without a perceptual network)."""
     decoder: Literal["conv", "style"] = "style"
     """A StyleGAN2 synthesis network, or the factor benchmarks' decoder."""
-    width: float = 1.0
+    width: Width = 1.0
     """Multiplies every channel count."""
-    batch_size: int = 32
+    batch_size: Size = 32
     """Images per step."""
-    steps: int = 62_500
+    steps: Steps = 62_500
     """Steps of stage 1 (100 epochs of 20,000 images)."""
-    encoder_steps: int = 31_000
+    encoder_steps: Steps = 31_000
     """Steps of stage 2."""
-    synthesis_steps: int = 62_500
+    synthesis_steps: Steps = 62_500
     """Steps of stage 3."""
-    latent_rate: float = 1e-2
+    latent_rate: Rate = 1e-2
     """Learning rate of label codes and latents."""
-    generator_rate: float = 1e-3
+    generator_rate: Rate = 1e-3
     """Learning rate of the generator in stage 1; a tenth of it in stage 3, for the discriminator too."""
-    encoder_rate: float = 1e-4
+    encoder_rate: Rate = 1e-4
     """Learning rate of the encoders."""
-    decay_weight: float = 1e-5
+    decay_weight: Weight = 1e-5
     """Weight of the uncorrelated latents' mean square."""
-    latent_weight: float = 10.0
+    latent_weight: Weight = 10.0
     """Weight of each regression in stage 3."""
-    adversarial_weight: float = 1.0
+    adversarial_weight: Weight = 1.0
     """Weight of the adversarial loss in stage 3; 0 leaves the discriminator out."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Three stages in one loop, so that a run resumes anywhere."""
-        check_latent_settings(self)
-        for name in ("steps", "encoder_steps", "synthesis_steps"):
-            check_count(name, getattr(self, name))
         images = TrainingImages(source, labels_or_none_of(source), self.num_images, run)
         labels, extra = images.labels, self.correlated_dim if self.correlated == "views" else 0
         views = Views(("crop", "flip"), ViewSettings(crop_scale=(self.smallest_crop, 1.0), crop_ratio=(1.0, 1.0)))

@@ -15,7 +15,9 @@ from typing import Any, ClassVar, Literal
 from contrafact.core.directions import GlobalDirections
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Size
 from contrafact.core.run import Run
+from contrafact.nn.spectral import check_fit
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,15 @@ class Random(Method):
     yields: ClassVar[tuple[str, ...]] = ("directions", "generator")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}}
 
-    num_directions: int = 10
+    num_directions: Size = 10
     """Directions D."""
     constraint: Literal["unit", "orthonormal"] = "unit"
     """Independent unit vectors, or an orthonormal frame (at most as many as latent dimensions)."""
+
+    def check_source(self, source: Generator, run: Run) -> None:
+        """Refuse a frame of more directions than dimensions."""
+        if self.constraint == "orthonormal":
+            check_fit(self.num_directions, source.latent_dim)
 
     def train(self, source: Generator, run: Run) -> Artefacts:
         """Draw the directions from the run's seed."""

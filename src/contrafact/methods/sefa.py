@@ -19,12 +19,12 @@ from typing import Any, ClassVar, Literal
 import torch
 import torch.nn.functional as F
 
-from contrafact.core.dataset import check_count
 from contrafact.core.directions import GlobalDirections
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Layer, Size
 from contrafact.core.run import Run
-from contrafact.nn.spectral import leading_eigenvectors
+from contrafact.nn.spectral import check_fit, leading_eigenvectors
 
 
 @dataclass(frozen=True)
@@ -36,19 +36,23 @@ class SeFa(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}}
     draws: ClassVar[bool] = False
 
-    num_directions: int = 10
+    num_directions: Size = 10
     """Directions D: the first so many, by eigenvalue; at most as many as latent dimensions."""
-    first_layer: int | None = None
+    first_layer: Layer | None = None
     """First layer of a style-based generator whose weights count and that the directions act on; empty for all."""
-    last_layer: int | None = None
+    last_layer: Layer | None = None
     """One past the last such layer."""
     normalize_rows: bool = True
     """Rescale each row of the weights to length 1 (released); off takes them as they are."""
 
+    def check_source(self, source: Generator, run: Run) -> None:
+        """Refuse more directions than dimensions, and a generator without such layers or weights."""
+        check_fit(self.num_directions, source.latent_dim)
+        source.latent_weights(source.layer_range(self.first_layer, self.last_layer))
+
     @torch.no_grad()
     def train(self, source: Generator, run: Run) -> Artefacts:
         """Factorise the weights."""
-        check_count("num_directions", self.num_directions)
         layers = source.layer_range(self.first_layer, self.last_layer)
         weights_RL = source.latent_weights(layers).cpu().double()
         if self.normalize_rows:

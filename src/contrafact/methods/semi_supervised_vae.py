@@ -21,10 +21,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Size, Weight
 from contrafact.core.run import Run
-from contrafact.methods._variational import QUICK, Variational, active, check_weight
+from contrafact.methods._variational import QUICK, Variational, active
 from contrafact.nn.independence import kl_to_standard_normal
 
 Supervision = Literal["cross_entropy", "squared"]
@@ -36,28 +37,29 @@ class SemiSupervisedVAE(Variational):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}, "quick": QUICK}
 
-    beta: float = 4.0
+    beta: Weight = 4.0
     """Weight β of the KL term."""
     supervision: Supervision = "cross_entropy"
     """Distance of a code from its factor: cross-entropy or squared error, both of the code's sigmoid."""
-    supervised_weight: float = 64.0
+    supervised_weight: Weight = 64.0
     """Weight γ_sup of the supervised term."""
-    num_labelled: int = 64
+    num_labelled: Size = 64
     """Labelled images per step, drawn with replacement."""
+
+    def check_source(self, source: ImageDataset, run: Run) -> None:
+        """Refuse more labelled factors than codes."""
+        names = () if source.few_labels is None else source.few_labels.names
+        if len(names) > self.latent_dim:
+            raise ValueError(
+                f"{len(names)} labelled factors need a code each, but latent_dim is {self.latent_dim}; "
+                "raise it, or choose some with --factors"
+            )
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Minimise reconstruction + β · KL + γ_sup · distance of the labelled images' codes from their factors."""
-        check_weight("beta", self.beta)
-        check_weight("supervised_weight", self.supervised_weight)
-        check_count("num_labelled", self.num_labelled)
         labels = source.few_labels if source.few_labels is not None and len(source.few_labels) else None
         if labels is None:
             warnings.warn("no labels, so this is a plain β-VAE; give some, such as --labels 100", stacklevel=2)
-        elif len(labels.names) > self.latent_dim:
-            raise ValueError(
-                f"{len(labels.names)} labelled factors need a code each, but latent_dim is {self.latent_dim}; "
-                "raise it, or choose some with --factors"
-            )
         vae = self.start(source, run)
         labelled_rng = run.numpy_rng("labelled")
 

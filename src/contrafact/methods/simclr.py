@@ -18,8 +18,9 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import CountOrZero, Depth, Positive, Rate, Size, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.nn.contrastive import nt_xent_loss, unit
 from contrafact.nn.gather import gathered
@@ -49,41 +50,42 @@ class SimCLR(Method):
 
     encoder: EncoderChoice = "resnet50"
     """Network that makes the codes r."""
-    width: float = 1.0
+    width: Width = 1.0
     """Multiplies its channel counts."""
     stem: Stem = "auto"
     """A ResNet's first layers: imagenet, small, or by the image size."""
-    code_dim: int | None = None
+    code_dim: Size | None = None
     """Dimensions of r; empty: the network's own (2048 for ResNet-50)."""
-    feature_dim: int = 128
+    feature_dim: Size = 128
     """Outputs of the projection head."""
-    head_layers: int = 2
+    head_layers: Depth = 2
     """Linear layers of the head."""
     head_norm: bool = True
     """Batch normalisation in the head, as in the released program."""
-    temperature: float = 0.5
+    temperature: Positive = 0.5
     """Temperature τ."""
     augmentations: str = "auto"
     """Changes of views: auto (crop, flip, light, color, grayscale, less those that destroy a labelled factor), none, or
     some of crop, flip, light, color, grayscale, blur, separated by commas."""
-    steps: int = 46_900
+    steps: Steps = 46_900
     """Training steps."""
-    warmup_steps: int = 2345
+    warmup_steps: CountOrZero = 2345
     """Steps over which the learning rate rises (10 epochs)."""
-    batch_size: int = 256
+    batch_size: Size = 256
     """Images per step and process."""
-    learning_rate: float = 0.5
+    learning_rate: Rate = 0.5
     """SGD's learning rate for 256 images; scaled by the images of a step over 256."""
-    weight_decay: float = 1e-4
+    weight_decay: Weight = 1e-4
     """SGD's weight decay."""
+
+    def check_source(self, source: ImageDataset, run: Run) -> None:
+        """Refuse a batch of one, and views that the images do not have."""
+        if self.batch_size * run.world_size < 2:
+            raise ValueError("a batch of one image has no negatives; batch_size must be at least 2")
+        choose_kinds(source, self.augmentations)
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Minimise NT-Xent of the views of each batch."""
-        check_count("batch_size", self.batch_size)
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
-        if self.batch_size * run.world_size < 2:
-            raise ValueError("a batch of one image has no negatives; batch_size must be at least 2")
         small = min(source.image_shape[1:]) < SMALL
         views = Views(choose_kinds(source, self.augmentations), SIMCLR_SMALL if small else SIMCLR)
         with run.seeded_init("networks"):

@@ -21,9 +21,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Keep, Rate, Size, Steps, Width
 from contrafact.core.run import Run
 from contrafact.nn import adversarial
 from contrafact.nn.discriminators import SNGANDiscriminator
@@ -46,33 +47,31 @@ class SNGAN(Method):
         "tiny": {"width": 0.03, "steps": 4, "batch_size": 4, "generator_batch_size": 4, "discriminator_steps": 2},
     }  # fmt: skip
 
-    latent_dim: int = 128
+    latent_dim: Size = 128
     """Latent dimensions L."""
-    width: float = 1.0
+    width: Width = 1.0
     """Multiplies the channel counts of both networks."""
-    steps: int = 50_000
+    steps: Steps = 50_000
     """Training steps: generator updates."""
-    discriminator_steps: int = 5
+    discriminator_steps: Size = 5
     """Discriminator updates in each of them."""
-    batch_size: int = 64
+    batch_size: Size = 64
     """Real images, and generated ones, per discriminator update, in each process."""
-    generator_batch_size: int = 128
+    generator_batch_size: Size = 128
     """Generated images per generator update."""
-    learning_rate: float = 2e-4
+    learning_rate: Rate = 2e-4
     """Adam's learning rate, for both networks."""
     decay: bool = True
     """Let the learning rate fall linearly to zero."""
-    ema: float = 0.0
+    ema: Keep = 0.0
     """Decay per step of the generator's moving average; 0 keeps the last weights, as the paper does."""
+
+    def check_source(self, source: ImageDataset, run: Run) -> None:
+        """Refuse images of a side the networks cannot make."""
+        _channels(source, self.width)
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Alternate discriminator and generator updates."""
-        for name in ("steps", "batch_size", "generator_batch_size", "discriminator_steps"):
-            check_count(name, getattr(self, name))
-        if not self.width > 0:
-            raise ValueError(f"width must be positive, got {self.width}")
-        if not 0.0 <= self.ema < 1.0:
-            raise ValueError(f"ema must lie in [0, 1), got {self.ema}")
         growing, shrinking, halvings = _channels(source, self.width)
         with run.seeded_init("networks"):
             generator = architecture("sngan")(self.latent_dim, growing, source.image_shape[0]).to(run.device)

@@ -16,14 +16,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.generator import architecture
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Depth, Positive, Range, Rate, Share, Size, Steps, Weight
 from contrafact.core.run import Run
 from contrafact.nn import adversarial
 from contrafact.nn.adaptive_augmentation import AdaptiveAugmentation
@@ -53,52 +54,57 @@ class StyleGAN2(Method):
         },
     }  # fmt: skip
 
-    channel_base: int = 32_768
+    channel_base: Size = 32_768
     """Channels at side R are this over R."""
-    max_channels: int = 512
+    max_channels: Size = 512
     """But no more than this."""
-    latent_dim: int = 512
+    latent_dim: Size = 512
     """Dimensions L of W and of the prior."""
-    mapping_layers: int = 8
+    mapping_layers: Depth = 8
     """Layers of the mapping network."""
     conditional: bool = False
     """Condition on the dataset's classes."""
-    steps: int = 781_250
+    steps: Steps = 781_250
     """Training steps: one of the discriminator, one of the generator."""
-    batch_size: int = 32
+    batch_size: Size = 32
     """Images per step, in each process."""
-    learning_rate: float = 0.002
+    learning_rate: Rate = 0.002
     """Adam's learning rate, for both networks."""
-    r1_weight: float = 10.0
+    r1_weight: Weight = 10.0
     """Weight γ of the gradient penalty on real images, which is halved."""
-    r1_every: int = 16
+    r1_every: Size = 16
     """Steps between its evaluations, which count that often."""
-    path_weight: float = 2.0
+    path_weight: Weight = 2.0
     """Weight of the path-length penalty; 0 turns it off."""
-    path_every: int = 4
+    path_every: Size = 4
     """Steps between its evaluations."""
-    path_shrink: int = 2
+    path_shrink: Size = 2
     """It sees this fraction of a batch (2: half of it)."""
     noise: bool = True
     """Add learned amounts of noise to the activations; off, an image depends on its latent alone."""
-    mixing: float = 0.9
+    mixing: Share = 0.9
     """Probability of style mixing."""
-    ema_images: float = 10_000.0
+    ema_images: Positive = 10_000.0
     """Images over which the weights' moving average forgets half."""
-    ema_rampup: float = 0.0
+    ema_rampup: Weight = 0.0
     """Forget faster at first: over this share of the images seen; 0 does not."""
     augment: Literal["none", "ada", "fixed"] = "none"
     """Augment what the discriminator sees: not, with a probability that follows its overfitting, or a fixed one."""
-    augment_probability: float = 0.0
+    augment_probability: Share = 0.0
     """The probability; with ada its first value."""
-    augment_target: float = 0.6
+    augment_target: Annotated[float, Range(at_least=-1, at_most=1)] = 0.6
     """Overfitting that ada aims at: mean sign of the scores of real images."""
-    augment_images: float = 500_000.0
+    augment_images: Positive = 500_000.0
     """Images over which ada's probability can go from 0 to 1."""
+
+    def check_source(self, source: ImageDataset, run: Run) -> None:
+        """Refuse images of a side the networks cannot make, and missing labels."""
+        _sides(source)
+        if self.conditional:
+            _labels(source)
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Alternate discriminator and generator steps, each regularised once in a while."""
-        self._check()
         channels, height, _ = source.image_shape
         counts = [max(1, min(self.channel_base // side, self.max_channels)) for side in _sides(source)]
         labels = _labels(source) if self.conditional else None
@@ -171,20 +177,6 @@ class StyleGAN2(Method):
 
         average.note = {"images_seen": self.steps * self.batch_size * run.world_size}
         return Artefacts(generator=average)
-
-    def _check(self) -> None:
-        counts = ("channel_base", "max_channels", "latent_dim", "mapping_layers", "batch_size", "r1_every")
-        for name in (*counts, "path_every", "path_shrink"):
-            check_count(name, getattr(self, name))
-        for name in ("r1_weight", "path_weight"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}; 0 turns the penalty off")
-        if not 0.0 <= self.mixing <= 1.0:
-            raise ValueError(f"mixing is a probability and must lie in [0, 1], got {self.mixing}")
-        if not (self.ema_images > 0 and self.ema_rampup >= 0):
-            raise ValueError(
-                f"expected ema_images > 0 and ema_rampup >= 0, got {self.ema_images} and {self.ema_rampup}"
-            )
 
     def _adam(self, network: nn.Module, every: int) -> torch.optim.Adam:
         """Adam whose rate and memory make up for the regulariser's own steps (Karras et al. 2020, Appendix B)."""

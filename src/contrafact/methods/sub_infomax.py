@@ -20,8 +20,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from contrafact.core.dataset import ImageDataset, PairDataset, check_count
+from contrafact.core.dataset import ImageDataset, PairDataset
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import CountOrZero, Positive, Rate, Size, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.nn.contrastive import nt_xent_loss, supervised_contrastive_loss, unit
 from contrafact.nn.gather import gathered, gathered_rows
@@ -60,9 +61,9 @@ class SubInfoMax(Method):
 
     regulariser: Regulariser = "none"
     """R: none, infomin (Eq. 4), ortho (Eq. 5), permuted_ortho (Eq. 6) or hessian (Eq. 8)."""
-    weight: float = 0.1
+    weight: Weight = 0.1
     """Weight λ of the regulariser; the paper tries 0.001 and 0.1."""
-    num_parts: int = 2
+    num_parts: Size = 2
     """Sub-embeddings K; must divide r and, with a joint head, z."""
     heads: Heads | None = None
     """separate (one per part of r), joint (one on r, z is sliced) or none (z is r); empty: joint for hessian, else
@@ -74,43 +75,48 @@ class SubInfoMax(Method):
     positives: Literal["pair", "joint_labels", "disjoint_labels"] = "pair"
     """Positives of a view: its other view (Eq. 1), all views of equal held factors, or, for part k, of equal kth held
     factor (the supervised ceiling of Table 1). Labels need a dataset of pairs, such as mnist-stl."""
-    temperature: float = 0.5
+    temperature: Positive = 0.5
     """Temperature τ."""
     augmentations: str = "auto"
     """Changes of views: auto (those that leave held factors alone), none, or some of crop, flip, light, color,
     grayscale, blur, separated by commas."""
     encoder: EncoderChoice = "resnet34"
     """Network that makes r."""
-    width: float = 1.0
+    width: Width = 1.0
     """Multiplies its channel counts."""
     stem: Stem = "auto"
     """A ResNet's first layers: imagenet, small, or by the image size."""
-    code_dim: int | None = None
+    code_dim: Size | None = None
     """Dimensions of r; empty: the network's own (512 for ResNet-34)."""
-    feature_dim: int | None = None
+    feature_dim: Size | None = None
     """Outputs of a head; empty: 8 for separate heads, 8 per part for a joint one."""
     head_norm: bool = True
     """Batch normalisation in the heads, as in SimCLR's program; without it InfoMax stays at chance for much longer."""
-    steps: int = 78_000
+    steps: Steps = 78_000
     """Training steps (the paper shows more than 55,000)."""
-    warmup_steps: int = 3900
+    warmup_steps: CountOrZero = 3900
     """Steps over which the learning rate rises (10 epochs)."""
-    batch_size: int = 256
+    batch_size: Size = 256
     """Pairs per step and process."""
-    learning_rate: float = 0.5
+    learning_rate: Rate = 0.5
     """SGD's learning rate for 256 pairs; scaled by the pairs of a step over 256."""
-    weight_decay: float = 1e-4
+    weight_decay: Weight = 1e-4
     """SGD's weight decay."""
 
-    def train(self, source: ImageDataset, run: Run) -> Artefacts:
-        """Minimise InfoMax plus the weighted regulariser over view pairs."""
-        check_count("batch_size", self.batch_size)
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
+    def check_options(self) -> None:
+        """Refuse parts that nothing tells apart, and code dimensions that do not divide into the parts."""
         if self.regulariser != "none" and self.num_parts < 2:
             raise ValueError(f"{self.regulariser} works between parts; num_parts must be at least 2, got 1")
         if self.positives == "disjoint_labels" and self._over_whole():
             raise ValueError("disjoint labels give each part its own; set infomax=parts")
+
+    def check_source(self, source: ImageDataset, run: Run) -> None:
+        """Refuse images without the pairs or the views that are asked for."""
+        _held_columns(source, self.positives, self.num_parts)
+        choose_kinds(source, self.augmentations)
+
+    def train(self, source: ImageDataset, run: Run) -> Artefacts:
+        """Minimise InfoMax plus the weighted regulariser over view pairs."""
         held = _held_columns(source, self.positives, self.num_parts)
         views = Views(choose_kinds(source, self.augmentations), SIMCLR_SMALL)
         with run.seeded_init("networks"):

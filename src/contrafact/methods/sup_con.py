@@ -18,8 +18,9 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Keep, Positive, Rate, Size, Steps, Width
 from contrafact.core.run import Run
 from contrafact.nn.anchors import Anchors, MovingAverage
 from contrafact.nn.augment import Augmentation, AugmentationName
@@ -44,28 +45,31 @@ class SupCon(Method):
 
     encoder: Literal["conv", "residual", "resnet18"] = "conv"
     """Encoder: conv (CD-GAN's at 28 px), residual, or resnet18 (CD-GAN's on CIFAR-10)."""
-    class_dim: int = 50
+    class_dim: Size = 50
     """Dimensions of the class code f."""
-    width: float = 1.0
+    width: Width = 1.0
     """Multiplies the encoder's channel counts."""
-    temperature: float = 0.1
+    temperature: Positive = 0.1
     """τ."""
     reading: Reading = "outside"
     """Where the sum over positives stands: outside the logarithm (the paper's better one), or inside."""
     augmentation: AugmentationName = "weak"
     """How views differ: none, weak (shift, flip), strong (warp, flip, erase), each also _no_flip."""
-    anchors_per_class: int = 10
+    anchors_per_class: Size = 10
     """Labelled images of every class per step, in two views each."""
-    average: float = 0.99
+    average: Keep = 0.99
     """Moving average of the weights that is kept: share of old weights per step; 0 keeps the last ones."""
-    steps: int = 2000
+    steps: Steps = 2000
     """Training steps."""
-    learning_rate: float = 1e-3
+    learning_rate: Rate = 1e-3
     """Adam's learning rate at the start; it falls to zero along a cosine."""
+
+    def check_source(self, source: ImageDataset, run: Run) -> None:
+        """Refuse images without labels of every class."""
+        Anchors(source, torch.device("cpu"))
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Minimise the supervised contrastive loss."""
-        check_count("anchors_per_class", self.anchors_per_class)
         anchors, augment = Anchors(source, run.device), Augmentation.named(self.augmentation)
         with run.seeded_init("encoder"):
             encoder = ClassEncoder(source.image_shape, self.class_dim, kind=self.encoder, width=self.width)

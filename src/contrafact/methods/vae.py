@@ -20,6 +20,7 @@ from torch import Tensor
 
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Layer, Share, Steps
 from contrafact.core.run import Run
 from contrafact.methods._variational import Autoencoder, Variational, active
 from contrafact.nn.encoders import Network
@@ -45,11 +46,11 @@ class VAE(Variational):
     """Networks: those of DisCo's Tables 7 and 8, or the small ones of Locatello et al. 2019."""
     likelihood: Likelihood = "gaussian"
     """Reconstruction term: gaussian (squared error) or bernoulli (cross-entropy)."""
-    warmup: float = 0.4
+    warmup: Share = 0.4
     """Share of the steps over which the KL term's weight rises from 0 to 1."""
-    flow_layers: int = 0
+    flow_layers: Layer = 0
     """Coupling layers of the second-stage flow; 0 leaves the latent standard normal."""
-    flow_steps: int = 2000
+    flow_steps: Steps = 2000
     """Training steps of the flow, after the others."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:

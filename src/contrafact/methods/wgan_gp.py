@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Size
 from contrafact.core.run import Run
 from contrafact.methods._gan import Game, GANMethod, play
 
@@ -29,9 +30,9 @@ class WGANGP(GANMethod):
         "quick": {"width": 0.5, "steps": 4000, "critic_steps": 1, "learning_rate": 3e-4},
     }
 
-    noise_dim: int = 128
+    noise_dim: Size = 128
     """Noise dimensions z."""
-    critic_steps: int = 5
+    critic_steps: Size = 5
     """Critic steps per generator step."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:

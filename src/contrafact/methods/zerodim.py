@@ -22,10 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.few_labels import labels_or_none_of
 from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts, Method
+from contrafact.core.ranges import Count, Rate, Share, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.nn.factor_codes import AssignedEncoder, Reconstruction, image_distance, parts_of
 from contrafact.nn.latent_table import EpochOrder, cosine_rate
@@ -33,7 +34,6 @@ from contrafact.nn.latent_training import (
     FewLabelWeights,
     TrainingImages,
     ValueCodes,
-    check_latent_settings,
     descend,
     few_label_loss,
     fit_prior,
@@ -64,54 +64,51 @@ class ZeroDIM(Method):
         },
     }
 
-    num_images: int = 20_000
+    num_images: Count = 20_000
     """Training images, drawn from the dataset; the annotated ones are among them."""
-    factor_dim: int = 1
+    factor_dim: Size = 1
     """Dimensions E of each factor's code."""
-    residual_dim: int = 7
+    residual_dim: SizeOrZero = 7
     """Dimensions R of the residual."""
-    sigma: float = 1.0
+    sigma: Weight = 1.0
     """Standard deviation of the noise on the residual."""
     reconstruction: Reconstruction = "squared"
     """squared (colour), bernoulli (black and white), or multiscale (photographs without a perceptual network)."""
     decoder: Literal["conv", "style"] = "conv"
     """The factor benchmarks' decoder, or a StyleGAN2 synthesis network for photographs."""
-    width: float = 1.0
+    width: Width = 1.0
     """Multiplies every channel count."""
-    batch_size: int = 128
+    batch_size: Size = 128
     """Images per step; as many annotated ones are added, or all of them where there are fewer."""
-    steps: int = 31_400
+    steps: Steps = 31_400
     """Steps of stage 1 (200 epochs of 20,000 images)."""
-    amortization_steps: int = 7_850
+    amortization_steps: Steps = 7_850
     """Steps of stage 2: the residual encoder alone."""
-    tuning_steps: int = 7_850
+    tuning_steps: Steps = 7_850
     """Steps of stage 3: residual encoder and generator."""
-    latent_rate: float = 1e-2
+    latent_rate: Rate = 1e-2
     """Learning rate of latents and value embeddings."""
     value_codes: ValueCodes = "learned"
     """Value embeddings: learned from near zero, or spaced evenly in their order and learned a hundred times slower."""
-    classifier_rate: float = 1e-4
+    classifier_rate: Rate = 1e-4
     """Learning rate of the classifiers."""
-    generator_rate: float = 1e-3
+    generator_rate: Rate = 1e-3
     """Learning rate of the generator in stage 1, of the residual encoder in stage 2; a tenth of it in stage 3."""
-    decay_weight: float = 1e-5
+    decay_weight: Weight = 1e-5
     """Weight of the residual's mean square."""
-    entropy_weight: float = 1e-3
+    entropy_weight: Weight = 1e-3
     """Weight of the entropy of the classifiers' assignments."""
-    entropy_after: float = 0.1
+    entropy_after: Share = 0.1
     """Share of stage 1 after which the entropy counts (20 of 200 epochs)."""
-    classification_weight: float = 1e-3
+    classification_weight: Weight = 1e-3
     """Weight of the cross-entropy of annotated images, inside the supervised term."""
-    supervised_weight: float = 10.0
+    supervised_weight: Weight = 10.0
     """Weight of the annotated batch against the other."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Three stages in one loop, so that a run resumes anywhere."""
-        check_latent_settings(self)
         images = TrainingImages(source, labels_or_none_of(source), self.num_images, run)
         labels, stages = images.labels, (self.steps, self.amortization_steps, self.tuning_steps)
-        for name in ("steps", "amortization_steps", "tuning_steps"):
-            check_count(name, getattr(self, name))
         with run.seeded_init("networks"):
             encoder = AssignedEncoder(
                 source.image_shape, labels.names, labels.sizes, self.factor_dim, self.residual_dim, self.width

@@ -214,15 +214,6 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor, run: Run) -> None:
     optimizer.step()
 
 
-def check_latent_settings(settings: Any) -> None:
-    """Refuse settings out of range (ValueError) before any network is built."""
-    if isinstance(settings.residual_dim, bool) or settings.residual_dim < 0:
-        raise ValueError(f"residual_dim must be 0 (no residual) or more, got {settings.residual_dim}")
-    if settings.sigma < 0:
-        raise ValueError(f"sigma is a standard deviation and must not be negative, got {settings.sigma}")
-    check_count("batch_size", settings.batch_size)
-
-
 @torch.no_grad()
 def fit_prior(generator: Any, encoder: FactorEncoder, images: TrainingImages, run: Run) -> dict[str, Any]:
     """Give the generator the distribution of the encoder's latents to draw from; returns a note on its quality."""

@@ -1,0 +1,230 @@
+"""A refused option leaves nothing behind: every option of every method, with values nobody can mean.
+
+Ranges are checked when a method is made, so most of the walk makes methods only; some goes through the command line.
+"""
+
+from __future__ import annotations
+
+import builtins
+import dataclasses
+import math
+from typing import Any, get_args, get_type_hints
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from contrafact.cli import main
+from contrafact.core.dataset import ImageDataset
+from contrafact.core.method import Artefacts, Method
+from contrafact.core.run import Run
+from contrafact.core.withdrawal import Withdrawal
+from contrafact.data.load import load_dataset
+from contrafact.generators.analytic import Analytic
+from contrafact.methods import CATALOG
+
+ABSURD: tuple[Any, ...] = (math.nan, math.inf, -math.inf, 10**20, "abc", "", b"x", object())
+"""No number is any of these."""
+DOUBTFUL: tuple[Any, ...] = (0, -1, 0.0, -1.0, True)
+"""Some options may be these."""
+
+
+def base(hint: Any) -> set[Any]:
+    """Plain types an annotation is made of."""
+    return {part for arg in get_args(hint) for part in base(arg)} if get_args(hint) else {hint}
+
+
+def numbers_of(name: str) -> list[str]:
+    """Fields of a method that are numbers."""
+    hints = get_type_hints(CATALOG.get(name), include_extras=True)
+    fields = [field.name for field in dataclasses.fields(CATALOG.get(name))]
+    return [field for field in fields if base(hints[field]) & {int, float}]
+
+
+def accepts(method: Method, field: str, value: Any) -> bool:
+    """Whether the method can be made so; any error but a ValueError is a fault."""
+    try:
+        dataclasses.replace(method, **{field: value})
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", list(CATALOG))
+def test_no_number_is_absurd(name):
+    method = CATALOG.get(name).preset("quick")
+    taken = [
+        (field, value)
+        for field in numbers_of(name)
+        for value in ABSURD
+        # A plain number without bounds, such as a magnitude or a threshold, may be large.
+        if accepts(method, field, value) and not (value == 10**20 and field in ("threshold", "lowest", "highest"))
+    ]
+    assert not taken
+
+
+@pytest.mark.parametrize("name", list(CATALOG))
+def test_no_count_or_rate_is_zero_or_negative_unless_that_means_something(name):
+    method = CATALOG.get(name).preset("quick")
+    hints = get_type_hints(type(method), include_extras=True)
+    for field in numbers_of(name):
+        assert not accepts(method, field, True), f"{field} takes a truth value for a number"
+        negative = {value for value in DOUBTFUL[:4] if value < 0 and accepts(method, field, value)}
+        assert not negative or field in ("threshold", "lowest", "highest", "augment_target")
+        if field in ("steps", "batch_size", "learning_rate", "width", "temperature", "num_directions"):
+            zero = accepts(method, field, 0 if int in base(hints[field]) else 0.0)
+            assert zero == ((name, field) == ("latent_discovery", "num_directions"))  # there 0 is the latent's size
+
+
+@pytest.mark.parametrize("name", list(CATALOG))
+def test_texts_and_choices_take_no_others(name):
+    method = CATALOG.get(name).preset("quick")
+    for field in dataclasses.fields(method):
+        if field.name in numbers_of(name):
+            continue
+        for value in ("", " ", 10**20, math.nan, object()):
+            assert not accepts(method, field.name, value), f"{field.name}={value!r} was accepted"
+
+
+@pytest.mark.parametrize("name", list(CATALOG))
+def test_a_refused_fit_leaves_no_folder_and_no_traceback(name, tmp_path, capsys):
+    source = ("--generator", "shapes3d") if CATALOG.get(name).source == "generator" else ("--data", "shapes3d")
+    field = numbers_of(name)[0]
+    out = tmp_path / "runs" / "refused"
+    command = ["fit", name, *source, "--out", str(out), f"--{field.replace('_', '-')}=-1"]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("contrafact: ")
+    assert "must " in said
+    assert said.count("\n") == 1
+    assert not out.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seed", "-1"], "seed must be a whole number of at least 0, got -1; give another --seed"),
+        (["--seed", str(2**70)], "seed must be at most"),
+        (["--save-every", "nan"], "save_every must be a finite number, got nan"),
+        (["--save-every", "-1"], "save_every must be at least 0, got -1.0"),
+        (["--device", "meta"], "unknown device 'meta'"),
+        (["--device", "xpu"], "unknown device 'xpu'"),
+        (["--device", "cuda:9"], "cuda:9"),
+        (["--preset", "quikc"], "unknown preset of random 'quikc'; did you mean 'quick'"),
+        (["--num-directions", "100000000000000000000"], "num_directions must be at most 65,536"),
+        (["--constraint", "orthonormal", "--num-directions", "99"], "99 orthogonal directions do not fit in"),
+        (["--generator", "shpaes3d"], "shpaes3d"),
+        (["--generator="], "the value of --generator is empty"),
+        (["--labels", "10"], "leave out --labels"),
+    ],
+)
+def test_a_refused_command_leaves_no_folder(options, message, tmp_path, capsys):
+    command = ["fit", "random", "--generator", "shapes3d", "--out", str(tmp_path / "run")]
+    assert main([*command, *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_corrected_command_works_in_the_same_folder(tmp_path):
+    command = ["fit", "random", "--generator", "shapes3d", "--out", str(tmp_path / "run")]
+    assert main([*command, "--constraint", "orthonormal", "--num-directions", "99"]) == 2
+    assert main([*command, "--constraint", "orthonormal", "--num-directions", "9"]) == 0
+
+
+def test_an_empty_out_is_not_the_present_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for empty in (["--out", ""], ["--out", " "], ["--out="]):
+        assert main(["fit", "random", "--generator", "shapes3d", *empty]) == 2
+        assert "the value of --out is empty; give it a value, or leave it out" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@dataclasses.dataclass(frozen=True)
+class Fails(Method):
+    """Fails in training, after so many steps."""
+
+    source = "images"
+    yields = ("encoder",)
+
+    error: str | None = None
+    after: int = 0
+
+    def train(self, source: ImageDataset, run: Run) -> Artefacts:
+        for step in run.steps(self.after + 1, {"layer": nn.Linear(2, 2)}):
+            if step == self.after and self.error is not None:
+                raise getattr(builtins, self.error)("no")
+            run.log(loss=torch.zeros(()))
+        return Artefacts()
+
+
+@pytest.fixture(scope="module")
+def images() -> ImageDataset:
+    return load_dataset("shapes3d", size=16, labels=40, factors=["shape"])
+
+
+@pytest.mark.parametrize("error", ["ValueError", "RuntimeError", "MemoryError", "FloatingPointError", "OSError"])
+def test_a_run_that_learned_nothing_gives_its_folder_back(error, images, tmp_path):
+    folder = tmp_path / "runs" / "first"
+    with pytest.raises(getattr(builtins, error), match="no"):
+        Fails(error).fit(images, Run(folder, progress=False, log_every=1))
+    assert not folder.parent.exists()
+
+
+def test_what_lay_in_the_folder_stays(images, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="no"):
+        Fails("ValueError").fit(images, Run(tmp_path, progress=False, log_every=1))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_run_that_learned_something_keeps_it(images, tmp_path):
+    with pytest.raises(ValueError, match="no"):
+        Fails("ValueError", after=3).fit(images, Run(tmp_path / "run", progress=False, log_every=1))
+    assert (tmp_path / "run" / "config.json").exists()
+    with pytest.raises(ValueError, match="already holds a run"):
+        Fails("ValueError").fit(images, Run(tmp_path / "run", progress=False))
+    assert (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_run_that_was_there_before_stays(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="no"), Withdrawal(Run(tmp_path, progress=False)):
+        raise ValueError("no")
+    assert (tmp_path / "config.json").exists()
+
+
+def test_images_too_small_for_the_network_leave_no_folder(tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(3):
+        Image.new("RGB", (4, 4)).save(pictures / f"{number}.png")
+    method = dataclasses.replace(CATALOG.get("simclr").preset("quick"), encoder="conv", steps=1)
+    with pytest.raises(ValueError, match="at least 8 pixels"):
+        method.fit(load_dataset(pictures, size=4), Run(tmp_path / "run", device="cpu", progress=False))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("sefa", {"num_directions": 99}, "99 orthogonal directions do not fit"),
+        ("sefa", {"num_directions": 3, "first_layer": 7}, "0 <= first < last"),
+        ("disco", {"navigator": "orthonormal", "num_directions": 64}, "do not fit in"),
+        ("disco", {"pretrained_encoder": "nowhere.safetensors"}, "nowhere.safetensors"),
+        ("latentclr", {"layer": "nosuch"}, "unknown layer 'nosuch'"),
+        ("interfacegan", {"attributes": ("nosuch",)}, "unknown attribute 'nosuch'"),
+        ("cd_gan", {"num_classes": 7}, "num_classes is 7"),
+        ("moco", {"queue_length": 3}, "queue_length"),
+        ("cmc", {"augmentations": "nosuch"}, "unknown augmentation 'nosuch'"),
+    ],
+)
+def test_a_source_that_does_not_fit_is_refused_before_the_folder_is_claimed(
+    name, settings, message, images, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Run, "start", lambda *_: pytest.fail("the folder was claimed"))
+    cls, folder = CATALOG.get(name), tmp_path / "run"
+    source = Analytic.tiny() if cls.source == "generator" else images
+    with pytest.raises((ValueError, OSError), match=message):
+        dataclasses.replace(cls.preset("quick"), **settings).fit(source, Run(folder, device="cpu", progress=False))
+    assert not (tmp_path / "run").exists()
