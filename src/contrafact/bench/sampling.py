@@ -28,20 +28,25 @@ Codes32 = npt.NDArray[np.float32]
 
 
 @torch.no_grad()
-def encode(encoder: Encoder, dataset: ImageDataset, indices: IntArray, batch: int = BATCH) -> Codes32:
-    """Codes ``(N, J)`` of the dataset's images at ``indices`` ``(N,)``, in batches, on the encoder's device.
+def encode(
+    encoder: Encoder, dataset: ImageDataset, indices: IntArray, batch: int = BATCH, representation: str | None = None
+) -> Codes32:
+    """Codes ``(N, J)``, or another representation, of the dataset's images at ``indices`` ``(N,)``.
+
+    In batches, on the encoder's device.
 
     Raises:
-        ValueError: the dataset's images are not of the encoder's shape.
+        ValueError: the dataset's images are not of the encoder's shape, or it has no such representation.
     """
     device = next(encoder.parameters()).device
-    codes_NJ = np.empty((len(indices), encoder.code_dim), dtype=np.float32)
+    parts = []
     with Progress(f"encoding {dataset.name}", len(indices)) as progress:
         for start in range(0, len(indices), check_count("batch", batch)):
             images = dataset.batch(indices[start : start + batch]).to(device)
-            codes_NJ[start : start + batch] = encoder(images).float().cpu().numpy()
+            codes = encoder(images)
+            parts.append((codes if representation is None else encoder.represent(codes, representation)).float().cpu())
             progress.advance(len(images))
-    return codes_NJ
+    return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
 
 
 def factors_of(dataset: ImageDataset, indices: IntArray) -> IntArray:

@@ -10,7 +10,7 @@ from contrafact.core.catalog import Catalog
 
 COMMANDS = Catalog("cli", "command")
 _ORDER = (
-    *("list", "show", "fit", "evaluate", "traverse", "name", "compare", "plane", "cube", "study"),
+    *("list", "show", "fit", "encode", "evaluate", "traverse", "name", "compare", "plane", "cube", "study"),
     *("export", "invert", "edit", "report", "convert", "bench"),
 )
 
