@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 
 from contrafact.core.files import write_bytes
+from contrafact.core.inert_files import read_inert
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -44,9 +44,9 @@ def load_state(path: Path, state: Mapping[str, Any], rank: int, world_size: int)
         ValueError: damaged or foreign file, another number of processes, or names or shapes that do not match.
     """
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        step, shared, streams = int(saved["step"]), saved["shared"], saved["streams"]
-    except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        saved = read_inert(path).content
+        step, shared, streams = int(saved["step"]), dict(saved["shared"]), list(saved["streams"])
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(f"{path} is no whole checkpoint of contrafact ({error}); remove it to start again") from error
     if len(streams) != world_size:
         raise ValueError(f"{path} was saved by {len(streams)} process(es), this run has {world_size}; use as many")

@@ -1,77 +1,56 @@
-"""CIFAR's two published forms, python and binary batches, and datasets made of them. Nothing is unpickled freely.
+"""CIFAR's two published forms, python and binary batches, and datasets made of them. No code of a file is run.
 
 Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009, https://www.cs.toronto.edu/~kriz/cifar.html.
-A python batch is a pickle of a dict of bytes; only the numpy array it must hold is built, everything else is refused.
+A python batch is a pickle of a dict of bytes; it is read as inert records, from which only arrays are built.
 
 Shape suffixes: N images, C channels, H height, W width.
 """
 
 from __future__ import annotations
 
-import io
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from contrafact.core.dataset import ImageDataset, IntArray, check_indices
+from contrafact.core.inert_files import read_inert
+from contrafact.core.inert_records import Record
 from contrafact.data._files import PathLike, data_folder
 from contrafact.data._pixels import check_size, to_images
 
 SIDE, PIXELS = 32, 3 * 32 * 32
 SPLITS = ("train", "test", "all")
-_ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-}
-"""What a pickled array of bytes names; none of it runs code of the file."""
-
-
-class _RefusedError(pickle.UnpicklingError):
-    """A pickle asks for more than arrays."""
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Builds numpy arrays and plain containers, and refuses every other name a pickle may ask for."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise _RefusedError(f"it asks for {module}.{name}")
-        return super().find_class(module, name)
 
 
 def read_python_batch(dataset: str, file: Path, label_key: str) -> tuple[npt.NDArray[np.uint8], IntArray]:
     """Pixels ``(N, 3072)`` and labels ``(N,)`` of a python batch.
 
     Raises:
-        ValueError: a file that is no such batch, is damaged, or asks for anything but arrays (it is not run).
+        ValueError: a file that is no such batch, or is damaged. Calls that it asks for are not made.
     """
     try:
-        batch = _ArrayUnpickler(io.BytesIO(file.read_bytes()), encoding="bytes").load()
-    except _RefusedError as error:
-        raise ValueError(
-            f"{dataset}: {file} is not a CIFAR batch ({error}); nothing of it was run: get the file again from a "
-            "source you trust"
-        ) from error
-    except Exception as error:  # a damaged pickle fails in as many ways as there are instructions
-        raise ValueError(f"{dataset}: {file} is damaged ({type(error).__name__}: {error}); get it again") from error
+        batch = read_inert(file).content
+    except ValueError as error:
+        raise ValueError(f"{dataset}: {file} is damaged ({error}); get it again") from error
     batch = {_text(key): value for key, value in batch.items()} if isinstance(batch, dict) else {}
     pixels, labels = batch.get("data"), batch.get(label_key)
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != PIXELS:
-        found = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+        found = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else _kind(pixels)
         raise ValueError(f"{dataset}: {file} must hold 'data' of uint8 (N, {PIXELS}), found {found}")
     if not isinstance(labels, list) or len(labels) != len(pixels) or not all(isinstance(v, int) for v in labels):
         raise ValueError(
             f"{dataset}: {file} must hold {label_key!r}, a whole number for each of its {len(pixels)} images"
         )
     return pixels, np.asarray(labels, dtype=np.int64)
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Record):
+        return f"a call of {value.name}, which was not made: get the file again from a source you trust"
+    return type(value).__name__
 
 
 def _text(key: object) -> str:
@@ -110,7 +89,7 @@ class CifarImages(ImageDataset):
         label_bytes: label bytes before each image of the binary form.
 
     Raises:
-        ValueError: unknown split or size, no files, damaged ones, or a pickle that asks for more than arrays.
+        ValueError: unknown split or size, no files, or damaged ones.
     """
 
     folders: tuple[str, str]

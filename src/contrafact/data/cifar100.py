@@ -29,7 +29,7 @@ class CIFAR100(CifarImages):
         size: 32, 16 or 8: smaller by area averages.
 
     Raises:
-        ValueError: unknown split or size, no files, damaged ones, or a pickle that asks for more than arrays.
+        ValueError: unknown split or size, no files, or damaged ones.
     """
 
     name = "cifar100"

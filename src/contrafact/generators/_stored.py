@@ -1,24 +1,23 @@
 """Reading strangers' weight files without running code from them.
 
-A pickle is a program: loading one may run anything. Here the tensors come out and nothing else happens. Torch files go
-through torch's restricted loader; NVIDIA's network pickles, which carry source text to be run on loading, through an
-unpickler that builds inert stand-ins for the classes they are known to hold. Every other global is refused by name.
+A pickle is a program: loading one may run anything. Here (:func:`contrafact.core.inert_files.read_inert`) the tensors,
+the plain values and the parts of networks come out and nothing else happens; whatever else a file holds stays a record
+of it, which no reader of generators looks at.
 """
 
 from __future__ import annotations
 
-import argparse
-import io
 import json
-import pickle
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import torch
+import numpy as np
 from torch import Tensor
+
+from contrafact.core.inert_files import is_legacy, read_inert
+from contrafact.core.inert_records import Record
 
 FOLDER_FILES = (
     "config.json",
@@ -35,7 +34,11 @@ _STATE_NAMES = (
     *("generator_smooth", "g_ema", "G_ema", "generator", "state_dict", "model", "G", "g"),
 )
 
-_TORCH_LEGACY_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
+_PREFIXES = ("generator.", "decoder.", "g_ema.", "G_ema.", "netG_ema.", "netG.", "G.", "g.", "ema.", "model.")
+"""What names of a generator begin with in the state dict of a larger model; averaged ones come first where both are."""
+
+_MAX_NAMES = 64 << 20
+"""Letters in the names of all tensors and settings of all modules of a file."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ def read_stored(path: Path) -> Any:
             folder, of which the known files are read into ``{file name: content}``.
 
     Raises:
-        ValueError: not such a file, cut short, or one that asks for code to be run (it is not run).
+        ValueError: not such a file, damaged or cut short, or a TensorFlow network. Code that a file asks to run is not
+            run; objects of classes that are not known come as :class:`~contrafact.core.inert_records.Record`.
     """
     if path.is_dir():
         found = [path / name for name in FOLDER_FILES if (path / name).is_file()]
@@ -76,10 +80,14 @@ def read_stored(path: Path) -> Any:
         start = file.read(64)
     if start[8:9] == b"{":
         return _read_safetensors(path)
-    if start.startswith(b"PK") or _TORCH_LEGACY_MAGIC in start:
-        return _read_torch(path)
+    if start.startswith(b"PK\x03\x04") or is_legacy(start):
+        return _read_pickled(path, "torch file")
     if start.startswith(b"\x80"):
-        return _read_pickle(path)
+        return _read_pickled(path, "network pickle")
+    if start[:8] in (b"pickle\0\0", b"storages", b"tensors\0"):
+        raise ValueError(
+            f"{path} was written by torch 0.1.9 or older; load it there or in torch.load, and save it again"
+        )
     raise ValueError(
         f"{path} is no weight file: expected .safetensors, a torch file (.pt, .pth, .bin) or a network pickle (.pkl)"
     )
@@ -102,163 +110,118 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is not a whole safetensors file ({error}); it may be cut short") from error
 
 
-def _read_torch(path: Path) -> Any:
-    # Training files of StyleGAN2 hold their command-line arguments; a Namespace only stores attributes.
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            named = re.search(r"GLOBAL (\S+)", str(error))
-            if named is None:
-                raise ValueError(f"{path} is damaged or no torch file ({error})") from error
-            _refuse(path, named.group(1).rstrip("`'\""))
-        except Exception as error:  # damaged bytes make torch's reader fail in any way
-            raise ValueError(f"{path} is not a whole torch file ({_first_line(error)}); it may be cut short") from error
+def _read_pickled(path: Path, kind: str) -> Any:
+    try:
+        read = read_inert(path, _Networks().stored)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a whole {kind}: {error}") from error
+    if any(name.startswith("dnnlib.tflib") for name in read.names):
+        raise ValueError(
+            f"{path} is a TensorFlow network pickle; convert it with NVIDIA's stylegan2-ada-pytorch (legacy.py), or "
+            "use a converted file"
+        )
+    return read.content
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).partition("\n")[0]
+class _Networks:
+    """Makes :class:`StoredModule` of the records that are networks; parts come before what they are parts of."""
 
+    def __init__(self) -> None:
+        self._letters = _MAX_NAMES
 
-class _Refused(ValueError):
-    """The file asks for something that is not given; the message is the user's."""
-
-
-def _refuse(path: Path | str, global_name: str) -> NoReturn:
-    raise _Refused(
-        f"{path} asks to run {global_name}, which has no place among weights; nothing of it was run. If you trust the "
-        "file, save its state_dict alone and bring that"
-    )
-
-
-class _Inert:
-    """What is built in place of an object of a foreign class: it keeps the state it is given and does nothing."""
-
-    def __init__(self, *arguments: Any) -> None:
-        self.class_name = type(self).__name__
-        self.state: Any = arguments
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-
-def _storage_of(content: bytes) -> Any:
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-
-
-class _InertUnpickler(pickle.Unpickler):
-    def __init__(self, file: Any, path: Path) -> None:
-        super().__init__(file)
-        self._path = path
-
-        def persistent(meta: Any) -> _Inert:
+    def stored(self, record: Record) -> Any:
+        name, state = record.name.rpartition(".")[2], record.state
+        if record.name == "torch_utils.persistence._reconstruct_persistent_obj":
             # NVIDIA's persistence: {"module_src": program text, "class_name": ..., "state": ...}; the text stays text.
-            inert = _Inert()
-            inert.class_name, inert.state = str(meta["class_name"]), meta["state"]
-            return inert
+            match record.arguments:
+                case ({"class_name": str() as name, "state": dict() as state}, *_):
+                    pass
+        elif not (isinstance(state, dict) and ("_parameters" in state or "_modules" in state)):
+            return record
+        if not isinstance(state, dict):
+            return StoredModule(name, {}, {})
+        arguments = state.get("_init_kwargs")
+        return StoredModule(name, dict(arguments) if isinstance(arguments, dict) else {}, *self._collect(state))
 
-        def tensor(*arguments: Any) -> Any:
-            return torch._utils._rebuild_tensor_v2(*arguments)
-
-        def parameter(data: Tensor, *_: Any) -> Tensor:
-            return data
-
-        def storage(content: bytes) -> Any:
-            return _storage_of(content)
-
-        def array(*arguments: Any) -> Any:
-            return np_multiarray._reconstruct(*arguments)
-
-        def scalar(*arguments: Any) -> Any:
-            return np_multiarray.scalar(*arguments)
-
-        import numpy as np
-        from numpy._core import multiarray as np_multiarray
-
-        # Functions are made anew for each file: a pickle may set attributes on whatever it is handed.
-        self._known: dict[tuple[str, str], Any] = {
-            ("torch_utils.persistence", "_reconstruct_persistent_obj"): persistent,
-            ("dnnlib.util", "EasyDict"): dict,
-            ("collections", "OrderedDict"): dict,
-            ("builtins", "set"): set,
-            ("torch", "Size"): torch.Size,
-            ("torch._utils", "_rebuild_tensor_v2"): tensor,
-            ("torch._utils", "_rebuild_parameter"): parameter,
-            ("torch.storage", "_load_from_bytes"): storage,
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
+    def _collect(self, state: Mapping[Any, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """State dict and plain attributes, from the fields torch keeps a module's parts in."""
+        tensors: dict[str, Tensor] = {}
+        settings = {
+            str(name): value
+            for name, value in state.items()
+            if isinstance(value, (bool, int, float, str)) and not str(name).startswith("_")
         }
-        for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            self._known |= {(module, "_reconstruct"): array, (module, "scalar"): scalar}
+        for group in ("_parameters", "_buffers"):
+            tensors |= {str(k): v for k, v in _dict(state.get(group)).items() if isinstance(v, Tensor)}
+        for name, child in _dict(state.get("_modules")).items():
+            if isinstance(child, StoredModule):
+                tensors |= self._below(name, child.tensors)
+                settings |= self._below(name, child.settings)
+        return tensors, settings
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in self._known:
-            return self._known[module, name]
-        if module.startswith("torch.nn.modules.") and "." not in name:
-            return type(name, (_Inert,), {})
-        if module.startswith("torch") and isinstance(getattr(torch, name, None), torch.dtype):
-            return getattr(torch, name)
-        if module.startswith("dnnlib.tflib"):
-            raise _Refused(
-                f"{self._path} is a TensorFlow network pickle; convert it with NVIDIA's stylegan2-ada-pytorch "
-                "(legacy.py), or use a converted file"
-            )
-        _refuse(self._path, f"{module}.{name}")
-
-
-def _read_pickle(path: Path) -> Any:
-    with open(path, "rb") as file:
-        try:
-            return _as_plain(_InertUnpickler(file, path).load())
-        except _Refused:
-            raise
-        except Exception as error:  # damaged bytes may mean anything to an unpickler
-            raise ValueError(
-                f"{path} is not a whole network pickle ({_first_line(error)}); it may be cut short"
-            ) from error
+    def _below(self, name: object, entries: Mapping[str, Any]) -> dict[str, Any]:
+        prefix = f"{name}."
+        # A module may be part of many, and so name its tensors more often than any file could.
+        self._letters -= sum(len(prefix) + len(key) for key in entries)
+        if self._letters < 0:
+            raise ValueError("its networks would unfold to many times its size")
+        return {prefix + key: value for key, value in entries.items()}
 
 
-def _as_plain(content: Any) -> Any:
-    """Stand-ins of networks as :class:`StoredModule`, inside dicts and lists."""
-    if isinstance(content, _Inert):
-        state = content.state if isinstance(content.state, dict) else {}
-        tensors, settings = _collect(content)
-        return StoredModule(content.class_name, dict(state.get("_init_kwargs", {})), tensors, settings)
-    if isinstance(content, dict):
-        return {key: _as_plain(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_as_plain(value) for value in content]
-    return content
+def _dict(value: Any) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}
 
 
-def _collect(module: Any, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """State dict and plain attributes of a stand-in, from the fields torch keeps a module's parts in."""
-    state = module.state if isinstance(module, _Inert) and isinstance(module.state, dict) else {}
-    tensors: dict[str, Tensor] = {}
-    settings = {
-        prefix + str(name): value
-        for name, value in state.items()
-        if isinstance(value, (bool, int, float, str)) and not str(name).startswith("_")
-    }
-    for group in ("_parameters", "_buffers"):
-        for name, tensor in (state.get(group) or {}).items():
-            if isinstance(tensor, Tensor):
-                tensors[prefix + str(name)] = tensor.detach()
-    for name, child in (state.get("_modules") or {}).items():
-        child_tensors, child_settings = _collect(child, f"{prefix}{name}.")
-        tensors |= child_tensors
-        settings |= child_settings
-    return tensors, settings
+def outline(content: Any, parts: int = 6) -> str:
+    """What a file holds, in a line: names, classes and counts, for a message that says why it is of no use."""
+    match content:
+        case StoredModule():
+            return f"a {content.class_name} of {len(content.tensors)} tensors{_named(content.tensors)}"
+        case {} if not content:
+            return "nothing"
+        case {} if all(isinstance(value, Tensor) for value in content.values()):
+            return f"{len(content)} tensors{_named(content)}"
+        case {} if parts:
+            listed = [f"{_short(key)} ({outline(value, 0)})" for key, value in list(content.items())[:parts]]
+            return ", ".join(listed) + (f" and {len(content) - parts} more" if len(content) > parts else "")
+        case {}:
+            return f"{len(content)} entries{_named(content)}"
+        case list() | tuple():
+            kinds = list(dict.fromkeys(outline(value, 0) for value in content[:3])) if parts else []
+            return f"{len(content)} entries" + (f", the first: {'; '.join(kinds)}" if kinds else "")
+        case Tensor() | np.ndarray():
+            return f"{content.dtype} {list(content.shape)}".removeprefix("torch.")
+        case Record():
+            return f"an object of {_short(content.name)}, which is not built"
+    return "None" if content is None else type(content).__name__
+
+
+def _named(content: Mapping[Any, Any]) -> str:
+    names = ", ".join(_short(name) for name in list(content)[:3])
+    return f": {names}" + (", …" if len(content) > 3 else "") if names else ""
+
+
+def _short(name: object) -> str:
+    text = str(name) if isinstance(name, str | int | float | bool) else type(name).__name__
+    return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def state_dicts(content: Any) -> Iterator[dict[str, Tensor]]:
-    """The state dicts a checkpoint may hold: itself, and those under the names programs use, averaged ones first."""
-    if not isinstance(content, dict):
-        return
-    for part in (content, *(content[name] for name in _STATE_NAMES if isinstance(content.get(name), dict))):
-        state = {str(k).removeprefix("module."): v.detach() for k, v in part.items() if isinstance(v, Tensor)}
+    """The state dicts a checkpoint may hold, averaged ones first.
+
+    Itself; those under the names programs use; and within these, the part of a larger model that is its generator.
+    """
+    parts = [content]
+    if isinstance(content, dict):
+        parts += [content[name] for name in _STATE_NAMES if name in content]
+    for part in parts:
+        found = part.tensors if isinstance(part, StoredModule) else _dict(part)
+        state = {str(k).removeprefix("module."): v for k, v in found.items() if isinstance(v, Tensor)}
         if state:
             yield state
+        for prefix in _PREFIXES:
+            if inner := {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}:
+                yield inner
 
 
 def take(state: Mapping[str, Tensor], name: str, family: str) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from contrafact.generators._stored import StoredModule, take
+from contrafact.generators._stored import StoredModule, state_dicts, take
 
 Tensors = Mapping[str, Tensor]
 
@@ -29,10 +29,8 @@ def translate(content: Any) -> Translated | None:
     """
     if isinstance(content, dict) and isinstance(stored := content.get("G_ema", content.get("G")), StoredModule):
         return _from_nvidia(stored)
-    if isinstance(content, StoredModule):
-        return _from_nvidia(content)
     if not isinstance(content, dict):
-        return None
+        return _from_any(content, None)
     for part in ("g_ema", "generator_smooth", "g", "generator"):
         if isinstance(content.get(part), dict):
             return _from_state(_without_prefix(content[part]), content.get("latent_avg"))
@@ -42,7 +40,14 @@ def translate(content: Any) -> Translated | None:
                 f"the file holds {', '.join(map(str, content))} but no generator; a generator is expected under "
                 "g_ema, g (rosinality), G_ema, G (NVIDIA), generator_smooth or generator (genforce)"
             )
-    return _from_state(_without_prefix(content), content.get("latent_avg"))
+    return _from_any(content, content.get("latent_avg"))
+
+
+def _from_any(content: Any, latent_avg: Any) -> Translated | None:
+    if isinstance(content, StoredModule) and (translated := _from_nvidia(content)) is not None:
+        return translated
+    found = (_from_state(state, latent_avg) for state in state_dicts(content))
+    return next((translated for translated in found if translated is not None), None)
 
 
 def _without_prefix(state: Mapping[str, Any]) -> dict[str, Tensor]:

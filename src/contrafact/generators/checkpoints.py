@@ -20,7 +20,7 @@ from contrafact.core.generator import Generator
 from contrafact.core.method import load_run
 from contrafact.core.run import CONFIG, RESULT
 from contrafact.generators import CATALOG
-from contrafact.generators._stored import StoredModule, read_stored
+from contrafact.generators._stored import outline, read_stored
 from contrafact.generators.analytic import Analytic
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -142,18 +142,9 @@ def _read_foreign(path: Path) -> Generator:
             return generator
     known = ", ".join(name for name, reader in readers.items() if reader is not None)
     raise ValueError(
-        f"{path} holds no generator of an architecture known here ({known}); it holds {_outline(content)}. Build its "
+        f"{path} holds no generator of an architecture known here ({known}); it holds {outline(content)}. Build its "
         "network yourself and pass it through contrafact.generators.wrap"
     )
-
-
-def _outline(content: Any) -> str:
-    if isinstance(content, StoredModule):
-        return f"a {content.class_name}"
-    if isinstance(content, dict):
-        keys = [str(k) for k in content]
-        return ", ".join(keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "") if keys else "nothing"
-    return f"a {type(content).__name__}"
 
 
 def _digest(path: Path) -> str:
