@@ -18,7 +18,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from contrafact.core.inert_records import Global, InertError, Persistent, Record, Unhashed
+from contrafact.core.inert_records import Global, InertError, Persistent, Record, Unhashed, encoded_bytes
 
 MAX_INSTRUCTIONS = 10_000_000
 """Of one file; a training state of ten thousand tensors has about half a million."""
@@ -105,8 +105,10 @@ class InertReader:
             if 0 <= found <= limit:
                 self.position = start + found + 1
                 return bytes(self._data[start : start + found])
-            if found >= 0 or span > limit or start + span >= self._size:
-                raise InertError(f"the text at byte {start} has no end or is too long")
+            if found >= 0 or span > limit:
+                raise InertError(f"the text at byte {start} is too long")
+            if start + span >= self._size:
+                raise InertError(f"it is cut short: the text at byte {start} has no end")
             span *= 16
 
     # Numbers and texts.
@@ -179,6 +181,9 @@ class InertReader:
 
     def _key(self, value: Any) -> Any:
         kind = type(value)
+        if kind is Record:
+            value = encoded_bytes(value)
+            return Unhashed() if value is None or len(value) > _MAX_KEY_LENGTH else value
         if kind is str or kind is bytes:
             return value if len(value) <= _MAX_KEY_LENGTH else Unhashed()
         if kind is float or kind is bool or value is None or (kind is int and -_PLAIN_INT < value < _PLAIN_INT):

@@ -17,6 +17,7 @@ from typing import IO, Any
 import torch
 
 from contrafact.core.inert import InertReader
+from contrafact.core.inert_limits import Budget
 from contrafact.core.inert_records import InertError, Persistent, Record
 from contrafact.core.inert_tensors import (
     Storage,
@@ -27,7 +28,7 @@ from contrafact.core.inert_tensors import (
     storage_key,
     swap_bytes,
 )
-from contrafact.core.inert_values import Budget, Values
+from contrafact.core.inert_values import Values
 
 _LEGACY_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 

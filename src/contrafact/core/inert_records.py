@@ -51,6 +51,32 @@ class Record:
         return f"Record({self.name})"
 
 
+def encoded_bytes(record: Record) -> bytes | None:
+    """The bytes that a record stands for if it is how protocols 0 to 2 write bytes, otherwise None.
+
+    Raises:
+        InertError: it is, but no bytes have such a text.
+    """
+    if type(record.maker) is not Global or (record.maker.module, record.maker.name) != ("_codecs", "encode"):
+        return None
+    match record.arguments:
+        case (str() as text, str() as coding) if coding in ("latin1", "latin-1"):
+            return latin_bytes(text)
+    return None
+
+
+def latin_bytes(text: str) -> bytes:
+    """Bytes written as text, a letter for each.
+
+    Raises:
+        InertError: a letter beyond 255.
+    """
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise InertError("bytes are written as text that is none") from error
+
+
 class Persistent:
     """A reference to something that lies outside the pickle, such as a tensor's storage."""
 

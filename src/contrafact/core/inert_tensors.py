@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from contrafact.core.inert_limits import Budget, checked_count
 from contrafact.core.inert_records import Global, InertError, Persistent, Record
-from contrafact.core.inert_values import Budget, checked_count
 
 _ELEMENT_TYPES: dict[str, torch.dtype] = {
     name: getattr(torch, name)
@@ -201,7 +201,8 @@ class TensorMakers:
         self, storage: Storage, kind: torch.dtype, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]
     ) -> Tensor:
         count = checked_count(size)
-        checked_count(step + 1 if type(step) is int else step for step in stride if step != 0)
+        if not all(type(step) is int and 0 <= step < 1 << 60 for step in stride):
+            raise InertError("a tensor has strides that are no whole numbers")
         elements = storage.content.numel() // kind.itemsize
         last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=True))
         if offset < 0 or (count and last >= elements):

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import collections
 import datetime
-import math
 import pathlib
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,12 +20,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from contrafact.core.inert_records import Global, InertError, Persistent, Record, Unhashed
+from contrafact.core.inert_limits import Budget, checked_count
+from contrafact.core.inert_records import (
+    Global,
+    InertError,
+    Persistent,
+    Record,
+    Unhashed,
+    encoded_bytes,
+    latin_bytes,
+)
 
 MAX_DEPTH = 200
 """Of containers in containers; what lies deeper stays a record."""
-
-MAX_DIMENSIONS = 32
 
 _COMPOSITE = frozenset({list, tuple, dict, Record, Persistent, memoryview})
 _TOO_DEEP = Record(Global("contrafact", "nested_too_deep"), ())
@@ -37,27 +43,6 @@ _ITEM_COST = 100
 _ARRAY_TYPES = frozenset(
     ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
 )  # never objects, structures or texts
-
-
-class Budget:
-    """Bytes that may be built from one file.
-
-    Args:
-        file_bytes: size of the file.
-    """
-
-    def __init__(self, file_bytes: int) -> None:
-        self._left = 16 * file_bytes + (256 << 20)
-
-    def charge(self, count: int) -> None:
-        """Take ``count`` bytes.
-
-        Raises:
-            InertError: fewer are left.
-        """
-        self._left -= count
-        if self._left < 0:
-            raise InertError("its content would unfold to many times its size")
 
 
 class Values:
@@ -105,6 +90,9 @@ class Values:
                 done[id(node)] = _TOO_DEEP
             else:
                 entered.add(id(node))
+                if type(node) is Record and type(node.arguments) is tuple:
+                    # Calls may share their arguments; those that do not take two bytes of the file for each.
+                    self._budget.charge(32 * len(node.arguments))
                 todo.extend(
                     part
                     for part in _parts(node)
@@ -165,7 +153,6 @@ class Values:
         """What a maker is given: long byte strings stay views of the file, so that tensors are copied but once."""
         if type(node) is not tuple:
             return node if type(node) is memoryview else self._value(node)
-        self._budget.charge(len(node))
         return tuple([part if type(part) is memoryview else self._value(part) for part in node])
 
     # What is known besides tensors. Each gives the record back where its arguments are not the usual ones.
@@ -207,13 +194,10 @@ class Values:
 
     def _encoded(self, record: Record) -> Any:
         match record.arguments:
-            case (str() as text, "latin1" | "latin-1"):
+            case (str() as text, str()):
                 self._budget.charge(len(text))
-                return _latin(text)
-            case (str() as text,) | (str() as text, "utf-8" | "utf8"):
-                self._budget.charge(len(text))
-                return text.encode("utf-8", "surrogatepass")
-        return record
+        content = encoded_bytes(record)
+        return record if content is None else content
 
     def _bytes(self, record: Record) -> Any:
         match record.arguments:
@@ -222,7 +206,7 @@ class Values:
                 return bytes(content)
             case (str() as text, "latin-1" | "latin1"):
                 self._budget.charge(len(text))
-                return _latin(text)
+                return latin_bytes(text)
             case ():
                 return b""
         return record
@@ -291,8 +275,18 @@ class Values:
 
     def _array_of_buffer(self, record: Record) -> Any:
         match record.arguments:
-            case (bytes() | memoryview() as data, np.dtype() as kind, tuple() as shape, "C" | "F" as order):
+            case (bytes() | memoryview() as data, np.dtype() as kind, tuple() as shape, "C" | "F" as order) | (
+                bytes() | memoryview() as data,
+                np.dtype() as kind,
+                tuple() as shape,
+                "C" | "F" as order,
+                None,
+            ):
                 return self._filled(data, kind, shape, order)
+            case (bytes() | memoryview() as data, np.dtype() as kind, tuple() as shape, "K", tuple() as axes):
+                if sorted(axes) != list(range(len(shape))):
+                    raise InertError(f"an array of shape {list(shape)} has the axes {list(axes)[:32]}")
+                return self._filled(data, kind, shape, "C").transpose(axes)
         return record
 
     def _array_scalar(self, record: Record) -> Any:
@@ -302,7 +296,7 @@ class Values:
         return record
 
     def _filled(self, data: bytes | memoryview | str, kind: np.dtype[Any], shape: tuple[Any, ...], order: Any) -> Any:
-        content = _latin(data) if isinstance(data, str) else data
+        content = latin_bytes(data) if isinstance(data, str) else data
         count = checked_count(shape)
         if count * kind.itemsize != len(content):
             raise InertError(f"an array of {len(content)} bytes cannot be {kind} of shape {list(shape)}")
@@ -310,20 +304,6 @@ class Values:
         array = np.empty(count, kind)
         array.view(np.uint8)[:] = np.frombuffer(content, np.uint8)
         return array.reshape(shape, order=order)
-
-
-def checked_count(shape: Iterable[Any]) -> int:
-    """Number of elements of a shape that a file gives.
-
-    Raises:
-        InertError: it is no shape, or one beyond all memory.
-    """
-    sides = list(shape)
-    if len(sides) > MAX_DIMENSIONS or not all(type(side) is int and 0 <= side < 1 << 60 for side in sides):
-        raise InertError("a tensor or array has sides that are no whole numbers, or too many")
-    if math.prod(max(side, 1) for side in sides) >= 1 << 60:
-        raise InertError(f"a tensor or array has the impossible shape {sides}")
-    return math.prod(sides)
 
 
 def _parts(node: Any) -> Iterable[Any]:
@@ -353,13 +333,6 @@ def _unwrap(record: Record) -> None:
                 record.maker, record.arguments = cls, () if base is None else (base,)
             case (("__newobj__" | "__newobj_ex__"), (Global() as cls, *rest)):
                 record.maker, record.arguments = cls, tuple(rest)
-
-
-def _latin(text: str) -> bytes:
-    try:
-        return text.encode("latin-1")
-    except UnicodeEncodeError as error:
-        raise InertError("bytes are written as text that is none") from error
 
 
 def _small(part: Any) -> Any:

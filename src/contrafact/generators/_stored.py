@@ -86,7 +86,8 @@ def read_stored(path: Path) -> Any:
         return _read_pickled(path, "network pickle")
     if start[:8] in (b"pickle\0\0", b"storages", b"tensors\0"):
         raise ValueError(
-            f"{path} was written by torch 0.1.9 or older; load it there or in torch.load, and save it again"
+            f"{path} was written by torch 0.1.9 or older, as a tar file; if you trust it, read it with torch.load and "
+            "write it again with torch.save"
         )
     raise ValueError(
         f"{path} is no weight file: expected .safetensors, a torch file (.pt, .pth, .bin) or a network pickle (.pkl)"
