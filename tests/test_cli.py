@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import contrafact as cf
 from contrafact import cli
 from contrafact.cli import COMMANDS, main
 from contrafact.core.artefact import fingerprint
 from contrafact.core.method import load_run
 from contrafact.core.run import LOG
 from contrafact.generators import checkpoints
+from tests.generators.recorded import Recorded
 
 TINY_VAE = ["vae", "--data", "shapes3d", "--size", "16", "--width", "0.1", "--latent-dim", "3", "--batch-size", "8"]
 CPU = ["--device", "cpu", "--precision", "float32"]
@@ -178,7 +181,9 @@ def test_show_draws_a_sheet(finished, capsys):
 def test_show_reads_a_checkpoint_once(finished, monkeypatch, capsys):
     """A large one takes seconds to read."""
     read, load = [], checkpoints.load_generator
-    monkeypatch.setattr(checkpoints, "load_generator", lambda source: read.append(source) or load(source))
+    monkeypatch.setattr(
+        checkpoints, "load_generator", lambda source, changes: read.append(source) or load(source, changes)
+    )
     run("show", "generator", finished / "vae", "--out", "g.png")
     assert read == [str(finished / "vae")]
 
@@ -267,7 +272,21 @@ def test_bench_lists_recipes(capsys):
         ),
         (
             ["fit", "vae", "--data", "shapes3d", "--space", "z"],
-            "vae learns from images; --space and --of-class are of a generator: leave them out",
+            "vae learns from images; --space, --of-class and --set are of a generator: leave them out",
+        ),
+        (
+            ["fit", "vae", "--data", "shapes3d", "--set", "clamp=1"],
+            "vae learns from images; --space, --of-class and --set are of a generator: leave them out",
+        ),
+        (["show", "data", "shapes3d", "--set", "size=8"], "--set is of a generator; leave it out for data"),
+        (
+            ["show", "generator", "analytic", "--set", "size"],
+            "--set takes NAME=VALUE, such as --set clamp=256; got 'si",
+        ),
+        (["show", "generator", "analytic", "--set", "sice=8"], "unknown Analytic argument 'sice'; did you mean 'size'"),
+        (
+            ["fit", "sefa", "--generator", "fashion-mnist", "--space", "w", "--set", "space=z"],
+            "space is given twice, as 'w' and as 'z'; give it once",
         ),
         (["fit", "sefa", "--generator", "fashion-mnist", "--space", "q"], "unknown edit space 'q'; known: w, z"),
         (["fit", "vae", "--preset", "quik"], "unknown preset of vae 'quik'; did you mean 'quick'?"),
@@ -399,3 +418,31 @@ def test_a_message_cannot_steer_the_terminal(monkeypatch, capsys):
     monkeypatch.setattr(cli, "_run", fail)
     run("list", code=2)
     assert capsys.readouterr().err == "contrafact: a file holds \\x1b[2J\\x07é\n"
+
+
+def test_settings_a_checkpoint_does_not_hold(tmp_path, capsys):
+    recorded = Recorded("stylegan2_nvidia_conditional")
+    torch.save(recorded.state, tmp_path / "state.pt")
+    known = ["--set", "clamp=0.9", "--set", "mapping_activation=lrelu", "--set", "label=1"]
+    with pytest.warns(UserWarning, match="assumed mapping_lr = 0.01, activation"):
+        run("show", "generator", tmp_path / "state.pt", *known, "--out", "g.png")
+    said = capsys.readouterr().out
+    assert re.search(r"^assumed +{'mapping_lr': 0.01, 'activation': 'lrelu'}$", said, re.MULTILINE)
+    with pytest.warns(UserWarning, match="assumed mapping_lr"):
+        run("convert", tmp_path / "state.pt", "own.safetensors", *known)
+    generator = cf.load_generator("own.safetensors")
+    assert (generator.clamp, generator.label) == (0.9, 1)
+    run("fit", "sefa", "--generator", "own.safetensors", "--set", "space=z", "--num-directions", 2, "--out", "z")
+    assert cf.load_run("z").generator.space == "z"
+    run("traverse", "z", "--set", "clamp=0.5", "--truncation", 0.5, "--samples", 1, "--frames", 3, "--out", "pictures")
+    assert Path("pictures/traversal.png").exists()
+
+
+def test_warnings_are_one_line(tmp_path):
+    torch.save(Recorded("glow_affine").state, tmp_path / "model.pt")
+    command = [sys.executable, "-m", "contrafact", "convert", str(tmp_path / "model.pt"), "x.safetensors"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert said.splitlines() == [
+        f"contrafact: {tmp_path / 'model.pt'} does not say all about its network; assumed size = 64. Give what was "
+        'otherwise: load_generator(..., {"size": 64}), or the option --set size=64'
+    ]

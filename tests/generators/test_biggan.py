@@ -11,6 +11,8 @@ from contrafact.generators.biggan import Norm
 from contrafact.generators.checkpoints import convert, load_generator
 from tests.generators.recorded import TOLERANCE, Recorded, assert_equal_to_original
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not say all about its network")
+
 NAMES = ["hugging_face", "brock", "brock_hierarchical", "brock_unshared", "brock_deep"]
 
 
@@ -180,3 +182,24 @@ def test_bad_arguments(changes, message):
     arguments = {"layers": [(True, 16, 8), (True, 8, 8)], "z_dim": 4, "embed_dim": 3, "classes": 5}
     with pytest.raises(ValueError, match=message):
         BigGAN(**{**arguments, **changes})
+
+
+def test_another_activation_stands_wherever_the_rectifier_did():
+    """One block by hand: normalise, activate, upsample, convolve, twice; beside it the bypass."""
+    torch.manual_seed(0)
+    generator = BigGAN([(True, 4, 3)], 4, 3, 5, activation="swish").freeze()
+    block, x, condition = generator.blocks[0], torch.randn(2, 4, 4, 4), torch.randn(2, 3)
+
+    def activated(maps, norm):
+        gain, offset = 1 + norm.gain(condition), norm.offset(condition)
+        maps = maps / math.sqrt(1 + 1e-5) * gain[:, :, None, None] + offset[:, :, None, None]
+        return maps / (1 + torch.exp(-maps))
+
+    grow = torch.nn.Upsample(scale_factor=2)
+    hidden = block.convs[0](grow(activated(x, block.norms[0])))
+    expected = block.convs[1](activated(hidden, block.norms[1])) + grow(block.bypass(x))
+    assert torch.allclose(block(x, condition, 1.0), expected, atol=1e-5)
+    latent = generator.sample(2, torch.Generator().manual_seed(0), torch.tensor([0, 1]))
+    seen = generator.features(latent, "blocks.0") / math.sqrt(1 + 1e-5)
+    last = generator.to_image(seen / (1 + torch.exp(-seen)))
+    assert torch.allclose(generator(latent), (last.tanh() + 1) / 2, atol=1e-5)

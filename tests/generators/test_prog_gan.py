@@ -5,6 +5,8 @@ from contrafact.generators import ProgGAN
 from contrafact.generators.checkpoints import load_generator
 from tests.generators.recorded import Recorded, assert_equal_to_original
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not say all about its network")
+
 
 def _write(path, recorded, state=None):
     state = recorded.state if state is None else state

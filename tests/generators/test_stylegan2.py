@@ -16,6 +16,8 @@ from contrafact.generators.checkpoints import convert, describe, load_generator
 from contrafact.generators.stylegan2 import channels_of
 from tests.generators.recorded import TOLERANCE, Recorded
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not say all about its network")
+
 LAYOUTS = [
     "rosinality",
     "nvidia_plain",
@@ -345,7 +347,7 @@ def test_settings_have_the_published_channels():
         ({"channels": [4, 4]}, "channels must list a count for each side from 4 to 16"),
         ({"space": "w+"}, "unknown edit space 'w\\+'"),
         ({"conditioning": "none"}, "unknown conditioning"),
-        ({"kernel": [1.0, 2.0, 1.0]}, "must have 4 taps, got 3"),
+        ({"kernel": [1.0, 2.0, 1.0]}, r"must have 4 taps, got \[1\.0, 2\.0, 1\.0\]"),
         ({"classes": 3, "space": "z"}, "needs its class fixed: give a label"),
         ({"classes": 3, "label": 3}, "label must be a class from 0 to 2, got 3"),
         ({"label": 0}, "has no classes to choose from"),
@@ -394,3 +396,47 @@ def test_the_first_layer_of_many_samples_is_that_of_each():
     torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(latent_gradient, torch.cat(rows), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(const_gradient, const_apart, atol=1e-4, rtol=1e-4)
+
+
+_BY_HAND = {  # function and gain, as NVIDIA's bias_act lists them
+    "lrelu": (lambda x: torch.where(x > 0, x, 0.2 * x), 2**0.5),
+    "relu": (lambda x: torch.where(x > 0, x, 0 * x), 2**0.5),
+    "linear": (lambda x: x, 1),
+    "tanh": (lambda x: 2 / (1 + torch.exp(-2 * x)) - 1, 1),
+    "sigmoid": (lambda x: 1 / (1 + torch.exp(-x)), 1),
+    "elu": (lambda x: torch.where(x > 0, x, torch.exp(x) - 1), 1),
+    "selu": (lambda x: 1.0507009873554805 * torch.where(x > 0, x, 1.6732632423543772 * (torch.exp(x) - 1)), 1),
+    "softplus": (lambda x: torch.log(1 + torch.exp(x)), 1),
+    "swish": (lambda x: x / (1 + torch.exp(-x)), 2**0.5),
+}
+
+
+@pytest.mark.parametrize("name", _BY_HAND)
+def test_activations_follow_bias_and_noise_then_the_gain_then_the_clamp(name):
+    function, gain = _BY_HAND[name]
+    generator = _plain(activation=name, mapping_activation=name, clamp=0.5)
+    conv, x, w = generator.convs[1], torch.randn(2, 5, 4, 4), torch.randn(2, 6)
+    assert conv.up
+    for n in range(2):
+        weight = conv.weight / (5 * 9) ** 0.5 * conv.affine(w[n : n + 1])[0][None, :, None, None]
+        weight = weight / (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        grown = torch.nn.functional.conv_transpose2d(x[n : n + 1], weight.transpose(0, 1), stride=2)
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        blur = (4 * torch.outer(taps, taps)).expand(4, 1, 4, 4)
+        grown = torch.nn.functional.conv2d(grown, blur, padding=1, groups=4)
+        expected = gain * function(grown + 0.3 * conv.noise + conv.bias[:, None, None])
+        made = conv(x, w, generator.kernel, conv.noise)[n : n + 1]
+        assert torch.allclose(made, expected.clamp(-0.5, 0.5), atol=1e-5)
+    z = torch.randn(3, 6)
+    expected = z / (z.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
+    for layer in generator.mapping:
+        pre = expected @ (layer.weight * 0.01 / 6**0.5).T + 0.01 * layer.bias
+        expected = gain * function(pre)
+    assert torch.allclose(generator.to_w(z), expected, atol=1e-5)
+    assert torch.isfinite(generator(generator.to_w(z))).all()
+
+
+def test_the_last_tangent_bounds_images():
+    latent = 5 * torch.randn(2, 6)
+    free, bounded = _plain()(latent), _plain(tanh=True)(latent)
+    assert torch.allclose(2 * bounded - 1, torch.tanh(2 * free - 1), atol=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from contrafact.core.catalog import Catalog
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # Not list(...): once the command of that name is imported, the name means its module here.
     arguments = [*(sys.argv[1:] if argv is None else argv)]
+    usual, warnings.formatwarning = warnings.formatwarning, _one_line
     try:
         _run(arguments)
         sys.stdout.flush()  # now, while a reader that went away can still be told from an error
@@ -48,7 +50,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("CONTRAFACT_DEBUG"):
             raise
         return _internal_error(error, arguments)
+    finally:
+        warnings.formatwarning = usual
     return 0
+
+
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning as this program says things: where in the code it arose helps nobody at a command line."""
+    return f"contrafact: {_printable(str(message))}\n"
 
 
 def _refuse(message: str) -> int:

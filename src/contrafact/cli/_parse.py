@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+import tyro
 
 OptionsT = TypeVar("OptionsT")
+
+Assignments = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(name="set", metavar="NAME=VALUE")]
+"""The option ``--set NAME=VALUE``, which may be repeated: arguments of a generator that shall differ."""
 
 
 def parse(
@@ -24,8 +29,6 @@ def parse(
     Raises:
         ValueError: a value out of its field's range, or an empty argument.
     """
-    import tyro
-
     from contrafact.core.ranges import check_ranges, checked_later
 
     _refuse_blanks(arguments)
@@ -50,6 +53,32 @@ def _refuse_blanks(arguments: Sequence[str]) -> None:
         option = name if name.strip() else before
         where = f"the value of {option}" if option.startswith("--") else "an argument"
         raise ValueError(f"{where} is empty; give it a value, or leave it out")
+
+
+def changes_of(assignments: Sequence[str], **named: Any) -> dict[str, Any]:
+    """``--set`` options, and options of their own name where they are given, as changes for ``load_generator``.
+
+    Args:
+        assignments: texts ``name=value``; a value is a number, a list, true, false, none, or else a text.
+        named: the same by name; None where not given.
+
+    Raises:
+        ValueError: a text without a name or ``=``, or a name twice.
+
+    >>> changes_of(["clamp=256", "activation=relu"], label=3, space=None)
+    {'label': 3, 'clamp': 256, 'activation': 'relu'}
+    """
+    from contrafact.core.foreign import plain_value
+
+    changes = {name: value for name, value in named.items() if value is not None}
+    for assignment in assignments:
+        name, equals, value = (part.strip() for part in assignment.partition("="))
+        if not equals or not name:
+            raise ValueError(f"--set takes NAME=VALUE, such as --set clamp=256; got {assignment!r}")
+        if name in changes:
+            raise ValueError(f"{name} is given twice, as {changes[name]!r} and as {value!r}; give it once")
+        changes[name] = plain_value(value)
+    return changes
 
 
 def print_table(rows: Iterable[tuple[str, str]], indent: str = "  ") -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from contrafact.core.directions import Directions
@@ -34,6 +35,7 @@ def find_subject(
     use: Path | None = None,
     device: str = "auto",
     truncation: float | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Subject:
     """The run's generator and directions, either of them replaced where another is named.
 
@@ -43,6 +45,7 @@ def find_subject(
         use: run folder or file whose directions are taken instead of the run's.
         device: where to put both.
         truncation: of the generator instead of its own.
+        changes: arguments of the generator that shall differ.
 
     Raises:
         ValueError: neither a run nor a generator, no such run or file, or directions that do not fit the generator.
@@ -50,17 +53,17 @@ def find_subject(
     from contrafact.core.direction_files import check_fit, load_directions
     from contrafact.core.method import load_run
     from contrafact.core.run import find_device
-    from contrafact.generators.checkpoints import load_generator
+    from contrafact.generators.checkpoints import changed, load_generator
     from contrafact.report.figures import latent_axes
 
     if run is None and generator is None:
         raise ValueError("name a run folder, or a generator with --generator and directions with --use")
     finished = None if run is None else load_run(run)
     if generator is not None:
-        made = load_generator(generator)
+        made = load_generator(generator, changes)
     else:
         assert finished is not None
-        made = finished.generator
+        made = changed(finished.generator, changes or {})
     found = use is not None or (finished is not None and finished.has("directions"))
     if use is not None:
         directions = load_directions(use)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from contrafact.cli._parse import parse, print_table
+from contrafact.cli._parse import Assignments, changes_of, parse, print_table
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Options:
     """Checkpoint, run folder or name of a generator."""
     target: Positional[Path]
     """File to write, *.safetensors."""
+    changes: Assignments = ()
+    """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
 
 
 def convert(arguments: Sequence[str]) -> None:
@@ -26,6 +28,6 @@ def convert(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "convert")
     from contrafact.generators.checkpoints import convert as convert_checkpoint
 
-    facts = convert_checkpoint(options.source, options.target)
+    facts = convert_checkpoint(options.source, options.target, changes_of(options.changes))
     print_table(((key, str(value)) for key, value in facts.items() if value not in (None, {}, [])), indent="")
     print(f"wrote {options.target}\nnext:\n  contrafact show generator {options.target}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
-from contrafact.cli._parse import parse
+from contrafact.cli._parse import Assignments, changes_of, parse
 
 if TYPE_CHECKING:
     from contrafact.cli._subject import Subject
@@ -52,6 +52,8 @@ class Options:
     """Seed of the search's starts."""
     generator: str | None = None
     """Generator instead of the run's."""
+    changes: Assignments = ()
+    """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
     use: Path | None = None
     """File or run folder whose directions to take instead of the run's."""
     device: str = "auto"
@@ -77,7 +79,8 @@ def edit(arguments: Sequence[str]) -> None:
         raise ValueError(
             f"--by takes one number, or one for each direction ({len(options.direction)}); got {len(options.by)}"
         )
-    subject = find_subject(options.run, options.generator, options.use, options.device, options.truncation)
+    changes = changes_of(options.changes)
+    subject = find_subject(options.run, options.generator, options.use, options.device, options.truncation, changes)
     generator, directions = subject.generator, subject.directions
     by = options.by * len(options.direction) if len(options.by) == 1 else options.by
     steps = [(directions.index(d), m) for d, m in zip(options.direction, by, strict=True)]

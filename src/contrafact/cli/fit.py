@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from contrafact.cli._parse import parse, print_table
+from contrafact.cli._parse import Assignments, changes_of, parse, print_table
 from contrafact.core.ranges import CountOrZero, Seed, Side, Weight
 from contrafact.methods import CATALOG
 
@@ -30,6 +30,8 @@ class RunOptions:
     """Edit space, of a generator that has several: z, w, w+."""
     of_class: CountOrZero | None = None
     """Class that a conditional generator is held to."""
+    changes: Assignments = ()
+    """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
     data: str | None = None
     """Images to learn from: a dataset's name (a variant after a colon), its file, or a folder of images."""
     size: Side | None = None
@@ -129,12 +131,12 @@ def _load_source(name: str, kind: str, options: RunOptions) -> Any:
             raise ValueError(f"{name} learns from a generator, which has no labels; leave out --labels")
         from contrafact.generators.checkpoints import load_generator
 
-        asked = {"space": options.space, "label": options.of_class}
-        return load_generator(options.generator, {name: value for name, value in asked.items() if value is not None})
+        changes = changes_of(options.changes, space=options.space, label=options.of_class)
+        return load_generator(options.generator, changes)
     if options.data is None or options.generator is not None:
         raise ValueError(f"{name} learns from images: give --data NAME-OR-PATH, and no --generator")
-    if options.space is not None or options.of_class is not None:
-        raise ValueError(f"{name} learns from images; --space and --of-class are of a generator: leave them out")
+    if options.space is not None or options.of_class is not None or options.changes:
+        raise ValueError(f"{name} learns from images; --space, --of-class and --set are of a generator: leave them out")
     from contrafact.data.load import load_dataset
 
     return load_dataset(

@@ -9,7 +9,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from contrafact.cli._parse import parse
+from contrafact.cli._parse import Assignments, changes_of, parse
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Options:
     """Starts tried for each picture."""
     label: int | None = None
     """Class of a conditional generator."""
+    changes: Assignments = ()
+    """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
     seed: int = 0
     """Seed of the starts."""
     device: str = "auto"
@@ -64,8 +66,8 @@ def invert(arguments: Sequence[str]) -> None:
     settings = InversionSettings(
         steps=options.steps, starts=options.starts, per_layer=options.per_layer, seed=options.seed
     )
-    label = None if options.label is None else {"label": options.label}
-    generator = load_generator(options.generator, label).to(find_device(options.device))
+    changes = changes_of(options.changes, label=options.label)
+    generator = load_generator(options.generator, changes).to(find_device(options.device))
     encoder = None if options.encoder is None else load_encoder(options.encoder)
     if options.train_encoder:
         budget = RegressionSettings(steps=options.train_encoder, batch_size=64, width=0.5)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from contrafact.cli._parse import parse
+from contrafact.cli._parse import Assignments, changes_of, parse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,6 +45,8 @@ class Options:
     """Pulls the middle towards the mean: 1 leaves it, 0 is the mean; by default the generator's own."""
     generator: str | None = None
     """Generator instead of the run's."""
+    changes: Assignments = ()
+    """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
     use: Path | None = None
     """File or run folder whose directions to use instead of the run's."""
     device: str = "auto"
@@ -62,7 +64,8 @@ def plane(arguments: Sequence[str]) -> None:
     from contrafact.report.planes import plane as map_plane
     from contrafact.report.planes import write_plane
 
-    subject = find_subject(options.run, options.generator, options.use, options.device, options.truncation)
+    changes = changes_of(options.changes)
+    subject = find_subject(options.run, options.generator, options.use, options.device, options.truncation, changes)
     read, attributes = _reader(options, subject)
     rng = torch.Generator().manual_seed(options.seed)
     mapped = map_plane(

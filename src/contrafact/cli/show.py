@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
-from contrafact.cli._parse import parse, print_table
+from contrafact.cli._parse import Assignments, changes_of, parse, print_table
 
 if TYPE_CHECKING:
     from contrafact.core.dataset import ImageDataset
@@ -37,6 +37,8 @@ class Options:
     """Leave out a folder's pictures that cannot be used, instead of refusing the folder."""
     seed: int = 0
     """Seed of what is drawn."""
+    changes: Assignments = ()
+    """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
 
 
 def show(arguments: Sequence[str]) -> None:
@@ -47,6 +49,8 @@ def show(arguments: Sequence[str]) -> None:
 
     facts: Mapping[str, Any]
     if options.what == "data":
+        if options.changes:
+            raise ValueError("--set is of a generator; leave it out for data")
         import numpy as np
 
         from contrafact.data.load import load_dataset
@@ -67,7 +71,7 @@ def show(arguments: Sequence[str]) -> None:
         from contrafact.generators.checkpoints import describe, load_generator
         from contrafact.report.sheets import generator_sheet
 
-        generator = load_generator(options.name)
+        generator = load_generator(options.name, changes_of(options.changes))
         facts, sheet = describe(generator), generator_sheet(generator, torch.Generator().manual_seed(options.seed))
     path = options.out or Path(f"{slug(Path(options.name).name)}.png")
     save_png(sheet, path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from contrafact.cli._parse import parse
+from contrafact.cli._parse import Assignments, changes_of, parse
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Options:
     """Also write an MP4 (needs: pip install 'contrafact[video]')."""
     generator: str | None = None
     """Generator instead of the run's."""
+    changes: Assignments = ()
+    """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
     use: Path | None = None
     """File or run folder whose directions to draw instead of the run's."""
     device: str = "auto"
@@ -57,7 +59,8 @@ def traverse(arguments: Sequence[str]) -> None:
     from contrafact.editing.latents import load_latents
     from contrafact.report.figures import FIGURES, magnitude_range, sweep, write_sweep
 
-    subject = find_subject(options.run, options.generator, options.use, options.device, options.truncation)
+    changes = changes_of(options.changes)
+    subject = find_subject(options.run, options.generator, options.use, options.device, options.truncation, changes)
     if options.out is None and (subject.folder is None or options.generator or options.use):
         raise ValueError("these pictures are not of one run alone; name a folder for them with --out")
     magnitude_range(options.frames, options.span)

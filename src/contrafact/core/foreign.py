@@ -94,6 +94,21 @@ def parse_json(text: str | bytes, where: object, remedy: str = "it may be cut sh
     return value
 
 
+def plain_value(text: str) -> Any:
+    """A value as people write it: JSON, or the None, True and False of Python and YAML, else the text itself.
+
+    >>> [plain_value(text) for text in ("256", "[1, 3, 3, 1]", "None", "True", "relu", '"1"')]
+    [256, [1, 3, 3, 1], None, True, 'relu', '1']
+    """
+    words = {"None": None, "none": None, "~": None, "True": True, "False": False}
+    if text in words:
+        return words[text]
+    try:
+        return parse_json(text, "value")
+    except ValueError:
+        return text
+
+
 def _integer(text: str) -> int:
     if len(text) > _LONGEST_NUMBER:
         raise ValueError(f"a number of {len(text)} digits")

@@ -1,8 +1,8 @@
 """Generator architectures, one per file.
 
 A file that defines a class of its own name is an entry. The class has ``tiny()``, a small instance with random weights
-on which the contract test runs; a module-level ``read(content)``, where there is one, recognises other programs'
-checkpoints (see ``checkpoints.py``).
+on which the contract test runs; a module-level ``read(content, settings)``, where there is one, recognises other
+programs' checkpoints (see ``checkpoints.py``).
 """
 
 import sys

@@ -10,9 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from contrafact.generators._settings import UNKNOWN, Settings, lookup
 from contrafact.generators._stored import state_dicts, take
 
 State = Mapping[str, Tensor]
+
+
+_ACTIVATIONS = {"relu": "relu", "inplace_relu": "relu", "ir": "relu"}
 
 
 class Translated(NamedTuple):
@@ -22,7 +26,7 @@ class Translated(NamedTuple):
     tensors: dict[str, Tensor]
 
 
-def translate(content: Any) -> Translated | None:
+def translate(content: Any, settings: Settings) -> Translated | None:
     """Recognise and translate what a checkpoint holds; None if it is no BigGAN.
 
     Raises:
@@ -37,7 +41,7 @@ def translate(content: Any) -> Translated | None:
                 )
             return _from_hugging_face(state, config)
         if "blocks.0.0.conv1.weight" in state and "output_layer.0.gain" in state:
-            return _from_brock(state)
+            return _from_brock(state, settings)
     return None
 
 
@@ -115,14 +119,36 @@ def _divided(state: State, name: str) -> Tensor:
     return weight / torch.dot(left, matrix @ right)
 
 
-def _from_brock(state: State) -> Translated:
+def _depth(layers: list[tuple[int, int]], config: Mapping[str, Any], settings: Settings) -> int:
+    """How many of BigGAN-deep's blocks share a side; the last of them doubles it.
+
+    Raises:
+        ValueError: a number that does not divide the blocks.
+    """
+    if any(before != after for before, after in layers):
+        return 2  # the first keeps the channels, the second brings them down: no other number of blocks fits together
+    # All channels are equal in the program's setting for 32 pixels alone, which has three sides.
+    guess = len(layers) // 3 if len(layers) % 3 == 0 else 2
+    depth: int = settings.choose("depth", guess, lookup(config, "G_depth"))
+    if not isinstance(depth, int) or depth < 1 or len(layers) % depth:
+        raise ValueError(f"depth must divide the {len(layers)} blocks of this BigGAN-deep, got {depth!r}")
+    return depth
+
+
+def _config(settings: Settings) -> Mapping[str, Any]:
+    """The training's options, which lie beside the weights in a file of the same suffix."""
+    name = settings.file_name if settings.file_name.endswith(".pth") else "G_ema.pth"
+    return settings.part_beside(re.sub(r"^(G_ema|G)", "state_dict", name), "config")
+
+
+def _from_brock(state: State, settings: Settings) -> Translated:
     found = {int(m.group(1)) for name in state if (m := re.match(r"blocks\.(\d+)\.0\.conv1\.weight", name))}
     count = len(found)
     deep = "blocks.0.0.conv4.weight" in state
     per_block = 4 if deep else 2
     shared = "shared.weight" in state
     tensors: dict[str, Tensor] = {}
-    layers = []
+    sizes = []
     for i in range(count):
         theirs, ours = f"blocks.{i}.0", f"blocks.{i}"
         for j in range(per_block):
@@ -138,7 +164,10 @@ def _from_brock(state: State) -> Translated:
             tensors[f"{ours}.bypass.bias"] = _take(state, f"{theirs}.conv_sc.bias")
         before = tensors[f"{ours}.convs.0.weight"].shape[1]
         after = tensors[f"{ours}.convs.{per_block - 1}.weight"].shape[0]
-        layers.append((not deep or i % 2 == 1, before, after))
+        sizes.append((before, after))
+    config = _config(settings)
+    depth = _depth(sizes, config, settings) if deep else 1
+    layers = [(i % depth == depth - 1, before, after) for i, (before, after) in enumerate(sizes)]
     attention = [i + 1 for i in range(count) if f"blocks.{i}.1.theta.weight" in state]
     for position in attention:
         for name in ("theta", "phi", "g", "o"):
@@ -178,6 +207,8 @@ def _from_brock(state: State) -> Translated:
         "attention": attention,
         "base": int((len(first) // layers[0][1]) ** 0.5),
         "image_channels": len(tensors["to_image.weight"]),
+        "eps": settings.choose("eps", 1e-5, lookup(config, "BN_eps")),
+        "activation": settings.choose("activation", "relu", _ACTIVATIONS.get(str(config.get("G_nl")), UNKNOWN)),
     }
     return Translated(arguments, tensors)
 

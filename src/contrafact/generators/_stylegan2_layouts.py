@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from contrafact.generators._settings import UNKNOWN, Settings, attributes, lookup
 from contrafact.generators._stored import StoredModule, state_dicts, take
 
 Tensors = Mapping[str, Tensor]
@@ -21,32 +22,32 @@ class Translated(NamedTuple):
     tensors: dict[str, Tensor]
 
 
-def translate(content: Any) -> Translated | None:
+def translate(content: Any, settings: Settings) -> Translated | None:
     """Recognise and translate what a checkpoint holds; None if it is no StyleGAN2.
 
     Raises:
         ValueError: a discriminator alone, missing tensors, or a variant that is not supported.
     """
     if isinstance(content, dict) and isinstance(stored := content.get("G_ema", content.get("G")), StoredModule):
-        return _from_nvidia(stored)
+        return _from_nvidia(stored, settings)
     if not isinstance(content, dict):
-        return _from_any(content, None)
+        return _from_any(content, {}, settings)
     for part in ("g_ema", "generator_smooth", "g", "generator"):
         if isinstance(content.get(part), dict):
-            return _from_state(_without_prefix(content[part]), content.get("latent_avg"))
+            return _from_state(content[part], content, settings)
     for part in ("d", "discriminator", "D"):
         if isinstance(content.get(part), dict | StoredModule):
             raise ValueError(
                 f"the file holds {', '.join(map(str, content))} but no generator; a generator is expected under "
                 "g_ema, g (rosinality), G_ema, G (NVIDIA), generator_smooth or generator (genforce)"
             )
-    return _from_any(content, content.get("latent_avg"))
+    return _from_any(content, content, settings)
 
 
-def _from_any(content: Any, latent_avg: Any) -> Translated | None:
-    if isinstance(content, StoredModule) and (translated := _from_nvidia(content)) is not None:
+def _from_any(content: Any, beside: Mapping[str, Any], settings: Settings) -> Translated | None:
+    if isinstance(content, StoredModule) and (translated := _from_nvidia(content, settings)) is not None:
         return translated
-    found = (_from_state(state, latent_avg) for state in state_dicts(content))
+    found = (_from_state(state, beside, settings) for state in state_dicts(content))
     return next((translated for translated in found if translated is not None), None)
 
 
@@ -54,13 +55,14 @@ def _without_prefix(state: Mapping[str, Any]) -> dict[str, Tensor]:
     return {str(k).removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
 
 
-def _from_state(state: dict[str, Tensor], latent_avg: Any) -> Translated | None:
+def _from_state(part: Mapping[str, Any], content: Mapping[str, Any], settings: Settings) -> Translated | None:
+    state = _without_prefix(part)
     if "style.1.weight" in state or "conv1.conv.modulation.weight" in state:
-        return _from_rosinality(state, latent_avg if isinstance(latent_avg, Tensor) else None)
+        return _from_rosinality(state, content, settings)
     if "mapping.dense0.weight" in state:
-        return _from_genforce(state)
+        return _from_genforce(state, settings)
     if any(name.startswith("synthesis.b4.") for name in state):
-        return _from_nvidia(StoredModule("Generator", {}, state))
+        return _from_nvidia(StoredModule("Generator", {}, state), settings)
     if "final_linear.1.weight" in state or "b4.out.weight" in state:
         raise ValueError("the file holds a StyleGAN2 discriminator, not a generator")
     return None
@@ -102,10 +104,10 @@ def _arguments(tensors: dict[str, Tensor], **given: Any) -> dict[str, Any]:
     }
 
 
-def _taps(kernel: Tensor | None) -> list[float]:
-    """Four taps of a stored filter, 1-D or the product of two, of any gain."""
+def _taps(kernel: Tensor | None) -> Any:
+    """Four taps of a stored filter, 1-D or the product of two, of any gain; ``UNKNOWN`` if there is none."""
     if kernel is None:
-        return [1.0, 3.0, 3.0, 1.0]
+        return UNKNOWN
     plane = kernel.detach().float().squeeze()
     taps = plane.sum(dim=0) if plane.ndim == 2 else plane
     taps = taps * (8 / taps.sum())
@@ -115,7 +117,22 @@ def _taps(kernel: Tensor | None) -> list[float]:
     return [round(float(tap), 6) for tap in taps]
 
 
-def _from_rosinality(state: Tensors, latent_avg: Tensor | None) -> Translated:
+def _mapping_lr(settings: Settings, tensors: Tensors, *found: Any) -> float:
+    """The mapping network's learning-rate multiplier, by which its weights are stored divided."""
+    lr: float = settings.choose("mapping_lr", 0.01, *found)
+    # They start with a spread of one over it, and hardly leave that in training.
+    spread = float(tensors["mapping.0.weight"].detach().float().std()) if "mapping.0.weight" in tensors else 0.0
+    if spread > 0 and not 1 / 3 < spread * 0.01 < 3:
+        settings.doubt("mapping_lr", f"the spread of its weights, {spread:.3g}, suggests about {1 / spread:.1g}")
+    return lr
+
+
+_KERNEL = [1.0, 3.0, 3.0, 1.0]
+
+
+def _from_rosinality(state: Tensors, content: Mapping[str, Any], settings: Settings) -> Translated:
+    latent_avg = content.get("latent_avg")
+    said = {**attributes(content.get("opts")), **attributes(content.get("args"))}
     tensors: dict[str, Tensor] = {"const": _take(state, "input.input")[0]}
     for i in range(_count(state, r"style\.(\d+)\.weight")):
         tensors[f"mapping.{i}.weight"] = _take(state, f"style.{i + 1}.weight")
@@ -138,13 +155,16 @@ def _from_rosinality(state: Tensors, latent_avg: Tensor | None) -> Translated:
             f"to_images.{ours}.affine.bias": _take(state, f"{theirs}.conv.modulation.bias"),
             f"to_images.{ours}.bias": _take(state, f"{theirs}.bias").flatten(),
         }
-    if latent_avg is not None:
+    if isinstance(latent_avg, Tensor):
         tensors["w_avg"] = latent_avg.detach().float().flatten()
-    return Translated(_arguments(tensors, kernel=_taps(state.get("convs.0.conv.blur.kernel"))), tensors)
+    lr = _mapping_lr(settings, tensors, lookup(said, "lr_mlp"), settings.beside("lr_mlp"))
+    taps = _taps(state.get("convs.0.conv.blur.kernel"))
+    taps = settings.choose("kernel", _KERNEL, taps, lookup(said, "blur_kernel"), settings.beside("blur_kernel"))
+    return Translated(_arguments(tensors, kernel=taps, mapping_lr=lr), tensors)
 
 
-def _from_nvidia(stored: StoredModule) -> Translated | None:
-    state, settings = stored.tensors, stored.settings
+def _from_nvidia(stored: StoredModule, settings: Settings) -> Translated | None:
+    state = stored.tensors
     if "synthesis.b4.const" not in state:
         if any(name.startswith("synthesis.L") or name == "synthesis.input.freqs" for name in state):
             raise ValueError("the file holds a StyleGAN3 generator; of NVIDIA's networks, StyleGAN2 is supported")
@@ -153,9 +173,6 @@ def _from_nvidia(stored: StoredModule) -> Translated | None:
         return None
     if any(".skip." in name for name in state) or "synthesis.b4.torgb.weight" not in state:
         raise ValueError("the StyleGAN2 checkpoint is not of the skip architecture, the one supported")
-    for name, value in settings.items():
-        if name.endswith(".activation") and value not in ("lrelu", "linear"):
-            raise ValueError(f"the StyleGAN2 checkpoint uses the activation {value!r} in {name}; lrelu is supported")
     tensors: dict[str, Tensor] = {"const": _take(state, "synthesis.b4.const")}
     if "mapping.w_avg" in state:
         tensors["w_avg"] = _take(state, "mapping.w_avg")
@@ -179,17 +196,51 @@ def _from_nvidia(stored: StoredModule) -> Translated | None:
             tensors[f"{ours}.noise_strength"] = strength.detach().float()
             if f"synthesis.{theirs}.noise_const" in state:
                 tensors[f"{ours}.noise"] = _take(state, f"synthesis.{theirs}.noise_const")
-    clamp = settings.get("synthesis.b4.conv1.conv_clamp")
-    arguments = _arguments(
-        tensors,
-        mapping_lr=float(settings.get("mapping.fc0.bias_gain", 0.01)),
-        clamp=None if clamp is None else float(clamp),
-        kernel=_taps(state.get("synthesis.b4.resample_filter")),
+    return Translated(_arguments(tensors, **_nvidia_settings(stored, tensors, settings)), tensors)
+
+
+def _nvidia_settings(stored: StoredModule, tensors: Tensors, settings: Settings) -> dict[str, Any]:
+    """What a network pickle's layers know of themselves; else its or its training's arguments; else what is assumed."""
+    layers, kernel = stored.settings, _taps(stored.tensors.get("synthesis.b4.resample_filter"))
+    # A program's arguments say everything: what they leave out has its default.
+    arguments = stored.arguments or settings.part_beside("training_options.json", "G_kwargs")
+
+    def argued(part: str, name: str, default: Any) -> Any:
+        rest = {} if part == "mapping_kwargs" else arguments  # later programs give synthesis its arguments unnested
+        said = {**rest, **attributes(arguments.get(part))}
+        return said.get(name, default) if arguments else UNKNOWN
+
+    def layer(place: str, name: str) -> Any:
+        # A setting of None may be left out where others of its layer are not.
+        known = any(key.startswith(f"{place}.") for key in layers)
+        return layers.get(f"{place}.{name}", UNKNOWN if name != "conv_clamp" or not known else None)
+
+    clamp = settings.choose(
+        "clamp", None, layer("synthesis.b4.conv1", "conv_clamp"), argued("synthesis_kwargs", "conv_clamp", None)
     )
-    return Translated(arguments, tensors)
+    chosen = {
+        "mapping_lr": _mapping_lr(
+            settings,
+            tensors,
+            layer("mapping.fc0", "bias_gain"),
+            argued("mapping_kwargs", "lr_multiplier", 0.01),
+        ),
+        "clamp": float(clamp) if isinstance(clamp, int) else clamp,
+        "kernel": settings.choose("kernel", _KERNEL, kernel, argued("synthesis_kwargs", "resample_filter", _KERNEL)),
+    }
+    for name, place, part in (
+        ("activation", "synthesis.b4.conv1", "synthesis_kwargs"),
+        ("mapping_activation", "mapping.fc0", "mapping_kwargs"),
+    ):
+        chosen[name] = settings.choose(name, "lrelu", layer(place, "activation"), argued(part, "activation", "lrelu"))
+    for pattern in (r"mapping\.fc\d+", r"synthesis\.b\d+\.conv\d"):
+        found = {str(value) for key, value in layers.items() if re.fullmatch(rf"{pattern}\.activation", key)}
+        if len(found) > 1:
+            raise ValueError(f"the StyleGAN2 checkpoint's layers differ in activation: {', '.join(sorted(found))}")
+    return chosen
 
 
-def _from_genforce(state: Tensors) -> Translated:
+def _from_genforce(state: Tensors, settings: Settings) -> Translated:
     if "synthesis.layer0.weight" not in state or "synthesis.layer0.style.weight" not in state:
         raise ValueError("the file holds a mapping network but no StyleGAN2 synthesis; StyleGAN (1) is not supported")
     if any("skip" in name for name in state) or "synthesis.output0.weight" not in state:
@@ -227,6 +278,11 @@ def _from_genforce(state: Tensors) -> Translated:
             tensors[f"{ours}.noise_strength"] = _take(state, f"{theirs}.noise_strength")
             if f"{theirs}.noise" in state:
                 tensors[f"{ours}.noise"] = _take(state, f"{theirs}.noise")[0, 0]
-    conditioning = "joint" if joint else "separate"
-    kernel = _taps(state.get("synthesis.layer1.filter.kernel"))
-    return Translated(_arguments(tensors, conditioning=conditioning, kernel=kernel), tensors)
+    arguments = _arguments(
+        tensors,
+        conditioning="joint" if joint else "separate",
+        mapping_lr=_mapping_lr(settings, tensors, settings.beside("mapping_lr_mul")),
+        kernel=settings.choose("kernel", _KERNEL, _taps(state.get("synthesis.layer1.filter.kernel"))),
+        tanh=settings.choose("tanh", False, settings.beside("final_tanh")),
+    )
+    return Translated(arguments, tensors)

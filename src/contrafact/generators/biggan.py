@@ -24,6 +24,8 @@ from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.generator import Generator
 from contrafact.generators._biggan_layouts import translate
+from contrafact.generators._settings import Settings
+from contrafact.nn.activations import ACTIVATIONS, check_activation
 
 Conditioning = Literal["all", "class", "hierarchical"]
 
@@ -75,7 +77,15 @@ class Block(nn.Module):
     """A residual block: two 3×3 convolutions, or (deep) two between two 1×1 ones at a quarter of the channels."""
 
     def __init__(
-        self, before: int, after: int, up: bool, deep: bool, condition_dim: int, rows: int, eps: float
+        self,
+        before: int,
+        after: int,
+        up: bool,
+        deep: bool,
+        condition_dim: int,
+        rows: int,
+        eps: float,
+        activation: str,
     ) -> None:
         super().__init__()
         middle = before // 4 if deep else after
@@ -87,13 +97,13 @@ class Block(nn.Module):
         )
         self.bypass = None if deep else nn.Conv2d(before, after, 1)
         self.up, self.after = up, after
-        self.grow_at = 1 if deep else 0
+        self.grow_at, self.activation = 1 if deep else 0, activation
 
     def forward(self, x: Tensor, condition: Tensor, truncation: float) -> Tensor:
         """``(N, I, H, W)`` to ``(N, O, H, W)``, or twice the sides where ``up``."""
-        hidden = x
+        hidden, activate = x, ACTIVATIONS[self.activation][0]
         for index, (norm, conv) in enumerate(zip(self.norms, self.convs, strict=True)):
-            hidden = F.relu(norm(hidden, condition, truncation))
+            hidden = activate(norm(hidden, condition, truncation))
             if self.up and index == self.grow_at:
                 hidden = F.interpolate(hidden, scale_factor=2.0, mode="nearest")
             hidden = conv(hidden)
@@ -144,6 +154,7 @@ class BigGAN(Generator):
         eps: of the batch normalisations.
         last_eps: of the one before the image.
         label: fix the class.
+        activation: before the convolutions (see :mod:`contrafact.nn.activations`; without a gain).
 
     Raises:
         ValueError: sizes that do not fit each other, unknown names, truncation outside [0, 1].
@@ -169,6 +180,7 @@ class BigGAN(Generator):
         eps: float = 1e-5,
         last_eps: float = 1e-5,
         label: int | None = None,
+        activation: str = "relu",
     ) -> None:
         super().__init__()
         self.plan = [(bool(up), int(before), int(after)) for up, before, after in layers]
@@ -186,6 +198,9 @@ class BigGAN(Generator):
         self.statistics, self.truncation = check_count("statistics", statistics), float(truncation)
         self.truncated_in = "images" if statistics > 1 else "latents"
         self.prior_bound, self.base, self.eps, self.last_eps = prior_bound, base, eps, last_eps
+        if not isinstance(eps, float | int) or not eps > 0:
+            raise ValueError(f"eps must be a positive number, got {eps!r}")
+        self.activation = check_activation(activation)
         self.prior_dim = z_dim
         side = base << sum(up for up, _, _ in self.plan)
         self.image_shape = (image_channels, side, side)
@@ -196,7 +211,8 @@ class BigGAN(Generator):
         self.embed = nn.Embedding(classes, embed_dim)
         self.first = nn.Linear(first_dim, self.plan[0][1] * base * base)
         self.blocks = nn.ModuleList(
-            Block(before, after, up, deep, condition_dim, statistics, eps) for up, before, after in self.plan
+            Block(before, after, up, deep, condition_dim, statistics, eps, activation)
+            for up, before, after in self.plan
         )
         self.attentions = nn.ModuleDict({str(i): Attention(self.plan[i][1]) for i in self.attention})
         self.norm = Norm(self.plan[-1][2], 0, statistics, last_eps)
@@ -234,7 +250,8 @@ class BigGAN(Generator):
 
     def forward(self, latent: Tensor) -> Tensor:
         x = self._run(latent, len(self.blocks))
-        return (torch.tanh(self.to_image(F.relu(self.norm(x, None, self.truncation)))) + 1) / 2
+        x = ACTIVATIONS[self.activation][0](self.norm(x, None, self.truncation))
+        return (torch.tanh(self.to_image(x)) + 1) / 2
 
     def features(self, latent: Tensor, layer: str) -> Tensor:
         if layer not in self.layer_names:
@@ -287,16 +304,17 @@ class BigGAN(Generator):
             "eps": self.eps,
             "last_eps": self.last_eps,
             "label": self.label,
+            "activation": self.activation,
         }
 
 
-def read(content: Any) -> BigGAN | None:
+def read(content: Any, settings: Settings) -> BigGAN | None:
     """The generator of a foreign checkpoint, None if it is no BigGAN.
 
     Raises:
         ValueError: a BigGAN that is incomplete.
     """
-    translated = translate(content)
+    translated = translate(content, settings)
     if translated is None:
         return None
     generator = BigGAN(**translated.arguments)

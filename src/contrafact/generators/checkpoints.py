@@ -1,14 +1,16 @@
 """Finding generators: shipped ones by name, analytic scenes, files and run folders, other programs' checkpoints.
 
-An architecture's file may define ``read(content) -> Generator | None``: given what a foreign checkpoint holds (see
-:func:`contrafact.generators._stored.read_stored`) it builds the generator, or returns None if the checkpoint is not of
-its kind. Nothing else has to know about it.
+An architecture's file may define ``read(content, settings) -> Generator | None``: given what a foreign checkpoint holds
+(see :func:`contrafact.generators._stored.read_stored`) it builds the generator, or returns None if the checkpoint is
+not of its kind. What the weights do not say it asks of :class:`contrafact.generators._settings.Settings`. Nothing else
+has to know about it.
 """
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,10 @@ from contrafact.core.generator import Generator
 from contrafact.core.method import load_run
 from contrafact.core.run import CONFIG, RESULT
 from contrafact.generators import CATALOG
+from contrafact.generators._settings import Settings
 from contrafact.generators._stored import outline, read_stored
 from contrafact.generators.analytic import Analytic
+from contrafact.generators.stylegan2 import StyleGAN2, complete
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -54,9 +58,14 @@ def load_generator(source: str | Path, changes: Mapping[str, Any] | None = None)
             name; write ``./shapes3d`` for the file.
         changes: constructor arguments that shall differ from the file's: ``{"label": 207}`` fixes a conditional
             generator to a class, ``{"space": "z"}`` edits StyleGAN2's prior noise, ``{"size": 128}`` sets Glow's side.
+            So are settings given that another program's file does not hold: ``{"clamp": 256, "mapping_lr": 0.01}``.
 
     Returns:
         The generator in evaluation mode, without gradients to its weights, ``name`` set to ``source``.
+
+    Warns:
+        UserWarning: another program's checkpoint does not say all about its network, nor does a file beside it; the
+            message names what was assumed, which is also in ``note["assumed"]``.
 
     Raises:
         ValueError: unknown name (the message lists the known ones), a file that cannot be read as a generator, or a
@@ -67,30 +76,47 @@ def load_generator(source: str | Path, changes: Mapping[str, Any] | None = None)
     >>> load_generator("analytic", {"size": 32}).image_shape
     (3, 32, 32)
     """
-    generator = _load(source)
-    if changes:
-        generator = _rebuilt(generator, changes)
+    left = dict(changes or {})
+    generator = _load(source, left)
+    generator = changed(generator, left)
     generator.name = str(source)
     return generator.freeze()
 
 
-def _rebuilt(generator: Generator, changes: Mapping[str, Any]) -> Generator:
+def changed(generator: Generator, changes: Mapping[str, Any]) -> Generator:
+    """A frozen generator of the same weights whose constructor arguments differ; itself where none do.
+
+    Raises:
+        ValueError: an argument that the architecture does not know or whose weights would be others.
+    """
+    if not changes:
+        return generator
     cls, arguments = type(generator), generator.arguments()
     for name in changes:
         if name not in arguments:
             raise ValueError(unknown_name_message(f"{cls.__name__} argument", name, arguments))
-    again = cls(**{**arguments, **changes})
+    try:
+        again = cls(**{**arguments, **changes})
+    except TypeError as error:
+        raise ValueError(f"{cls.__name__} cannot be built with {dict(changes)}: {error}") from error
     try:
         again.load_state_dict(generator.state_dict())
     except RuntimeError as error:
         raise ValueError(
             f"the weights of this {cls.__name__} do not fit {dict(changes)}: they belong to {arguments}"
         ) from error
-    again.note = generator.note
-    return again.eval()
+    again.note = {**generator.note}
+    if assumed := {name: value for name, value in changes.items() if name in again.note.get("assumed", {})}:
+        again.note["assumed"] = {n: v for n, v in again.note["assumed"].items() if n not in assumed}
+        again.note["given"] = {**again.note.get("given", {}), **assumed}
+        if "w_avg" in again.note and isinstance(again, StyleGAN2):
+            complete(again, ["w_avg"])  # the mapping network is another now
+    again.name = generator.name
+    return again.freeze()
 
 
-def _load(source: str | Path) -> Generator:
+def _load(source: str | Path, changes: dict[str, Any]) -> Generator:
+    """The generator as its file has it; what a reader of it used of ``changes`` is taken out of them."""
     path = Path(source)
     if isinstance(source, str):
         name = source.strip().lower().replace("_", "-")
@@ -105,7 +131,7 @@ def _load(source: str | Path) -> Generator:
     if path.is_file() and _is_ours(path):
         return load_artefact(path, Generator)
     beside = path.parent / CONFIG
-    return _read_foreign(path.parent if path.name == "pytorch_model.bin" and beside.is_file() else path)
+    return _read_foreign(path.parent if path.name == "pytorch_model.bin" and beside.is_file() else path, changes)
 
 
 def _unknown(name: str) -> str:
@@ -129,16 +155,29 @@ def _is_ours(path: Path) -> bool:
     return open_safetensors(path, "a safetensors file")[0].get("format") == "contrafact"
 
 
-def _read_foreign(path: Path) -> Generator:
+def _read_foreign(path: Path, changes: dict[str, Any]) -> Generator:
     content = read_stored(path)
     readers = {name: getattr(CATALOG.module(name), "read", None) for name in CATALOG.names()}
     for reader in readers.values():
+        settings = Settings(path, changes)
         try:
-            generator = None if reader is None else reader(content)
+            generator = None if reader is None else reader(content, settings)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
+        except TypeError as error:
+            raise ValueError(
+                f"{path}: no network can be built with {settings.given or 'its settings'}: {error}"
+            ) from error
         if isinstance(generator, Generator):
-            generator.note = {"read_from": path.name, "sha256": _digest(path)}
+            origin: dict[str, Any] = {"read_from": path.name, "sha256": _digest(path)}
+            for name in ("read_beside", "given", "assumed"):
+                if found := getattr(settings, name):
+                    origin[name] = found
+            generator.note = {**origin, **generator.note}
+            for name in settings.given:
+                del changes[name]
+            if text := settings.warning():
+                warnings.warn(text, stacklevel=4)
             return generator
     known = ", ".join(name for name, reader in readers.items() if reader is not None)
     raise ValueError(
@@ -192,7 +231,8 @@ def describe(source: str | Path | Generator) -> dict[str, Any]:
         ``architecture``, ``parameters`` (how many), ``latent_dim``, ``prior_dim``, ``space`` (it is edited in),
         ``spaces`` (it could be edited in: ``w+`` is W with a latent per layer), ``num_layers`` (that take the latent
         separately), ``num_classes``, ``image_shape``, ``layers`` (names ``features`` accepts), ``arguments`` (None for
-        a wrapped module) and ``note`` (training data, scores, where it was read from).
+        a wrapped module), ``assumed`` (of them, what another program's file did not say; empty where nothing was) and
+        ``note`` (training data, scores, where it was read from).
     """
     generator = source if isinstance(source, Generator) else load_generator(source)
     arguments = generator.arguments() if generator.is_writable() else None
@@ -212,5 +252,6 @@ def describe(source: str | Path | Generator) -> dict[str, Any]:
         "image_shape": list(generator.image_shape),
         "layers": list(generator.layer_names),
         "arguments": arguments,
+        "assumed": generator.note.get("assumed", {}),
         "note": generator.note,
     }

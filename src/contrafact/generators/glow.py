@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.generator import Generator
+from contrafact.generators._settings import Settings
 from contrafact.generators._stored import state_dicts, take
 
 
@@ -155,29 +156,30 @@ class Glow(Generator):
         }
 
 
-def read(content: Any) -> Glow | None:
+def read(content: Any, settings: Settings) -> Glow | None:
     """The generator of a foreign checkpoint, None if it is no Glow.
 
-    The image's size is not in such a file; 64 is what the program trains at by default. Another one is given by
-    ``load_generator(path, {"size": 128})``.
+    The image's size is not in such a file; 64, what the program trains at by default, is assumed. Another one is given
+    by ``load_generator(path, {"size": 128})``.
 
     Raises:
         ValueError: a Glow that is incomplete.
     """
     for state in state_dicts(content):
         if "blocks.0.flows.0.actnorm.loc" in state:
-            return _from_state(state)
+            return _from_state(state, settings)
     return None
 
 
-def _from_state(state: Mapping[str, Tensor]) -> Glow:
+def _from_state(state: Mapping[str, Tensor], settings: Settings) -> Glow:
     found = [m for name in state if (m := re.match(r"blocks\.(\d+)\.flows\.(\d+)\.", name))]
     num_blocks = 1 + max(int(m.group(1)) for m in found)
     num_steps = 1 + max(int(m.group(2)) for m in found)
     channels = take(state, "blocks.0.flows.0.actnorm.loc", "Glow").shape[1]
     filters = take(state, "blocks.0.flows.0.coupling.net.0.weight", "Glow").shape[0]
     affine = take(state, "blocks.0.flows.0.coupling.net.4.conv.weight", "Glow").shape[0] == channels
-    size = 64 if 64 % (1 << num_blocks) == 0 else 1 << num_blocks
+    usual = 64 if 64 % (1 << num_blocks) == 0 else 1 << num_blocks
+    size = settings.choose("size", usual, settings.beside("img_size"))
     generator = Glow(size, num_blocks, num_steps, filters, affine, channels // 4)
     weights: dict[str, Tensor] = {}
     for b in range(num_blocks):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.generator import Generator, Truncated
+from contrafact.generators._settings import Settings
 from contrafact.generators._stored import state_dicts, take
 
 
@@ -33,6 +34,7 @@ class ProgGAN(Generator):
         latent_dim: L.
         channels: channel count at 4, 8, … pixels.
         image_channels: C.
+        tanh: whether the image passes through a hyperbolic tangent at the end (genforce's ``final_tanh``).
 
     >>> ProgGAN(16, [8, 8, 4]).image_shape
     (3, 16, 16)
@@ -40,8 +42,17 @@ class ProgGAN(Generator):
 
     truncated_in: Truncated = "nowhere"
 
-    def __init__(self, latent_dim: int = 512, channels: Sequence[int] = (512,) * 4, image_channels: int = 3) -> None:
+    def __init__(
+        self,
+        latent_dim: int = 512,
+        channels: Sequence[int] = (512,) * 4,
+        image_channels: int = 3,
+        tanh: bool = False,
+    ) -> None:
         super().__init__()
+        if not isinstance(tanh, bool):
+            raise ValueError(f"tanh is true or false, got {tanh!r}")
+        self.tanh = tanh
         counts = [check_count("channels", count) for count in channels]
         check_count("the number of channel counts", len(counts))
         self.latent_dim = self.prior_dim = check_count("latent_dim", latent_dim)
@@ -67,7 +78,7 @@ class ProgGAN(Generator):
 
     def forward(self, latent: Tensor) -> Tensor:
         x = self.to_image(_pixel_norm(self._run(latent, len(self.convs))))
-        image: Tensor = (x + 1) / 2
+        image: Tensor = ((x.tanh() if self.tanh else x) + 1) / 2
         return image
 
     def features(self, latent: Tensor, layer: str) -> Tensor:
@@ -90,14 +101,19 @@ class ProgGAN(Generator):
         return x
 
     def arguments(self) -> dict[str, Any]:
-        return {"latent_dim": self.latent_dim, "channels": self.channels, "image_channels": self.image_shape[0]}
+        return {
+            "latent_dim": self.latent_dim,
+            "channels": self.channels,
+            "image_channels": self.image_shape[0],
+            "tanh": self.tanh,
+        }
 
 
 def _pixel_norm(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
 
 
-def read(content: Any) -> ProgGAN | None:
+def read(content: Any, settings: Settings) -> ProgGAN | None:
     """The generator of a foreign checkpoint, None if it is no ProgGAN.
 
     Raises:
@@ -107,17 +123,19 @@ def read(content: Any) -> ProgGAN | None:
         if "features.0.wscale.scale" in state:
             return _build(_from_features(state))
         if "layer0.weight" in state and "output0.weight" in state:
-            return _build(_from_genforce(state))
+            weights = _from_genforce(state, settings)
+            return _build(weights, settings.choose("tanh", False, settings.beside("final_tanh")))
     return None
 
 
-def _build(weights: dict[str, Tensor]) -> ProgGAN:
+def _build(weights: dict[str, Tensor], tanh: bool = False) -> ProgGAN:
     convs = sum(name.endswith(".weight") for name in weights) - 1
     image = weights["to_image.weight"]
     generator = ProgGAN(
         weights["convs.0.weight"].shape[1],
         [weights[f"convs.{i}.weight"].shape[0] for i in range(1, convs, 2)],
         image.shape[0],
+        tanh,
     )
     try:
         generator.load_state_dict(weights)
@@ -137,14 +155,19 @@ def _from_features(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
 
-def _from_genforce(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _from_genforce(state: Mapping[str, Tensor], settings: Settings) -> dict[str, Tensor]:
     if float(state.get("lod", torch.zeros(()))) != 0:
         raise ValueError(f"the ProgGAN is not fully grown: its level of detail is {float(state['lod'])}, not 0")
     count = sum(name.startswith("layer") and name.endswith(".weight") for name in state)
     kernels = [take(state, f"layer{i}.weight", "ProgGAN") for i in range(count)]
     # Upsampling layers that are stored for a transposed convolution show it where the channel counts differ.
     growing = range(2, count, 2)
-    fused = any(kernels[i].shape[1] != kernels[i - 1].shape[0] for i in growing)
+    if all(kernels[i].shape[0] == kernels[i].shape[1] for i in growing):
+        fused = len(growing) > 0 and settings.choose("fused", False, settings.beside("fused_scale"))
+        if not isinstance(fused, bool):
+            raise ValueError(f"fused says whether the upsampling layers are transposed convolutions, got {fused!r}")
+    else:
+        fused = any(kernels[i].shape[1] != kernels[i - 1].shape[0] for i in growing)
     weights = {}
     for i, kernel in enumerate(kernels):
         if fused and i in growing:

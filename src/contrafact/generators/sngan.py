@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.generator import Generator
+from contrafact.generators._settings import Settings
 from contrafact.generators._stored import state_dicts, take
 
 SETTINGS = {"sn_resnet32": [256] * 4, "sn_resnet64": [1024, 512, 256, 128, 64]}
@@ -110,7 +111,7 @@ class SNGAN(Generator):
         return {"latent_dim": self.latent_dim, "channels": self.channels, "image_channels": self.image_shape[0]}
 
 
-def read(content: Any) -> SNGAN | None:
+def read(content: Any, settings: Settings) -> SNGAN | None:
     """The generator of a foreign checkpoint, None if it is no SNGAN.
 
     Raises:

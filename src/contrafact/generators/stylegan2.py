@@ -5,10 +5,6 @@ as in StyleGAN2-ADA, NeurIPS 2020, https://arxiv.org/abs/2006.06676. Reads the c
 port, NVIDIA's stylegan2-ada-pytorch (and the StyleGAN2 of stylegan3) and genforce. Skip architecture. Weights keep the
 originals' scale (equalised learning rate), so a checkpoint can be trained on.
 
-Modulated convolution here scales the activations before and after one dense convolution, which equals scaling every
-sample's weights and needs no grouped convolution; √2 gains are folded into that scaling because a leaky ReLU is
-positively homogeneous.
-
 Shape suffixes: N samples, L latent (W) dimensions, Z prior dimensions, I input channels, O output channels, H, W
 sides.
 """
@@ -16,7 +12,6 @@ sides.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -27,8 +22,11 @@ from torch import Tensor, nn
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.generator import Generator
+from contrafact.generators._settings import Settings
+from contrafact.generators._stylegan2_layers import StyledConv, ToImage, upsample
 from contrafact.generators._stylegan2_layouts import translate
-from contrafact.nn.equalized import SLOPE, Dense
+from contrafact.nn.activations import check_activation
+from contrafact.nn.equalized import Dense
 
 Noise = Literal["const", "random", "none"]
 Space = Literal["w", "z"]
@@ -61,99 +59,6 @@ def channels_of(config: str, size: int) -> list[int]:
     return [min(base >> r, maximum) for r in range(2, size.bit_length())]
 
 
-class StyledConv(nn.Module):
-    """Modulated 3×3 convolution, noise, bias and leaky ReLU; ``up`` doubles the sides first.
-
-    Attributes:
-        affine: W to styles ``(N, I)``.
-        weight: ``(O, I, 3, 3)``; for ``up``, as ``conv_transpose2d`` reads it.
-        noise: the fixed noise image ``(H, W)``.
-    """
-
-    noise: Tensor
-
-    def __init__(
-        self, in_channels: int, out_channels: int, latent_dim: int, side: int, up: bool, clamp: float | None
-    ) -> None:
-        super().__init__()
-        self.affine = Dense(latent_dim, in_channels, bias_init=1.0)
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
-        self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.noise_strength = nn.Parameter(torch.zeros(()))
-        self.register_buffer("noise", torch.randn(side, side))
-        self.side, self.up, self.clamp = side, up, clamp
-
-    def forward(self, x: Tensor, w: Tensor, kernel: Tensor, noise: Tensor | None) -> Tensor:
-        """Activations ``(N, O, H, W)``.
-
-        Args:
-            x: ``(N, I, H, W)``, or ``(1, I, H, W)``: the same for all samples, as in the first layer.
-            w: ``(N, L)``.
-            kernel: the resampling filter.
-            noise: ``(H, W)``, ``(N, H, W)`` or None.
-        """
-        styles_NI = self.affine(w)
-        weight = self.weight * (1 / math.sqrt(self.weight[0].numel()))
-        energy_OI = weight.square().sum(dim=(2, 3))
-        demodulation_NO = torch.rsqrt(styles_NI.square() @ energy_OI.T + _EPSILON) * math.sqrt(2)
-        if len(x) == 1 < len(w) and not self.up:
-            x = _conv_of_one(x, styles_NI, weight)
-        else:
-            x = x * styles_NI[:, :, None, None]
-            x = _upsampling_conv(x, weight, kernel) if self.up else F.conv2d(x, weight, padding=1)
-        # In channels-last order throughout: a sum with a tensor of another layout would copy the activations.
-        shift = self.bias if noise is None else self.bias + self.noise_strength * noise[..., None]
-        x_NHWO = torch.addcmul(math.sqrt(2) * shift, x.permute(0, 2, 3, 1), demodulation_NO[:, None, None])
-        x = F.leaky_relu_(x_NHWO, SLOPE).permute(0, 3, 1, 2)
-        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
-
-
-class ToImage(nn.Module):
-    """Modulated 1×1 convolution to the image's channels, without demodulation."""
-
-    def __init__(self, in_channels: int, image_channels: int, latent_dim: int, clamp: float | None) -> None:
-        super().__init__()
-        self.affine = Dense(latent_dim, in_channels, bias_init=1.0)
-        self.weight = nn.Parameter(torch.randn(image_channels, in_channels))
-        self.bias = nn.Parameter(torch.zeros(image_channels))
-        self.clamp = clamp
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """``(N, I, H, W)`` to ``(N, C, H, W)``."""
-        styles_NI = self.affine(w) * (1 / math.sqrt(self.weight.shape[1]))
-        weight_NIC = styles_NI[:, :, None] * self.weight.T
-        # With so few outputs, one small matrix per sample beats scaling all activations.
-        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
-        image: Tensor = (pixels @ weight_NIC + self.bias).transpose(1, 2).unflatten(2, x.shape[2:])
-        return image if self.clamp is None else image.clamp(-self.clamp, self.clamp)
-
-
-def _conv_of_one(x: Tensor, styles_NI: Tensor, weight: Tensor) -> Tensor:
-    """3×3 convolution of one input ``(1, I, H, W)``, its channels scaled by each sample's styles: ``(N, O, H, W)``.
-
-    It is linear in the styles: each channel is convolved once (patches of 9 pixels T at P places), then all samples are
-    one product, a ninth of the work.
-    """
-    patches_IPT = F.unfold(x, 3, padding=1).unflatten(1, (x.shape[1], 9)).squeeze(0).transpose(1, 2)
-    response_IPO = patches_IPT @ weight.permute(1, 2, 3, 0).flatten(1, 2)
-    out_NHWO: Tensor = (styles_NI @ response_IPO.flatten(1)).unflatten(1, (*x.shape[2:], -1))
-    return out_NHWO.permute(0, 3, 1, 2)
-
-
-def _upsampling_conv(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
-    """Convolution onto twice the sides, then the low-pass ``kernel (4, 4)``."""
-    x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-    channels = x.shape[1]
-    return F.conv2d(x, kernel.expand(channels, 1, 4, 4), padding=1, groups=channels)
-
-
-def _upsample(image: Tensor, kernel: Tensor) -> Tensor:
-    channels = image.shape[1]
-    # The image is a sum over all sides: even in mixed precision it stays in full.
-    with torch.autocast(image.device.type, enabled=False):
-        return F.conv_transpose2d(image, kernel.expand(channels, 1, 4, 4), stride=2, padding=1, groups=channels)
-
-
 class StyleGAN2(Generator):
     """StyleGAN2's generator. Its edit space is W, per layer where wanted: ``(N, L)`` or W+ ``(N, num_layers, L)``.
 
@@ -171,6 +76,9 @@ class StyleGAN2(Generator):
         conditioning: how class embeddings enter: normalised on their own and concatenated (``separate``, ADA), or
             concatenated and normalised with z, without a bias (``joint``, genforce's StyleGAN2).
         clamp: bound of the activations, for models trained with one (256 in ADA's mixed precision).
+        activation: what follows the convolutions (see :mod:`contrafact.nn.activations`).
+        mapping_activation: what follows the mapping network's layers.
+        tanh: whether the image passes through a hyperbolic tangent at the end (genforce's ``final_tanh``).
         kernel: four taps of the resampling filter.
         space: ``w``, or ``z`` to edit the prior's noise: it is mapped inside ``forward``.
         label: fix a conditional generator to this class.
@@ -207,6 +115,9 @@ class StyleGAN2(Generator):
         space: Space = "w",
         label: int | None = None,
         truncation: float = 1.0,
+        activation: str = "lrelu",
+        mapping_activation: str = "lrelu",
+        tanh: bool = False,
     ) -> None:
         super().__init__()
         counts = channels_of(channels, size) if isinstance(channels, str) else list(channels)
@@ -216,12 +127,21 @@ class StyleGAN2(Generator):
             raise ValueError(unknown_name_message("conditioning", conditioning, ["separate", "joint"]))
         if space not in ("w", "z"):
             raise ValueError(unknown_name_message("edit space", space, ["w", "z"]))
-        if len(kernel) != 4:
-            raise ValueError(f"the resampling filter must have 4 taps, got {len(kernel)}")
+        if isinstance(kernel, str) or not isinstance(kernel, Sequence) or len(kernel) != 4:
+            raise ValueError(f"the resampling filter must have 4 taps, got {kernel!r}")
+        if not all(isinstance(tap, float | int) for tap in kernel) or not sum(kernel) > 0:
+            raise ValueError(f"the taps of the resampling filter must be numbers of a positive sum, got {kernel!r}")
+        _check_positive("mapping_lr", mapping_lr)
+        if clamp is not None:
+            _check_positive("clamp", clamp)
+        if not isinstance(tanh, bool):
+            raise ValueError(f"tanh is true or false, got {tanh!r}")
         self.size, self.channels, self.w_dim = size, counts, check_count("latent_dim", latent_dim)
         self.prior_dim = latent_dim if prior_dim is None else check_count("prior_dim", prior_dim)
         self.mapping_lr, self.mapping_dim = mapping_lr, mapping_dim or latent_dim
-        self.classes, self.conditioning, self.clamp = classes, conditioning, clamp
+        self.classes, self.conditioning, self.clamp, self.tanh = classes, conditioning, clamp, tanh
+        self.activation = check_activation(activation)
+        self.mapping_activation = check_activation(mapping_activation)
         self.taps = [float(tap) for tap in kernel]
         self.space: Space = space
         self.check_truncation(truncation)
@@ -236,7 +156,10 @@ class StyleGAN2(Generator):
             self.embed = Dense(classes, embed_dim, bias=conditioning == "separate")
         hidden = [self.mapping_dim] * (check_count("mapping_layers", mapping_layers) - 1)
         widths = [self.prior_dim + embed_dim, *hidden, latent_dim]
-        self.mapping = nn.ModuleList(Dense(i, o, lr=mapping_lr, activated=True) for i, o in itertools.pairwise(widths))
+        self.mapping = nn.ModuleList(
+            Dense(i, o, lr=mapping_lr, activated=True, activation=mapping_activation)
+            for i, o in itertools.pairwise(widths)
+        )
         self.register_buffer("w_avg", torch.zeros(latent_dim))
         taps = torch.tensor(self.taps)
         # Zeros between the pixels lose 3/4 of the brightness, hence 4; flipped because conv2d correlates.
@@ -244,10 +167,10 @@ class StyleGAN2(Generator):
         self.register_buffer("kernel", plane[None, None], persistent=False)
         self.const = nn.Parameter(torch.randn(counts[0], 4, 4))
         sides = [4 << i for i in range(len(counts))]
-        self.convs = nn.ModuleList([StyledConv(counts[0], counts[0], latent_dim, 4, False, clamp)])
+        self.convs = nn.ModuleList([StyledConv(counts[0], counts[0], latent_dim, 4, False, clamp, activation)])
         for before, after, side in zip(counts, counts[1:], sides[1:], strict=False):
-            self.convs.append(StyledConv(before, after, latent_dim, side, True, clamp))
-            self.convs.append(StyledConv(after, after, latent_dim, side, False, clamp))
+            self.convs.append(StyledConv(before, after, latent_dim, side, True, clamp, activation))
+            self.convs.append(StyledConv(after, after, latent_dim, side, False, clamp, activation))
         self.to_images = nn.ModuleList(ToImage(count, image_channels, latent_dim, clamp) for count in counts)
         self.layer_names = ("b4.conv1", *(f"b{side}.conv{i}" for side in sides[1:] for i in (0, 1)))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
@@ -347,7 +270,8 @@ class StyleGAN2(Generator):
             noise: ``const`` uses the stored noise images, ``random`` fresh ones per image, ``none`` none.
             rng: source of random noise, on the latent's device; torch's own by default.
         """
-        return (self._synthesize(latent, noise, rng)[0] + 1) / 2
+        image = self._synthesize(latent, noise, rng)[0]
+        return ((image.tanh() if self.tanh else image) + 1) / 2
 
     def features(self, latent: Tensor, layer: str) -> Tensor:
         if layer not in self.layer_names:
@@ -373,7 +297,7 @@ class StyleGAN2(Generator):
                 break
             if index % 2 == 0:
                 increment: Tensor = self.to_images[index // 2](x, styles[index + 1]).to(self.kernel.dtype)
-                image = increment if index == 0 else _upsample(image, self.kernel) + increment
+                image = increment if index == 0 else upsample(image, self.kernel) + increment
         return image, x
 
     @staticmethod
@@ -399,7 +323,16 @@ class StyleGAN2(Generator):
             "space": self.space,
             "label": self.label,
             "truncation": self.truncation,
+            "activation": self.activation,
+            "mapping_activation": self.mapping_activation,
+            "tanh": self.tanh,
         }
+
+
+def _check_positive(name: str, value: float) -> None:
+    number = isinstance(value, float | int) and not isinstance(value, bool)
+    if not number or not 0 < value < 1e30:
+        raise ValueError(f"{name} must be a positive number, got {value!r}")
 
 
 def _normalized(z: Tensor) -> Tensor:
@@ -407,13 +340,13 @@ def _normalized(z: Tensor) -> Tensor:
     return unit
 
 
-def read(content: Any) -> StyleGAN2 | None:
+def read(content: Any, settings: Settings) -> StyleGAN2 | None:
     """The generator of a foreign checkpoint, None if it is no StyleGAN2.
 
     Raises:
         ValueError: a StyleGAN2 that is incomplete or of a variant that is not supported.
     """
-    translated = translate(content)
+    translated = translate(content, settings)
     if translated is None:
         return None
     generator = StyleGAN2(**translated.arguments)
@@ -424,20 +357,23 @@ def read(content: Any) -> StyleGAN2 | None:
     absent = [name for name in missing if name != "w_avg" and not name.endswith(".noise")]
     if absent:
         raise ValueError(f"the StyleGAN2 checkpoint lacks {len(absent)} tensors: {', '.join(absent[:5])}")
-    _complete(generator, missing)
+    complete(generator, missing)
     return generator
 
 
 @torch.no_grad()
-def _complete(generator: StyleGAN2, missing: list[str]) -> None:
-    """What some files leave out: the mean of W is estimated, noise images are drawn from a fixed seed."""
+def complete(generator: StyleGAN2, missing: Sequence[str]) -> None:
+    """What some files leave out: the mean of W is estimated, noise images are drawn, both from a fixed seed."""
     rng = torch.Generator().manual_seed(0)
     for index, conv in enumerate(generator.convs):
         assert isinstance(conv, StyledConv)
         drawn = torch.randn(conv.side, conv.side, generator=rng)
         if f"convs.{index}.noise" in missing:
             conv.noise.copy_(drawn)
+    if any(name.endswith(".noise") for name in missing):
+        generator.note["noise"] = "drawn: the file holds none"
     if "w_avg" in missing:
         z = torch.randn(10_000, generator.prior_dim, generator=rng)
         label = torch.randint(generator.classes, (10_000,), generator=rng) if generator.classes else None
         generator.w_avg.copy_(generator.to_w(z, label).mean(dim=0))
+        generator.note["w_avg"] = "estimated: the file holds none"

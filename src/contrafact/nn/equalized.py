@@ -12,12 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SLOPE = 0.2
-"""Slope of the leaky ReLU; its gain √2 keeps the scale of what passes through."""
+from contrafact.nn.activations import ACTIVATIONS, SLOPE, check_activation
 
 
 class Dense(nn.Module):
-    """Linear layer with equalised learning rate, and a leaky ReLU of gain √2 where ``activated``.
+    """Linear layer with equalised learning rate, and an activation with its gain where ``activated``.
 
     Args:
         in_dim: inputs.
@@ -25,7 +24,8 @@ class Dense(nn.Module):
         bias: whether there is a bias.
         bias_init: its first value.
         lr: learning-rate multiplier; the weights are stored divided by it.
-        activated: whether the leaky ReLU follows.
+        activated: whether an activation follows.
+        activation: which (see :mod:`contrafact.nn.activations`); a leaky ReLU of gain √2 by default.
     """
 
     def __init__(
@@ -36,15 +36,20 @@ class Dense(nn.Module):
         bias_init: float = 0.0,
         lr: float = 1.0,
         activated: bool = False,
+        activation: str = "lrelu",
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_dim, in_dim) / lr)
         self.bias = nn.Parameter(torch.full((out_dim,), float(bias_init))) if bias else None
         self.gain, self.lr, self.activated = lr / math.sqrt(in_dim), lr, activated
+        self.activation = check_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.linear(x, self.weight * self.gain, None if self.bias is None else self.bias * self.lr)
-        return F.leaky_relu(out, SLOPE) * math.sqrt(2) if self.activated else out
+        if not self.activated:
+            return out
+        activate, gain = ACTIVATIONS[self.activation]
+        return activate(out) * gain
 
 
 class Convolution(nn.Module):
