@@ -18,7 +18,7 @@ class Options:
 
     images: Positional[tuple[Path, ...]]
     """Pictures, or folders of them."""
-    generator: str = ""
+    generator: str | None = None
     """Generator: a shipped one's name, a checkpoint, or a run folder that holds one."""
     out: Path = Path("inverted")
     """Folder to write."""
@@ -59,7 +59,7 @@ def invert(arguments: Sequence[str]) -> None:
     from contrafact.generators.checkpoints import load_generator
     from contrafact.report.edits import inversion_sheet, save_images
 
-    if not options.generator:
+    if options.generator is None:
         raise ValueError("name the generator with --generator: a name, a checkpoint or a run folder")
     if options.encoder is not None and options.train_encoder:
         raise ValueError("give --encoder or --train-encoder, one of the two")
