@@ -43,8 +43,8 @@ def test_appending(tmp_path):
     [
         (errno.ENOSPC, r"no space left on the disk for .*x; free some and run again with --resume"),
         (errno.EDQUOT, r"no space left on the disk for .*x; free some"),
-        (errno.EROFS, r"cannot write .*x: .*; choose another folder with --out"),
-        (errno.EACCES, r"cannot write .*x: .*; choose another folder with --out"),
+        (errno.EROFS, r"cannot write .*x: .*; make it writable, or choose another folder with --out"),
+        (errno.EACCES, r"cannot write .*x: .*; make it writable, or choose another folder with --out"),
     ],
 )
 def test_what_the_system_refuses_is_explained(tmp_path, monkeypatch, number, message):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 
 from contrafact.bench.evaluate import CONTROL
 from contrafact.bench.regression import RegressionSettings, regress_encoder
+from contrafact.core import command
 from contrafact.core.directions import Directions, GlobalDirections
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, FinishedRun, load_run
@@ -89,17 +89,18 @@ def fit_regression(
     """
     settings, generator = settings or RegressionSettings(), generator or run.generator
     inner = Run(run.folder / name, seed=run.config["seed"], device=device, resume=True)
-    inner.start(
-        {
-            "method": name,
-            "hyperparameters": dataclasses.asdict(settings),
-            "source": run.config["source"],
-            "command": sys.argv,
-        }
-    )
-    if not (inner.folder / RESULT).exists():
-        begin = time.monotonic()
-        directions.requires_grad_(False)
-        encoder = regress_encoder(generator.freeze(), directions, inner, settings)
-        inner.finish(Artefacts(encoder=encoder, directions=directions), time.monotonic() - begin)
-    return load_run(inner.folder, generator)
+    with inner.claimed():
+        inner.start(
+            {
+                "method": name,
+                "hyperparameters": dataclasses.asdict(settings),
+                "source": run.config["source"],
+                "command": command.recorded(),
+            }
+        )
+        if not (inner.folder / RESULT).exists():
+            begin = time.monotonic()
+            directions.requires_grad_(False)
+            encoder = regress_encoder(generator.freeze(), directions, inner, settings)
+            inner.finish(Artefacts(encoder=encoder, directions=directions), time.monotonic() - begin)
+        return load_run(inner.folder, generator)

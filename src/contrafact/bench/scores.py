@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from contrafact.core.claim import claim
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.files import read_json_lines, write_text
 from contrafact.core.foreign import Kind, check_fields
@@ -14,6 +15,8 @@ from contrafact.core.metric import MetricResult
 from contrafact.nn.attributes import Predictor
 
 SCORES = "scores.jsonl"
+# Scores may have taken hours: another's writing, which takes a moment, shall not cost them.
+_WAIT_SECONDS = 60.0
 _KEY = ("metric", "of", "data", "protocol", "seed")
 _FIELDS: dict[str, Kind] = {
     "metric": str,
@@ -75,9 +78,10 @@ def score_line(
 def add_scores(folder: str | Path, lines: list[dict[str, Any]]) -> None:
     """Write ``lines`` into the run's score file, atomically; they replace earlier ones of the same measurement."""
     new = {_key(line): line for line in lines}
-    kept = [line for line in read_scores(folder) if _key(line) not in new]
-    text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in [*kept, *new.values()])
-    write_text(Path(folder) / SCORES, text)
+    with claim(folder, wait=_WAIT_SECONDS):
+        kept = [line for line in read_scores(folder) if _key(line) not in new]
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in [*kept, *new.values()])
+        write_text(Path(folder) / SCORES, text)
 
 
 def _key(line: dict[str, Any]) -> str:

@@ -20,7 +20,9 @@ from contrafact.bench.recipe import LOG, Column, Recipe, Row, Scale, column_of
 from contrafact.bench.sampling import dataset_of
 from contrafact.bench.scores import read_scores
 from contrafact.bench.table import Cell, results_table
+from contrafact.core import command
 from contrafact.core.catalog import slug
+from contrafact.core.claim import claim
 from contrafact.core.dataset import ImageDataset, check_count
 from contrafact.core.files import write_json, write_text
 from contrafact.core.method import FinishedRun, load_run
@@ -74,6 +76,12 @@ def run_bench(bench: Bench) -> str:
         ValueError: no source for this scale, no row of such a name, or a cell in the folder that was run with another
             configuration.
     """
+    with claim(bench.out):
+        return _run_bench(bench)
+
+
+def _run_bench(bench: Bench) -> str:
+    """:func:`run_bench` in a folder that nobody else writes to."""
     asked = _asked_rows(bench)
     dataset = None if bench.data is None else load_dataset(bench.data)
     cells: list[Cell] = []
@@ -246,7 +254,7 @@ def _write_results(bench: Bench, cells: Sequence[Cell]) -> str:
         "table": recipe.table,
         "scale": bench.scale,
         "source": bench.source or recipe.sources.get(bench.scale, ""),
-        "command": shlex.join(["contrafact", *sys.argv[1:]]),
+        "command": shlex.join(command.recorded()),
         "environment": environment(device),
         "date": time.strftime("%Y-%m-%d"),
         "remark": recipe.remark,

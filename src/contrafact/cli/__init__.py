@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from contrafact.core.catalog import Catalog
+from contrafact.core.command import running
 
 COMMANDS = Catalog("cli", "command")
 _ORDER = (
@@ -33,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = [*(sys.argv[1:] if argv is None else argv)]
     usual, warnings.formatwarning = warnings.formatwarning, _one_line
     try:
-        _run(arguments)
+        with running(arguments):
+            _run(arguments)
         sys.stdout.flush()  # now, while a reader that went away can still be told from an error
     except KeyboardInterrupt as interruption:  # a run that saved itself says how to go on
         print(f"contrafact: {str(interruption) or 'interrupted'}", file=sys.stderr)

@@ -38,12 +38,15 @@ class Options:
 def compare(arguments: Sequence[str]) -> None:
     """Write the pictures."""
     options = parse(Options, arguments, "compare")
+    from contrafact.core.claim import hold
     from contrafact.core.method import load_run
     from contrafact.report.comparison import compare as compare_contenders
     from contrafact.report.comparison import contenders_of, write_comparison
 
+    runs = [load_run(folder) for folder in options.runs]
+    hold(options.out)
     compared = compare_contenders(
-        contenders_of([load_run(folder) for folder in options.runs]),
+        contenders_of(runs),
         options.directions,
         samples=options.samples,
         frames=options.frames,

@@ -35,6 +35,7 @@ def cube(arguments: Sequence[str]) -> None:
     import numpy as np
 
     from contrafact.bench.sampling import dataset_of
+    from contrafact.core.claim import hold
     from contrafact.core.dataset import FactorDataset
     from contrafact.core.method import load_run
     from contrafact.report.charts import save_chart
@@ -42,6 +43,7 @@ def cube(arguments: Sequence[str]) -> None:
     from contrafact.report.figures import FIGURES
 
     run = load_run(options.run)
+    hold(options.out or options.run)
     dataset = dataset_of(run, options.data)
     if not isinstance(dataset, FactorDataset):
         raise ValueError(f"the factors behind the images of {options.run} are not known; name a dataset with --data")

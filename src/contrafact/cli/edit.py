@@ -66,6 +66,7 @@ def edit(arguments: Sequence[str]) -> None:
     import torch
 
     from contrafact.cli._subject import find_subject
+    from contrafact.core.claim import hold
     from contrafact.core.pictures import save_png
     from contrafact.editing.latents import StoredLatents
     from contrafact.editing.latents import edit as move
@@ -82,6 +83,7 @@ def edit(arguments: Sequence[str]) -> None:
     changes = changes_of(options.changes)
     subject = find_subject(options.run, options.generator, options.use, options.device, options.truncation, changes)
     generator, directions = subject.generator, subject.directions
+    hold(options.out)
     by = options.by * len(options.direction) if len(options.by) == 1 else options.by
     steps = [(directions.index(d), m) for d, m in zip(options.direction, by, strict=True)]
     start = _start(options, subject)

@@ -128,9 +128,10 @@ def _evaluate_files(options: Options, codes: Path) -> None:
 
 
 def _draw(evaluation: Evaluation, folder: Path) -> list[Path]:
+    from contrafact.core.claim import hold
     from contrafact.report.charts import heat_map, save_chart
 
-    folder.mkdir(parents=True, exist_ok=True)
+    hold(folder)
     paths = []
     for drawing in evaluation.heat_maps():
         figure = heat_map(drawing.values.T, drawing.columns, title=drawing.metric.replace("_", " "))
@@ -169,10 +170,12 @@ def _evaluate_run(options: Options, folder: Path) -> None:
     from contrafact.bench.control import fit_control
     from contrafact.bench.evaluate import Who, evaluate_run
     from contrafact.bench.sampling import dataset_of
+    from contrafact.core.claim import hold
     from contrafact.core.method import load_run
     from contrafact.core.run import find_device
 
     run = load_run(folder)
+    hold(folder)
     dataset = None if options.data is None else dataset_of(run, options.data)
     whom: list[Who] = ["run"]
     if options.control:

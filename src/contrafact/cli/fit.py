@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -83,16 +84,17 @@ def fit(arguments: Sequence[str]) -> None:
 
     from contrafact.core.run import Run
 
-    run = Run(
-        options.out or _default_folder(name, options),
-        seed=options.seed,
-        device=options.device,
-        precision=options.precision,
-        resume=options.resume,
-        save_every=options.save_every,
-        tensorboard=options.tensorboard,
-    )
-    method.fit(source, run)
+    with _run_folder(name, options) as folder:
+        run = Run(
+            folder,
+            seed=options.seed,
+            device=options.device,
+            precision=options.precision,
+            resume=options.resume,
+            save_every=options.save_every,
+            tensorboard=options.tensorboard,
+        )
+        method.fit(source, run)
     if run.is_main:
         _print_next(run.folder)
 
@@ -152,17 +154,41 @@ def _load_source(name: str, kind: str, options: RunOptions) -> Any:
     )
 
 
-def _default_folder(name: str, options: RunOptions) -> Path:
-    """``runs/METHOD-SOURCE-NUMBER``: the next free number, or when resuming the latest taken one."""
+@contextmanager
+def _run_folder(name: str, options: RunOptions) -> Iterator[Path]:
+    """The folder asked for, else ``runs/METHOD-SOURCE-NUMBER``: a new one, or when resuming the latest.
+
+    A new one is made at once, so that no other process takes the number; it goes again if nothing comes into it.
+    """
+    if options.out is not None:
+        yield options.out
+        return
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("several processes must share one run folder; name it with --out")
     source = Path(options.generator or options.data or "").stem.replace(":", "-")
+
+    def numbered(number: int) -> Path:
+        return Path("runs", f"{name}-{source}-{number}")
+
     number = 1
-    while Path("runs", f"{name}-{source}-{number}").exists():
+    while numbered(number).exists():
         number += 1
     if options.resume and number > 1:
-        number -= 1
-    return Path("runs", f"{name}-{source}-{number}")
+        yield numbered(number - 1)
+        return
+    numbered(number).parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            numbered(number).mkdir()
+            break
+        except FileExistsError:  # somebody else's, since a moment ago
+            number += 1
+    try:
+        yield numbered(number)
+    finally:
+        with suppress(OSError):  # not empty, as it should be
+            numbered(number).rmdir()
+            numbered(number).parent.rmdir()
 
 
 def _print_next(folder: Path) -> None:

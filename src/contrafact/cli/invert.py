@@ -52,6 +52,7 @@ def invert(arguments: Sequence[str]) -> None:
     """Write latents and pictures."""
     options = parse(Options, arguments, "invert")
     from contrafact.bench.regression import RegressionSettings
+    from contrafact.core.claim import hold
     from contrafact.core.pictures import save_png
     from contrafact.core.run import Run, find_device
     from contrafact.editing.encoder import fit_latent_encoder, load_encoder
@@ -69,6 +70,7 @@ def invert(arguments: Sequence[str]) -> None:
     changes = changes_of(options.changes, label=options.label)
     generator = load_generator(options.generator, changes).to(find_device(options.device))
     encoder = None if options.encoder is None else load_encoder(options.encoder)
+    hold(options.out)
     if options.train_encoder:
         budget = RegressionSettings(steps=options.train_encoder, batch_size=64, width=0.5)
         run = Run(options.out / "encoder", seed=options.seed, device=options.device, resume=True)

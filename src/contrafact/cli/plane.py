@@ -59,6 +59,7 @@ def plane(arguments: Sequence[str]) -> None:
     import torch
 
     from contrafact.cli._subject import find_subject
+    from contrafact.core.claim import hold
     from contrafact.core.generator import sample_latents
     from contrafact.report.figures import FIGURES
     from contrafact.report.planes import plane as map_plane
@@ -66,6 +67,7 @@ def plane(arguments: Sequence[str]) -> None:
 
     changes = changes_of(options.changes)
     subject = find_subject(options.run, options.generator, options.use, options.device, options.truncation, changes)
+    hold(options.out or options.run)
     read, attributes = _reader(options, subject)
     rng = torch.Generator().manual_seed(options.seed)
     mapped = map_plane(

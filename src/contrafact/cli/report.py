@@ -33,11 +33,13 @@ def report(arguments: Sequence[str]) -> None:
     """Write the page."""
     options = parse(Options, arguments, "report")
     from contrafact.bench.sampling import dataset_of
+    from contrafact.core.claim import hold
     from contrafact.core.dataset import FactorDataset
     from contrafact.core.method import load_run
     from contrafact.report.page import write_report
 
     run = load_run(options.run)
+    hold(options.run if options.out is None else options.out.parent)
     dataset = dataset_of(run, options.data)
     if options.data is not None and not isinstance(dataset, FactorDataset):
         raise ValueError(f"{options.data} has no known factors, which the heat map needs; leave --data out")

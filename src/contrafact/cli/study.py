@@ -50,6 +50,7 @@ def study(arguments: Sequence[str]) -> None:
             raise ValueError(f"name one folder of answers to score, got {len(options.folders)}")
         print(study_text(score_study(options.folders[0], options.key)))
         return
+    from contrafact.core.claim import hold
     from contrafact.core.method import load_run
     from contrafact.report.comparison import contenders_of
     from contrafact.report.study import StudySettings, make_study
@@ -63,6 +64,7 @@ def study(arguments: Sequence[str]) -> None:
         truncation=options.truncation,
     )
     contenders = contenders_of([load_run(folder) for folder in options.folders])
+    hold(options.out)
     make_study(contenders, options.out, [options.directions for _ in contenders], settings)
     print(f"wrote {options.out}: a folder for each of {options.participants} participants; key.json says what is what")
     print(f"next, once answers are in:\n  contrafact study score {options.out}")

@@ -53,6 +53,7 @@ def traverse(arguments: Sequence[str]) -> None:
     import torch
 
     from contrafact.cli._subject import find_subject
+    from contrafact.core.claim import hold
     from contrafact.core.dataset import check_count
     from contrafact.core.generator import sample_latents
     from contrafact.core.pictures import video_writer
@@ -63,6 +64,8 @@ def traverse(arguments: Sequence[str]) -> None:
     subject = find_subject(options.run, options.generator, options.use, options.device, options.truncation, changes)
     if options.out is None and (subject.folder is None or options.generator or options.use):
         raise ValueError("these pictures are not of one run alone; name a folder for them with --out")
+    folder = options.out or Path(subject.folder or ".", FIGURES)
+    hold(options.out or subject.folder or ".")
     magnitude_range(options.frames, options.span)
     if options.video:
         video_writer()  # before the images are made, not after
@@ -83,7 +86,6 @@ def traverse(arguments: Sequence[str]) -> None:
         max_side=128,
         kind=subject.kind,
     )
-    folder = options.out or Path(subject.folder or ".", FIGURES)
     written = write_sweep(smooth, 2, folder, options.video)
     strips = len(smooth.names)
     print(f"wrote {', '.join(map(str, written[:-strips]))} and {strips} strips beside them")

@@ -13,11 +13,15 @@ import torch
 from torch import Tensor
 
 from contrafact.core.artefact import find_class, load_artefact, save_artefact
+from contrafact.core.claim import claim
 from contrafact.core.directions import Directions, GlobalDirections
 from contrafact.core.generator import Generator
 from contrafact.core.method import FinishedRun, load_run
+from contrafact.core.run import CONFIG
 
 DIRECTIONS = "directions.safetensors"
+# Another naming takes a moment: its name is not worth an error.
+_WAIT_SECONDS = 10.0
 
 
 class ChosenDirections(Directions):
@@ -151,9 +155,12 @@ def name_direction(source: str | Path, which: str | int, name: str) -> int:
         ValueError: no such file, no such direction, or a name that will not do.
     """
     path = Path(source)
-    directions = load_directions(path)
-    number = directions.rename(which, name)
-    save_artefact(directions, path / DIRECTIONS if path.is_dir() else path)
+    file = path / DIRECTIONS if path.is_dir() else path
+    load_directions(path)  # what cannot be read is said before anything is claimed
+    with claim(file.parent if (file.parent / CONFIG).exists() else file, wait=_WAIT_SECONDS):
+        directions = load_directions(path)
+        number = directions.rename(which, name)
+        save_artefact(directions, file)
     return number
 
 

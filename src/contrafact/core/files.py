@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from contrafact.core import command
 from contrafact.core.foreign import MOST_JSON_BYTES, parse_json, reading
 
 _MOST_LINES_BYTES = 128 * 2**20
@@ -31,7 +32,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
         os.close(handle)
     except OSError as error:
-        raise _explained(error, target) from error
+        raise explained(error, target) from error
     temporary = Path(name)
     try:
         yield temporary
@@ -39,20 +40,49 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)
+        _sync_folder(target.parent)
     except OSError as error:
-        raise _explained(error, target) from error
+        raise explained(error, target) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _explained(error: OSError, target: Path) -> OSError:
+def _sync_folder(folder: Path) -> None:
+    """Make a renaming last through a power cut."""
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that does not know it for folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: str | Path) -> None:
+    """Bring to the disk what was appended to a file, if it is there."""
+    try:
+        with open(path, "rb+") as file:
+            os.fsync(file.fileno())
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise explained(error, Path(path)) from error
+
+
+def explained(error: OSError, target: Path) -> OSError:
+    """``error`` with words that name the file and the remedy, where they are known."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        text = (
-            f"no space left on the disk for {target}; free some and run again with --resume (earlier files are intact)"
-        )
+        again = "the same command again" if command.name() not in ("", "fit") else "again with --resume"
+        text = f"no space left on the disk for {target}; free some and run {again} (earlier files are intact)"
         return OSError(error.errno, text)
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return OSError(error.errno, f"cannot write {target}: {error.strerror}; choose another folder with --out")
+        return OSError(
+            error.errno,
+            f"cannot write {target}: {error.strerror}; make it writable, or choose another folder with --out",
+        )
     return error
 
 
@@ -78,7 +108,7 @@ def append_text(path: str | Path, text: str) -> None:
         with open(target, "a", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise _explained(error, target) from error
+        raise explained(error, target) from error
 
 
 def write_json(path: str | Path, value: Any) -> None:

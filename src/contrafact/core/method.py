@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from torch import nn
 
+from contrafact.core import command
 from contrafact.core.artefact import described, fingerprint, load_artefact, save_artefact
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import ImageDataset
@@ -164,13 +165,18 @@ class Method(ABC):
         if isinstance(source, Generator):
             source.to(run.device).freeze()
         self.check_source(source, run)
+        with run.claimed():
+            return self._fit(source, run)
+
+    def _fit(self, source: Generator | ImageDataset, run: Run) -> Artefacts:
+        """:meth:`fit` in a folder that nobody else writes to."""
         withdrawal = Withdrawal(run)
         run.start(
             {
                 "method": self.name(),
                 "hyperparameters": {f.name: described(getattr(self, f.name)) for f in dataclasses.fields(self)},
                 "source": _describe(source),
-                "command": sys.argv,
+                "command": command.recorded(),
             }
         )
         if isinstance(source, ImageDataset) and source.few_labels is not None and run.is_main:

@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -24,9 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from contrafact.core import command
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.checkpoint import load_state, save_state
-from contrafact.core.files import append_text, read_json, read_json_lines, write_json, write_text
+from contrafact.core.claim import claim
+from contrafact.core.files import append_text, read_json, read_json_lines, sync_file, write_json, write_text
 from contrafact.core.foreign import check_fields
 from contrafact.core.progress import Progress
 from contrafact.core.ranges import Count, Seed, Steps, Weight, check_value
@@ -124,8 +126,18 @@ class Run:
         """Whether this process writes the files."""
         return bool(self.processes.is_main_process)
 
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Within the block no other process writes to the folder; of several that train together, one claims it.
+
+        Raises:
+            AlreadyClaimed: another process holds it; the message says which.
+        """
+        with claim(self.folder) if self.is_main else nullcontext():
+            yield
+
     def start(self, config: Mapping[str, Any]) -> None:
-        """Claim the folder: write ``config.json``, or, when resuming, check that it holds the same configuration.
+        """Begin: write ``config.json``, or, when resuming, check that it holds the same configuration.
 
         Raises:
             ValueError: the folder holds a run and ``resume`` is off, or it holds one with another configuration.
@@ -244,12 +256,11 @@ class Run:
                         writer.add_scalar(key, value, done)
                 stop, save = self._agree(self._stop_signal is not None, time.monotonic() - last_save >= self.save_every)
                 if (stop or save) and done != total:
+                    sync_file(self.folder / LOG)  # a checkpoint never knows of more steps than the log
                     save_state(checkpoint, state, done, self.processes)
                     last_save = time.monotonic()
                 if stop and done != total:
-                    raise RunInterrupted(
-                        f"stopped after step {done} of {total}; go on with the same command and --resume"
-                    )
+                    raise RunInterrupted(f"stopped after step {done} of {total}; {command.how_to_go_on()}")
 
     def log(self, **scalars: Tensor | float) -> None:
         """Note scalars of this step; lines of the log are means over ``log_every`` steps."""

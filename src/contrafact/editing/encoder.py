@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from pathlib import Path
 
 import torch
 
 from contrafact.bench.regression import RegressionSettings, regress_encoder
+from contrafact.core import command
 from contrafact.core.artefact import fingerprint, load_artefact
 from contrafact.core.directions import GlobalDirections
 from contrafact.core.encoder import Encoder
@@ -40,20 +40,21 @@ def fit_latent_encoder(generator: Generator, run: Run | str | Path, settings: Re
         "weights": fingerprint(generator),
         "image_shape": list(generator.image_shape),
     }
-    run.start(
-        {
-            "method": "latent encoder",
-            "hyperparameters": dataclasses.asdict(settings),
-            "source": source,
-            "command": sys.argv,
-        }
-    )
-    if not (run.folder / RESULT).exists():
-        begin = time.monotonic()
-        axes = GlobalDirections.of(torch.eye(generator.latent_dim), generator.latent_scale()).requires_grad_(False)
-        encoder = regress_encoder(generator, axes, run, settings)
-        run.finish(Artefacts(encoder=encoder), time.monotonic() - begin)
-    return load_run(run.folder).encoder
+    with run.claimed():
+        run.start(
+            {
+                "method": "latent encoder",
+                "hyperparameters": dataclasses.asdict(settings),
+                "source": source,
+                "command": command.recorded(),
+            }
+        )
+        if not (run.folder / RESULT).exists():
+            begin = time.monotonic()
+            axes = GlobalDirections.of(torch.eye(generator.latent_dim), generator.latent_scale()).requires_grad_(False)
+            encoder = regress_encoder(generator, axes, run, settings)
+            run.finish(Artefacts(encoder=encoder), time.monotonic() - begin)
+        return load_run(run.folder).encoder
 
 
 def load_encoder(source: str | Path) -> Encoder:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from contrafact.core.claim import claim
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.files import write_text
 from contrafact.core.method import FinishedRun
@@ -73,29 +74,30 @@ def write_report(
             encoder.
     """
     path = run.folder / REPORT if out is None else Path(out)
-    folder = path.parent / FIGURES
-    magnitude_range(frames, span)
-    scores = tables.read_scores(run.folder)
-    table = tables.score_table(scores, published)
-    swept, step = None, 1
-    if run.has("generator"):
-        max_side, step = _detail(run, samples, frames)
-        swept = sweep_run(run, samples, (frames - 1) * step + 1, span, seed=seed, max_side=max_side)
-        write_sweep(swept, step, folder)
-    classes = classes_section(run, images if images is not None else dataset, seed, folder)
-    sections = [
-        *([classes] if classes is not None else []),
-        *traversal_sections(run, swept, step),
-        *([translation] if (translation := translation_section(run, (images, dataset), seed, folder)) else []),
-        variation_section(run, dataset, seed, folder),
-        scores_section(run, table),
-        *([parts] if (parts := parts_section(run.folder)) else []),
-        matrices_section(scores, dataset, folder, run.annotated_factors),
-        training_section(run, folder),
-        settings_section(run),
-        loading_section(run),
-    ]
-    write_text(path, _page(_title(run), summary(run, swept, table), sections))
+    with claim(path.parent):
+        folder = path.parent / FIGURES
+        magnitude_range(frames, span)
+        scores = tables.read_scores(run.folder)
+        table = tables.score_table(scores, published)
+        swept, step = None, 1
+        if run.has("generator"):
+            max_side, step = _detail(run, samples, frames)
+            swept = sweep_run(run, samples, (frames - 1) * step + 1, span, seed=seed, max_side=max_side)
+            write_sweep(swept, step, folder)
+        classes = classes_section(run, images if images is not None else dataset, seed, folder)
+        sections = [
+            *([classes] if classes is not None else []),
+            *traversal_sections(run, swept, step),
+            *([translation] if (translation := translation_section(run, (images, dataset), seed, folder)) else []),
+            variation_section(run, dataset, seed, folder),
+            scores_section(run, table),
+            *([parts] if (parts := parts_section(run.folder)) else []),
+            matrices_section(scores, dataset, folder, run.annotated_factors),
+            training_section(run, folder),
+            settings_section(run),
+            loading_section(run),
+        ]
+        write_text(path, _page(_title(run), summary(run, swept, table), sections))
     return path
 
 
