@@ -1,3 +1,4 @@
+import io
 import os
 import pickle
 import re
@@ -8,6 +9,7 @@ import torch
 from accelerate import PartialState
 
 from contrafact.core.checkpoint import load_state, save_state
+from contrafact.core.checksum import write_archive
 
 
 def make_state(seed=0):
@@ -49,9 +51,16 @@ def test_a_truncated_checkpoint_is_named(saved):
 
 @pytest.mark.parametrize("content", [{"step": 1}, {"weights": torch.ones(2)}, 3])
 def test_a_foreign_file_is_named(tmp_path, content):
-    torch.save(content, tmp_path / "checkpoint.pt")
+    write_signed(tmp_path / "checkpoint.pt", content)
     with pytest.raises(ValueError, match="is no whole checkpoint of contrafact"):
         load_state(tmp_path / "checkpoint.pt", make_state(), 0, 1)
+
+
+def write_signed(path, content):
+    """Any content with the checksum that belongs to it: a checksum alone makes no file harmless."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_archive(path, buffer.getbuffer())
 
 
 class Hostile:
@@ -68,7 +77,7 @@ class Hostile:
 def test_a_hostile_checkpoint_runs_no_code(tmp_path, zipped):
     path, victim = tmp_path / "checkpoint.pt", tmp_path / "pwned"
     if zipped:
-        torch.save({"step": Hostile(victim), "shared": {}, "streams": []}, path)
+        write_signed(path, {"step": Hostile(victim), "shared": {}, "streams": []})
     else:
         path.write_bytes(pickle.dumps({"step": Hostile(victim)}))
     with pytest.raises(ValueError, match="is no whole checkpoint of contrafact"):

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from contrafact.core.checksum import check_tensors, write_tensors
 from contrafact.core.describe import listed, open_safetensors
-from contrafact.core.files import write_bytes
 from contrafact.core.foreign import parse_json, reading
 from contrafact.core.skeleton import build, damaged_header
 
@@ -61,8 +61,6 @@ def save_artefact(module: Artefact, path: str | Path, dtype: torch.dtype | None 
     Raises:
         ValueError: the module cannot be rebuilt from a file.
     """
-    from safetensors.torch import save
-
     cls = type(module)
     if not cls.__module__.startswith("contrafact."):
         raise ValueError(
@@ -81,7 +79,7 @@ def save_artefact(module: Artefact, path: str | Path, dtype: torch.dtype | None 
         if dtype is not None and stored.is_floating_point():
             stored = stored.to(dtype)
         tensors[name] = stored.contiguous().clone()
-    write_bytes(path, save(tensors, metadata=header))
+    write_tensors(path, tensors, header)
 
 
 def read_header(path: str | Path, example: str = "generator.safetensors") -> dict[str, Any]:
@@ -136,6 +134,7 @@ def load_artefact(path: str | Path, kind: type[ArtefactT], own: nn.Module | None
     from safetensors.torch import load_file
 
     header = read_header(path, f"{kind.__name__.lower()}.safetensors")
+    check_tensors(path)
     cls = find_class(header["class"], path)
     if not issubclass(cls, kind):
         raise ValueError(f"{path} holds a {cls.__name__}, expected a {kind.__name__.lower()}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from contrafact.core.files import write_bytes
+from contrafact.core.checksum import check_archive, write_archive
 from contrafact.core.inert_files import read_inert
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def save_state(path: Path, state: Mapping[str, Any], step: int, processes: Parti
     # Through memory: torch's own file writer reports a full disk as an internal error.
     buffer = io.BytesIO()
     torch.save({"step": step, "shared": shared, "streams": streams}, buffer)
-    write_bytes(path, buffer.getbuffer())
+    write_archive(path, buffer.getbuffer())
 
 
 def load_state(path: Path, state: Mapping[str, Any], rank: int, world_size: int) -> int:
@@ -43,6 +43,7 @@ def load_state(path: Path, state: Mapping[str, Any], rank: int, world_size: int)
     Raises:
         ValueError: damaged or foreign file, another number of processes, or names or shapes that do not match.
     """
+    check_archive(path, "checkpoint of contrafact", "remove it to start again")
     try:
         saved = read_inert(path).content
         step, shared, streams = int(saved["step"]), dict(saved["shared"]), list(saved["streams"])

@@ -86,10 +86,10 @@ def explained(error: OSError, target: Path) -> OSError:
     return error
 
 
-def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
-    """Write a file atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+def write_bytes(path: str | Path, *parts: bytes | memoryview) -> None:
+    """Write a file atomically, of parts one after the other."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.writelines(parts)
 
 
 def write_text(path: str | Path, text: str) -> None:

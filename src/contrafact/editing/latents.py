@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from contrafact.core.artefact import fingerprint
+from contrafact.core.checksum import check_tensors, write_tensors
 from contrafact.core.describe import listed, open_safetensors
 from contrafact.core.direction_files import check_fit
 from contrafact.core.directions import Directions
-from contrafact.core.files import write_bytes
 from contrafact.core.foreign import parse_json, reading
 from contrafact.core.generator import Generator
 
@@ -69,8 +69,6 @@ class StoredLatents:
 
     def save(self, path: str | Path) -> Path:
         """Write to one ``.safetensors`` file, atomically; returns its path."""
-        from safetensors.torch import save
-
         tensors = {"latents": self.latents.contiguous()}
         if self.targets is not None:
             tensors["targets"] = self.targets.detach().cpu().contiguous()
@@ -82,7 +80,7 @@ class StoredLatents:
             "weights": self.weights,
             "facts": json.dumps(self.facts),
         }
-        write_bytes(path, save(tensors, metadata=header))
+        write_tensors(path, tensors, header)
         return Path(path)
 
     def check_fit(self, generator: Generator) -> None:
@@ -119,6 +117,7 @@ def load_latents(path: str | Path) -> StoredLatents:
             parse_json(header[key], f"{source} has a damaged header: {key!r}", "make it again with `contrafact invert`")
             for key in ("names", "facts")
         )
+        check_tensors(source)
         tensors = load_file(source)
         latents, targets = tensors["latents"].float(), tensors.get("targets")
         stored = StoredLatents(latents, names, header["space"], header["generator"], header["weights"], targets, facts)
