@@ -125,12 +125,20 @@ def _open(lock: Path) -> tuple[int, bool]:
     """The file, and whether it is new."""
     flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     while True:
-        lock.parent.mkdir(parents=True, exist_ok=True)
+        # A holder that ends removes a folder into which nothing came, maybe between two of these lines.
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            if lock.parent.exists() and not lock.parent.is_dir():
+                raise
+            continue
+        except FileNotFoundError:
+            continue
         try:
             return os.open(lock, flags | os.O_CREAT | os.O_EXCL, 0o644), True
         except FileExistsError:
             pass
-        except FileNotFoundError:  # its holder has removed the folder, in which nothing had come to lie
+        except FileNotFoundError:
             continue
         try:
             return os.open(lock, flags), False
