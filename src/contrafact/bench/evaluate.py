@@ -16,6 +16,7 @@ from contrafact.bench.classes import IMAGE_METRICS, class_factor, class_of, imag
 from contrafact.bench.representations import Target, is_probe, parse_target, score_targets, usual_metrics
 from contrafact.bench.sampling import BATCH, annotated_columns, dataset_of, draw_probe_sample, draw_sample, encode
 from contrafact.bench.scores import add_scores, score_line
+from contrafact.core.command import quoted
 from contrafact.core.dataset import AnnotatedDataset, FactorDataset, ImageDataset
 from contrafact.core.encoder import Encoder
 from contrafact.core.method import FinishedRun, load_run
@@ -197,7 +198,9 @@ def _cluster(encoder: Encoder, dataset: ImageDataset, factor: str, sizes: Sizes)
 def _control_of(run: FinishedRun) -> FinishedRun:
     folder = run.folder / CONTROL
     if not folder.exists():
-        raise ValueError(f"{run.folder} has no control yet; make one with `contrafact evaluate {run.folder} --control`")
+        raise ValueError(
+            f"{run.folder} has no control yet; make one with `contrafact evaluate {quoted(run.folder)} --control`"
+        )
     return load_run(folder, run.generator if run.has("generator") else None)
 
 

@@ -6,8 +6,8 @@ Shape suffixes: N images, J code dimensions, K factors.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +18,10 @@ from contrafact.bench.classes import split_for_scoring
 from contrafact.core.dataset import AnnotatedDataset, ImageDataset, IntArray, check_count
 from contrafact.core.encoder import Encoder
 from contrafact.core.method import FinishedRun
+from contrafact.core.places import find_place
 from contrafact.core.progress import Progress
 from contrafact.data import CATALOG as DATASETS
-from contrafact.data.load import load_dataset
+from contrafact.data.load import FOLDER_DATASET, load_dataset
 
 BATCH = 512
 """Images encoded at a time."""
@@ -97,18 +98,36 @@ def dataset_of(run: FinishedRun, data: str | None = None) -> ImageDataset | None
         takes = inspect.signature(type(other)).parameters
         return load_dataset(data, size=height, **options) if options.keys() & takes.keys() else other
     if source["kind"] == "data":
-        return _load_again(source["name"], source["from"], height, split_for_scoring(source.get("split")), options)
+        return _load_again({**source, "split": split_for_scoring(source.get("split"))}, run, height, source)
     note = run.generator.note if run.has("generator") else {}
-    return _load_again(note["trained_on"], note.get("from", ""), height) if "trained_on" in note else None
+    if "trained_on" not in note:
+        return None
+    about = {"name": note["trained_on"], "from": note.get("from", ""), "fingerprint": note.get("fingerprint", "")}
+    return _load_again({"kind": "data", "split": "test", **about}, run, height, {})
 
 
-def _load_again(
-    name: str, origin: str, size: int, split: str = "test", options: Mapping[str, Any] | None = None
-) -> ImageDataset:
-    """The dataset called ``name``, from the file it was read from when that is still there; in parts, its ``split``."""
-    from_file = ":" not in name and Path(origin).exists()  # a path does not carry a variant, a name does
+def _load_again(wanted: Mapping[str, Any], run: FinishedRun, size: int, known: Mapping[str, Any]) -> ImageDataset:
+    """The dataset ``wanted``, from where it lies now when that can be found, else by its name; in parts, its split.
+
+    Args:
+        wanted: name, place and fingerprint, as in a run's configuration.
+        run: the run, for messages and for what its folder's place says of the data's.
+        size: side of the images.
+        known: the same of the very data the run saw, if that is it.
+    """
+    name, options = wanted["name"], wanted.get("options", {})
+    place = None if ":" in name else find_place(wanted, run.folder)  # a path does not carry a variant, a name does
     in_parts = name in DATASETS and "split" in inspect.signature(DATASETS.get(name)).parameters
-    return load_dataset(origin if from_file else name, size=size, split=split if in_parts else None, **(options or {}))
+    if place is None and name == FOLDER_DATASET:
+        raise ValueError(
+            f"{run.folder} learned from the folder {wanted['from']!r}, which is not where it was; name it with --data"
+        )
+    split = wanted.get("split") or "test"
+    dataset = load_dataset(name if place is None else place, size=size, split=split if in_parts else None, **options)
+    before = known.get("fingerprint")
+    if before and known.get("split") == getattr(dataset, "split", None) and before != dataset.fingerprint():
+        print(f"note: {dataset.source} has changed since {run.folder} learned from it", file=sys.stderr)
+    return dataset
 
 
 class Sample(NamedTuple):

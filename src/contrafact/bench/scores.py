@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contrafact.core.claim import claim
+from contrafact.core.command import without_home
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.files import read_json_lines, write_text
 from contrafact.core.foreign import Kind, check_fields
@@ -58,9 +59,9 @@ def score_line(
     """One line of ``scores.jsonl``; ``about`` is the data or the predictor that judged, ``seed`` that of the sample."""
     data: dict[str, Any] | None = None
     if isinstance(about, Predictor):
-        data = {"name": f"as {about.origin} sees it", "source": about.origin}
+        data = {"name": f"as {without_home(about.origin)} sees it", "source": without_home(about.origin)}
     elif about is not None:
-        data = {"name": about.name, "source": about.source, "image_shape": list(about.image_shape)}
+        data = {"name": about.name, "source": about.source_name, "image_shape": list(about.image_shape)}
         if (split := getattr(about, "split", None)) is not None:
             data["split"] = split
     return {

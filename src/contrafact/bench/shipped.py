@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from contrafact.core.artefact import save_artefact
+from contrafact.core.command import without_home
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.generator import Generator
 from contrafact.core.method import load_run
@@ -53,8 +54,8 @@ def ship(folder: str | Path, name: str) -> Path:
     generator = run.generator
     dataset = load_dataset(generator.note["trained_on"], size=generator.image_shape[-1])
     path = WEIGHTS / f"{name}.safetensors"
-    command = shlex.join(["contrafact", *run.config["command"][1:]])
-    generator.note = {"command": command, **generator.note, "images": dataset.source}
+    command = shlex.join(["contrafact", *map(without_home, run.config["command"][1:])])
+    generator.note = {"command": command, **generator.note, "images": dataset.source_name}
     save_artefact(generator, path, torch.float16)
     # The score is that of the file as it will be loaded, rounding included.
     generator.note["sample_distance"] = round(sample_distance(load_generator(path), dataset), 4)

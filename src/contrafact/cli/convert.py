@@ -9,6 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse, print_table
+from contrafact.core.command import quoted
 
 
 @dataclass(frozen=True)
@@ -30,4 +31,4 @@ def convert(arguments: Sequence[str]) -> None:
 
     facts = convert_checkpoint(options.source, options.target, changes_of(options.changes))
     print_table(((key, str(value)) for key, value in facts.items() if value not in (None, {}, [])), indent="")
-    print(f"wrote {options.target}\nnext:\n  contrafact show generator {options.target}")
+    print(f"wrote {options.target}\nnext:\n  contrafact show generator {quoted(options.target)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse
+from contrafact.core.command import quoted
 
 if TYPE_CHECKING:
     from contrafact.cli._subject import Subject
@@ -100,8 +101,8 @@ def edit(arguments: Sequence[str]) -> None:
     StoredLatents.of(generator, moved, start.names, facts=facts).save(options.out / "edited.safetensors")
     print(f"wrote {options.out / 'edit.png'}, {written[0]}" + (" …" if len(written) > 1 else ""))
     if options.image:
-        again = options.out / "latents.safetensors"
-        print(f"the search need not be repeated:\n  contrafact edit {options.run or 'RUN'} --latents {again} ...")
+        again = quoted(options.run or "RUN", "--latents", options.out / "latents.safetensors")
+        print(f"the search need not be repeated:\n  contrafact edit {again} ...")
 
 
 def _start(options: Options, subject: Subject) -> StoredLatents:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from contrafact.cli._parse import parse
+from contrafact.core.command import quoted
 
 if TYPE_CHECKING:
     from contrafact.core.metric import MetricResult
@@ -197,7 +198,7 @@ def _evaluate_run(options: Options, folder: Path) -> None:
             extractor=options.extractor,
         )
         _print_results(results)
-    print(f"next:\n  contrafact report {run.folder}")
+    print(f"next:\n  contrafact report {quoted(run.folder)}")
 
 
 def _print_results(results: Sequence[tuple[str, MetricResult]]) -> None:

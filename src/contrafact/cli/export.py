@@ -9,6 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from contrafact.cli._parse import parse
+from contrafact.core.command import quoted
 
 
 @dataclass(frozen=True)
@@ -31,4 +32,4 @@ def export(arguments: Sequence[str]) -> None:
 
     written = export_directions(load_run(options.run), options.out, options.directions)
     print(f"wrote {options.out}: {', '.join(written.names)}")
-    print(f"next:\n  contrafact traverse --generator {options.run} --use {options.out} --out pictures")
+    print(f"next:\n  contrafact traverse --generator {quoted(options.run)} --use {quoted(options.out)} --out pictures")

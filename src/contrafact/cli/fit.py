@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from contrafact.cli._parse import Assignments, changes_of, parse, print_table
+from contrafact.core.command import quoted
 from contrafact.core.ranges import CountOrZero, Seed, Side, Weight
 from contrafact.methods import CATALOG
 
@@ -67,6 +68,12 @@ class RunOptions:
     """Seconds between checkpoints."""
     tensorboard: bool = False
     """Also write the log for TensorBoard."""
+    keep_checkpoint: bool = False
+    """Keep the last checkpoint of the finished run, so that --resume with larger --steps trains on."""
+    change: tuple[str, ...] = ()
+    """With --resume, what may differ from before: --change learning_rate=1e-4 precision=float32; --change processes."""
+    begin_from: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """Finished run whose weights to begin with, where names and shapes fit."""
 
 
 def fit(arguments: Sequence[str]) -> None:
@@ -79,7 +86,7 @@ def fit(arguments: Sequence[str]) -> None:
     if arguments[0].startswith("-"):
         raise ValueError(f"name the method first: contrafact fit METHOD {' '.join(arguments)}")
     name = CATALOG.resolve(arguments[0])
-    options, method = _parse(name, arguments[1:])
+    options, method = _parse(name, _with_changes(arguments[1:]))
     source = _load_source(name, method.source, options)
 
     from contrafact.core.run import Run
@@ -93,6 +100,9 @@ def fit(arguments: Sequence[str]) -> None:
             resume=options.resume,
             save_every=options.save_every,
             tensorboard=options.tensorboard,
+            keep_checkpoint=options.keep_checkpoint,
+            change=options.change,
+            begin_from=options.begin_from,
         )
         method.fit(source, run)
     if run.is_main:
@@ -113,6 +123,32 @@ def _parse(name: str, arguments: Sequence[str]) -> tuple[RunOptions, Any]:
     description = f"{CATALOG.summary(name)}\n\nLearns from {needs}. Presets: {', '.join(cls.presets) or 'none'}."
     parsed: Any = parse(command, arguments, f"fit {name}", command(RunOptions(preset=preset), method), description)
     return parsed.run, dataclasses.replace(parsed.method)  # made anew, and checked: the parser made it unchecked
+
+
+def _with_changes(arguments: Sequence[str]) -> list[str]:
+    """The arguments, every ``--change NAME=VALUE`` said as ``--NAME VALUE`` too, after all others; names remain."""
+    rest: list[str] = []
+    changes: list[str] = []
+    values: list[str] = []
+    is_change = False
+    for argument in arguments:
+        if argument.startswith("--"):
+            is_change = argument.partition("=")[0] == "--change"
+            if not is_change:
+                rest.append(argument)
+                continue
+            argument = argument.partition("=")[2]
+        if not is_change:
+            rest.append(argument)
+        elif argument:
+            name, given, value = argument.partition("=")
+            changes.append(name)
+            option = f"--{name.replace('_', '-')}"
+            if given and value.lower() in ("true", "false"):
+                values.append(option if value.lower() == "true" else f"--no-{option[2:]}")
+            elif given:
+                values += [option, value]
+    return [*rest, *values, *(["--change", *changes] if changes else [])]
 
 
 def _preset_in(arguments: Sequence[str]) -> str | None:
@@ -197,10 +233,11 @@ def _print_next(folder: Path) -> None:
     run = FinishedRun(folder)
     print(f"{folder}: {', '.join(run.result['artefacts'])} in {run.result['seconds']:.0f} s")
     print("next:")
+    where = quoted(folder)
     if run.has("encoder"):
-        print(f"  contrafact evaluate {folder}" + (" --control" if run.has("directions") else ""))
+        print(f"  contrafact evaluate {where}" + (" --control" if run.has("directions") else ""))
     if run.has("directions") and run.has("generator"):
-        print(f"  contrafact traverse {folder}")
+        print(f"  contrafact traverse {where}")
     elif run.has("generator"):
-        print(f"  contrafact fit disco --generator {folder} --preset quick")
-    print(f"  contrafact report {folder}")
+        print(f"  contrafact fit disco --generator {where} --preset quick")
+    print(f"  contrafact report {where}")

@@ -10,6 +10,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse
+from contrafact.core.command import quoted
 
 
 @dataclass(frozen=True)
@@ -89,4 +90,4 @@ def invert(arguments: Sequence[str]) -> None:
     for name, value in zip(stored.names, found.psnr.tolist(), strict=True):
         print(f"{name}: PSNR {value:.1f} dB")
     print(f"wrote {path}, {options.out / 'inversion.png'} and the reconstructions")
-    print(f"next:\n  contrafact edit RUN --latents {path} --direction 0 --by 2")
+    print(f"next:\n  contrafact edit RUN --latents {quoted(path)} --direction 0 --by 2")

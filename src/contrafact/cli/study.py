@@ -10,6 +10,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from contrafact.cli._parse import parse
+from contrafact.core.command import quoted
 
 
 @dataclass(frozen=True)
@@ -67,4 +68,4 @@ def study(arguments: Sequence[str]) -> None:
     hold(options.out)
     make_study(contenders, options.out, [options.directions for _ in contenders], settings)
     print(f"wrote {options.out}: a folder for each of {options.participants} participants; key.json says what is what")
-    print(f"next, once answers are in:\n  contrafact study score {options.out}")
+    print(f"next, once answers are in:\n  contrafact study score {quoted(options.out)}")

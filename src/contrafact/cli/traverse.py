@@ -9,6 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse
+from contrafact.core.command import quoted
 
 
 @dataclass(frozen=True)
@@ -90,4 +91,5 @@ def traverse(arguments: Sequence[str]) -> None:
     strips = len(smooth.names)
     print(f"wrote {', '.join(map(str, written[:-strips]))} and {strips} strips beside them")
     if subject.folder is not None and subject.kind == "direction":
-        print(f"next: call what you recognise by a name\n  contrafact name {subject.folder} {smooth.indices[0]} ...")
+        first = quoted(subject.folder, smooth.indices[0])
+        print(f"next: call what you recognise by a name\n  contrafact name {first} ...")

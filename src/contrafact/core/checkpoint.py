@@ -37,8 +37,10 @@ def save_state(path: Path, state: Mapping[str, Any], step: int, processes: Parti
     write_archive(path, buffer.getbuffer())
 
 
-def load_state(path: Path, state: Mapping[str, Any], rank: int, world_size: int) -> int:
+def load_state(path: Path, state: Mapping[str, Any], rank: int, world_size: int, any_processes: bool = False) -> int:
     """Put ``state`` back as it was saved; returns the number of steps done.
+
+    With ``any_processes``, a process that was not there keeps the random streams it begins with.
 
     Raises:
         ValueError: damaged or foreign file, another number of processes, or names or shapes that do not match.
@@ -49,8 +51,14 @@ def load_state(path: Path, state: Mapping[str, Any], rank: int, world_size: int)
         step, shared, streams = int(saved["step"]), dict(saved["shared"]), list(saved["streams"])
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(f"{path} is no whole checkpoint of contrafact ({error}); remove it to start again") from error
-    if len(streams) != world_size:
-        raise ValueError(f"{path} was saved by {len(streams)} process(es), this run has {world_size}; use as many")
+    if len(streams) != world_size and not any_processes:
+        raise ValueError(
+            f"{path} was saved by {len(streams)} process(es), this run has {world_size}; use as many, or consent to "
+            "other random streams with --change processes"
+        )
+    if rank >= len(streams) > 0:
+        own = {n: v for n, v in state.items() if isinstance(v, RandomState)}
+        state, streams = {n: v for n, v in state.items() if n not in own}, [{}] * (rank + 1)
     expected = {n for n, v in state.items() if not isinstance(v, RandomState)}
     if set(shared) != expected or set(streams[rank]) != set(state) - expected:
         raise ValueError(f"{path} holds {sorted(shared)}, this method needs {sorted(expected)}; it is another method's")

@@ -6,6 +6,7 @@ is kept, only the names at its end.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -66,6 +67,15 @@ def without_home(text: str) -> str:
     path = Path(value)
     kept = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
     return option + equals + (kept or "...")
+
+
+def quoted(*parts: object) -> str:
+    """Parts of a command as a shell takes them: ``'my run'`` in quotes.
+
+    >>> quoted("my run", 3)
+    "'my run' 3"
+    """
+    return shlex.join(map(str, parts))
 
 
 def how_to_go_on() -> str:

@@ -5,8 +5,10 @@ Shape suffixes: N images, C channels, H height, W width, K factors.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -15,8 +17,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from contrafact.core.places import fingerprint_files
+
 if TYPE_CHECKING:
     from contrafact.core.few_labels import FewLabels
+
+STAND_IN = "procedural stand-in"
+"""``source`` of a dataset that no file was found for, or its beginning."""
+STAND_IN_VERSION = 1
+"""Raised when a stand-in's pictures change, so that no run goes on with others."""
+_FINGERPRINT_IMAGES = 64
 
 IntArray = npt.NDArray[np.int64]
 
@@ -65,6 +75,39 @@ class ImageDataset(ABC):
     def random_batch(self, n: int, rng: np.random.Generator) -> Tensor:
         """``n`` images drawn uniformly with replacement: float32 ``(n, C, H, W)`` in [0, 1]."""
         return self.batch(rng.integers(len(self), size=check_count("n", n)))
+
+    @property
+    def source_name(self) -> str:
+        """``source`` as it may be written down: of a path, its name alone."""
+        return Path(self.source).name if Path(self.source).is_absolute() or self.place() else self.source
+
+    def fingerprint(self) -> str:
+        """Short hash of what the dataset holds, equal wherever it lies: a resumed run must find what it began with.
+
+        Of a dataset in one file, the file's; of a stand-in, its name and version; else of the number of images, the
+        labels and up to 64 images, where they are the same when asked for twice.
+        """
+        path = self.place()
+        if path is not None and path.is_file():
+            return fingerprint_files([path])
+        digest = hashlib.sha256(f"{self.name} {len(self)} {self.image_shape}".encode())
+        if self.labels is not None:
+            digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
+        if self.source.startswith(STAND_IN):
+            digest.update(f"{self.source_name} {STAND_IN_VERSION}".encode())
+            return digest.hexdigest()[:16]
+        chosen = np.unique(np.linspace(0, len(self) - 1, min(len(self), _FINGERPRINT_IMAGES)).astype(np.int64))
+        first, second = (self.batch(chosen).detach().cpu().mul(255).round().numpy() for _ in range(2))
+        if np.array_equal(first, second):  # images that are changed at random every time say nothing
+            digest.update(first.astype("<i2").tobytes())
+        return digest.hexdigest()[:16]
+
+    def place(self) -> Path | None:
+        """The file or folder the images come from, None where there is none."""
+        try:
+            return Path(self.source) if self.source and Path(self.source).exists() else None
+        except (OSError, ValueError):  # a text too long, or with characters no path has
+            return None
 
     def parts(self) -> tuple[ImageDataset, ImageDataset] | None:
         """The published training and test parts, one of which this dataset is; None where there are none."""

@@ -8,6 +8,7 @@ Shape suffixes: M annotated images, K annotated factors.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import warnings
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from contrafact.core.catalog import unknown_name_message
+from contrafact.core.command import without_home
 from contrafact.core.dataset import AnnotatedDataset, ImageDataset, IntArray, check_indices
 from contrafact.core.files import write_text
 
@@ -88,7 +90,13 @@ class FewLabels:
 
     def describe(self) -> dict[str, Any]:
         """What a run's configuration says of them."""
-        return {"number": len(self), "factors": list(self.names), "chosen": self.origin}
+        digest = hashlib.sha256(np.column_stack([self.indices, self.values]).astype("<i8").tobytes())
+        return {
+            "number": len(self),
+            "factors": list(self.names),
+            "chosen": without_home(self.origin),
+            "fingerprint": digest.hexdigest()[:16],
+        }
 
 
 def choose_labels(

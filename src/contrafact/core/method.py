@@ -29,6 +29,7 @@ from contrafact.core.encoder import Encoder
 from contrafact.core.files import read_json
 from contrafact.core.foreign import Kind, check_fields
 from contrafact.core.generator import Generator
+from contrafact.core.places import find_place, portable, remember_place
 from contrafact.core.ranges import are_checked_later, check_ranges
 from contrafact.core.run import CONFIG, LABELS, LOG, RESULT, Run, read_log
 from contrafact.core.withdrawal import Withdrawal
@@ -139,6 +140,10 @@ class Method(ABC):
         A method that asks more of its source than its kind overrides this.
         """
 
+    def grows(self) -> str:
+        """The field that may be larger when a run is resumed, to train on: how many steps the last stage has."""
+        return "steps"
+
     @abstractmethod
     def train(self, source: Any, run: Run) -> Artefacts:
         """The method itself: reads ``source``, loops over ``run.steps``, returns what it learned."""
@@ -175,9 +180,10 @@ class Method(ABC):
             {
                 "method": self.name(),
                 "hyperparameters": {f.name: described(getattr(self, f.name)) for f in dataclasses.fields(self)},
-                "source": _describe(source),
+                "source": _describe(source, run.folder),
                 "command": command.recorded(),
-            }
+            },
+            self.grows(),
         )
         if isinstance(source, ImageDataset) and source.few_labels is not None and run.is_main:
             source.few_labels.save(run.folder / LABELS)
@@ -195,11 +201,17 @@ class Method(ABC):
         for name in self.yields:
             getattr(artefacts, name).eval().requires_grad_(False)
         if artefacts.generator is not None and isinstance(source, ImageDataset):
-            origin = {"trained_on": source.name, "from": source.source, "method": self.name(), "seed": run.seed}
+            origin = {
+                "trained_on": source.name,
+                "from": source.source_name,
+                "fingerprint": source.fingerprint(),
+                "method": self.name(),
+                "seed": run.seed,
+            }
             artefacts.generator.note = {**origin, **artefacts.generator.note}
         if artefacts.directions is not None:
             home = source if isinstance(source, Generator) else artefacts.generator
-            origin = {"found_on": source.name, "method": self.name(), "seed": run.seed}
+            origin = {"found_on": command.without_home(source.name), "method": self.name(), "seed": run.seed}
             if home is not None:
                 origin["space"] = home.space
             artefacts.directions.note = {**origin, **artefacts.directions.note}
@@ -233,7 +245,7 @@ class FinishedRun:
         self.config = check_fields(read_json(config), _STARTED, config, _NO_RUN)
         if not result.exists():
             raise ValueError(
-                f"the run in {self.folder} has not finished; go on with `{self._command()} --resume`, then come back"
+                f"the run in {self.folder} has not finished; go on with `{self._how_to_go_on()}`, then come back"
             )
         check_fields(self.config, _FINISHED, config, _NO_RUN)
         check_fields(self.config["source"], _SOURCE, f"{config}: 'source'", _NO_RUN)
@@ -247,12 +259,22 @@ class FinishedRun:
             )
         self._given_generator, self._own_encoder = generator, encoder
 
-    def _command(self) -> str:
-        command = [str(part) for part in self.config.get("command", [])]
-        if command and Path(command[0]).name in ("contrafact", "__main__.py"):
-            command = ["contrafact", *(part for part in command[1:] if part != "--resume")]
-            return shlex.join(command)
-        return f"contrafact fit {self.config.get('method', 'METHOD')} ... --out {self.folder}"
+    def _how_to_go_on(self) -> str:
+        """The command that goes on with an unfinished run, with the folder and the data where they are now."""
+        program, *parts = [str(part) for part in self.config.get("command") or ["unknown"]]
+        own = Path(program).name in (command.PROGRAM, "__main__.py")
+        if own and parts and parts[0] != "fit":
+            return shlex.join([command.PROGRAM, *parts])  # such as bench: it goes on by itself
+        if not own or not parts:
+            parts = ["fit", str(self.config["method"]), "..."]
+        parts = [part for part in parts if part != "--resume"]
+        place = find_place(self.config.get("source"), self.folder)
+        for option, value in (("--out", self.folder), ("--data", place)):
+            if value is not None and option in parts[:-1]:
+                parts[parts.index(option) + 1] = str(value)
+            elif option == "--out":
+                parts = [*(part for part in parts if not part.startswith("--out=")), option, str(value)]
+        return " ".join(part if part == "..." else shlex.quote(part) for part in [command.PROGRAM, *parts, "--resume"])
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -317,11 +339,23 @@ def load_run(folder: str | Path, generator: Generator | None = None, encoder: nn
     return FinishedRun(folder, generator, encoder)
 
 
-def _describe(source: Generator | ImageDataset) -> dict[str, Any]:
+def _describe(source: Generator | ImageDataset, folder: Path) -> dict[str, Any]:
     if isinstance(source, Generator):
-        described: dict[str, Any] = {"kind": "generator", "name": source.name, "weights": fingerprint(source)}
+        described: dict[str, Any] = {
+            "kind": "generator",
+            "name": command.without_home(source.name),
+            "weights": fingerprint(source),
+        }
     else:
-        described = {"kind": "data", "name": source.name, "from": source.source}
+        place, content = source.place(), source.fingerprint()
+        if place is not None:
+            remember_place(content, place)
+        described = {
+            "kind": "data",
+            "name": source.name,
+            "from": source.source_name if place is None else portable(place, folder),
+            "fingerprint": content,
+        }
         if hasattr(source, "split"):
             described["split"] = source.split
         if source.options:

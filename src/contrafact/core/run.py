@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
+import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -24,12 +26,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from contrafact.core import command
+from contrafact.core import command, going_on
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.checkpoint import load_state, save_state
+from contrafact.core.checksum import check_tensors
 from contrafact.core.claim import claim
 from contrafact.core.files import append_text, read_json, read_json_lines, sync_file, write_json, write_text
-from contrafact.core.foreign import check_fields
+from contrafact.core.foreign import check_fields, reading
+from contrafact.core.places import fingerprint_files
 from contrafact.core.progress import Progress
 from contrafact.core.ranges import Count, Seed, Steps, Weight, check_value
 
@@ -37,7 +41,8 @@ if TYPE_CHECKING:
     from accelerate import PartialState
 
 CONFIG, LOG, CHECKPOINT, RESULT = "config.json", "log.jsonl", "checkpoint.pt", "result.json"
-LABELS = "labels.csv"
+LABELS, SCORES = "labels.csv", "scores.jsonl"
+ARTEFACTS = ("encoder", "directions", "generator")
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -66,6 +71,10 @@ class Run:
         log_every: steps averaged in one line of the log; checkpoints fall on multiples of it.
         progress: show a progress bar on stderr.
         tensorboard: also write scalars for TensorBoard into the folder.
+        keep_checkpoint: keep the last checkpoint of the finished run, so that it can train on with more steps.
+        change: names of hyperparameters, ``precision`` or ``processes`` that may differ from what a resumed run was
+            started with.
+        begin_from: folder of a finished run whose weights to begin with, where names and shapes fit.
 
     Raises:
         ValueError: an argument out of range, or a device this machine does not have.
@@ -83,6 +92,9 @@ class Run:
         log_every: int = 20,
         progress: bool = True,
         tensorboard: bool = False,
+        keep_checkpoint: bool = False,
+        change: Sequence[str] = (),
+        begin_from: str | Path | None = None,
     ) -> None:
         if not str(folder).strip():
             raise ValueError("the run folder's name is empty; give one, such as --out runs/first")
@@ -94,7 +106,15 @@ class Run:
         self.log_every = check_value("log_every", log_every, Count)
         self.device = find_device(device)
         self.precision = _find_precision(precision, self.device)
-        self._show_progress, self._tensorboard = progress, tensorboard
+        self._show_progress, self._tensorboard, self._keep_checkpoint = progress, tensorboard, keep_checkpoint
+        self._consents = tuple(name.replace("-", "_") for name in change)
+        if self._consents and not resume:
+            raise ValueError("--change is for a run that goes on; give --resume too, or the options themselves")
+        self._begin_from = None if begin_from is None else Path(begin_from)
+        self._began_from = False
+        self._config: dict[str, Any] = {}
+        self._changes: dict[str, going_on.Difference] = {}
+        self._hyperparameters: tuple[str, ...] = ()
         self.last_line: dict[str, float] = {}
         self._pending: list[dict[str, Tensor]] = []
         self._processes: PartialState | None = None
@@ -136,37 +156,90 @@ class Run:
         with claim(self.folder) if self.is_main else nullcontext():
             yield
 
-    def start(self, config: Mapping[str, Any]) -> None:
+    def start(self, config: Mapping[str, Any], grows: str | None = None) -> None:
         """Begin: write ``config.json``, or, when resuming, check that it holds the same configuration.
 
+        Args:
+            config: everything the result depends on, JSON-ready.
+            grows: the hyperparameter that may be larger than it was, to train on: how many steps the last stage has.
+
         Raises:
-            ValueError: the folder holds a run and ``resume`` is off, or it holds one with another configuration.
+            ValueError: the folder holds a run and ``resume`` is off, it holds one with another configuration, or it is
+                finished and what is asked for would need a checkpoint that was not kept.
         """
         full = {**config, "seed": self.seed, "precision": self.precision, "processes": self.world_size}
+        self._hyperparameters = tuple(config.get("hyperparameters", {}))
+        going_on.check_consent(self._consents, self._hyperparameters)
+        if self._begin_from is not None:
+            full[going_on.BEGUN_FROM] = _weights_of(self._begin_from)
         path = self.folder / CONFIG
-        if path.exists():
-            if not self.resume:
-                raise ValueError(f"{self.folder} already holds a run; go on with --resume, or choose another --out")
-            before, now = _flat(read_json(path)), _flat(json.loads(json.dumps(full)))
-            changed = [
-                f"{key}: {_short(before.get(key))} before, {_short(now.get(key))} now"
-                for key in {**before, **now}
-                if not key.startswith(("command", "environment")) and before.get(key) != now.get(key)
-            ]
-            if changed:
+        if not path.exists():
+            if self.resume and self.folder.exists() and any(p for p in self.folder.iterdir() if p.name[0] != "."):
                 raise ValueError(
-                    f"{self.folder} was started with another configuration ({'; '.join(changed)}); "
-                    "resume with the same one, or choose another --out"
+                    f"{self.folder} holds files but no {CONFIG}, so it is no run to resume; choose another --out"
                 )
+            self._config = {**full, "environment": environment(self.device)}
+            self.processes.wait_for_everyone()
+            if self.is_main:
+                write_json(path, self._config)
+            self.processes.wait_for_everyone()
             return
-        if self.resume and self.folder.exists() and any(p for p in self.folder.iterdir() if p.name[0] != "."):
+        if not self.resume:
+            raise ValueError(f"{self.folder} already holds a run; go on with --resume, or choose another --out")
+        self._go_on(read_json(path), full, grows)
+
+    def _go_on(self, before: Any, now: dict[str, Any], grows: str | None) -> None:
+        """Take up the run of the configuration ``before``, with what may differ in ``now``."""
+        path, result, checkpoint = (self.folder / name for name in (CONFIG, RESULT, CHECKPOINT))
+        if not isinstance(before, dict) or "method" not in before:
+            raise ValueError(f"{path} is not the configuration of a run; choose another --out")
+        kept = result.exists() and CHECKPOINT in check_fields(read_json(result), {}, result, "").get("keeps", ())
+        if result.exists() and not kept and self.is_main:
+            checkpoint.unlink(missing_ok=True)  # of a process killed between the result and the clearing up
+        if going_on.BEGUN_FROM not in now and (checkpoint.exists() or result.exists()):
+            now = {**now, **{key: before[key] for key in (going_on.BEGUN_FROM,) if key in before}}
+        found = going_on.differences(before, now)
+        changes = going_on.consented(found, self._consents)
+        key = f"hyperparameters.{grows}"
+        if key in found and all(isinstance(n, int) for n in found[key]) and found[key][1] > found[key][0]:
+            changes[key] = found[key]
+        refused = {name: change for name, change in found.items() if name not in changes}
+        going_on.refuse_differences(self.folder, refused, self._hyperparameters)
+        self._config = {**before, **(now if changes else {})}
+        self._changes = changes
+        if not (result.exists() and changes):
+            return
+        if key not in changes:
+            raise ValueError(f"{self.folder} is finished, so no change can act; ask for more --{grows or 'steps'} too")
+        if not kept:
             raise ValueError(
-                f"{self.folder} holds files but no {CONFIG}, so it is no run to resume; choose another --out"
+                f"{self.folder} is finished and its last checkpoint was not kept, so it cannot train on (fit with "
+                "--keep-checkpoint keeps it); start another run from its weights: "
+                f"--from {shlex.quote(str(self.folder))} --out ANOTHER"
             )
         self.processes.wait_for_everyone()
         if self.is_main:
-            write_json(path, {**full, "environment": environment(self.device)})
+            # The result goes first: a run that is killed here is one that has not finished, whose checkpoint is whole.
+            result.unlink()
+            scores = self.folder / SCORES
+            if scores.exists():  # they are of other weights than those to come
+                scores.replace(scores.with_stem(f"{scores.stem}-{found[key][0]}-{grows}"))
         self.processes.wait_for_everyone()
+
+    def _note_changes(self, step: int) -> bool:
+        """Write down what was changed, now that the step is known; whether loaded settings must follow."""
+        noted: list[dict[str, Any]] = list(self._config.get(going_on.CHANGES, []))
+        if self._changes:
+            said = {name.rpartition(".")[2]: list(change) for name, change in self._changes.items()}
+            noted.append({"step": step, "changed": said})
+            self._config = {**self._config, going_on.CHANGES: noted}
+            self._changes = {}
+            if self.is_main:
+                write_json(self.folder / CONFIG, self._config)
+                for name, (old, new) in said.items():
+                    print(f"from step {step} on: {name} {json.dumps(new)}, was {json.dumps(old)}", file=sys.stderr)
+        # A checkpoint at or before the step of a change was saved with what held before it.
+        return any(entry["step"] >= step for entry in noted)
 
     # -- randomness and precision ---------------------------------------------------------------------------------
 
@@ -238,7 +311,14 @@ class Run:
         """
         check_value("steps", total, Steps)
         checkpoint = self.folder / CHECKPOINT
-        first = load_state(checkpoint, state, self.rank, self.world_size) if self.resume and checkpoint.exists() else 0
+        fresh, first = going_on.rates_of(state), 0
+        if self.resume and checkpoint.exists():
+            first = load_state(checkpoint, state, self.rank, self.world_size, "processes" in self._consents)
+            self._began_from = True
+        elif self._begin_from is not None:
+            self._take_weights(state, self._begin_from)
+        if self._note_changes(first):
+            going_on.put_rates(state, fresh)
         self._truncate_log(first)
         last_save = time.monotonic()
         writer = self._tensorboard_writer()
@@ -255,7 +335,7 @@ class Run:
                     for key, value in line.items():
                         writer.add_scalar(key, value, done)
                 stop, save = self._agree(self._stop_signal is not None, time.monotonic() - last_save >= self.save_every)
-                if (stop or save) and done != total:
+                if (stop or save) if done != total else self._keep_checkpoint:
                     sync_file(self.folder / LOG)  # a checkpoint never knows of more steps than the log
                     save_state(checkpoint, state, done, self.processes)
                     last_save = time.monotonic()
@@ -267,12 +347,42 @@ class Run:
         self._pending.append({k: torch.as_tensor(v).detach().float() for k, v in scalars.items()})
 
     def finish(self, artefacts: Savable, seconds: float) -> None:
-        """Write the artefacts, mark the run finished, and drop its checkpoint."""
+        """Write the artefacts, mark the run finished, and drop its checkpoint unless it is to be kept."""
+        if self._begin_from is not None and not self._began_from:
+            (self.folder / CONFIG).unlink(missing_ok=True)
+            raise ValueError("this method does not train in steps, so it cannot begin from weights; leave out --from")
         if self.is_main:
             written = artefacts.save(self.folder)
-            write_json(self.folder / RESULT, {"artefacts": written, "seconds": round(seconds, 1)})
-            (self.folder / CHECKPOINT).unlink(missing_ok=True)
+            kept = [CHECKPOINT] if self._keep_checkpoint and (self.folder / CHECKPOINT).exists() else []
+            facts = {"artefacts": written, "seconds": round(seconds, 1), **({"keeps": kept} if kept else {})}
+            write_json(self.folder / RESULT, facts)
+            if not kept:
+                (self.folder / CHECKPOINT).unlink(missing_ok=True)
         self.processes.wait_for_everyone()
+
+    def _take_weights(self, state: Mapping[str, Any], folder: Path) -> None:
+        """Begin from the weights of another run, as far as they fit."""
+        from safetensors.torch import load_file
+
+        files = {name: folder / f"{name}.safetensors" for name in ARTEFACTS}
+        weights = {}
+        for name, file in files.items():
+            if file.exists():
+                check_tensors(file)
+                with reading(file, "safetensors file"):
+                    weights[name] = load_file(file)
+        taken = going_on.take_weights(state, weights)
+        if not taken:
+            if self.is_main:
+                (self.folder / CONFIG).unlink(missing_ok=True)  # nothing was begun
+            raise ValueError(
+                f"no weights of {folder} fit this method by name and shape, so there is nothing to begin from; leave "
+                "out --from, or give the settings that run had"
+            )
+        self._began_from = True
+        if self.is_main:
+            said = ", ".join(f"{found} of {whole} tensors of its {name}" for name, (found, whole) in taken.items())
+            print(f"beginning from {folder}: {said}", file=sys.stderr)
 
     def _flush_log(self, done: int) -> dict[str, float]:
         # Values stay on the device until here: one read per line, not one per step.
@@ -284,13 +394,24 @@ class Run:
         self._pending.clear()
         bad = [key for key, value in line.items() if not math.isfinite(value)]
         if bad:
-            raise FloatingPointError(
-                f"{', '.join(bad)} became NaN or infinite before step {done}; the last checkpoint is intact: "
-                "try a lower learning rate, or --precision float32"
-            )
+            raise FloatingPointError(f"{', '.join(bad)} became NaN or infinite before step {done}; {self._remedy()}")
         if line and self.is_main:
             append_text(self.folder / LOG, json.dumps({"step": done, **line}) + "\n")
         return line
+
+    def _remedy(self) -> str:
+        """What to do about a loss that is no number."""
+        rates = [name for name in self._hyperparameters if name.endswith("rate")]
+        rate = next((name for name in rates if "learning_rate" in name), (*rates, "learning_rate")[0])
+        if not (self.folder / CHECKPOINT).exists():
+            option = rate.replace("_", "-")
+            return f"nothing was saved yet: start again with a lower --{option}, or with --precision float32"
+        if command.name() not in ("", "fit"):
+            return "the last checkpoint is intact, but the same settings are likely to end there again"
+        return (
+            f"the last checkpoint is intact: go on from it with --resume --change {rate}=LOWER, or with --resume "
+            "--change precision=float32"
+        )
 
     def _truncate_log(self, step: int) -> None:
         path = self.folder / LOG
@@ -413,14 +534,10 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Every value by its path (``hyperparameters.steps``), so that a difference is named, not its surroundings."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= {f"{key}.{k}": v for k, v in _flat(value).items()} if isinstance(value, dict) else {key: value}
-    return flat
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 120 else text[:117] + "..."
+def _weights_of(folder: Path) -> dict[str, Any]:
+    """Name and fingerprint of a run to begin from."""
+    files = [folder / f"{name}.safetensors" for name in ARTEFACTS]
+    found = [file for file in files if file.exists()]
+    if not (folder / RESULT).exists() or not found:
+        raise ValueError(f"{folder} is no finished run with weights to begin from; give --from the folder of one")
+    return {"name": Path(os.path.abspath(folder)).name, "fingerprint": fingerprint_files(found, folder)}

@@ -18,8 +18,10 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from contrafact.core.dataset import STAND_IN as STAND_IN  # datasets without a file import it from here
 from contrafact.core.dataset import IntArray
 from contrafact.core.files import atomic_path
+from contrafact.core.places import cache_folder as cache_folder
 from contrafact.core.progress import Progress
 
 PathLike = str | os.PathLike[str]
@@ -27,18 +29,8 @@ AnyArray = npt.NDArray[Any]
 ArraySpec = tuple[tuple[int, ...], npt.DTypeLike]
 """Shape and element type."""
 
-STAND_IN = "procedural stand-in"
-"""``source`` of a dataset that no file was found for."""
-
 _BLOCK_BYTES = 64 * 2**20
 _DAY_SECONDS = 86_400.0
-
-
-def cache_folder() -> Path:
-    """Folder of caches: ``$CONTRAFACT_CACHE``, else ``$XDG_CACHE_HOME/contrafact``, else ``~/.cache/contrafact``."""
-    if own := os.environ.get("CONTRAFACT_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "contrafact"
 
 
 def data_folder() -> Path:

@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from contrafact.core.dataset import ImageDataset, IntArray, check_count, check_indices
+from contrafact.core.dataset import AnnotatedDataset, ImageDataset, IntArray, check_count, check_indices
+from contrafact.core.places import fingerprint_files
 from contrafact.data._decoding import (
     MODES,
     TooDeepError,
@@ -132,6 +133,16 @@ class Images(ImageDataset):
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def fingerprint(self) -> str:
+        """Short hash of the pictures' names in the folder, order, sizes, labels and, of a small folder, contents."""
+        digest = hashlib.sha256(fingerprint_files(self.files, self.folder).encode())
+        known = [] if self.labels is None else [self.labels]
+        if isinstance(self, AnnotatedDataset):
+            known.append(self.factors_of(np.arange(len(self))))
+        for values in known:
+            digest.update(np.ascontiguousarray(values, dtype="<i8").tobytes())
+        return digest.hexdigest()[:16]
 
     def batch(self, indices: IntArray | Sequence[int] | Tensor) -> Tensor:
         checked = check_indices(self, indices)

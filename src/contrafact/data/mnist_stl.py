@@ -106,6 +106,11 @@ class MNISTSTL(PairDataset):
         )
         self._factors_VMK, self._rows_VM2 = self._draw_pairs(digits.labels, backgrounds.labels)
 
+    @property
+    def source_name(self) -> str:
+        parts = (part.partition(" from ") for part in self.source.split(" over "))
+        return " over ".join(f"{what}{words}{Path(path).name}" for what, words, path in parts)
+
     def __len__(self) -> int:
         return NUM_PAIRS[self.split]
 
@@ -182,7 +187,7 @@ def _sources(path: PathLike | None, split: str) -> tuple[Source, Source]:
     if digits is None:
         fashion = FashionMNIST(split=split)
         digits = Source(
-            _bytes(fashion, DIGIT_SIDE)[:, 0], fashion.labels, f"{STAND_IN} fashion-mnist from {fashion.source}"
+            _bytes(fashion, DIGIT_SIDE)[:, 0], fashion.labels, f"{STAND_IN} fashion-mnist from {fashion.source_name}"
         )
     return digits, backgrounds or _procedural(split)
 

@@ -87,7 +87,7 @@ class AttributePredictor(Method):
             run.log(loss=loss, accuracy=torch.stack(right).mean())
 
         accuracy = _accuracy(classifier.eval(), source, known, held_out, run)
-        classifier.note = {"trained_on": source.name, "from": source.source, "accuracy": accuracy}
+        classifier.note = {"trained_on": source.name, "from": source.source_name, "accuracy": accuracy}
         return Artefacts(encoder=classifier)
 
 

@@ -150,6 +150,9 @@ class ContraLORD(Method):
         check_queue(self.queue_length, self.encoder_batch_size * run.world_size)
         choose_kinds(source, self.augmentations)
 
+    def grows(self) -> str:
+        return "encoder_steps"
+
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Both stages in one loop, so that a run resumes anywhere."""
         views = Views(choose_kinds(source, self.augmentations))

@@ -92,6 +92,9 @@ class LORD(Method):
     latent_weight: Weight = 10.0
     """Weight of each regression in stage 2."""
 
+    def grows(self) -> str:
+        return "encoder_steps"
+
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Both stages in one loop, so that a run resumes anywhere."""
         images = TrainingImages(source, labels_or_none_of(source), self.num_images, run)

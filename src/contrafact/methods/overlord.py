@@ -110,6 +110,9 @@ class OverLORD(Method):
     adversarial_weight: Weight = 1.0
     """Weight of the adversarial loss in stage 3; 0 leaves the discriminator out."""
 
+    def grows(self) -> str:
+        return "synthesis_steps"
+
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Three stages in one loop, so that a run resumes anywhere."""
         images = TrainingImages(source, labels_or_none_of(source), self.num_images, run)

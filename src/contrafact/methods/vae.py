@@ -53,6 +53,9 @@ class VAE(Variational):
     flow_steps: Steps = 2000
     """Training steps of the flow, after the others."""
 
+    def grows(self) -> str:
+        return "flow_steps" if self.flow_layers else "steps"
+
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Maximise the evidence lower bound."""
         vae = self.start(source, run, self.flow_layers)

@@ -105,6 +105,9 @@ class ZeroDIM(Method):
     supervised_weight: Weight = 10.0
     """Weight of the annotated batch against the other."""
 
+    def grows(self) -> str:
+        return "tuning_steps"
+
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Three stages in one loop, so that a run resumes anywhere."""
         images = TrainingImages(source, labels_or_none_of(source), self.num_images, run)

@@ -270,5 +270,5 @@ def evaluate_encoder(
         evaluation.code_names,
         evaluation.factor_names or tuple(dataset.factor_names),
         {},
-        (*evaluation.notes, f"images: {dataset.source}"),
+        (*evaluation.notes, f"images: {dataset.source_name}"),
     )

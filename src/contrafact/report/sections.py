@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from contrafact.core.command import quoted, without_home
 from contrafact.core.dataset import FactorDataset, ImageDataset
 from contrafact.core.method import FinishedRun
 from contrafact.core.pictures import ByteArray, tile, to_bytes, webp
@@ -178,9 +179,9 @@ def _variation(run: FinishedRun, dataset: ImageDataset | None, seed: int, folder
     names = dataset.factor_names
     charts.save_chart(charts.heat_map(matrix_KJ, names, title="Variation of the codes"), folder / "variation.png")
     text = (
-        f"<p>Pairs of images of {html.escape(dataset.name)} ({html.escape(dataset.source)}) that differ in one factor "
-        "alone: how far each code moves, relative to the whole code vector. One strong cell in a row: one code alone "
-        "follows that factor.</p>"
+        f"<p>Pairs of images of {html.escape(dataset.name)} ({html.escape(dataset.source_name)}) that differ in one "
+        "factor alone: how far each code moves, relative to the whole code vector. One strong cell in a row: one code "
+        "alone follows that factor.</p>"
     )
     return text + _chart(matrix_KJ, names, "variation", _leaders(names, matrix_KJ))
 
@@ -195,9 +196,9 @@ def scores_section(run: FinishedRun, table: tables.ScoreTable) -> Section:
     controlled = run.has("directions") and run.has("encoder")  # found together, as a control's are not
     if not table.rows:
         option, what = (" --control", "the run and a control") if controlled else ("", "the run")
-        how = f"Not evaluated yet: `contrafact evaluate {run.folder}{option}` scores {what}."
+        how = f"Not evaluated yet: `contrafact evaluate {_folder(run)}{option}` scores {what}."
         return Section("scores", "Scores", _missing(how))
-    note = _missing(_NO_CONTROL.format(run.folder)) if controlled and "control" not in table.columns else ""
+    note = _missing(_NO_CONTROL.format(_folder(run))) if controlled and "control" not in table.columns else ""
     return Section("scores", "Scores", tables.to_html(table) + note)
 
 
@@ -275,7 +276,7 @@ def settings_section(run: FinishedRun) -> Section:
     rest: dict[str, Any] = {key: config[key] for key in ("seed", "precision", "processes") if key in config}
     about = html.escape(METHODS.summary(method)) if method in METHODS else ""
     program, *arguments = config.get("command") or ["(command not recorded)"]
-    command = shlex.join([Path(program).name, *map(str, arguments)])
+    command = shlex.join([Path(program).name, *(without_home(str(argument)) for argument in arguments)])
     return Section(
         name="settings",
         heading="Settings and provenance",
@@ -289,10 +290,15 @@ def settings_section(run: FinishedRun) -> Section:
     )
 
 
+def _folder(run: FinishedRun) -> str:
+    """The run's folder, for a command, as a page that is passed on may name it."""
+    return quoted(without_home(str(run.folder)))
+
+
 def _facts(facts: Mapping[str, Any], bold: Collection[str] = ()) -> str:
     rows = []
     for key, value in facts.items():
-        text = html.escape(value if isinstance(value, str) else json.dumps(value))
+        text = html.escape(without_home(value) if isinstance(value, str) else json.dumps(value))
         rows.append(
             f"<tr><th scope=row>{html.escape(key.replace('_', ' '))}</th>"
             f"<td>{f'<strong>{text}</strong>' if key in bold else text}</td></tr>"
@@ -303,7 +309,7 @@ def _facts(facts: Mapping[str, Any], bold: Collection[str] = ()) -> str:
 def loading_section(run: FinishedRun) -> Section:
     """The lines of Python that load the run."""
     own = ", generator=my_generator" if run.has("generator") and "generator" not in run.result["artefacts"] else ""
-    lines = ["import contrafact as cf", f"run = cf.load_run({str(run.folder)!r}{own})"]
+    lines = ["import contrafact as cf", f"run = cf.load_run({without_home(str(run.folder))!r}{own})"]
     if run.has("encoder"):
         lines.append("codes = run.encoder(images)  # float images (N, C, H, W) in [0, 1]")
     if run.has("generator"):

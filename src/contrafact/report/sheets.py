@@ -193,7 +193,7 @@ def _factor_sheet(dataset: FactorDataset, rng: np.random.Generator, columns: int
 
 
 def _heading(dataset: ImageDataset) -> str:
-    return f"{dataset.name}: {len(dataset):,} images {_shape(dataset.image_shape)} ({dataset.source})"
+    return f"{dataset.name}: {len(dataset):,} images {_shape(dataset.image_shape)} ({dataset.source_name})"
 
 
 @torch.no_grad()

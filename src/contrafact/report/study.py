@@ -98,7 +98,7 @@ def make_study(
         raise ValueError("a study needs at least one run")
     if which and len(which) != len(contenders):
         raise ValueError(f"expected a choice of directions for each of {len(contenders)} runs, got {len(which)}")
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(path.name[0] != "." for path in folder.iterdir()):
         raise ValueError(f"{folder} is not empty; a study would mix with what is there, choose another folder")
     chosen = [
         [c.directions.index(n) for n in (which[rank] if which else ())] or list(range(c.directions.num_directions))

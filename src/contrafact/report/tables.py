@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from contrafact.bench import scores as score_file
+from contrafact.core.command import without_home
 from contrafact.core.foreign import reading
 from contrafact.metrics import CATALOG
 
@@ -63,7 +64,7 @@ def _score_of(line: dict[str, Any], path: Path) -> Score:
             metric=line["metric"],
             of=line.get("of") or "run",
             data=str(data.get("name") or ""),
-            source=str(data.get("source") or ""),
+            source=without_home(str(data.get("source") or "")),
             values={name: float(value) for name, value in values.items() if value is not None},
             protocol=str(result.get("protocol") or ""),
             notes=tuple(map(str, result.get("notes") or ())),
