@@ -79,7 +79,7 @@ def test_a_module_of_ones_own_must_be_passed_again(tmp_path):
         ({CONFIG: {"method": "toy"}}, "has not finished; go on with `contrafact fit toy ... --out .* --resume`"),
         (
             {CONFIG: {"method": "toy", "command": ["/bin/contrafact", "fit", "toy", "--out", "x", "--resume"]}},
-            "has not finished; go on with `contrafact fit toy --out x --resume`, then come back",
+            "has not finished; go on with `contrafact fit toy --out .*run --resume`, then come back",
         ),
     ],
 )

@@ -107,7 +107,7 @@ def test_footnotes_say_protocol_stand_in_and_remarks(tmp_path):
     ]
     assert [table.footnotes[number - 1] for number in table.rows[1].notes] == [
         "Protocol dci_n100.",
-        "On rooms from /data/3dshapes.h5.",
+        "On rooms from 3dshapes.h5.",
     ]
 
 

@@ -187,7 +187,7 @@ def _sources(path: PathLike | None, split: str) -> tuple[Source, Source]:
     if digits is None:
         fashion = FashionMNIST(split=split)
         digits = Source(
-            _bytes(fashion, DIGIT_SIDE)[:, 0], fashion.labels, f"{STAND_IN} fashion-mnist from {fashion.source_name}"
+            _bytes(fashion, DIGIT_SIDE)[:, 0], fashion.labels, f"{STAND_IN} fashion-mnist from {fashion.source}"
         )
     return digits, backgrounds or _procedural(split)
 
