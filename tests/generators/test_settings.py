@@ -8,9 +8,12 @@ import warnings
 import pytest
 import torch
 
+from contrafact.core.directions import GlobalDirections
+from contrafact.core.run import Run
 from contrafact.generators import BigGAN, Glow, ProgGAN, StyleGAN2
 from contrafact.generators._settings import UNKNOWN, Settings
 from contrafact.generators.checkpoints import changed, convert, describe, load_generator
+from contrafact.methods import LatentCLR, Random
 from tests.generators.recorded import TOLERANCE, Recorded
 
 
@@ -337,3 +340,32 @@ def test_changes_to_a_generator_in_memory():
     latent = torch.randn(2, 12)
     assert other(latent).abs().max() < generator(latent).abs().max()
     assert other.name == generator.name
+
+
+def test_a_run_is_resumed_on_the_same_settings(tmp_path):
+    """Weights are equal, images are not: another clamp is another generator."""
+    generator = changed(StyleGAN2.tiny(), {"label": 1}).freeze()
+    Random(num_directions=2).fit(generator, Run(tmp_path / "run", progress=False))
+    Random(num_directions=2).fit(generator, Run(tmp_path / "run", progress=False, resume=True))
+    with pytest.raises(ValueError, match=r"source\.arguments\.clamp: null before, 0\.5 now"):
+        Random(num_directions=2).fit(
+            changed(generator, {"clamp": 0.5}), Run(tmp_path / "run", progress=False, resume=True)
+        )
+
+
+def test_latentclr_sees_the_statistics_of_its_truncation():
+    torch.manual_seed(0)
+    generator = BigGAN.tiny()
+    generator.fix_label(1)
+    directions = GlobalDirections.of(torch.eye(4)[:3], 1.0)
+    method = LatentCLR(num_directions=3, batch_size=3, truncation=0.5).resolved()
+
+    def loss() -> torch.Tensor:
+        return method.step_loss(generator, directions, "blocks.1", torch.Generator().manual_seed(0))[0]
+
+    before = loss()
+    generator.blocks[0].norms[1].means[2] += 1  # the row for 1
+    assert torch.equal(loss(), before)
+    generator.blocks[0].norms[1].means[1] += 1  # the row for 0.5
+    assert not torch.equal(loss(), before)
+    assert generator.truncation == 1.0

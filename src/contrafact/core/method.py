@@ -346,6 +346,8 @@ def _describe(source: Generator | ImageDataset, folder: Path) -> dict[str, Any]:
             "name": command.without_home(source.name),
             "weights": fingerprint(source),
         }
+        if source.is_writable():  # equal weights make other images with another clamp, space, class or truncation
+            described["arguments"] = source.arguments()
     else:
         place, content = source.place(), source.fingerprint()
         if place is not None:
