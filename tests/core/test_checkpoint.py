@@ -101,3 +101,47 @@ def test_weights_of_another_shape(saved):
     other = make_state() | {"module": torch.nn.Linear(4, 2)}
     with pytest.raises(ValueError, match=r"(?s)checkpoint.pt does not fit this method's module .*size mismatch"):
         load_state(saved[0], other, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda saved: saved["streams"][0].update(rng=3),
+        lambda saved: saved["streams"][0].update(rng=torch.zeros(3)),
+        lambda saved: saved["streams"][0].update(numpy="[]"),
+        lambda saved: saved["streams"][0].update(numpy=os.system),
+        lambda saved: saved["shared"].update(module=[]),
+        lambda saved: saved["shared"]["module"].update(weight=3),
+        lambda saved: saved["shared"]["optimizer"].update(param_groups=[3]),
+        lambda saved: saved["shared"].update(optimizer={}),
+    ],
+)
+def test_content_that_does_not_fit_is_named(saved, change):
+    path, _ = saved
+    content = torch.load(path, weights_only=True)
+    change(content)
+    write_signed(path, content)
+    with pytest.raises(ValueError, match=r"checkpoint.pt does not fit this method's (rng|numpy|module|optimizer) \("):
+        load_state(path, make_state(), 0, 1)
+
+
+@pytest.mark.parametrize("change", [{"streams": 3}, {"streams": [3]}, {"shared": [1]}, {"step": "x"}, {"step": None}])
+def test_content_of_another_form_is_named(saved, change):
+    path, _ = saved
+    write_signed(path, {**torch.load(path, weights_only=True), **change})
+    with pytest.raises(ValueError, match="checkpoint.pt is no whole checkpoint of contrafact"):
+        load_state(path, make_state(), 0, 1)
+
+
+def test_a_hostile_checkpoint_with_a_checksum_runs_no_code(saved, tmp_path):
+    path, state = saved
+    victim = tmp_path / "pwned"
+    content = torch.load(path, weights_only=True)
+    content["shared"]["optimizer"]["extra"] = Hostile(victim)
+    write_signed(path, content)
+    torch.load(path, weights_only=False)
+    victim.rmdir()  # the witness: a real unpickler makes it
+    other = make_state(2)
+    assert load_state(path, other, 0, 1) == 17
+    assert torch.equal(other["module"].weight, state["module"].weight)
+    assert not victim.exists()

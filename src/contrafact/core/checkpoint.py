@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from contrafact.core.checksum import check_archive, write_archive
+from contrafact.core.foreign import first_line
 from contrafact.core.inert_files import read_inert
 
 if TYPE_CHECKING:
@@ -48,32 +49,34 @@ def load_state(path: Path, state: Mapping[str, Any], rank: int, world_size: int,
     check_archive(path, "checkpoint of contrafact", "remove it to start again")
     try:
         saved = read_inert(path).content
-        step, shared, streams = int(saved["step"]), dict(saved["shared"]), list(saved["streams"])
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"{path} is no whole checkpoint of contrafact ({error}); remove it to start again") from error
+        step, shared, streams = int(saved["step"]), dict(saved["shared"]), [dict(part) for part in saved["streams"]]
+    except Exception as error:  # the documented border: whatever the file is
+        raise ValueError(
+            f"{path} is no whole checkpoint of contrafact ({first_line(error)}); remove it to start again"
+        ) from error
     if len(streams) != world_size and not any_processes:
         raise ValueError(
             f"{path} was saved by {len(streams)} process(es), this run has {world_size}; use as many, or consent to "
             "other random streams with --change processes"
         )
-    if rank >= len(streams) > 0:
+    if rank >= len(streams):
         own = {n: v for n, v in state.items() if isinstance(v, RandomState)}
         state, streams = {n: v for n, v in state.items() if n not in own}, [{}] * (rank + 1)
     expected = {n for n, v in state.items() if not isinstance(v, RandomState)}
     if set(shared) != expected or set(streams[rank]) != set(state) - expected:
-        raise ValueError(f"{path} holds {sorted(shared)}, this method needs {sorted(expected)}; it is another method's")
+        held = sorted(map(str, shared))
+        raise ValueError(f"{path} holds {held}, this method needs {sorted(expected)}; it is another method's")
     for name, value in state.items():
-        if isinstance(value, torch.Generator):
-            value.set_state(streams[rank][name])
-        elif isinstance(value, np.random.Generator):
-            value.bit_generator.state = json.loads(streams[rank][name])
-        else:
-            try:
+        try:
+            if isinstance(value, torch.Generator):
+                value.set_state(streams[rank][name])
+            elif isinstance(value, np.random.Generator):
+                value.bit_generator.state = json.loads(streams[rank][name])
+            else:
                 value.load_state_dict(shared[name])
-            except (RuntimeError, ValueError) as error:
-                raise ValueError(
-                    f"{path} does not fit this method's {name} ({error}); remove it to start again"
-                ) from error
+        except Exception as error:  # the documented border: a stranger's content fails in a loader in any way
+            why = str(error) or type(error).__name__
+            raise ValueError(f"{path} does not fit this method's {name} ({why}); remove it to start again") from error
     return step
 
 

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import torch
 
+from contrafact.core.foreign import first_line
 from contrafact.core.inert import InertReader
 from contrafact.core.inert_limits import Budget
 from contrafact.core.inert_records import InertError, Persistent, Record
@@ -194,7 +195,7 @@ class _Archive:
             with zipfile.ZipFile(file) as opened:
                 infos, end = opened.infolist(), opened.start_dir
         except Exception as error:  # damaged bytes make zipfile fail in many ways
-            raise InertError(f"it is no whole zip file ({_first_line(error)}); it may be cut short") from error
+            raise InertError(f"it is no whole zip file ({first_line(error)}); it may be cut short") from error
         roots = [info.filename.removesuffix("data.pkl") for info in infos if info.filename.endswith("/data.pkl")]
         root = min(roots, key=len, default=None)
         if root is None:
@@ -230,7 +231,3 @@ class _Archive:
                 raise InertError(f"its record {name[:80]!r} is cut short")
             memory = memory[count:]
         return content
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).partition("\n")[0]

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from torch import Tensor
 
 from contrafact.core.dataset import ImageDataset, IntArray, check_indices
+from contrafact.core.foreign import reading
 from contrafact.core.inert_files import read_inert
-from contrafact.core.inert_records import Record
+from contrafact.core.inert_records import InertError, Record
 from contrafact.data._files import PathLike, data_folder
 from contrafact.data._pixels import check_size, to_images
 
@@ -32,8 +33,9 @@ def read_python_batch(dataset: str, file: Path, label_key: str) -> tuple[npt.NDA
         ValueError: a file that is no such batch, or is damaged. Calls that it asks for are not made.
     """
     try:
-        batch = read_inert(file).content
-    except ValueError as error:
+        with reading(file, "CIFAR batch"):
+            batch = read_inert(file).content
+    except InertError as error:
         raise ValueError(f"{dataset}: {file} is damaged ({error}); get it again") from error
     batch = {_text(key): value for key, value in batch.items()} if isinstance(batch, dict) else {}
     pixels, labels = batch.get("data"), batch.get(label_key)

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from contrafact.core.foreign import reading
 from contrafact.core.inert_files import is_legacy, read_inert
-from contrafact.core.inert_records import Record
+from contrafact.core.inert_records import InertError, Record
 
 FOLDER_FILES = (
     "config.json",
@@ -113,8 +114,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_pickled(path: Path, kind: str) -> Any:
     try:
-        read = read_inert(path, _Networks().stored)
-    except ValueError as error:
+        with reading(path, kind):
+            read = read_inert(path, _Networks().stored)
+    except InertError as error:
         raise ValueError(f"{path} is not a whole {kind}: {error}") from error
     if any(name.startswith("dnnlib.tflib") for name in read.names):
         raise ValueError(
@@ -165,7 +167,7 @@ class _Networks:
         # A module may be part of many, and so name its tensors more often than any file could.
         self._letters -= sum(len(prefix) + len(key) for key in entries)
         if self._letters < 0:
-            raise ValueError("its networks would unfold to many times its size")
+            raise InertError("its networks would unfold to many times its size")
         return {prefix + key: value for key, value in entries.items()}
 
 

@@ -18,10 +18,12 @@ from typing import Any
 from contrafact.core.artefact import load_artefact, save_artefact
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.describe import open_safetensors
+from contrafact.core.foreign import first_line
 from contrafact.core.generator import Generator
 from contrafact.core.method import load_run
 from contrafact.core.run import CONFIG, RESULT
 from contrafact.generators import CATALOG
+from contrafact.generators._ration import Ration
 from contrafact.generators._settings import Settings
 from contrafact.generators._stored import outline, read_stored
 from contrafact.generators.analytic import Analytic
@@ -158,24 +160,26 @@ def _is_ours(path: Path) -> bool:
 def _read_foreign(path: Path, changes: dict[str, Any]) -> Generator:
     content = read_stored(path)
     readers = {name: getattr(CATALOG.module(name), "read", None) for name in CATALOG.names()}
-    for reader in readers.values():
+    size = sum(file.stat().st_size for file in _files(path))
+    for name, reader in readers.items():
         settings = Settings(path, changes)
         try:
-            generator = None if reader is None else reader(content, settings)
+            with Ration(size):
+                generator = None if reader is None else reader(content, settings)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        except TypeError as error:
+        except Exception as error:  # the documented border: a stranger's tensors fail in a reader in any way
             raise ValueError(
-                f"{path}: no network can be built with {settings.given or 'its settings'}: {error}"
+                f"{path}: no {name} network can be built with {settings.given or 'its weights'}: {first_line(error)}"
             ) from error
         if isinstance(generator, Generator):
             origin: dict[str, Any] = {"read_from": path.name, "sha256": _digest(path)}
-            for name in ("read_beside", "given", "assumed"):
-                if found := getattr(settings, name):
-                    origin[name] = found
+            for kind in ("read_beside", "given", "assumed"):
+                if found := getattr(settings, kind):
+                    origin[kind] = found
             generator.note = {**origin, **generator.note}
-            for name in settings.given:
-                del changes[name]
+            for given in settings.given:
+                del changes[given]
             if text := settings.warning():
                 warnings.warn(text, stacklevel=4)
             return generator
@@ -186,10 +190,13 @@ def _read_foreign(path: Path, changes: dict[str, Any]) -> Generator:
     )
 
 
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
+
+
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
-    for file in files:
+    for file in _files(path):
         with open(file, "rb") as opened:
             while block := opened.read(1 << 20):
                 digest.update(block)
