@@ -299,3 +299,33 @@ def test_bad_input(arguments, message, disco, photographs, capsys):
     shown = capsys.readouterr().err.strip().splitlines()
     assert message in shown[-1]
     assert len(shown) == 1
+
+
+def test_images_are_truncated_in_every_space(capsys):
+    """In Z only the image can be: its noise is normalised, so a shorter one is the same image."""
+    for space in ("w", "z"):
+        run("fit", "random", "--generator", "fashion-mnist", "--space", space, "--num-directions", 2, "--out", space)
+        for truncation in ("1", "0.5", "0"):
+            run(
+                "edit",
+                space,
+                "--latent",
+                1,
+                2,
+                "--direction",
+                0,
+                "--by",
+                0,
+                "--truncation",
+                truncation,
+                "--out",
+                truncation,
+            )
+        images = {
+            t: [np.asarray(Image.open(p), float) for p in sorted(Path(t).glob("*edited.png"))]
+            for t in ("1", "0.5", "0")
+        }
+        whole, half, none = (np.abs(two[0] - two[1]).mean() for two in images.values())
+        assert none < 1 < half < whole
+    run("fit", "random", "--generator", "fashion-mnist", "--set", "space=z", "--set", "truncation=0.5", "--out", "own")
+    assert cf.load_run("own").generator.truncation == 0.5

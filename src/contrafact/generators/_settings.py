@@ -142,7 +142,7 @@ def lookup(place: Mapping[str, Any], *names: str) -> Any:
 def _stored(path: Path) -> Any:
     try:
         return read_stored(path) if path.is_file() else UNKNOWN
-    except ValueError:  # not readable, so it says nothing
+    except (ValueError, OSError):  # not readable, so it says nothing
         return UNKNOWN
 
 
