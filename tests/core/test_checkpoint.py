@@ -129,7 +129,7 @@ def test_content_that_does_not_fit_is_named(saved, change):
 def test_content_of_another_form_is_named(saved, change):
     path, _ = saved
     write_signed(path, {**torch.load(path, weights_only=True), **change})
-    with pytest.raises(ValueError, match="checkpoint.pt is no whole checkpoint of contrafact"):
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is no whole checkpoint of contrafact"):
         load_state(path, make_state(), 0, 1)
 
 

@@ -44,6 +44,26 @@ def test_a_folder_is_recognised_and_found_in_the_data_folder(tmp_path, monkeypat
     assert load_dataset("cifar-10", size=16).image_shape == (3, 16, 16)
 
 
+def test_batches_as_python_2_wrote_them(tmp_path, monkeypatch):
+    """The published files: byte strings everywhere, pixels among them."""
+    write_cifar10(tmp_path, monkeypatch)
+    for batch, pixels in (("data_batch_1", cifar_arrays(12)[0]), ("data_batch_2", np.full((2, 3072), 65, np.uint8))):
+        state = b"(K\x01K" + bytes([len(pixels)]) + b"M\x00\x0c\x86" + b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R"
+        state += b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+        state += b"\x89T" + pixels.size.to_bytes(4, "little") + pixels.tobytes() + b"tb"
+        array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R" + state
+        labels = b"](" + b"".join(b"K" + bytes([i % 10]) for i in range(len(pixels))) + b"e"
+        content = b"\x80\x02}(U\x0bbatch_labelU\x0ctiny batch 1U\x06labels" + labels + b"U\x04data" + array + b"u."
+        (tmp_path / batch).write_bytes(content)
+        loaded = pickle.loads(content.replace(b"numpy.core", b"numpy._core"), encoding="bytes")
+        assert np.array_equal(loaded[b"data"], pixels)
+    dataset = CIFAR10(tmp_path)
+    expected = torch.from_numpy(cifar_arrays(12)[0].reshape(-1, 3, 32, 32)).float() / 255
+    assert torch.equal(dataset.batch(np.arange(12)), expected)
+    assert dataset.labels[:14].tolist() == [*range(10), 0, 1, 0, 1]
+    assert torch.all(dataset.batch([12, 13]) == 65 / 255)
+
+
 class Hostile:
     """Creates a file when it is unpickled by anyone who trusts it."""
 

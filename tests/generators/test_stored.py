@@ -206,6 +206,17 @@ def test_whole_networks_of_any_class(tmp_path):
         assert all(torch.equal(stored.tensors[k], v) for k, v in network.state_dict().items())
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_torchscript_networks_give_their_tensors(tmp_path):
+    network = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Sequential(torch.nn.BatchNorm1d(3)))
+    path = tmp_path / "script.pt"
+    torch.jit.save(torch.jit.script(network), path)
+    stored = read_stored(path)
+    assert stored.class_name == "Sequential"
+    assert stored.tensors.keys() == network.state_dict().keys()
+    assert all(torch.equal(stored.tensors[k], v) for k, v in network.state_dict().items())
+
+
 def test_a_larger_models_generator_is_found():
     weight, other = torch.ones(2), torch.zeros(2)
     lightning = {"state_dict": {"generator.a": weight, "discriminator.a": other}, "epoch": 1}

@@ -200,15 +200,14 @@ class _Archive:
         root = min(roots, key=len, default=None)
         if root is None:
             raise InertError("it is a zip file, but without the data.pkl of a torch file")
-        self._records: dict[str, tuple[int, int]] = {}
+        infos.sort(key=lambda info: info.header_offset)
+        self._records: dict[str, zipfile.ZipInfo] = {}
         for info, following in zip(infos, [*(i.header_offset for i in infos[1:]), end], strict=True):
             first = info.header_offset
-            if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size or info.flag_bits & 1:
-                raise InertError(f"its record {info.filename[:80]!r} is compressed, which torch never does")
-            if first < 0 or first + 30 + info.file_size > following or info.filename in self._records:
+            if first < 0 or first + 30 + info.compress_size > following or info.filename in self._records:
                 raise InertError(f"its record {info.filename[:80]!r} overlaps with others")
-            self._records[info.filename] = (first, info.file_size)
-        self._records = {n.removeprefix(root): place for n, place in self._records.items() if n.startswith(root)}
+            self._records[info.filename] = info
+        self._records = {n.removeprefix(root): info for n, info in self._records.items() if n.startswith(root)}
 
     def bytes_of(self, name: str, default: bytes | None = None) -> bytes:
         if name not in self._records and default is not None:
@@ -219,13 +218,17 @@ class _Archive:
         """The bytes of a record, read once, into memory of torch's."""
         if name not in self._records:
             raise InertError(f"its record {name[:80]!r} is missing")
-        first, size = self._records[name]
-        self._file.seek(first)
+        info = self._records[name]
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size or info.flag_bits & 1:
+            raise InertError(
+                f"its record {name[:80]!r} is compressed, which torch never does; pack it again without (zip -0)"
+            )
+        self._file.seek(info.header_offset)
         header = self._file.read(30)
         if len(header) < 30 or header[:4] != b"PK\x03\x04":
             raise InertError(f"its record {name[:80]!r} is damaged")
-        self._file.seek(first + 30 + sum(struct.unpack_from("<HH", header, 26)))
-        content, memory = empty_bytes(size)
+        self._file.seek(info.header_offset + 30 + sum(struct.unpack_from("<HH", header, 26)))
+        content, memory = empty_bytes(info.file_size)
         while memory:
             if not (count := self._file.readinto(memory)):  # type: ignore[attr-defined]
                 raise InertError(f"its record {name[:80]!r} is cut short")

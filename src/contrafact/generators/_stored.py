@@ -139,6 +139,9 @@ class _Networks:
             match record.arguments:
                 case ({"class_name": str() as name, "state": dict() as state}, *_):
                     pass
+        elif isinstance(state, dict) and record.name.startswith("__torch__."):
+            # TorchScript keeps parameters, buffers, parts and settings alike as attributes.
+            state = {**state, "_parameters": state, "_modules": state}
         elif not (isinstance(state, dict) and ("_parameters" in state or "_modules" in state)):
             return record
         if not isinstance(state, dict):
