@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-ArrayLike: TypeAlias = "npt.ArrayLike | Tensor"
+if TYPE_CHECKING:
+    ArrayLike: TypeAlias = npt.ArrayLike | Tensor
+else:  # matrices need no torch; a tensor is taken for what it looks like
+    ArrayLike = npt.ArrayLike
 
 
 LARGEST = {np.float32: 1e36, np.float64: 1e150}

@@ -17,7 +17,7 @@ from contrafact.core.metric import ArrayLike, as_array
 if TYPE_CHECKING:
     from torch import Tensor
 
-Encode: TypeAlias = "Callable[[Tensor], ArrayLike]"
+Encode: TypeAlias = Callable[["Tensor"], ArrayLike]
 
 
 class Codes:
