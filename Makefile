@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 RUNTIME := .venv/.runtime-stamp
 DEVELOPMENT := .venv/.development-stamp
 
-.PHONY: demo test lint docs golden bench kill system clean
+.PHONY: demo test lint docs golden bench fuzz kill system clean
 
 # The main job from a generator that comes with the package to a report: under ten minutes on two cores.
 demo: $(RUNTIME)
@@ -41,6 +41,10 @@ golden: $(DEVELOPMENT)
 bench: $(RUNTIME)
 	$(BIN)/contrafact bench disco-quick --seeds 5
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+# Hostile and damaged files, read by every reader in processes that may die: an hour on two cores. FUZZ="--seed 7" for others.
+fuzz: $(DEVELOPMENT)
+	$(BIN)/python -m tests.fuzz --files 100000 --jobs 2 $(FUZZ)
 
 # Commands ended at random moments and started again, until every file is as if nothing had happened (half an hour).
 kill: $(DEVELOPMENT)

@@ -83,8 +83,7 @@ def plain_step(
     method: LatentCLR, generator: Generator, features: Features, directions: PlainDirections, rng: torch.Generator
 ) -> Tensor:
     n, k = method.batch_size, method.num_directions
-    generator = generator.truncated(method.truncation)
-    latent = generator.sample(n, rng)
+    latent = generator.sample(n, rng, truncation=method.truncation)
     magnitude = method.lowest + (method.highest - method.lowest) * torch.rand(k, generator=rng)
 
     def unit(x: Tensor) -> Tensor:

@@ -1,0 +1,27 @@
+"""Two thousand hostile and damaged files, the same ones every time; `make fuzz` reads a hundred thousand."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FILES = 1000
+HARDENED = (
+    *("artefact:directions", "artefact:encoder", "artefact:generator", "checkpoint", "checkpoint:prog_gan"),
+    *("checkpoint:stylegan2", "data:afhq", "data:cars3d", "data:cifar10", "data:cifar100", "data:faces", "data:images"),
+    *("data:imagenet100", "data:small_norb", "data:stl10", "directions", "encoder", "generator", "latents"),
+    *("photographs", "predictor", "reference", "resume", "run"),
+)
+
+
+def test_no_file_does_anything_but_be_read_or_refused(tmp_path):
+    command = [sys.executable, "-m", "tests.fuzz", "--files", str(FILES), "--seed", "0", "--keep", tmp_path / "bad"]
+    for reader in HARDENED:
+        command += ["--only", reader]
+    done = subprocess.run([*command, "--json", tmp_path / "results.jsonl"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    outcomes = [json.loads(line)["outcome"] for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert len(outcomes) == FILES
+    # Files are neither all hopeless nor all harmless.
+    assert min(outcomes.count("value"), outcomes.count("refusal")) > FILES / 10
