@@ -22,6 +22,7 @@ from contrafact.core.method import FinishedRun
 from contrafact.core.metric import FloatArray
 from contrafact.core.pictures import save_png, to_bytes, webp
 from contrafact.report import charts
+from contrafact.report.guard import drawn
 from contrafact.report.sections import Section
 from contrafact.report.sheets import sheet
 
@@ -73,9 +74,18 @@ def knob_sheet(rows: Tensor, names: Sequence[str]) -> Image:
 
 
 def code_map(codes_NJ: FloatArray, seed: int) -> FloatArray:
-    """t-SNE (van der Maaten & Hinton 2008) of codes: ``(N, 2)``."""
+    """t-SNE (van der Maaten & Hinton 2008) of codes: ``(N, 2)``. A single code is placed by its value instead, spread
+    upwards at random: t-SNE of a line would only fold it.
+
+    Raises:
+        ValueError: fewer than four images.
+    """
     from sklearn.manifold import TSNE
 
+    if len(codes_NJ) < 4:
+        raise ValueError(f"a map needs at least 4 images, got {len(codes_NJ)}")
+    if codes_NJ.shape[1] == 1:
+        return np.column_stack([codes_NJ[:, 0], np.random.default_rng(seed).uniform(size=len(codes_NJ))])
     perplexity = min(30.0, (len(codes_NJ) - 1) / 3)
     placed: FloatArray = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(codes_NJ)
     return placed
@@ -116,12 +126,20 @@ def classes_section(run: FinishedRun, dataset: ImageDataset | None, seed: int, f
             address = f"data:image/webp;base64,{base64.b64encode(webp(picture, 90)).decode()}"
             parts.append(f'<p>{said}</p><img style="max-width: 100%" src="{address}" alt="{said}">')
     if mapped:
-        sets = _mapped(run, dataset, factor, knob, seed)
-        charts.save_chart(charts.scatter(sets), folder / "class_codes.png")
-        said = "Maps (t-SNE) of the class codes, a colour per class: points that lie together have like codes."
-        drawing = charts.inline_svg(lambda ink: charts.scatter(sets, ink=ink), "class-codes", said)
-        parts.append(f'<p>{said}</p><div class="chart">{drawing}</div>')
+        parts.append(drawn("The map of the class codes", lambda: _map(run, dataset, factor, knob, seed, folder)))
     return Section("classes", "Classes", "".join(parts))
+
+
+def _map(
+    run: FinishedRun, dataset: ImageDataset | None, factor: str | None, knob: bool, seed: int, folder: Path
+) -> str:
+    sets = _mapped(run, dataset, factor, knob, seed)
+    charts.save_chart(charts.scatter(sets), folder / "class_codes.png")
+    said = "Maps (t-SNE) of the class codes, a colour per class: points that lie together have like codes."
+    if run.encoder.class_dim == 1:
+        said = "The class code of each image, from left to right, a colour per class; the height means nothing."
+    drawing = charts.inline_svg(lambda ink: charts.scatter(sets, ink=ink), "class-codes", said)
+    return f'<p>{said}</p><div class="chart">{drawing}</div>'
 
 
 def _knob_names(run: FinishedRun, dataset: ImageDataset | None, count: int) -> list[str]:

@@ -11,15 +11,17 @@ from importlib.resources import files
 from pathlib import Path
 
 from contrafact.core.claim import claim
-from contrafact.core.dataset import ImageDataset
+from contrafact.core.dataset import FactorDataset, ImageDataset, check_count, check_images
 from contrafact.core.files import write_text
 from contrafact.core.method import FinishedRun
 from contrafact.report import tables
 from contrafact.report.classes import classes_section
 from contrafact.report.figures import FIGURES, MOST, Sweep, magnitude_range, sweep_run, write_sweep
+from contrafact.report.guard import attempt
 from contrafact.report.parts import parts_section
 from contrafact.report.sections import (
     Section,
+    guarded,
     listed,
     loading_section,
     matrices_section,
@@ -53,7 +55,8 @@ def write_report(
 ) -> Path:
     """Write a run's report and its figures.
 
-    What the run lacks (a generator, scores, known factors) is named in the page, with the way to get it.
+    What the run lacks (a generator, scores, known factors) is named in the page, with the way to get it. A figure that
+    cannot be drawn is replaced by a note that says why, and a :class:`~contrafact.report.guard.ReportWarning`.
 
     Args:
         run: a finished run.
@@ -77,28 +80,44 @@ def write_report(
     with claim(path.parent):
         folder = path.parent / FIGURES
         magnitude_range(frames, span)
+        check_count("samples", samples)
+        if isinstance(dataset, FactorDataset) and run.has("encoder"):
+            check_images(dataset.batch([0]), run.encoder.image_shape, f"the encoder of {run.folder}")
         scores = tables.read_scores(run.folder)
         table = tables.score_table(scores, published)
-        swept, step = None, 1
+        swept, step, failed = None, 1, ""
         if run.has("generator"):
             max_side, step = _detail(run, samples, frames)
-            swept = sweep_run(run, samples, (frames - 1) * step + 1, span, seed=seed, max_side=max_side)
-            write_sweep(swept, step, folder)
-        classes = classes_section(run, images if images is not None else dataset, seed, folder)
+            between = (frames - 1) * step + 1
+            swept, failed = attempt(
+                "The traversals", lambda: sweep_run(run, samples, between, span, seed=seed, max_side=max_side)
+            )
+        pictures = images if images is not None else dataset
         sections = [
-            *([classes] if classes is not None else []),
-            *traversal_sections(run, swept, step),
-            *([translation] if (translation := translation_section(run, (images, dataset), seed, folder)) else []),
-            variation_section(run, dataset, seed, folder),
+            *guarded("classes", "Classes", lambda: classes_section(run, pictures, seed, folder)),
+            *(
+                [Section("explore", "Explore", failed)]
+                if failed
+                else guarded("explore", "Explore", lambda: _traversals(run, swept, step, folder))
+            ),
+            *guarded("translation", "Translation", lambda: translation_section(run, (images, dataset), seed, folder)),
+            *guarded("variation", "Variation", lambda: variation_section(run, dataset, seed, folder)),
             scores_section(run, table),
-            *([parts] if (parts := parts_section(run.folder)) else []),
-            matrices_section(scores, dataset, folder, run.annotated_factors),
-            training_section(run, folder),
+            *guarded("parts", "Sub-embeddings", lambda: parts_section(run.folder)),
+            *guarded("matrices", "Matrices", lambda: matrices_section(scores, dataset, folder, run.annotated_factors)),
+            *guarded("training", "Training", lambda: training_section(run, folder)),
             settings_section(run),
             loading_section(run),
         ]
-        write_text(path, _page(_title(run), summary(run, swept, table), sections))
+        text = _page(_title(run), summary(run, swept, table), sections)
+        write_text(path, text.encode(errors="backslashreplace").decode())  # names of files and folders may be no text
     return path
+
+
+def _traversals(run: FinishedRun, swept: Sweep | None, step: int, folder: Path) -> list[Section]:
+    if swept is not None:
+        write_sweep(swept, step, folder)
+    return traversal_sections(run, swept, step)
 
 
 def _detail(run: FinishedRun, samples: int, frames: int) -> tuple[int, int]:

@@ -7,8 +7,9 @@ import dataclasses
 import html
 import json
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from contrafact.data import CATALOG as DATASETS
 from contrafact.methods import CATALOG as METHODS
 from contrafact.report import charts, tables
 from contrafact.report.figures import Sweep, magnitude_labels
+from contrafact.report.guard import attempt, drawn, missing
 
 _MAX_BYTES = 4_500_000  # of all pictures together, before base64 adds a third
 _QUALITIES = (88, 75, 60, 40, 20)
@@ -49,8 +51,12 @@ def listed(parts: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else str(last)
 
 
-def _missing(text: str) -> str:
-    return f'<p class="missing">{html.escape(text)}</p>'
+def guarded(name: str, heading: str, make: Callable[[], Section | Sequence[Section] | None]) -> list[Section]:
+    """The sections that ``make`` draws; where that fails, one of this name and heading that says why."""
+    made, note = attempt(heading, make)
+    if note:
+        return [Section(name, heading, note)]
+    return [made] if isinstance(made, Section) else list(made or ())
 
 
 def traversal_sections(run: FinishedRun, swept: Sweep | None, step: int) -> list[Section]:
@@ -62,7 +68,7 @@ def traversal_sections(run: FinishedRun, swept: Sweep | None, step: int) -> list
             if foreign
             else f": {method_name(run)} yields {listed(run.result['artefacts'])}."
         )
-        return [Section("explore", "Explore", _missing(why))]
+        return [Section("explore", "Explore", missing(why))]
     columns = swept.thinned(step)
     sheets = [tile(to_bytes(frames)) for frames in swept.frames]
     strips = [_spaced(to_bytes(frames)) for frames in columns.frames]
@@ -134,10 +140,10 @@ def _strips(swept: Sweep, addresses: Sequence[str]) -> str:
     low, high = magnitude_labels(swept.magnitudes)[:: len(swept.magnitudes) - 1]
     num_samples, _, _, height, width = swept.frames.shape[1:]
     shape = f"{width * len(swept.magnitudes)} / {height * num_samples}"
-    drawn = []
+    figures = []
     for name, change, address in zip(map(html.escape, swept.names), swept.change, addresses, strict=True):
         said = f"{num_samples} samples moved along {name} from {low} to {high}; mean pixel change {change:.3f}"
-        drawn.append(
+        figures.append(
             f"<figure><figcaption><h3>{name}</h3><span>change {change:.3f}</span></figcaption>"
             f'<img style="aspect-ratio: auto {shape}" decoding="async" src="{address}" alt="{said}"></figure>'
         )
@@ -148,10 +154,10 @@ def _strips(swept: Sweep, addresses: Sequence[str]) -> str:
     if swept.found > len(swept.names):
         text += f"<p>These are the {len(swept.names)} of {swept.found} {swept.kind}s that change the picture most.</p>"
     if swept.moving:
-        text += f'<div class="strips">{"".join(drawn[: swept.moving])}</div>'
+        text += f'<div class="strips">{"".join(figures[: swept.moving])}</div>'
     else:
-        text += _missing(f"No {swept.kind} changes any pixel by more than 8 grey levels of 255.")
-    if rest := drawn[swept.moving :]:
+        text += missing(f"No {swept.kind} changes any pixel by more than 8 grey levels of 255.")
+    if rest := figures[swept.moving :]:
         text += (
             f"<details><summary>{len(rest)} that do nothing visible: no pixel changes by more than 8 grey levels of 255"
             f'</summary><div class="strips">{"".join(rest)}</div></details>'
@@ -171,10 +177,10 @@ def variation_section(run: FinishedRun, dataset: ImageDataset | None, seed: int,
 
 def _variation(run: FinishedRun, dataset: ImageDataset | None, seed: int, folder: Path) -> str:
     if not run.has("encoder"):
-        return _missing(f"{method_name(run)} yields no encoder, so there are no codes.")
+        return missing(f"{method_name(run)} yields no encoder, so there are no codes.")
     if not isinstance(dataset, FactorDataset):
         without = "Needs" if dataset is None else f"The factors of {dataset.name} are not known. This needs"
-        return _missing(f"{without} a dataset with known factors: write the report again with --data shapes3d or such.")
+        return missing(f"{without} a dataset with known factors: write the report again with --data shapes3d or such.")
     matrix_KJ = charts.variation(run.encoder, dataset, np.random.default_rng(seed))
     names = dataset.factor_names
     charts.save_chart(charts.heat_map(matrix_KJ, names, title="Variation of the codes"), folder / "variation.png")
@@ -197,8 +203,8 @@ def scores_section(run: FinishedRun, table: tables.ScoreTable) -> Section:
     if not table.rows:
         option, what = (" --control", "the run and a control") if controlled else ("", "the run")
         how = f"Not evaluated yet: `contrafact evaluate {_folder(run)}{option}` scores {what}."
-        return Section("scores", "Scores", _missing(how))
-    note = _missing(_NO_CONTROL.format(_folder(run))) if controlled and "control" not in table.columns else ""
+        return Section("scores", "Scores", missing(how))
+    note = missing(_NO_CONTROL.format(_folder(run))) if controlled and "control" not in table.columns else ""
     return Section("scores", "Scores", tables.to_html(table) + note)
 
 
@@ -217,20 +223,27 @@ def matrices_section(
     scores: Sequence[tables.Score], dataset: ImageDataset | None, folder: Path, annotated: Sequence[str] = ()
 ) -> Section:
     """The matrices of the run's scores, one per metric. Also writes ``<metric>.png``."""
-    drawn: dict[str, str] = {}
+    charted: dict[str, str] = {}
     for score in scores:
-        if score.of != "run" or score.metric in drawn or not score.matrix or score.metric.startswith(PARTS):
+        if score.of != "run" or score.metric in charted or not score.matrix or score.metric.startswith(PARTS):
             continue
-        matrix_KJ = np.asarray(score.matrix, dtype=np.float64).T
-        if score.attributes:  # effects of directions: which way they point is nobody's choice
-            matrix_KJ = np.abs(matrix_KJ)
-        rows = score.attributes or _factor_names(score.data, len(matrix_KJ), dataset, annotated)
-        title = _MATRICES.get(score.metric, f"Codes and factors ({score.metric})")
-        charts.save_chart(charts.heat_map(matrix_KJ, rows, title=title), folder / f"{score.metric}.png")
-        chart = _chart(matrix_KJ, rows, f"matrix-{len(drawn)}", f"{title}. {_leaders(rows, matrix_KJ)}")
-        drawn[score.metric] = f"<div><h3>{html.escape(title)}</h3>{chart}</div>"
-    body = f'<div class="pair">{"".join(drawn.values())}</div>' if drawn else _missing("No score with a matrix yet.")
+        draw = partial(_matrix, score, dataset, folder, annotated, len(charted))
+        charted[score.metric] = drawn(f"The matrix of {score.metric}", draw)
+    body = f'<div class="pair">{"".join(charted.values())}</div>' if charted else missing("No score with a matrix yet.")
     return Section("matrices", "Codes and factors, by metric", body, "Matrices")
+
+
+def _matrix(
+    score: tables.Score, dataset: ImageDataset | None, folder: Path, annotated: Sequence[str], number: int
+) -> str:
+    matrix_KJ = np.asarray(score.matrix, dtype=np.float64).T
+    if score.attributes:  # effects of directions: which way they point is nobody's choice
+        matrix_KJ = np.abs(matrix_KJ)
+    rows = score.attributes or _factor_names(score.data, len(matrix_KJ), dataset, annotated)
+    title = _MATRICES.get(score.metric, f"Codes and factors ({score.metric})")
+    charts.save_chart(charts.heat_map(matrix_KJ, rows, title=title), folder / f"{score.metric}.png")
+    chart = _chart(matrix_KJ, rows, f"matrix-{number}", f"{title}. {_leaders(rows, matrix_KJ)}")
+    return f"<div><h3>{html.escape(title)}</h3>{chart}</div>"
 
 
 def _factor_names(data: str, count: int, dataset: ImageDataset | None, annotated: Sequence[str]) -> Sequence[str]:
@@ -248,7 +261,7 @@ def training_section(run: FinishedRun, folder: Path) -> Section:
     """One panel per logged value. Also writes ``losses.png``."""
     names = charts.scalars(run.log)
     if not names:
-        return Section("training", "Training", _missing("This run logged nothing: the method does not train in steps."))
+        return Section("training", "Training", missing("This run logged nothing: the method does not train in steps."))
     charts.save_chart(charts.loss_curves(run.log), folder / "losses.png")
     panels = "".join(_panel(run.log, name, f"loss-{number}") for number, name in enumerate(names))
     text = "<p>Pale: as logged. Strong: smoothed. Across: steps.</p>"
