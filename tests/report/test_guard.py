@@ -45,6 +45,9 @@ def test_a_note_stands_where_nothing_could_be_drawn():
     assert note == '<p class="missing">It could not be drawn: ZeroDivisionError: a &lt; b</p>'
     with pytest.warns(ReportWarning, match="could not be drawn: no reason given"):
         assert attempt("It", fails(ValueError()))[0] is None
+    with pytest.warns(ReportWarning, match=r"/home/ann/my photos/a.png and ~/b/c.png are cut short; 1/2"):
+        note = drawn("It", fails(ValueError("/home/ann/my photos/a.png and ~/b/c.png are cut short; 1/2")))
+    assert "It could not be drawn: my photos/a.png and c.png are cut short; 1/2<" in note
     with pytest.raises(KeyboardInterrupt):
         drawn("It", fails(KeyboardInterrupt()))
 
@@ -102,7 +105,7 @@ def test_hints_name_folders_so_that_a_shell_reads_them(copied):
     (copied / "scores.jsonl").unlink()
     text = html.unescape(section(write_report(load_run(copied), samples=1, frames=3).read_text(), "scores"))
     command = shlex.split(re.search("`(.*?)`", text).group(1))
-    assert command == ["contrafact", "evaluate", str(copied), "--control"]
+    assert command == ["contrafact", "evaluate", copied.name, "--control"]
 
 
 class SeeThrough(Rooms):

@@ -8,11 +8,15 @@ as a :class:`ReportWarning`. What a user can mend by calling differently is chec
 from __future__ import annotations
 
 import html
+import re
 import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
 Drawn = TypeVar("Drawn")
+
+_FOLDERS = re.compile(r"(?<![\w/.])~?/(?:[^\s/]+/)+")
+"""Folders before a file's name: a page that is passed on does not say where its author's files lie."""
 
 
 class ReportWarning(UserWarning):
@@ -39,7 +43,7 @@ def attempt(what: str, draw: Callable[[], Drawn]) -> tuple[Drawn | None, str]:
             reason = f"{type(error).__name__}: {reason}"
         text = f"{what} could not be drawn: {reason}"
         warnings.warn(f"report: {text}", ReportWarning, stacklevel=2)
-        return None, missing(text)
+        return None, missing(_FOLDERS.sub("", text))
 
 
 def drawn(what: str, draw: Callable[[], str]) -> str:
