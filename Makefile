@@ -42,7 +42,7 @@ bench: $(RUNTIME)
 	$(BIN)/contrafact bench disco-quick --seeds 5
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
-# Hostile and damaged files, read by every reader in processes that may die: an hour on two cores. FUZZ="--seed 7" for others.
+# Hostile and damaged files, each read by its reader in a process that may die (an hour). FUZZ="--seed 7" for others.
 fuzz: $(DEVELOPMENT)
 	$(BIN)/python -m tests.fuzz --files 100000 --jobs 2 $(FUZZ)
 

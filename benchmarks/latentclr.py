@@ -83,7 +83,8 @@ def plain_step(
     method: LatentCLR, generator: Generator, features: Features, directions: PlainDirections, rng: torch.Generator
 ) -> Tensor:
     n, k = method.batch_size, method.num_directions
-    latent = generator.sample(n, rng, truncation=method.truncation)
+    generator = generator.truncated(method.truncation)
+    latent = generator.sample(n, rng)
     magnitude = method.lowest + (method.highest - method.lowest) * torch.rand(k, generator=rng)
 
     def unit(x: Tensor) -> Tensor:

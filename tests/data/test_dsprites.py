@@ -220,9 +220,9 @@ def test_files_that_are_not_the_published_one_are_refused(tmp_path, own_cache, m
         ({"imgs": 255 * pixels}, "expected pixels 0 and 1, found 255"),
         (
             {"imgs": np.asfortranarray(pixels)},
-            "must hold plain numbers in C order; found dtype uint8, Fortran",
+            "must hold rows of plain numbers in C order; found uint8",
         ),
-        ({"imgs": np.array([{}])}, "must hold plain numbers in C order; found dtype object"),
+        ({"imgs": np.array([{}])}, "must hold plain numbers; found dtype object"),
         ({"latents_values": None}, "has no key 'latents_values'"),
         ({"latents_values": classes}, "expected float64"),
         ({"latents_classes": classes[:, 1:]}, f"expected int64 of shape ({count}, 6)"),

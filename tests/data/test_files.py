@@ -12,7 +12,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from contrafact.data._files import NumpyArchive, StoredArray, cache_folder, data_folder, find_file, unpack_once
+from contrafact.data._files import StoredArray, cache_folder, data_folder, find_file, unpack_once
+from contrafact.data._npz import NumpyArchive
 
 
 def test_folders_follow_the_environment(monkeypatch, tmp_path):

@@ -49,7 +49,7 @@ def test_what_it_refuses(tmp_path, own_cache, monkeypatch):
             "expected uint8 of shape (72, 64, 64, 3), found uint8 of shape (72, 32",
         ),
         ("images", random_bytes(72, 64, 64, 3) / 255, "found float64"),
-        ("images", np.uint8(3), "found shape ()"),
+        ("images", np.uint8(3), "found uint8 of shape ()"),
         ("pictures", random_bytes(72, 64, 64, 3), "has no key 'images'; found pictures"),
     ):
         np.savez(file, **{key: array})

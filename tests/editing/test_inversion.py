@@ -229,7 +229,7 @@ def test_images_that_do_not_fit():
 
 
 def test_a_generator_that_breaks_down():
-    module = torch.nn.Sequential(torch.nn.Linear(2, 12), torch.nn.Unflatten(1, (3, 2, 2)))
+    module = torch.nn.Sequential(torch.nn.Linear(2, 12), torch.nn.Sigmoid(), torch.nn.Unflatten(1, (3, 2, 2)))
     generator = wrap(module, 2, image_range=(0.0, 1.0))
     torch.nn.init.constant_(module[0].bias, torch.nan)
     with pytest.raises(FloatingPointError, match="became NaN or infinite; try a lower learning rate"):

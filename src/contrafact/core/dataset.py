@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from contrafact.core.places import fingerprint_files
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from contrafact.core.few_labels import FewLabels
 
 STAND_IN = "procedural stand-in"
@@ -227,7 +227,7 @@ def check_count(name: str, value: int) -> int:
 
 def check_indices(dataset: ImageDataset, indices: IntArray | Sequence[int] | Tensor) -> IntArray:
     """``indices`` as int64 ``(N,)``, checked against the dataset's length."""
-    if isinstance(indices, Tensor):
+    if not isinstance(indices, np.ndarray) and hasattr(indices, "detach"):  # a tensor, on any device
         indices = indices.detach().cpu().numpy()
     values = np.asarray(indices)
     if values.ndim != 1 or (values.size and not np.issubdtype(values.dtype, np.integer)):
@@ -256,10 +256,10 @@ def check_images(images: Tensor, image_shape: tuple[int, int, int], who: str) ->
             f"{who} expects images of shape (N, {channels}, {height}, {width}), got {tuple(images.shape)}; "
             "resize them, or load the dataset with size="
         )
-    if not torch.is_floating_point(images):
+    if not images.is_floating_point():
         raise ValueError(f"{who} expects float images in [0, 1], got {images.dtype}; divide bytes by 255")
     if images.numel():
-        low, high = (float(v) for v in torch.aminmax(images.detach()))
+        low, high = (float(v) for v in images.detach().aminmax())
         if not (low >= -0.5 and high <= 1.5):  # also catches NaN
             raise ValueError(
                 f"{who} expects images in [0, 1], got values from {low:.3g} to {high:.3g}; "

@@ -41,7 +41,7 @@ def reading(path: object, what: str, remedy: str = "get it again") -> Iterator[N
         yield
     except (UnicodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is damaged or no {what} ({first_line(error)}); {remedy}") from error
-    except ValueError:
+    except (ValueError, ImportError):  # a package that is not installed is not the file's fault
         raise
     except OSError as error:
         if error.errno is not None and error.strerror and "\n" not in error.strerror:

@@ -16,16 +16,21 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-ArrayLike = npt.ArrayLike | torch.Tensor
+if TYPE_CHECKING:
+    ArrayLike: TypeAlias = npt.ArrayLike | Tensor
+else:  # matrices need no torch; a tensor is taken for what it looks like
+    ArrayLike = npt.ArrayLike
 
 
 LARGEST = {np.float32: 1e36, np.float64: 1e150}
@@ -164,10 +169,9 @@ def as_array(values: ArrayLike) -> npt.NDArray[Any]:
             f"expected a value in every place, got a masked array with {int(mask.sum())} masked entries, the first at "
             f"[{where}]; drop those rows (values[~values.mask.any(axis=1)]) or fill them in (values.filled(...))"
         )
-    if isinstance(values, torch.Tensor):
-        return (
-            values.detach().cpu().float().numpy() if values.dtype == torch.bfloat16 else values.detach().cpu().numpy()
-        )
+    if hasattr(values, "detach"):  # a tensor, told by its looks: codes from a file need no torch
+        tensor = values.detach().cpu()
+        return np.asarray((tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy())
     try:
         return np.asarray(values)
     except ValueError as error:

@@ -14,6 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from contrafact.core.dataset import IntArray
+from contrafact.core.foreign import reading
+
+_MOST_BYTES = 2**28
+"""Ten times CelebA's."""
 
 
 def read_attributes(dataset: str, file: Path) -> tuple[list[str], tuple[str, ...], IntArray]:
@@ -24,7 +28,7 @@ def read_attributes(dataset: str, file: Path) -> tuple[list[str], tuple[str, ...
     """
     lines = _lines(dataset, file)
     names = tuple(lines[1].split()) if len(lines) > 1 else ()
-    if not names or not lines[0].strip().isdigit() or int(lines[0]) != len(lines) - 2:
+    if not names or lines[0].strip() != str(len(lines) - 2):
         raise ValueError(
             f"{dataset}: {file} must begin with the number of pictures and a line of attribute names, then have a line "
             f"per picture; found {lines[0][:40]!r} first, and {len(lines)} lines"
@@ -61,7 +65,11 @@ def check_pictures(dataset: str, listing: Path, listed: Sequence[str], folder: P
 def _lines(dataset: str, file: Path) -> list[str]:
     if not file.is_file():
         raise ValueError(f"{dataset}: {file} does not exist; put the published annotation file there")
-    return file.read_text(encoding="utf-8").splitlines() or [""]
+    with reading(f"{dataset}: {file}", "annotation file"), file.open("rb") as stream:
+        content = stream.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ValueError(f"{dataset}: {file} is longer than {_MOST_BYTES // 2**20} MiB, it is no annotation file")
+        return content.decode("utf-8-sig").splitlines() or [""]
 
 
 def _table(dataset: str, file: Path, lines: Sequence[str], columns: int, first_line: int) -> tuple[list[str], IntArray]:
@@ -69,7 +77,7 @@ def _table(dataset: str, file: Path, lines: Sequence[str], columns: int, first_l
     for number, line in enumerate(lines, first_line):
         picture, *values = line.split() or [""]
         try:
-            rows.append([int(value) for value in values])
+            rows.append([_small(value) for value in values])
         except ValueError:
             rows.append([])
         if len(rows[-1]) != columns:
@@ -79,3 +87,10 @@ def _table(dataset: str, file: Path, lines: Sequence[str], columns: int, first_l
             )
         pictures.append(picture)
     return pictures, np.asarray(rows, dtype=np.int64).reshape(len(pictures), columns)
+
+
+def _small(text: str) -> int:
+    number = int(text)
+    if abs(number) > 2**31:
+        raise ValueError(f"{number} is no identity")
+    return number

@@ -7,9 +7,7 @@ import json
 import math
 import os
 import shutil
-import struct
 import time
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,7 +18,9 @@ import numpy.typing as npt
 
 from contrafact.core.dataset import STAND_IN as STAND_IN  # datasets without a file import it from here
 from contrafact.core.dataset import IntArray
-from contrafact.core.files import atomic_path
+from contrafact.core.files import atomic_path, read_json
+from contrafact.core.foreign import Kind, check_fields
+from contrafact.core.npy import read_npy_header
 from contrafact.core.places import cache_folder as cache_folder
 from contrafact.core.progress import Progress
 
@@ -218,10 +218,11 @@ def _record_path(target: Path) -> Path:
 
 def _is_intact(target: Path) -> bool:
     """Whether the cached file is the one that was written, by its record."""
+    fields: dict[str, Kind] = {"source": str, "bytes": int, "modified_ns": int, "crc32": int}
     try:
-        record = json.loads(_record_path(target).read_bytes())
+        record = check_fields(read_json(_record_path(target)), fields, target, "")
         stamp = target.stat()
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):
         return False
     if stamp.st_size != record["bytes"]:
         return False
@@ -237,108 +238,32 @@ def _checksum(file: Path) -> int:
     """CRC-32 of a .npy file's data."""
     checksum = 0
     with file.open("rb") as stream:
-        _read_header(stream, file)
+        read_npy_header(stream, file)
         while block := stream.read(_BLOCK_BYTES):
             checksum = zlib.crc32(block, checksum)
     return checksum
 
 
-def _read_header(stream: IO[bytes], what: object) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and element type of the .npy data that follows in ``stream``."""
-    try:
-        version = np.lib.format.read_magic(stream)
-        reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, fortran_order, dtype = reader(stream)
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{what} does not start like an array saved by numpy ({error}); get the file again") from error
-    if fortran_order or dtype.hasobject:
-        raise ValueError(
-            f"{what} must hold plain numbers in C order; found dtype {dtype}, Fortran order {fortran_order}"
-        )
-    return shape, dtype
-
-
 def map_npy(file: Path) -> StoredArray:
     """The array of a .npy file, not read into memory."""
     with file.open("rb") as stream:
-        shape, dtype = _read_header(stream, file)
+        shape, dtype = read_ordered_header(stream, file)
         return StoredArray(file, stream.tell(), shape, dtype)
 
 
-class NumpyArchive:
-    """An ``.npz`` file of a dataset, its members checked before use; nothing is ever unpickled.
-
-    Args:
-        dataset: the dataset's name, for errors.
-        file: the archive.
+def read_ordered_header(stream: IO[bytes], what: object) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and element type of the .npy data that follows in ``stream``: rows in C order.
 
     Raises:
-        ValueError: it is not a complete zip file.
+        ValueError: another order, or no rows.
     """
-
-    def __init__(self, dataset: str, file: Path) -> None:
-        self.dataset, self.file = dataset, file
-        try:
-            with zipfile.ZipFile(file) as archive:
-                self._members = {Path(info.filename).stem: info for info in archive.infolist()}
-        except (zipfile.BadZipFile, OSError) as error:
-            raise ValueError(
-                f"{dataset}: {file} is not a complete npz file ({error}); it may be truncated, get it again"
-            ) from error
-
-    def header(self, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """Shape and element type of a member.
-
-        Raises:
-            ValueError: no such key; the ones found are named.
-        """
-        if key not in self._members:
-            raise ValueError(
-                f"{self.dataset}: {self.file} has no key {key!r}; found {', '.join(sorted(self._members)) or 'nothing'}"
-            )
-        with zipfile.ZipFile(self.file) as archive, archive.open(self._members[key]) as stream:
-            return _read_header(stream, f"{self.dataset}: key {key!r} of {self.file}")
-
-    def check(self, key: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
-        """Refuse a member of another shape or element type."""
-        check_array(self.dataset, self.file, key, self.header(key), (shape, dtype))
-
-    def read(self, key: str) -> AnyArray:
-        """A small member, whole."""
-        shape, dtype = self.header(key)
-        return np.concatenate(list(self._blocks(key, shape, dtype)))
-
-    def stored(self, key: str) -> StoredArray:
-        """A large member: mapped in place if the archive is uncompressed, else unpacked once."""
-        shape, dtype = self.header(key)
-        info = self._members[key]
-        if info.compress_type == zipfile.ZIP_STORED:
-            with self.file.open("rb") as stream:
-                stream.seek(info.header_offset + 26)
-                name_bytes, extra_bytes = struct.unpack("<HH", stream.read(4))
-                stream.seek(name_bytes + extra_bytes, os.SEEK_CUR)
-                _read_header(stream, self.file)
-                return StoredArray(self.file, stream.tell(), shape, dtype)
-        return unpack_once(self.file, key, shape, dtype, lambda: self._blocks(key, shape, dtype))
-
-    def _blocks(self, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Iterator[AnyArray]:
-        row_bytes = max(1, math.prod(shape[1:]) * dtype.itemsize)
-        step = max(1, _BLOCK_BYTES // row_bytes)
-        try:
-            with zipfile.ZipFile(self.file) as archive, archive.open(self._members[key]) as stream:
-                _read_header(stream, self.file)
-                for first in range(0, shape[0], step):
-                    rows = min(step, shape[0] - first)
-                    data = stream.read(rows * row_bytes)
-                    if len(data) < rows * row_bytes:
-                        raise EOFError(f"it ends in row {first + len(data) // row_bytes} of {shape[0]}")
-                    yield np.frombuffer(data, dtype).reshape(rows, *shape[1:])
-                if stream.read(1):
-                    raise EOFError(f"it goes on after row {shape[0]}")
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise ValueError(
-                f"{self.dataset}: key {key!r} of {self.file} is damaged ({error}); get the file again"
-            ) from error
+    shape, dtype, fortran_order = read_npy_header(stream, what)
+    if fortran_order or not shape:
+        raise ValueError(
+            f"{what} must hold rows of plain numbers in C order; found {dtype} of shape {shape}, Fortran order "
+            f"{fortran_order}"
+        )
+    return shape, dtype
 
 
 def check_array(

@@ -33,6 +33,8 @@ FILES = tuple(
 )
 """Names of the published files; with a dot before ``idx`` they are found too."""
 
+_MOST_BYTES = 2**28
+"""More than five times MNIST."""
 _FIRST_TRAIN_LABELS = {"mnist": (5, 0, 4, 1, 9, 2, 1, 3), "fashion-mnist": (9, 0, 0, 3, 0, 2, 7, 2)}
 
 
@@ -47,27 +49,41 @@ def read_idx(dataset: str, file: Path, dimensions: int) -> npt.NDArray[np.uint8]
     Raises:
         ValueError: damaged compression, another magic number, or another length than the header's.
     """
-    data = file.read_bytes()
-    if file.suffix == ".gz":
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{dataset}: {file} is not a complete gzip file ({error}); get it again") from error
-    magic = bytes([0, 0, 8, dimensions])
-    if data[:4] != magic:
+    magic, start = bytes([0, 0, 8, dimensions]), 4 + 4 * dimensions
+    packed = file.suffix == ".gz"
+    try:
+        with gzip.open(file) if packed else file.open("rb") as stream:
+            head = stream.read(start)
+            if head[:4] != magic:
+                raise ValueError(
+                    f"{dataset}: {file} must start with the bytes {magic.hex(' ')} (idx, unsigned bytes, {dimensions} "
+                    f"dimensions), found {head[:4].hex(' ') or 'nothing'}"
+                )
+            shape = tuple(int(side) for side in np.frombuffer(head[4:].ljust(4 * dimensions, b"\0"), dtype=">u4"))
+            count = math.prod(shape)
+            # The header is a stranger's: what it claims bounds what is unpacked, and is bounded itself.
+            if count > _MOST_BYTES:
+                raise ValueError(
+                    f"{dataset}: {file} claims the shape {shape}, {count / 1e9:.2f} GB; at most "
+                    f"{_MOST_BYTES / 1e9:.2f} GB are read into memory"
+                )
+            data = stream.read(count)
+            found = len(head) + len(data) + (len(stream.read(1)) if packed else _left(file, start + count))
+    except (OSError, EOFError, zlib.error) as error:
+        if not packed:
+            raise
+        raise ValueError(f"{dataset}: {file} is not a complete gzip file ({error}); get it again") from error
+    if found != start + count:
+        more = " or more" if packed and found > start + count else ""
         raise ValueError(
-            f"{dataset}: {file} must start with the bytes {magic.hex(' ')} (idx, unsigned bytes, {dimensions} "
-            f"dimensions), found {data[:4].hex(' ') or 'nothing'}"
+            f"{dataset}: {file} must hold {start + count} bytes for its shape {shape}, found {found}{more}; it is "
+            "truncated or damaged, get it again"
         )
-    start = 4 + 4 * dimensions
-    shape = tuple(int(side) for side in np.frombuffer(data[4:start].ljust(4 * dimensions, b"\0"), dtype=">u4"))
-    expected = start + math.prod(shape)
-    if len(data) != expected:
-        raise ValueError(
-            f"{dataset}: {file} must hold {expected} bytes for its shape {shape}, found {len(data)}; it is truncated "
-            "or damaged, get it again"
-        )
-    return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)
+    return np.frombuffer(data, dtype=np.uint8).reshape(shape)
+
+
+def _left(file: Path, read: int) -> int:
+    return max(0, file.stat().st_size - read)
 
 
 class IdxImages(ImageDataset):

@@ -13,12 +13,13 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, ClassVar
+from typing import IO, ClassVar, Literal
 
 import numpy as np
 from torch import Tensor
 
 from contrafact.core.dataset import FactorDataset, IntArray, check_indices
+from contrafact.core.foreign import first_line, reading
 from contrafact.data._files import AnyArray, PathLike, StoredArray, data_folder, missing_file_message, unpack_once
 from contrafact.data._pixels import check_size, to_images
 
@@ -27,6 +28,14 @@ SIDE = 128
 ELEVATIONS, AZIMUTHS = 4, 24
 VIEWS = ELEVATIONS * AZIMUTHS
 SPLITS = ("all", "train", "test")
+
+_MOST_CAR_BYTES, _MOST_ARCHIVE_BYTES, _MOST_NAME_BYTES = 2**24, 2**32, 2**16
+"""One car has 5 MB, the archive about 1 GB."""
+_COMPRESSED = 15
+_NAME_TYPES = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
 
 
 class Cars3D(FactorDataset):
@@ -85,7 +94,9 @@ class Cars3D(FactorDataset):
         cars, listed = [], None
         for name, stream in _members(source):
             if name == "list.txt":
-                listed = [PurePosixPath(line.split()[0]).stem for line in stream.read().decode().splitlines() if line]
+                with reading(f"cars3d: list.txt in {source}", "list of files"):
+                    lines = stream.read(_MOST_CAR_BYTES).decode().splitlines()
+                listed = [PurePosixPath(line.split()[0]).stem for line in lines if line.strip()]
             else:
                 cars.append(PurePosixPath(name).stem)
         if len(cars) != self.num_cars:
@@ -140,8 +151,10 @@ def _members(source: Path) -> Iterator[tuple[str, IO[bytes]]]:
                     yield file.name, stream
         return
     try:
-        with tarfile.open(source, "r|gz") as archive:
+        with tarfile.open(source, "r|gz", tarinfo=_Member) as archive:
             for member in archive:
+                if member.offset > _MOST_ARCHIVE_BYTES:
+                    raise tarfile.ReadError(f"it unpacks to more than {_MOST_ARCHIVE_BYTES / 1e9:.0f} GB")
                 path = PurePosixPath(member.name)
                 if path.parent.name == "cars" and _is_wanted(path.name):
                     content = archive.extractfile(member)
@@ -151,28 +164,70 @@ def _members(source: Path) -> Iterator[tuple[str, IO[bytes]]]:
         raise ValueError(f"cars3d: {source} is not a complete tar.gz archive ({error}); get it again") from error
 
 
+class _Member(tarfile.TarInfo):
+    """A header that cannot make the reader take a whole archive for one name."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _NAME_TYPES and member.size > _MOST_NAME_BYTES:
+            raise tarfile.ReadError(f"a name of {member.size} bytes")
+        return member
+
+
 def _is_wanted(name: str) -> bool:
     return name == "list.txt" or (name.startswith("car_") and name.endswith("_mesh.mat"))
 
 
 def _views(source: Path, name: str, stream: IO[bytes]) -> AnyArray:
     """One car's images ``(96, 128, 128, 3)``, elevation slowest."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
+    from scipy.io import loadmat, whosmat
 
+    expected = ((SIDE, SIDE, 3, AZIMUTHS, ELEVATIONS), "uint8")
     try:
-        content = loadmat(io.BytesIO(stream.read()), variable_names=["im"])
-    except (MatReadError, ValueError, TypeError, NotImplementedError, OSError, zlib.error) as error:
+        content = _inflated(stream)
+        found = {key: (tuple(shape), kind) for key, shape, kind in whosmat(content)}
+        content.seek(0)
+        # Only bytes of the right number are read: anything else a variable may be is no picture.
+        loaded = loadmat(content, variable_names=["im"]) if found.get("im") == expected else found
+    except Exception as error:  # the documented border: damaged bytes make scipy's reader fail in any way
         raise ValueError(
-            f"cars3d: {name} in {source} is not a complete MATLAB 5 file ({error}); get it again"
+            f"cars3d: {name} in {source} is not a complete MATLAB 5 file ({first_line(error)}); get it again"
         ) from error
-    if "im" not in content:
+    if "im" not in loaded:
         raise ValueError(f"cars3d: {name} in {source} has no key 'im'")
-    images = content["im"]
-    expected = (SIDE, SIDE, 3, AZIMUTHS, ELEVATIONS)
-    if images.shape != expected or images.dtype != np.uint8:
+    images = loaded["im"]
+    if not isinstance(images, np.ndarray):
+        shape, kind = images
         raise ValueError(
-            f"cars3d: key 'im' of {name} in {source}: expected uint8 of shape {expected}, found {images.dtype} of "
-            f"shape {images.shape}"
+            f"cars3d: key 'im' of {name} in {source}: expected uint8 of shape {expected[0]}, found {kind} of shape "
+            f"{shape}"
         )
     return np.asarray(images.transpose(4, 3, 0, 1, 2)).reshape(VIEWS, SIDE, SIDE, 3)
+
+
+def _inflated(stream: IO[bytes]) -> io.BytesIO:
+    """A MATLAB 5 file with its variables unpacked, as far as one car's can be.
+
+    Raises:
+        ValueError: another file, or one that unpacks to more.
+    """
+    content = stream.read(_MOST_CAR_BYTES + 1)
+    if len(content) > _MOST_CAR_BYTES or content[:6] != b"MATLAB":
+        raise ValueError(
+            f"it has more than {_MOST_CAR_BYTES} bytes" if content[:6] == b"MATLAB" else "no MATLAB header"
+        )
+    order: Literal["little", "big"] = "little" if content[126:128] == b"IM" else "big"
+    parts, place, left = [content[:128]], 128, _MOST_CAR_BYTES
+    while place + 8 <= len(content):
+        kind, size = (int.from_bytes(content[place + i : place + i + 4], order) for i in (0, 4))
+        end = place + 8 + size
+        part = content[place:end]
+        if kind == _COMPRESSED:
+            part = zlib.decompressobj().decompress(part[8:], left + 1)
+        left -= len(part)
+        if left < 0:
+            raise ValueError(f"it unpacks to more than {_MOST_CAR_BYTES} bytes")
+        parts.append(part)
+        place = end
+    return io.BytesIO(b"".join(parts))

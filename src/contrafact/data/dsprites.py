@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from contrafact.core.dataset import FactorDataset, IntArray, check_indices
-from contrafact.data._files import STAND_IN, NumpyArchive, PathLike, StoredArray, find_file
+from contrafact.data._files import STAND_IN, PathLike, StoredArray, find_file
 from contrafact.data._grid import check_grid
 from contrafact.data._noise import uniforms
+from contrafact.data._npz import NumpyArchive
 from contrafact.data._pixels import check_size, shrink, to_images
 
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"

@@ -10,6 +10,7 @@ from typing import Any
 
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.few_labels import choose_labels
+from contrafact.core.foreign import reading
 from contrafact.core.plugins import is_spelled_out
 from contrafact.data import CATALOG
 from contrafact.data._files import PathLike
@@ -136,7 +137,8 @@ def _build(name: str, options: dict[str, Any]) -> ImageDataset:
             raise ValueError(f"{name} takes no {key}; it takes {known}")
     if "path" in parameters and parameters["path"].default is inspect.Parameter.empty and "path" not in given:
         raise ValueError(f"{name} has no file of its own; give the path of yours instead of the name")
-    dataset: ImageDataset = cls(**given)
+    with reading(given.get("path", name), f"data of {name}"):
+        dataset: ImageDataset = cls(**given)
     if "variant" in given:
         dataset.name = f"{dataset.name}:{given['variant']}"  # so that the name alone loads the same data again
     return dataset

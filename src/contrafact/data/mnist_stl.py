@@ -21,7 +21,8 @@ from torch import Tensor
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import ImageDataset, IntArray, PairDataset, Pairs, check_indices
 from contrafact.data import _idx
-from contrafact.data._files import STAND_IN, NumpyArchive, PathLike, data_folder
+from contrafact.data._files import STAND_IN, PathLike, data_folder
+from contrafact.data._npz import NumpyArchive
 from contrafact.data._pixels import check_size, shrink
 from contrafact.data._textures import CLASSES as TEXTURES
 from contrafact.data._textures import textures

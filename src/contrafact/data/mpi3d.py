@@ -14,7 +14,8 @@ import numpy as np
 from torch import Tensor
 
 from contrafact.core.dataset import FactorDataset, IntArray, check_indices
-from contrafact.data._files import NumpyArchive, PathLike, check_array, find_file, missing_file_message
+from contrafact.data._files import PathLike, check_array, find_file, missing_file_message
+from contrafact.data._npz import NumpyArchive
 from contrafact.data._pixels import check_size, to_images
 
 VARIANTS = ("real", "realistic", "toy", "real_complex")

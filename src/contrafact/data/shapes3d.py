@@ -22,7 +22,7 @@ from torch import Tensor
 
 from contrafact.core.dataset import FactorDataset, IntArray, check_indices
 from contrafact.data import _room
-from contrafact.data._files import STAND_IN, PathLike, StoredArray, cache_folder, find_file, write_cache
+from contrafact.data._files import STAND_IN, PathLike, StoredArray, cache_folder, find_file, map_npy, write_cache
 from contrafact.data._grid import check_grid
 from contrafact.data._h5 import H5File
 from contrafact.data._pixels import check_size, shrink, to_images
@@ -106,7 +106,9 @@ def _load_buffers() -> npt.NDArray[np.float16]:
 
 def _cached_buffers(file: Path) -> npt.NDArray[np.float16] | None:
     try:
-        stored = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # absent or damaged: rendered again
+        stored = map_npy(file)
+        if stored.shape != (480, 4, _room.SIZE, _room.SIZE) or stored.dtype != np.float16:
+            return None
+        return stored.rows(np.arange(len(stored)))
+    except (OSError, ValueError):  # absent or damaged: rendered again
         return None
-    return stored if stored.shape == (480, 4, _room.SIZE, _room.SIZE) and stored.dtype == np.float16 else None

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from contrafact.core.dataset import FactorDataset, IntArray, check_indices
+from contrafact.core.foreign import reading
 from contrafact.data._files import AnyArray, PathLike, StoredArray, data_folder, missing_file_message, unpack_once
 from contrafact.data._pixels import check_size, to_images
 
@@ -107,8 +108,9 @@ def _find_folder(path: PathLike | None) -> Path:
 def _read_split(folder: Path, prefix: str, count: int) -> tuple[StoredArray, IntArray]:
     """Images ``(N, 2, 96, 96)`` of both cameras and the factor values ``(N, 5)`` of one split."""
     files = {part: _existing(folder, f"{prefix}-{part}.mat") for part in ("dat", "cat", "info")}
-    category = _read_array(files["cat"], (count,), np.dtype("<i4"))
-    info = _read_array(files["info"], (count, 4), np.dtype("<i4"))
+    with reading(f"small-norb: {folder}", "folder of SmallNORB"):
+        category = _read_array(files["cat"], (count,), np.dtype("<i4"))
+        info = _read_array(files["info"], (count, 4), np.dtype("<i4"))
     labels = np.concatenate((category[:, None], info), axis=1).astype(np.int64)
     return _store_images(files["dat"], (count, 2, SIDE, SIDE)), labels
 

@@ -92,7 +92,7 @@ def _find(given: Path | None, name: str) -> Path:
 def _read_labels(file: Path, count: int) -> IntArray:
     if not file.is_file():
         raise ValueError(f"stl10: {file} is missing; labels must lie beside the images")
-    labels = np.fromfile(file, dtype=np.uint8).astype(np.int64) - 1
+    labels = np.fromfile(file, dtype=np.uint8, count=count + 1).astype(np.int64) - 1
     if len(labels) != count or labels.min(initial=0) < 0 or labels.max(initial=0) > 9:
         raise ValueError(
             f"stl10: {file} must hold a label from 1 to 10 for each of {count} images, found {len(labels)} labels"

@@ -18,6 +18,14 @@ from torch import Tensor, nn
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.generator import Generator
+from contrafact.generators._wrap_checks import (
+    check_finite,
+    check_range,
+    check_repeats,
+    check_shape,
+    first_images,
+    is_scale_free,
+)
 
 Sample = Callable[[int, torch.Generator], Tensor]
 Transform = Callable[[Tensor], Tensor]
@@ -27,26 +35,32 @@ def wrap(
     module: nn.Module,
     latent_dim: int,
     *,
-    image_range: tuple[float, float] = (-1.0, 1.0),
+    image_range: tuple[float, float] | None = None,
     latent_shape: Sequence[int] | None = None,
     sample: Sample | None = None,
     map: Transform | None = None,
     output: Callable[[Any], Tensor] | None = None,
     layers: Sequence[str] | None = None,
+    noise_seed: int | None = None,
     name: str = "wrapped",
 ) -> Generator:
     """Make a generator of ``module``, whose weights are frozen; the module itself is kept, not copied.
 
+    The module is run on a few latents first. It must give each latent one image, whatever else is in the batch.
+
     Args:
         module: takes latents ``(N, L)`` and returns images ``(N, C, H, W)``.
         latent_dim: L.
-        image_range: what the module returns for black and for white; images are rescaled to 0 and 1, not clamped.
+        image_range: what the module returns for black and for white, −1 and 1 by default; images are rescaled to 0 and
+            1, not clamped.
         latent_shape: shape one latent has when the module takes it, if not ``(L,)``: ``(100, 1, 1)``, ``(4, 8, 8)``.
         sample: ``(n, rng) -> (n, Z)``: draws prior noise; standard normal ``(n, L)`` by default.
         map: ``(N, Z) -> (N, L)``: prior noise to the edit space; unchanged by default.
         output: what the module returns to a tensor of images, where that is no tensor (``lambda out: out.sample``).
         layers: submodules whose outputs :meth:`Generator.features` gives, by their name in ``module.named_modules()``;
             all of its leaves that run once by default.
+        noise_seed: for a module that draws noise from torch's random numbers: they start from this seed for every
+            latent, which is run by itself, so that all images have the same noise. None for a module without any.
         name: what to call it in reports.
 
     Returns:
@@ -54,10 +68,11 @@ def wrap(
         ``load_run(folder, generator=...)``.
 
     Raises:
-        ValueError: no module; a module that does not return images for such latents; no gradient to the latent;
-            unknown layers; an image range that is none.
+        ValueError: no module; a module that does not return images for such latents, or NaN, or other values than
+            between black and white; noise, or batch statistics, inside it; no gradient to the latent; unknown layers;
+            an image range that is none.
     """
-    return Wrapped(module, latent_dim, image_range, latent_shape, sample, map, output, layers, name)
+    return Wrapped(module, latent_dim, image_range, latent_shape, sample, map, output, layers, noise_seed, name)
 
 
 class _Reached(Exception):
@@ -71,19 +86,23 @@ class Wrapped(Generator):
         self,
         module: nn.Module,
         latent_dim: int,
-        image_range: tuple[float, float],
+        image_range: tuple[float, float] | None,
         latent_shape: Sequence[int] | None,
         sample: Sample | None,
         map: Transform | None,
         output: Callable[[Any], Tensor] | None,
         layers: Sequence[str] | None,
+        noise_seed: int | None,
         name: str,
     ) -> None:
         super().__init__()
         if not isinstance(module, nn.Module):
             raise ValueError(f"wrap takes a torch.nn.Module, got {type(module).__name__}")
-        self.black, self.white = (float(v) for v in image_range)
-        if not self.black != self.white:
+        try:
+            self.black, self.white = (-1.0, 1.0) if image_range is None else (float(v) for v in image_range)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"image_range must be (black, white), two numbers, got {image_range!r}") from error
+        if not (math.isfinite(self.black) and math.isfinite(self.white)) or self.black == self.white:
             raise ValueError(f"image_range must be (black, white) with two different numbers, got {image_range}")
         self.latent_dim = check_count("latent_dim", latent_dim)
         self.latent_shape = (latent_dim,) if latent_shape is None else tuple(latent_shape)
@@ -94,32 +113,39 @@ class Wrapped(Generator):
             )
         self.name = name
         self.module, self._sample, self._map, self._output = module, sample, map, output
+        if noise_seed is not None and (isinstance(noise_seed, bool) or not isinstance(noise_seed, int)):
+            raise ValueError(f"noise_seed is a whole number, got {noise_seed!r}")
+        self._noise_seed = noise_seed
         self.prior_dim = latent_dim
         self.freeze()
         rng = torch.Generator().manual_seed(0)
         self.prior_dim = self.prior(2, rng).shape[1]
-        latent = self.sample(2, rng)
-        self.image_shape = self._probe(latent)
+        latent = self.sample(3, rng)
+        self.image_shape = self._probe(latent, image_range is None)
         ran = self._layers_that_ran_once(latent)
         self.layer_names = tuple(ran) if layers is None else tuple(layers)
         for layer in self.layer_names:
             if layer not in ran:
                 raise ValueError(unknown_name_message("layer (of those that run once)", layer, ran))
 
-    def _probe(self, latent: Tensor) -> tuple[int, int, int]:
+    def _probe(self, latent: Tensor, range_assumed: bool) -> tuple[int, int, int]:
         with torch.enable_grad():
             probe = latent.detach().requires_grad_()
-            images = self._run(probe)
-            if images.ndim != 4 or len(images) != len(latent):
-                raise ValueError(
-                    f"the module must return images (N, C, H, W); for 2 latents it returned {tuple(images.shape)}"
-                )
+            images = first_images(self._raw, probe, self.module, self.latent_shape)
+            check_shape(images, len(latent))
+            check_finite(images)
             gradient = torch.autograd.grad(images.sum(), probe, allow_unused=True)[0] if images.requires_grad else None
         if gradient is None:
             raise ValueError(
                 "no gradient flows from the module's images to its latent; remove torch.no_grad, detach or rounding "
                 "inside it"
             )
+        with torch.no_grad():
+            images = images.detach()
+            check_repeats(self._raw, latent, images, self._noise_seed is not None)
+            check_range(images.float(), self.black, self.white, range_assumed)
+            if self._map is None and is_scale_free(self._raw, latent, images):
+                self.truncated_in = "nowhere"
         channels, height, width = images.shape[1:]
         return channels, height, width
 
@@ -136,13 +162,28 @@ class Wrapped(Generator):
         hooks = [m.register_forward_hook(count(n)) for n, m in self.module.named_modules() if n]
         try:
             with torch.no_grad():
-                self._run(latent)
+                self._run(latent[:1])
         finally:
             for hook in hooks:
                 hook.remove()
         return [layer for layer, number in calls.items() if number == 1]
 
     def _run(self, latent: Tensor) -> Tensor:
+        return (self._raw(latent).float() - self.black) / (self.white - self.black)
+
+    def _raw(self, latent: Tensor) -> Tensor:
+        """What the module returns, not rescaled."""
+        if self._noise_seed is None:
+            return self._call(latent)
+        return torch.cat([self._with_same_noise(one) for one in latent.split(1)])
+
+    def _with_same_noise(self, latent: Tensor) -> Tensor:
+        devices = [latent.device] if latent.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(self._noise_seed or 0)
+            return self._call(latent)
+
+    def _call(self, latent: Tensor) -> Tensor:
         weight = next(self.module.parameters(), None)
         given = latent.reshape(-1, *self.latent_shape)
         returned = self.module(given if weight is None else given.to(weight.dtype))
@@ -152,7 +193,7 @@ class Wrapped(Generator):
                 f"the module returned a {type(images).__name__}, not a tensor of images; pass output=, a function that "
                 "takes the images out of it"
             )
-        return (images.float() - self.black) / (self.white - self.black)
+        return images
 
     def forward(self, latent: Tensor) -> Tensor:
         return self._run(self.check_latent(latent))
@@ -166,10 +207,10 @@ class Wrapped(Generator):
         return drawn
 
     def map(self, z: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
-        if self._map is None:
+        if self._map is None and self._sample is None:
             return super().map(z, label, truncation)
         truncation = self.check_condition(label, truncation)
-        latent = self._map(z)
+        latent = z if self._map is None else self._map(z)
         if latent.shape != (len(z), self.latent_dim):
             raise ValueError(
                 f"map must return latents of shape ({len(z)}, {self.latent_dim}), got {tuple(latent.shape)}"
@@ -189,15 +230,21 @@ class Wrapped(Generator):
         def stop(module: nn.Module, inputs: Any, output: Tensor) -> None:
             raise _Reached(output)
 
+        latent = self.check_latent(latent)
+        found = []
         hook = self.module.get_submodule(layer).register_forward_hook(stop)
         try:
-            self._run(self.check_latent(latent))
-        except _Reached as reached:
-            activations: Tensor = reached.args[0]
-            return activations.float()
+            for part in [latent] if self._noise_seed is None else latent.split(1):
+                try:
+                    self._raw(part)
+                except _Reached as reached:
+                    activations: Tensor = reached.args[0]
+                    found.append(activations.float())
+                else:
+                    raise ValueError(f"layer {layer!r} did not run this time; choose one that always does")
         finally:
             hook.remove()
-        raise ValueError(f"layer {layer!r} did not run this time; choose one that always does")
+        return torch.cat(found)
 
     @torch.no_grad()
     def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:

@@ -6,17 +6,18 @@ Shape suffixes: N draws, J code dimensions, K factors.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
 
 from contrafact.core.dataset import FactorDataset, IntArray, check_count
 from contrafact.core.metric import ArrayLike, as_array
 
-Encode = Callable[[Tensor], ArrayLike]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Encode: TypeAlias = Callable[["Tensor"], ArrayLike]
 
 
 class Codes:
@@ -67,6 +68,9 @@ class Codes:
         return self.at(self.dataset.index_of(factors))
 
     def _encode(self, indices: IntArray) -> npt.NDArray[np.floating[Any]]:
+        import torch
+        from torch import nn
+
         images = self.dataset.batch(indices)
         if isinstance(self.encode, nn.Module):
             parameter = next(self.encode.parameters(), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,13 @@ DATA = ("codes", "factors", "codes_test", "factors_test")
 
 def static_metrics() -> list[str]:
     """Names of the metrics that need codes and at most factors, sorted."""
-    return [name for name in CATALOG.names() if info_of(name).kind == "static"]
+    found = []
+    for name in CATALOG.names():
+        # Metrics of images need torch, which matrices do not; and a broken plugin is no reason to offer nothing.
+        with suppress(ImportError, ValueError):
+            if info_of(name).kind == "static":
+                found.append(name)
+    return found
 
 
 def names_of(metrics: str | Sequence[str]) -> list[str]:
