@@ -82,6 +82,11 @@ def test_a_file_of_them_is_read_again(toy, tmp_path):
         ("index,class\n1,cat\n", "line 2: expected whole numbers, got '1,cat'"),
         ("index,class\n1,7\n", "factor 'class' takes values 0 to 2; image 1 has 7"),
         ("index,class\n1,2\n1,2\n", "an image is annotated twice"),
+        (f"index,class\n{10**30},2\n", "line 2: expected whole numbers"),
+        ("index,class\n1\n", "line 2: expected whole numbers"),
+        (f"index,class\n{'9' * 200_000},2\n", "is not a CSV text file: field larger than field limit"),
+        ("index,class\n" + "1,2\n" * 200, r"has more rows than toy has images \(100\)"),
+        ("index,class\n1,\0\n", "is not a CSV text file|line 2: expected whole numbers"),
         ("index,class\n100,2\n", r"indices must lie in \[0, 100\)"),
     ],
 )

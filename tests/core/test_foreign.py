@@ -1,5 +1,6 @@
 import gzip
 import json
+import math
 import os
 import zlib
 
@@ -76,6 +77,12 @@ def test_odd_but_harmless_json_is_read():
     assert parse_json(json.dumps(wide), "x") == wide
     state = {"state": 2**127 + 1}
     assert parse_json(json.dumps(state), "x") == state
+
+
+def test_other_programs_may_write_nan():
+    found = parse_json('{"lr": NaN, "most": Infinity, "n": 3}', "args.json", finite=False)
+    assert math.isnan(found["lr"])
+    assert (found["most"], found["n"]) == (math.inf, 3)
 
 
 def test_json_that_cannot_be_opened(tmp_path):

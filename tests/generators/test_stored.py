@@ -164,7 +164,7 @@ def test_truncated_files(tmp_path, kind):
 def test_files_of_another_kind(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("a text file, not weights, long enough to have a start")
-    with pytest.raises(ValueError, match=r"is no weight file: expected \.safetensors"):
+    with pytest.raises(ValueError, match=r"is no weight file but a text file: expected \.safetensors"):
         read_stored(path)
     path.write_bytes(b"")
     with pytest.raises(ValueError, match="is no weight file"):
@@ -293,3 +293,14 @@ def test_damaged_files_fail_with_words(kind, tmp_path):
             messages.append(str(error))
     assert len(messages) >= 19
     assert all(str(path) in message for message in messages)
+
+
+def test_numpy_files_are_described(tmp_path):
+    np.savez(tmp_path / "ganspace.npz", lat_comp=np.zeros((6, 1, 10), np.float32))
+    with pytest.raises(
+        ValueError, match=r"is a numpy archive of lat_comp float32 \(6, 1, 10\), not the weights of a gen"
+    ):
+        read_stored(tmp_path / "ganspace.npz")
+    np.save(tmp_path / "sefa.npy", np.zeros((6, 10), np.float32))
+    with pytest.raises(ValueError, match=r"is no weight file but a numpy array, float32 \(6, 10\): expected"):
+        read_stored(tmp_path / "sefa.npy")

@@ -1,3 +1,6 @@
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -54,6 +57,9 @@ def test_blank_lines_and_byte_order_marks_are_no_rows(tmp_path):
         ("a,b\n1,2\n3\n", r"line 3: expected 2 columns as in the first row, got 1"),
         ("a,b,c\n1,2\n", r"the header names 3 columns but rows have 2"),
         ("a,b\n", "holds no rows of numbers"),
+        ("1,2\n" + "x" * 100 + ",2\n", r"line 2, column 1: 'x{60}' is not a number"),
+        ("1" * 200_000, "is not a CSV text file: field larger than field limit"),
+        ("1," * 2_200_000, "is not a CSV text file: a line of more than 4194304 characters"),
         ("", "holds no rows of numbers"),
     ],
 )
@@ -80,6 +86,26 @@ def test_other_files_that_do_not_parse(tmp_path):
     (tmp_path / "c.csv").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(ValueError, match="is not a CSV text file"):
         read_matrix(tmp_path / "c.csv", ("codes",))
+
+
+def test_tables_that_claim_more_than_they_hold(tmp_path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (2**40, 8)})
+    (tmp_path / "c.npy").write_bytes(header.getvalue())
+    with pytest.raises(MemoryError):  # what a reader meets that trusts the header
+        np.load(tmp_path / "c.npy")
+    with pytest.raises(ValueError, match=r"c\.npy is not a readable \.npy file .* must hold \d+ bytes .*, found 0"):
+        evaluate_files(tmp_path / "c.npy")
+    with zipfile.ZipFile(tmp_path / "c.npz", "w") as archive:
+        archive.write(tmp_path / "c.npy", "codes.npy")
+    with pytest.raises(ValueError, match=r"array 'codes' cannot be read: .* is damaged \(it ends in row 0"):
+        evaluate_files(tmp_path / "c.npz")
+
+
+def test_arrays_in_the_order_of_columns(tmp_path):
+    for save, name in ((np.save, "c.npy"), (np.savez_compressed, "c.npz")):
+        save(tmp_path / name, np.asfortranarray(CODES))
+        assert np.array_equal(read_matrix(tmp_path / name, ("codes",))[0], CODES)
 
 
 def test_pickles_are_never_run(tmp_path):

@@ -216,6 +216,11 @@ def break_(pack, how):
         (pack / "participant_01.csv").write_text(text)
     elif how == "key":
         (pack / "key.json").write_text("[]")
+    elif how.startswith("{"):
+        key = json.loads((pack / "key.json").read_text())
+        (pack / "key.json").write_text(json.dumps({**key, **json.loads(how)}))
+    elif how == "binary":
+        path.write_bytes(b"\xff\xfe\0")
     elif how == "gone":
         (pack / "key.json").unlink()
 
@@ -230,6 +235,12 @@ def break_(pack, how):
         ("twice", "participant_01 answered in two files, .*; keep one of them"),
         ("key", "is not the key of a study"),
         ("gone", "key.json does not exist"),
+        ("binary", "participant_01.csv is not a CSV text file"),
+        ('{"directions": [1]}', "is not the key of a study: direction 0: expected an object with run, name, got 1"),
+        ('{"directions": []}', "is not the key of a study: participant_0., .*there is no direction"),
+        ('{"questions": ["why"]}', "is not the key of a study: participant_01 was not asked why"),
+        ('{"participants": []}', "is not the key of a study: 'participants' must be an object"),
+        ('{"participants": {"participant_01": {}}}', "key of a study: participant_01: 'questions' must be a list"),
     ],
 )
 def test_scoring_refuses(answered, how, message):

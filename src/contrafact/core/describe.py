@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from torch import Tensor
+
 from contrafact.core.foreign import first_line, reading
+from contrafact.core.inert_files import read_inert
 from contrafact.core.npy import read_npy_header
 from contrafact.core.skeleton import Shapes, stored_shapes
 
 _MOST_LISTED = 6
+_MOST_READ = 2**28
 
 
 def open_safetensors(path: Path, expected: str) -> tuple[dict[str, str], Shapes]:
@@ -58,6 +62,16 @@ def what_is(path: Path) -> str:
         return f"unreadable ({first_line(error)})"
 
 
+def is_numpy_archive(path: Path) -> bool:
+    """Whether a file is a zip archive of ``.npy`` files alone."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False
+    return bool(names) and all(name.endswith(".npy") for name in names)
+
+
 def _described(path: Path, start: bytes, stream: IO[bytes]) -> str:
     if not start:
         return "empty"
@@ -69,8 +83,9 @@ def _described(path: Path, start: bytes, stream: IO[bytes]) -> str:
     if start[8:9] == b"{":
         _, shapes = open_safetensors(path, "a safetensors file")
         return f"a safetensors file of {listed(shapes)}"
+    if start.startswith(b"\x80"):
+        return _torch(path, "pickle")
     known = {
-        b"\x80": "a pickle or a torch file",
         b"\x89HDF": "an HDF5 file",
         b"\x89PNG": "a PNG picture",
         b"\xff\xd8\xff": "a JPEG picture",
@@ -86,7 +101,7 @@ def _zip(path: Path) -> str:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()[: _MOST_LISTED + 1]
         if any(info.filename.endswith("/data.pkl") for info in members):
-            return "a torch file (.pt)"
+            return _torch(path, "torch file")
         if not members or not all(info.filename.endswith(".npy") for info in members):
             return f"a zip file of {_some([info.filename for info in members], len(archive.infolist()))}"
         parts = []
@@ -95,6 +110,22 @@ def _zip(path: Path) -> str:
                 shape, dtype, _ = read_npy_header(stream, "it")
             parts.append(f"{info.filename.removesuffix('.npy')} {dtype} {shape}")
         return f"a numpy archive of {_some(parts, len(archive.infolist()))}"
+
+
+def _torch(path: Path, kind: str) -> str:
+    """The parts of a torch file or a pickle, read as inert records."""
+    if path.stat().st_size > _MOST_READ:
+        return f"a {kind}"
+    content = read_inert(path).content
+    if isinstance(content, Tensor):
+        return f"a {kind} of a tensor {tuple(content.shape)}"
+    if not isinstance(content, dict):
+        return f"a {kind} of a {type(content).__name__}"
+    parts = [
+        f"{str(key)[:60]} {tuple(value.shape)}" if isinstance(value, Tensor) else str(key)[:60]
+        for key, value in list(content.items())[:_MOST_LISTED]
+    ]
+    return f"a {kind} of {_some(parts, len(content))}"
 
 
 def listed(shapes: Shapes | Mapping[str, Any]) -> str:

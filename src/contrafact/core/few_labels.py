@@ -23,6 +23,7 @@ from contrafact.core.catalog import unknown_name_message
 from contrafact.core.command import without_home
 from contrafact.core.dataset import AnnotatedDataset, ImageDataset, IntArray, check_indices
 from contrafact.core.files import write_text
+from contrafact.core.rows import read_rows
 
 CLASS = "class"
 """Name of the one factor of a dataset with class labels."""
@@ -226,21 +227,31 @@ def _read(path: Path, dataset: ImageDataset, names: tuple[str, ...], sizes: tupl
             f"labels: {path} is neither a number, a share, nor a file; expected a CSV with the columns index, "
             f"{', '.join(names)}"
         )
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))
-    head = [cell.strip() for cell in rows[0]] if rows else []
+    rows = read_rows(path)
+    _, first = next(rows, (1, []))
+    head = [cell.strip() for cell in first]
     if "index" not in head or not set(names) <= set(head):
-        raise ValueError(f"{path}: expected the columns index, {', '.join(names)}; got {', '.join(head) or 'none'}")
+        found = ", ".join(head[:20]) or "none"
+        raise ValueError(f"{path}: expected the columns index, {', '.join(names)}; got {found}")
     order = [head.index(name) for name in ("index", *names)]
     table = []
-    for line, row in enumerate(rows[1:], 2):
+    for line, row in rows:
         try:
-            table.append([int(row[position]) for position in order])
+            table.append([_whole_number(row[position]) for position in order])
         except (ValueError, IndexError) as error:
-            raise ValueError(f"{path}, line {line}: expected whole numbers, got {','.join(row)!r}") from error
+            raise ValueError(f"{path}, line {line}: expected whole numbers, got {','.join(row)[:80]!r}") from error
+        if len(table) > len(dataset):
+            raise ValueError(f"{path} has more rows than {dataset.name} has images ({len(dataset)})")
     values = np.asarray(table, dtype=np.int64).reshape(-1, len(order))
     values = values[np.argsort(values[:, 0], kind="stable")]
     return FewLabels(check_indices(dataset, values[:, 0]), values[:, 1:], names, sizes, str(path))
+
+
+def _whole_number(text: str) -> int:
+    number = int(text)
+    if abs(number) >= 2**63:
+        raise ValueError("no image or value has such a number")
+    return number
 
 
 def labels_or_none_of(dataset: ImageDataset) -> FewLabels:

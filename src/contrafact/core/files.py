@@ -116,8 +116,8 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read JSON of any origin.
+def read_json(path: str | Path, finite: bool = True) -> Any:
+    """Read JSON of any origin; ``finite`` as for :func:`~contrafact.core.foreign.parse_json`.
 
     Raises:
         ValueError: missing, or not JSON (:func:`~contrafact.core.foreign.parse_json`); names the file.
@@ -126,7 +126,7 @@ def read_json(path: str | Path) -> Any:
     if not source.exists():
         raise ValueError(f"{source} does not exist")
     with reading(source, "JSON file"), source.open("rb") as file:
-        return parse_json(file.read(MOST_JSON_BYTES + 1), source)
+        return parse_json(file.read(MOST_JSON_BYTES + 1), source, finite=finite)
 
 
 def read_json_lines(path: str | Path, remedy: str, last_may_be_cut: bool = False) -> list[tuple[int, Any]]:

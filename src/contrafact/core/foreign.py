@@ -63,13 +63,19 @@ def first_line(error: BaseException) -> str:
     return text
 
 
-def parse_json(text: str | bytes, where: object, remedy: str = "it may be cut short or another kind of file") -> Any:
+def parse_json(
+    text: str | bytes,
+    where: object,
+    remedy: str = "it may be cut short or another kind of file",
+    finite: bool = True,
+) -> Any:
     """The value of a JSON text of any origin: no text exhausts the stack or the memory.
 
     Args:
         text: the text, or its UTF-8 bytes.
         where: file and line, for the message.
         remedy: what to do.
+        finite: refuse NaN and infinity; False for other programs' files, where one setting must not spoil the rest.
 
     Raises:
         ValueError: not JSON, NaN or infinity in it, a number of more than 64 digits, nested more than 64 deep, or
@@ -83,7 +89,12 @@ def parse_json(text: str | bytes, where: object, remedy: str = "it may be cut sh
         if len(text) > MOST_JSON_BYTES:
             raise ValueError(f"it is longer than {MOST_JSON_BYTES // 2**20} MiB")
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
-        value = json.loads(decoded, parse_int=_integer, parse_float=_finite, parse_constant=_no_constant)
+        value = json.loads(
+            decoded,
+            parse_int=_integer,
+            parse_float=_finite if finite else float,
+            parse_constant=_no_constant if finite else float,
+        )
         # A text with few brackets cannot be deep.
         if isinstance(value, dict | list) and decoded.count("[") + decoded.count("{") > _DEEPEST:
             _check_depth(value)

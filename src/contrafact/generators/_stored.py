@@ -7,7 +7,6 @@ of it, which no reader of generators looks at.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from contrafact.core.describe import is_numpy_archive, open_safetensors, what_is
+from contrafact.core.files import read_json
 from contrafact.core.foreign import reading
 from contrafact.core.inert_files import is_legacy, read_inert
 from contrafact.core.inert_records import InertError, Record
@@ -76,11 +77,16 @@ def read_stored(path: Path) -> Any:
             raise ValueError(
                 f"the folder {path} holds no weights; expected a run folder, or one of {', '.join(FOLDER_FILES[2:])}"
             )
-        return {p.name: _read_json(p) if p.suffix == ".json" else read_stored(p) for p in found}
+        return {p.name: read_json(p, finite=False) if p.suffix == ".json" else read_stored(p) for p in found}
     with open(path, "rb") as file:
         start = file.read(64)
     if start[8:9] == b"{":
         return _read_safetensors(path)
+    if is_numpy_archive(path):
+        raise ValueError(
+            f"{path} is {what_is(path)}, not the weights of a generator; expected .safetensors, a torch file (.pt, "
+            ".pth, .bin) or a network pickle (.pkl)"
+        )
     if start.startswith(b"PK\x03\x04") or is_legacy(start):
         return _read_pickled(path, "torch file")
     if start.startswith(b"\x80"):
@@ -91,25 +97,17 @@ def read_stored(path: Path) -> Any:
             "write it again with torch.save"
         )
     raise ValueError(
-        f"{path} is no weight file: expected .safetensors, a torch file (.pt, .pth, .bin) or a network pickle (.pkl)"
+        f"{path} is no weight file but {what_is(path)}: expected .safetensors, a torch file (.pt, .pth, .bin) or a "
+        "network pickle (.pkl)"
     )
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error})") from error
-
-
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
+    open_safetensors(path, "a safetensors file")
+    with reading(path, "safetensors file"):
         return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file ({error}); it may be cut short") from error
 
 
 def _read_pickled(path: Path, kind: str) -> Any:

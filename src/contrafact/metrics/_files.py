@@ -5,8 +5,7 @@ Shape suffixes: N points, J columns.
 
 from __future__ import annotations
 
-import csv
-import zipfile
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from contrafact.core.npy import NpzFile, read_npy
+from contrafact.core.rows import read_rows
 from contrafact.metrics._evaluate import evaluate
 from contrafact.metrics._evaluation import Evaluation
 
 Array = npt.NDArray[Any]
+
+_MOST_CELLS = 2**27
 
 
 @dataclass(frozen=True)
@@ -29,56 +32,56 @@ class _Matrix:
 
 def _read_csv(path: Path) -> _Matrix:
     """Numbers, one row per image; a first row that is not all numbers names the columns."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        try:
-            lines = [
-                (number, row) for number, row in enumerate(csv.reader(file), start=1) if any(c.strip() for c in row)
-            ]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not a CSV text file: {error}") from error
-    names = None
-    if lines:
-        try:
-            [float(cell) for cell in lines[0][1]]
-        except ValueError:
-            names = tuple(cell.strip() for cell in lines.pop(0)[1])
-    if not lines:
-        raise ValueError(f"{path} holds no rows of numbers")
-    width = len(lines[0][1])
-    values = np.empty((len(lines), width))
-    for i, (number, row) in enumerate(lines):
+    names, width = None, 0
+    values = array("d")  # a row of texts would take ten times the memory
+    for number, row in read_rows(path):
+        if not any(cell.strip() for cell in row):
+            continue
+        if not width:
+            width = len(row)
+            try:
+                values.extend(float(cell) for cell in row)
+            except ValueError:
+                values, names = array("d"), tuple(cell.strip() for cell in row)
+            continue
         if len(row) != width:
+            if names is not None and not values:
+                raise ValueError(f"{path}: the header names {width} columns but rows have {len(row)}")
             raise ValueError(f"{path}, line {number}: expected {width} columns as in the first row, got {len(row)}")
         for column, cell in enumerate(row):
             try:
-                values[i, column] = float(cell)
+                values.append(float(cell))
             except ValueError:
-                raise ValueError(f"{path}, line {number}, column {column + 1}: {cell!r} is not a number") from None
-    if names is not None and len(names) != width:
-        raise ValueError(f"{path}: the header names {len(names)} columns but rows have {width}")
-    return _Matrix(values, names)
+                shown = repr(cell[:60])
+                raise ValueError(f"{path}, line {number}, column {column + 1}: {shown} is not a number") from None
+        if len(values) > _MOST_CELLS:
+            raise ValueError(f"{path} holds more than {_MOST_CELLS} numbers; save it as .npy")
+    if not values:
+        raise ValueError(f"{path} holds no rows of numbers")
+    return _Matrix(np.frombuffer(values).reshape(-1, width), names)
 
 
 def _read_numpy(path: Path, keys: Sequence[str]) -> _Matrix:
     try:
-        loaded = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":
+                return _Matrix(read_npy(path), None)
+        archive = NpzFile(path)
+    except (ValueError, OSError) as error:
         raise ValueError(f"{path} is not a readable {path.suffix} file of numbers: {error}") from error
-    if isinstance(loaded, np.ndarray):
-        return _Matrix(loaded, None)
-    with loaded:
-        found = next((key for key in keys if key in loaded.files), None)
-        if found is None:
-            if len(loaded.files) != 1:
-                raise ValueError(
-                    f"{path} holds {', '.join(loaded.files) or 'nothing'}; expected an array called "
-                    f"{' or '.join(keys)}, or a single one"
-                )
-            found = loaded.files[0]
-        try:
-            return _Matrix(loaded[found], None)
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path}: array {found!r} cannot be read: {error}") from error
+    names = list(archive.members)
+    found = next((key for key in keys if key in names), None)
+    if found is None:
+        if len(names) != 1:
+            raise ValueError(
+                f"{path} holds {', '.join(names[:20]) or 'nothing'}; expected an array called {' or '.join(keys)}, or "
+                "a single one"
+            )
+        found = names[0]
+    try:
+        return _Matrix(archive.read(found), None)
+    except ValueError as error:
+        raise ValueError(f"{path}: array {found!r} cannot be read: {error}") from error
 
 
 def read_matrix(path: str | Path, keys: Sequence[str]) -> tuple[Array, tuple[str, ...] | None]:
@@ -191,7 +194,6 @@ def _keys(role: str) -> tuple[str, ...]:
 
 def _names_in(path: Path) -> list[str]:
     try:
-        with np.load(path, allow_pickle=False) as loaded:
-            return list(loaded.files)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        return list(NpzFile(path).members)
+    except ValueError as error:
         raise ValueError(f"{path} is not a readable .npz file of numbers: {error}") from error

@@ -5,10 +5,9 @@ Shape suffixes: D directions of all runs together, P participants.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from contrafact.core.files import read_json
+from contrafact.core.foreign import Kind, check_fields
+from contrafact.core.rows import read_rows
 from contrafact.report.study import ANSWERS, KEY, QUESTIONS
 
 
@@ -90,9 +91,7 @@ def score_study(folder: str | Path, key: str | Path | None = None) -> StudyScore
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder; expected one that holds filled participant_01.csv …")
-    described = read_json(folder / KEY if key is None else key)
-    if not isinstance(described, dict) or not {"directions", "questions", "participants"} <= set(described):
-        raise ValueError(f"{folder / KEY if key is None else key} is not the key of a study")
+    described = _read_key(folder / KEY if key is None else Path(key))
     directions, participants = described["directions"], described["participants"]
     tables: dict[str, dict[str, npt.NDArray[np.int64]]] = {}
     for path in sorted(folder.rglob("*.csv")):
@@ -114,11 +113,32 @@ def score_study(folder: str | Path, key: str | Path | None = None) -> StudyScore
     return StudyScore(tuple(directions), runs, tuple(tables), stacked)
 
 
+def _read_key(path: Path) -> dict[str, Any]:
+    """The key of a study, its shape checked as far as it is used."""
+    no_key, remedy = f"{path} is not the key of a study", "take the key.json that was written with the study"
+    fields: dict[str, Kind] = {"directions": list, "questions": dict | list, "participants": dict}
+    key = check_fields(read_json(path), fields, no_key, remedy)
+    for number, direction in enumerate(key["directions"]):
+        check_fields(direction, {"run": str, "name": str}, f"{no_key}: direction {number}", remedy)
+    for name, sent in key["participants"].items():
+        where = f"{no_key}: {name}"
+        check_fields(sent, {"questions": list, "pictures": dict}, where, remedy)
+        for picture, about in sent["pictures"].items():
+            direction = check_fields(about, {"direction": int}, f"{where}, {picture}", remedy)["direction"]
+            if not 0 <= direction < len(key["directions"]):
+                raise ValueError(f"{where}, {picture}: there is no direction {direction}; {remedy}")
+        if not set(map(str, sent["questions"])) >= set(map(str, key["questions"])):
+            raise ValueError(f"{where} was not asked {', '.join(map(str, key['questions']))}; {remedy}")
+    if not set(map(str, key["questions"])) <= set(QUESTIONS):
+        raise ValueError(f"{no_key}: its questions must be among {', '.join(QUESTIONS)}; {remedy}")
+    return key
+
+
 def _read_answers(path: Path, sent: Mapping[str, Any], count: int) -> dict[str, npt.NDArray[np.int64]]:
-    text = path.read_text(encoding="utf-8-sig")
     # Spreadsheets of some countries write semicolons.
-    head = text.partition("\n")[0]
-    rows = list(csv.DictReader(io.StringIO(text), delimiter=";" if ";" in head else ","))
+    table = [cells for _, cells in read_rows(path, ",;") if cells]
+    head = table[0] if table else []
+    rows = [dict(zip_longest(head, cells[: len(head)])) for cells in table[1:]]
     pictures = [row.get("picture") for row in rows]
     missing = [q for q in sent["questions"] if rows and q not in rows[0]]
     if missing or sorted(map(str, pictures)) != sorted(sent["pictures"]):
