@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
-from contrafact.core.files import append_text, atomic_path, read_json, write_bytes, write_json, write_text
+from contrafact.core.command import running
+from contrafact.core.files import append_text, atomic_path, explained, read_json, write_bytes, write_json, write_text
 
 
 def test_writing_makes_parents_and_leaves_no_temporary_file(tmp_path):
@@ -59,6 +61,14 @@ def test_what_the_system_refuses_is_explained(tmp_path, monkeypatch, number, mes
         write_text(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_the_remedy_for_a_full_disk_fits_the_command():
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with running(["bench", "disco-table4"]):
+        assert "free some and run the same command again (earlier" in str(explained(full, Path("x")))
+    with running(["fit", "disco"]):
+        assert "free some and run again with --resume (earlier" in str(explained(full, Path("x")))
 
 
 def test_artefacts_and_checkpoints_name_a_full_disk(tmp_path):

@@ -104,6 +104,18 @@ def test_a_stale_checkpoint_behind_a_result_is_swept_and_a_kept_one_stays(tmp_pa
     assert (tmp_path / "kept" / CHECKPOINT).exists()
 
 
+def test_an_older_versions_run_goes_on_without_a_checksum_and_a_newer_ones_does_not(cut):
+    content = (cut / CHECKPOINT).read_bytes()
+    (cut / CHECKPOINT).write_bytes(content[: content.rindex(b"contrafact-sha256:") - 2] + b"\0\0")
+    assert torch.load(cut / CHECKPOINT, weights_only=True)["step"] == 40
+    with pytest.raises(ValueError, match="it has no checksum"):
+        fit(cut, resume=True)
+    config = read_json(cut / CONFIG)
+    del config["checksums"]
+    write_json(cut / CONFIG, config)
+    fit(cut, resume=True)
+
+
 # -- changes by consent -----------------------------------------------------------------------------------------------
 
 
@@ -319,6 +331,13 @@ def test_the_same_data_at_another_place_resumes(stopped):
     assert fingerprint(train(stopped / "run", stopped / "pictures", resume=True)) == fingerprint(whole)
 
 
+def test_a_file_of_an_option_may_lie_elsewhere():
+    before, now = ({"hyperparameters": {"judge": judge, "n": 1}} for judge in ("net.py:f", "code/net.py:f"))
+    assert differences(before, now) == {}
+    now["hyperparameters"]["judge"] = "code/other.py:f"
+    assert list(differences(before, now)) == ["hyperparameters.judge"]
+
+
 def test_a_generator_by_another_name_resumes(cut):
     generator = toy_generator()
     generator.name = "elsewhere/tiny.safetensors"
@@ -327,13 +346,13 @@ def test_a_generator_by_another_name_resumes(cut):
 
 
 def test_labels_at_another_place_are_the_same_and_other_labels_are_not(tmp_path):
-    dataset = load_dataset("shapes3d", size=16, labels=20)
+    dataset = load_dataset("shapes3d", size=16, labels=400)
     described = dataset.few_labels.describe()
     moved = dataclasses.replace(dataset.few_labels, origin="/home/ann/labels.csv").describe()
     assert moved["chosen"] == "labels.csv"
     before = {"source": {"fingerprint": "a", "labels": described}}
     assert differences(before, {"source": {"fingerprint": "a", "labels": moved}}) == {}
-    other = load_dataset("shapes3d", size=16, labels=20, label_seed=1).few_labels.describe()
+    other = load_dataset("shapes3d", size=16, labels=400, label_seed=1).few_labels.describe()
     assert "source.labels.fingerprint" in differences(before, {"source": {"fingerprint": "a", "labels": other}})
 
 
@@ -400,12 +419,23 @@ def test_the_way_to_go_on_fits_the_command_and_the_place(tmp_path, cut, recorded
     assert f"go on with `{hint.replace('RUN', str(folder))}`, then come back" in str(caught.value)
 
 
+def test_the_way_to_go_on_knows_where_the_data_lies_now(stopped):
+    config = read_json(stopped / "run" / CONFIG)
+    command = ["contrafact", "fit", "vae", "--data", "photos", "--out", "x"]
+    write_json(stopped / "run" / CONFIG, {**config, "command": command})
+    (stopped / "home").mkdir()
+    (stopped / "run").rename(stopped / "home" / "run")
+    (stopped / "photos").rename(stopped / "home" / "photos")
+    with pytest.raises(ValueError, match=rf"--data {stopped}/home/photos --out {stopped}/home/run --resume`"):
+        load_run(stopped / "home" / "run")
+
+
 def test_a_folder_of_another_program_is_no_unfinished_run(tmp_path):
     write_json(tmp_path / CONFIG, {"architectures": ["UNet"], "model_type": "x"})
-    with pytest.raises(ValueError, match=r"config\.json") as caught:
+    with pytest.raises(ValueError, match=r"config\.json is another program's, so .* is no run") as caught:
         load_run(tmp_path)
     assert "has not finished" not in str(caught.value)
-    with pytest.raises(ValueError, match=r"config\.json is not the configuration of a run; choose another --out"):
+    with pytest.raises(ValueError, match=r"config\.json is not the configuration of a run but another program's"):
         fit(tmp_path, resume=True)
 
 

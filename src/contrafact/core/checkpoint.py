@@ -38,7 +38,15 @@ def save_state(path: Path, state: Mapping[str, Any], step: int, processes: Parti
     write_archive(path, buffer.getbuffer())
 
 
-def load_state(path: Path, state: Mapping[str, Any], rank: int, world_size: int, any_processes: bool = False) -> int:
+def load_state(
+    path: Path,
+    state: Mapping[str, Any],
+    rank: int,
+    world_size: int,
+    any_processes: bool = False,
+    *,
+    checksum_required: bool = True,
+) -> int:
     """Put ``state`` back as it was saved; returns the number of steps done.
 
     With ``any_processes``, a process that was not there keeps the random streams it begins with.
@@ -46,7 +54,7 @@ def load_state(path: Path, state: Mapping[str, Any], rank: int, world_size: int,
     Raises:
         ValueError: damaged or foreign file, another number of processes, or names or shapes that do not match.
     """
-    check_archive(path, "checkpoint of contrafact", "remove it to start again")
+    check_archive(path, "checkpoint of contrafact", "remove it to start again", checksum_required)
     try:
         saved = read_inert(path).content
         step, shared, streams = int(saved["step"]), dict(saved["shared"]), [dict(part) for part in saved["streams"]]

@@ -77,22 +77,25 @@ def write_archive(path: str | Path, archive: memoryview) -> None:
     write_bytes(path, archive[:-2], tail, digest.hexdigest().encode())
 
 
-def check_archive(path: str | Path, what: str, remedy: str) -> None:
+def check_archive(path: str | Path, what: str, remedy: str, required: bool = True) -> None:
     """Refuse an archive that :func:`write_archive` did not write just so.
 
     Args:
         path: the archive.
         what: what it should be, for the messages.
         remedy: what to do.
+        required: refuse one without a checksum too, as versions before checksums wrote them.
 
     Raises:
-        ValueError: no checksum, or it does not fit.
+        ValueError: no checksum though one is required, or it does not fit.
     """
     with open(path, "rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _HEX_DIGITS - len(_MARK)))
         end = file.read()
         if not end.startswith(_MARK):
+            if not required:
+                return
             raise ValueError(
                 f"{path} is no whole {what} (it has no checksum: cut short, or written by an older version or another "
                 f"program); {remedy}"

@@ -22,7 +22,9 @@ CHANGES = "changes"
 """Key of ``config.json``: what was changed with consent, and from which step on."""
 BEGUN_FROM = "begun_from"
 """Key of ``config.json``: the run whose weights this one began with."""
-_NOT_COMPARED = ("command", "environment", CHANGES)
+CHECKSUMS = "checksums"
+"""Key of ``config.json``: this run's checkpoints have checksums; those of older versions had none."""
+_NOT_COMPARED = ("command", "environment", CHANGES, CHECKSUMS)
 _FREE = ("precision", "processes")
 """What may change besides hyperparameters."""
 
@@ -37,6 +39,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
         for key in {**flat_before, **flat_now}
         if key.split(".")[0] not in _NOT_COMPARED and flat_before.get(key) != flat_now.get(key)
     }
+    for key in [key for key, values in found.items() if _is_one_file(key, *values)]:
+        del found[key]
     # Places and names do not matter where the content is known; older configurations know places only.
     if "source.labels.fingerprint" in flat_before:
         found.pop("source.labels.chosen", None)
@@ -157,6 +161,13 @@ def take_weights(state: Mapping[str, Any], artefacts: Mapping[str, Mapping[str, 
                     tensor.data.copy_(weights[name])
             taken[artefact] = (most, len(weights))
     return taken
+
+
+def _is_one_file(key: str, before: Any, now: Any) -> bool:
+    """Whether both name a file, of the same name at another place."""
+    if not (key.startswith("hyperparameters.") and isinstance(before, str) and isinstance(now, str)):
+        return False
+    return any("/" in value or "\\" in value for value in (before, now)) and Path(before).name == Path(now).name
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -179,7 +179,7 @@ class Method(ABC):
         run.start(
             {
                 "method": self.name(),
-                "hyperparameters": {f.name: described(getattr(self, f.name)) for f in dataclasses.fields(self)},
+                "hyperparameters": {f.name: _recorded(getattr(self, f.name)) for f in dataclasses.fields(self)},
                 "source": _describe(source, run.folder),
                 "command": command.recorded(),
             },
@@ -242,7 +242,12 @@ class FinishedRun:
         if not (self.folder / CONFIG).exists():
             raise ValueError(f"{self.folder} holds no {CONFIG}, so it is no run; expected a folder written by fit")
         config, result = self.folder / CONFIG, self.folder / RESULT
-        self.config = check_fields(read_json(config), _STARTED, config, _NO_RUN)
+        said = read_json(config)
+        if isinstance(said, dict) and not said.keys() & {"method", "source", "seed"}:
+            raise ValueError(
+                f"{config} is another program's, so {self.folder} is no run; expected a folder written by fit"
+            )
+        self.config = check_fields(said, _STARTED, config, _NO_RUN)
         if not result.exists():
             raise ValueError(
                 f"the run in {self.folder} has not finished; go on with `{self._how_to_go_on()}`, then come back"
@@ -268,12 +273,16 @@ class FinishedRun:
         if not own or not parts:
             parts = ["fit", str(self.config["method"]), "..."]
         parts = [part for part in parts if part != "--resume"]
-        place = find_place(self.config.get("source"), self.folder)
-        for option, value in (("--out", self.folder), ("--data", place)):
-            if value is not None and option in parts[:-1]:
-                parts[parts.index(option) + 1] = str(value)
-            elif option == "--out":
-                parts = [*(part for part in parts if not part.startswith("--out=")), option, str(value)]
+        parts = [part for part in parts if not part.startswith("--out=")]
+        if "--out" not in parts[:-1]:
+            parts += ["--out", ""]
+        parts[parts.index("--out") + 1] = str(self.folder)
+        source = self.config.get("source")
+        place = find_place(source, self.folder) if isinstance(source, dict) else None
+        if place is not None and "--data" in parts[:-1]:
+            data = parts.index("--data") + 1
+            if Path(parts[data]).name == place.name:  # and no name of a data set
+                parts[data] = str(place)
         return " ".join(part if part == "..." else shlex.quote(part) for part in [command.PROGRAM, *parts, "--resume"])
 
     @cached_property
@@ -337,6 +346,11 @@ def load_run(folder: str | Path, generator: Generator | None = None, encoder: nn
         ValueError: no run there, or an unfinished one.
     """
     return FinishedRun(folder, generator, encoder)
+
+
+def _recorded(value: Any) -> Any:
+    """A hyperparameter as it may be written down."""
+    return command.without_home(value) if isinstance(value, str) else described(value)
 
 
 def _describe(source: Generator | ImageDataset, folder: Path) -> dict[str, Any]:

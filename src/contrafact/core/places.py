@@ -86,17 +86,16 @@ def last_place(fingerprint: str) -> Path | None:
         return None
 
 
-def find_place(source: Mapping[str, Any] | None, folder: Path) -> Path | None:
+def find_place(source: Mapping[str, Any], folder: Path) -> Path | None:
     """Where the data of a run's configuration lies now, so far as anybody knows.
 
     Args:
         source: what ``config.json`` says of the source.
         folder: the run's.
     """
-    said = source or {}
-    if said.get("kind") != "data" or not said.get("from"):
+    if source.get("kind") != "data" or not source.get("from"):
         return None
-    origin, content = str(said["from"]), str(said.get("fingerprint", ""))
+    origin, content = str(source["from"]), str(source.get("fingerprint", ""))
     beside, seen = Path(os.path.normpath(folder / origin)), last_place(content) if content else None
     return next((path for path in (beside, seen, Path(origin)) if path is not None and _is_there(path)), None)
 

@@ -178,21 +178,22 @@ class Run:
                 raise ValueError(
                     f"{self.folder} holds files but no {CONFIG}, so it is no run to resume; choose another --out"
                 )
-            self._config = {**full, "environment": environment(self.device)}
+            self._config = {**full, going_on.CHECKSUMS: True, "environment": environment(self.device)}
             self.processes.wait_for_everyone()
             if self.is_main:
                 write_json(path, self._config)
             self.processes.wait_for_everyone()
             return
+        before = read_json(path)
+        if not isinstance(before, dict) or "method" not in before:
+            raise ValueError(f"{path} is not the configuration of a run but another program's; choose another --out")
         if not self.resume:
             raise ValueError(f"{self.folder} already holds a run; go on with --resume, or choose another --out")
-        self._go_on(read_json(path), full, grows)
+        self._go_on(before, full, grows)
 
-    def _go_on(self, before: Any, now: dict[str, Any], grows: str | None) -> None:
+    def _go_on(self, before: dict[str, Any], now: dict[str, Any], grows: str | None) -> None:
         """Take up the run of the configuration ``before``, with what may differ in ``now``."""
-        path, result, checkpoint = (self.folder / name for name in (CONFIG, RESULT, CHECKPOINT))
-        if not isinstance(before, dict) or "method" not in before:
-            raise ValueError(f"{path} is not the configuration of a run; choose another --out")
+        result, checkpoint = self.folder / RESULT, self.folder / CHECKPOINT
         kept = result.exists() and CHECKPOINT in check_fields(read_json(result), {}, result, "").get("keeps", ())
         if result.exists() and not kept and self.is_main:
             checkpoint.unlink(missing_ok=True)  # of a process killed between the result and the clearing up
@@ -313,7 +314,9 @@ class Run:
         checkpoint = self.folder / CHECKPOINT
         fresh, first = going_on.rates_of(state), 0
         if self.resume and checkpoint.exists():
-            first = load_state(checkpoint, state, self.rank, self.world_size, "processes" in self._consents)
+            checked = bool(self._config.get(going_on.CHECKSUMS, not self._config))
+            processes = (self.rank, self.world_size, "processes" in self._consents)
+            first = load_state(checkpoint, state, *processes, checksum_required=checked)
             self._began_from = True
         elif self._begin_from is not None:
             self._take_weights(state, self._begin_from)

@@ -197,7 +197,6 @@ class ContraLORD(Method):
         state |= {"annotated": pick, "views": view_rng}
         of_annotated = (self.classification_weight, self.supervised_weight)
         taught: Tensor | None = None  # the classifiers rest in stage 2: they say once what L_sup regresses
-
         for step in run.steps(self.steps + self.encoder_steps, state):
             if step < self.steps:
                 for group in optimizer.param_groups:
