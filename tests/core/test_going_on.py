@@ -360,6 +360,8 @@ def test_a_configuration_without_fingerprints_compares_names(tmp_path):
     before = {"source": {"kind": "data", "name": "images", "from": "/home/ann/photos"}}
     now = {"source": {"kind": "data", "name": "images", "from": "../photos", "fingerprint": "a"}}
     assert differences(before, now) == {}
+    generator = {"kind": "generator", "weights": "b", "name": "x"}
+    assert differences({"source": generator}, {"source": {**generator, "arguments": {"clamp": 1}}}) == {}
     now["source"]["from"] = "../pictures"
     assert differences(before, now) == {"source.from": ("photos", "pictures")}
 

@@ -25,6 +25,8 @@ BEGUN_FROM = "begun_from"
 CHECKSUMS = "checksums"
 """Key of ``config.json``: this run's checkpoints have checksums; those of older versions had none."""
 _NOT_COMPARED = ("command", "environment", CHANGES, CHECKSUMS)
+_NEWER = ("source.fingerprint", "source.labels.fingerprint", "source.arguments")
+"""What older versions did not write down."""
 _FREE = ("precision", "processes")
 """What may change besides hyperparameters."""
 
@@ -50,10 +52,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
         names = [Path(str(flat.get("source.from"))).name for flat in (flat_before, flat_now)]
         if names[0] != names[1]:
             found["source.from"] = (names[0], names[1])
-    for key in ("source.fingerprint", "source.labels.fingerprint"):
-        if key not in flat_before:
-            found.pop(key, None)
-    return found
+    newer = [part for part in _NEWER if not any(key.startswith(part) for key in flat_before)]
+    return {key: values for key, values in found.items() if not key.startswith(tuple(newer))}
 
 
 def refuse_differences(folder: Path, found: Mapping[str, Difference], known: Sequence[str]) -> None:
