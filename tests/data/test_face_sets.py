@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from contrafact.core.few_labels import choose_labels
 from contrafact.data.afhq import AFHQ
@@ -90,8 +91,14 @@ def test_a_picture_without_an_identity_is_named(celeba):
     [
         (
             "7\nSmiling Male\n" + "000001.jpg 1 1\n" * 6,
-            "must begin with the number of pictures and a line of attribute",
+            r"says that it lists 7 pictures, and lists 6; it may be cut short: .* or correct the first line",
         ),
+        ("2\nSmiling Male\n" + "000001.jpg 1 1\n" * 2, "line 4: 000001.jpg is listed a second time"),
+        ("000001.jpg 1 1\n000002.jpg 1 1\n", "must begin with the number of pictures and a line of attribute names"),
+        ("1\nSmiling Male\n000001.jpg 1 nan\n", "line 3: expected a picture's name and 2 whole numbers"),
+        (f"1\nSmiling Male\n000001.jpg 1 {10**30}\n", "line 3: expected a picture's name and 2 whole numbers"),
+        ("\x00\xff\xfe", "must begin with the number of pictures"),
+        ("²\nSmiling Male\n", "must begin with the number of pictures"),
         ("", "must begin with the number of pictures"),
         (
             "1\nSmiling Male\n000001.jpg 1\n",
@@ -107,11 +114,125 @@ def test_damaged_attributes_are_named_by_line(celeba, text, message):
         CelebA(celeba)
 
 
+VALUES = [[0, 0], [1, 0], [0, 0], [1, 1], [0, 1], [1, 1]]
+
+
+def as_tables(folder):
+    """Kaggle's CSV tables instead of the published files."""
+    for name, head in (("list_attr_celeba", None), ("list_eval_partition", "image_id,partition")):
+        rows = [",".join(line.split()) for line in (folder / f"{name}.txt").read_text().splitlines()]
+        rows = [head, *rows] if head else [f"image_id,{rows[1]}", *rows[2:]]
+        (folder / f"{name}.csv").write_text("\n".join(rows) + "\n")
+        (folder / f"{name}.txt").unlink()
+    (folder / "identity_CelebA.txt").unlink()
+
+
+def nested(folder):
+    (folder / "img_align_celeba").rename(folder / "pictures")
+    (folder / "img_align_celeba").mkdir()
+    (folder / "pictures").rename(folder / "img_align_celeba" / "img_align_celeba")
+
+
+def below(*places):
+    def move(folder):
+        for place in places:
+            (folder / place).mkdir(parents=True)
+        for file in [file for file in folder.iterdir() if file.name != places[0].partition("/")[0]]:
+            pictures = file.name.startswith("img")
+            home = next((place for place in places if ("Img" in place) == pictures), places[0])
+            file.rename(folder / home / file.name)
+
+    return move
+
+
+def as_png(folder):
+    for number, file in enumerate(sorted((folder / "img_align_celeba").iterdir())):
+        Image.open(file).save(file.with_suffix(".png"))
+        if number != 2:  # one stays beside its copy
+            file.unlink()
+
+
+def rewritten(**changes):
+    def write(folder):
+        for file in folder.glob("*.txt"):
+            text = file.read_text()
+            for old, new in (("\n", changes.get("end", "\n")), (".jpg ", f".jpg{changes.get('gap', ' ')}")):
+                text = text.replace(old, new)
+            file.write_bytes((changes.get("start", "") + text + changes.get("more", "")).encode())
+
+    return write
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        (),
+        (below("celeba"),),
+        (below("CelebA/Img", "CelebA/Anno"),),
+        (nested, as_tables),
+        (as_tables,),
+        (as_tables, below("celeba")),
+        (as_png,),
+        (rewritten(end="\r\n"),),
+        (rewritten(end="\r\n", start="\ufeff"),),
+        (rewritten(gap="\t"),),
+        (rewritten(more="\n \n"),),
+    ],
+    ids=["flat", "torchvision", "archive", "kaggle", "tables", "tables below", "png", "crlf", "bom", "tabs", "blank"],
+)
+def test_celeba_is_known_with_its_attributes_in_every_layout(celeba, layout, inside):
+    expected = CelebA(celeba).batch(range(6))
+    for change in layout:
+        change(celeba)
+    path = celeba
+    if inside:  # the folder of pictures itself was named
+        path = next(folder for folder in sorted(celeba.rglob("img_align_celeba"), reverse=True) if folder.is_dir())
+    dataset = load_dataset(path)
+    assert isinstance(dataset, CelebA)
+    assert dataset.factor_names == ("Smiling", "Male")
+    assert dataset.factors_of(range(6)).tolist() == VALUES
+    torch.testing.assert_close(dataset.batch(range(6)), expected, atol=2 / 255, rtol=0)  # a JPEG decoded at half size
+    part = load_dataset(path, split="test")
+    assert part.factors_of(range(2)).tolist() == VALUES[4:]
+    if (celeba / "identity_CelebA.txt").exists():
+        assert [dataset.class_names[label] for label in dataset.labels] == list("858992")
+
+
+def test_a_celeba_folder_without_its_attributes_is_not_a_plain_folder(celeba):
+    below("celeba")(celeba)
+    (celeba / "celeba" / "list_attr_celeba.txt").unlink()
+    with pytest.raises(ValueError, match=r"celeba: .*list_attr_celeba.txt does not exist; put the published"):
+        load_dataset(celeba)
+
+
+def test_a_table_of_attributes_begins_with_its_names(celeba):
+    as_tables(celeba)
+    table = celeba / "list_attr_celeba.csv"
+    rows = table.read_text().splitlines()
+    for text, message in (
+        ("", r"must begin .*as .csv: begin with image_id and the names"),
+        ("\n".join([rows[0], rows[1] + ",1"]), "line 2: expected a picture's name and 2 whole numbers"),
+        ("\n".join([rows[0], rows[1].replace("-1", "0")]), "line 2: Smiling must be -1 or 1, found 0"),
+        ("\n".join([*rows, "000009.jpg,1,1"]), r"lists 1 pictures that .* does not hold, the first 000009.jpg"),
+    ):
+        table.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            load_dataset(celeba)
+
+
+def test_celeba_hq_may_lie_in_a_folder_below(masked):
+    dataset = load_dataset(masked.parent)
+    assert isinstance(dataset, CelebAHQ)
+    assert dataset.labels.tolist() == [0, 1, 0, 1]
+
+
 def test_missing_celeba_files_are_named(celeba, tmp_path):
     with pytest.raises(ValueError, match=r"celeba: found none of img_align_celeba.*unpack CelebA's aligned pictures"):
         CelebA()
+    (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="holds none of the folders img_align_celeba"):
-        CelebA(tmp_path)
+        CelebA(tmp_path / "empty")
     with pytest.raises(ValueError, match="split must be one of train, valid, test, all; got 'val'"):
         CelebA(celeba, "val")
     (celeba / "list_eval_partition.txt").unlink()

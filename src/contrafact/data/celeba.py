@@ -12,13 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from contrafact.core.dataset import AnnotatedDataset, IntArray, check_count, check_indices
-from contrafact.data._attributes import check_pictures, read_attributes, read_numbers
+from contrafact.data._attributes import match_pictures, read_attributes, read_numbers, stem
 from contrafact.data._files import PathLike, data_folder, missing_file_message
 from contrafact.data.images import Images
 
 FOLDERS = ("img_align_celeba", "img_align_celeba_png", "img_celeba")
 ATTRIBUTES, IDENTITIES, PARTS = "list_attr_celeba.txt", "identity_CelebA.txt", "list_eval_partition.txt"
-FILES = (*FOLDERS, ATTRIBUTES)
+FILES = (*FOLDERS, ATTRIBUTES, "list_attr_celeba.csv")
+PLACES = ("celeba", "CelebA", "Img", "celeba/Img", "CelebA/Img")
+"""Folders that the pictures may lie in, below the one that is named: torchvision's, and the original archive's."""
+FOLDERS_WITHIN = ("Anno", "Eval", "Img")
 SPLITS = {"train": (0,), "valid": (1,), "test": (2,), "all": (0, 1, 2)}
 
 
@@ -29,8 +32,9 @@ class CelebA(Images, AnnotatedDataset):
     to the centre, once, into the cache.
 
     Args:
-        path: folder with ``img_align_celeba`` and the annotation files (or these in ``Anno`` and ``Eval``); by default
-            ``celeba`` in the data folder.
+        path: folder with ``img_align_celeba`` and the annotation files: as published (``Img``, ``Anno``, ``Eval``), all
+            in one folder, below a folder ``celeba`` (torchvision), or with Kaggle's CSV tables; by default ``celeba``
+            in the data folder.
         split: ``train``, ``valid``, ``test``, by the published partition, or ``all``.
         size: image side in pixels, at most 178.
 
@@ -44,31 +48,30 @@ class CelebA(Images, AnnotatedDataset):
         if split not in SPLITS:
             raise ValueError(f"celeba: split must be one of {', '.join(SPLITS)}; got {split!r}")
         check_count("size", size)
-        root = _find_root(path)
-        folder = next(root / name for name in FOLDERS if (root / name).is_dir())
+        root, folder = _find_pictures(path)
         super().__init__(folder, size)
         self.split, self.source, self.class_names, self._labels = split, str(root), (), None
-        present = {file.name: file for file in self.files}
         listing = _annotation(root, ATTRIBUTES)
         pictures, self.factor_names, values_NK = read_attributes(self.name, listing)
         self.factor_sizes = (2,) * len(self.factor_names)
-        check_pictures(self.name, listing, pictures, folder, list(present))
+        file_of = match_pictures(self.name, listing, pictures, folder, self.files)
         kept = np.arange(len(pictures))
         if split != "all":
-            part_of = read_numbers(self.name, _annotation(root, PARTS))
-            kept = np.flatnonzero([part_of.get(name) in SPLITS[split] for name in pictures])
+            part_of = _by_stem(read_numbers(self.name, _annotation(root, PARTS)))
+            kept = np.flatnonzero([part_of.get(stem(name)) in SPLITS[split] for name in pictures])
         if not len(kept):
             raise ValueError(f"celeba: {root} holds no picture of the part {split!r}")
         names = [pictures[row] for row in kept]
-        self.files, self._values_NK = [present[name] for name in names], values_NK[kept]
+        everyone, self.files, self._values_NK = self.files, [file_of[name] for name in names], values_NK[kept]
         identities = _annotation(root, IDENTITIES)
         if identities.is_file():
             person_of = read_numbers(self.name, identities)
-            check_pictures(self.name, identities, list(person_of), folder, list(present))
-            unnamed = [name for name in names if name not in person_of]
+            match_pictures(self.name, identities, person_of, folder, everyone)
+            person_of = _by_stem(person_of)
+            unnamed = [name for name in names if stem(name) not in person_of]
             if unnamed:
                 raise ValueError(f"celeba: {identities} gives no identity of {len(unnamed)} pictures, as {unnamed[0]}")
-            people, labels = np.unique([person_of[name] for name in names], return_inverse=True)
+            people, labels = np.unique([person_of[stem(name)] for name in names], return_inverse=True)
             self.class_names, self._labels = tuple(map(str, people)), labels.astype(np.int64)
 
     def factors_of(self, indices: IntArray | Sequence[int]) -> IntArray:
@@ -76,19 +79,33 @@ class CelebA(Images, AnnotatedDataset):
         return factors
 
 
-def _find_root(path: PathLike | None) -> Path:
-    roots = [data_folder() / "celeba", data_folder()] if path is None else [Path(path).expanduser()]
-    roots = [root.parent if root.name in (*FOLDERS, ATTRIBUTES) else root for root in roots]
-    found = next((root for root in roots for name in FOLDERS if (root / name).is_dir()), None)
-    if found is None:
-        if path is None:
-            raise ValueError(missing_file_message("celeba", FOLDERS, "unpack CelebA's aligned pictures"))
-        raise ValueError(
-            f"celeba: {roots[0]} holds none of the folders {', '.join(FOLDERS)}; unpack the pictures there"
-        )
-    return found
+def _by_stem(numbers: dict[str, int]) -> dict[str, int]:
+    return {stem(name): number for name, number in numbers.items()}
+
+
+def _find_pictures(path: PathLike | None) -> tuple[Path, Path]:
+    """The folder that ``path`` stands for, and the folder of pictures in it."""
+    roots = [data_folder() / "celeba", data_folder()] if path is None else [_above(Path(path).expanduser())]
+    for root in roots:
+        for place in ("", *PLACES):
+            for name in FOLDERS:
+                if (root / place / name).is_dir():
+                    return root, root / place / name
+    if path is None:
+        raise ValueError(missing_file_message("celeba", FOLDERS, "unpack CelebA's aligned pictures"))
+    raise ValueError(f"celeba: {roots[0]} holds none of the folders {', '.join(FOLDERS)}; unpack the pictures there")
+
+
+def _above(path: Path) -> Path:
+    """The folder of everything, when its pictures, its annotations or a file of them were named."""
+    while path.name in (*FILES, *FOLDERS_WITHIN):
+        path = path.parent
+    return path
 
 
 def _annotation(root: Path, name: str) -> Path:
-    places = [root / name, root / "Anno" / name, root / "Eval" / name]
+    """An annotation file, as published or as a CSV table; where the published one would lie if there is neither."""
+    homes = [root, *(root / place for place in ("celeba", "CelebA"))]
+    folders = [folder for home in homes for folder in (home, *(home / name for name in FOLDERS_WITHIN))]
+    places = [folder / file for file in (name, Path(name).with_suffix(".csv").name) for folder in folders]
     return next((place for place in places if place.is_file()), places[0])

@@ -18,13 +18,15 @@ from torch import Tensor
 
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import AnnotatedDataset, IntArray, check_count, check_indices
-from contrafact.data._attributes import check_pictures, read_attributes
+from contrafact.data._attributes import match_pictures, read_attributes
 from contrafact.data._files import PathLike, data_folder, missing_file_message
 from contrafact.data._pixels import shrink
 from contrafact.data.images import Images
 
 PICTURES, MASKS, ATTRIBUTES = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", "CelebAMask-HQ-attribute-anno.txt"
 FILES = (PICTURES, ATTRIBUTES)
+PLACES = ("CelebAMask-HQ", "celeba_hq")
+"""Folders that these may lie in, below the one that is named."""
 MASKS_PER_FOLDER, MASK_SIDE = 2000, 512
 MASK_PARTS = (
     "cloth", "ear_r", "eye_g", "hair", "hat", "l_brow", "l_ear", "l_eye", "l_lip", "mouth", "neck", "neck_l", "nose",
@@ -55,11 +57,10 @@ class CelebAHQ(Images, AnnotatedDataset):
         listing = root / ATTRIBUTES
         pictures, self.factor_names, self._values_NK = read_attributes(self.name, listing)
         self.factor_sizes = (2,) * len(self.factor_names)
-        present = {file.name: file for file in self.files}
-        check_pictures(self.name, listing, pictures, root / PICTURES, list(present))
+        file_of = match_pictures(self.name, listing, pictures, root / PICTURES, self.files)
         if GENDER not in self.factor_names:
             raise ValueError(f"celeba-hq: {listing} has no attribute {GENDER}; found {', '.join(self.factor_names)}")
-        self.files = [present[name] for name in pictures]
+        self.files = [file_of[name] for name in pictures]
         self.class_names = ("female", "male")
         self._labels = self._values_NK[:, self.factor_names.index(GENDER)]
 
@@ -97,6 +98,7 @@ def _read_mask(file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
 def _find_root(path: PathLike | None) -> Path:
     roots = [data_folder() / name for name in ("celeba_hq", "CelebAMask-HQ")] if path is None else [Path(path)]
     roots = [root.expanduser().parent if root.name in FILES else root.expanduser() for root in roots]
+    roots = [root / place for root in roots for place in ("", *PLACES)]
     found = next((root for root in roots if (root / PICTURES).is_dir()), None)
     if found is None:
         if path is None:

@@ -112,6 +112,9 @@ def _recognise(path: Path) -> list[str]:
         for name, files in declared.items()
         if path.name in files or (path.is_dir() and any((path / file).exists() for file in files))
     ]
+    if not found and path.is_dir():
+        below = {name: [Path(place, file) for place in _places(name) for file in declared[name]] for name in declared}
+        found = [name for name, files in below.items() if any((path / file).exists() for file in files)]
     if found:
         return found
     if path.is_dir():
@@ -125,6 +128,11 @@ def _file_names(name: str) -> tuple[str, ...]:
     module = CATALOG.module(name)
     files = getattr(module, "FILES", getattr(module, "FILE", ()))
     return (files,) if isinstance(files, str) else tuple(files)
+
+
+def _places(name: str) -> tuple[str, ...]:
+    """Folders below the one named in which a dataset's files may lie: its module's ``PLACES``."""
+    return tuple(getattr(CATALOG.module(name), "PLACES", ()))
 
 
 def _build(name: str, options: dict[str, Any]) -> ImageDataset:
