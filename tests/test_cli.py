@@ -142,7 +142,22 @@ def test_from_images_to_a_report(finished, capsys):
     disco = finished / "disco"
     config = json.loads((disco / "config.json").read_text())["hyperparameters"]
     assert (config["batching"], config["steps"], config["num_directions"]) == ("all_pairs", 3, 3)
-    run("evaluate", disco, "--metrics", "mig", "--num-train", 200, "--num-test", 50, "--control", "--device", "cpu")
+    run(
+        "evaluate",
+        disco,
+        "--metrics",
+        "mig",
+        "--num-train",
+        200,
+        "--num-test",
+        50,
+        "--control",
+        "--device",
+        "cpu",
+        "--out",
+        "s.csv",
+    )
+    assert [line.split(",")[0] for line in Path("s.csv").read_text().splitlines()] == ["metric", "mig", "control mig"]
     shown = capsys.readouterr().out
     assert f"next:\n  contrafact report {disco}" in shown
     scored = map(json.loads, (disco / "scores.jsonl").read_text().splitlines())

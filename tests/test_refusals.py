@@ -228,3 +228,70 @@ def test_a_source_that_does_not_fit_is_refused_before_the_folder_is_claimed(
     with pytest.raises((ValueError, OSError), match=message):
         dataclasses.replace(cls.preset("quick"), **settings).fit(source, Run(folder, device="cpu", progress=False))
     assert not (tmp_path / "run").exists()
+
+
+OPTIONS = [
+    ("evaluate", ["RUN", "--num-train", "0"], "num_train must be a whole number of at least 1, got 0"),
+    ("evaluate", ["RUN", "--num-test=-5"], "num_test must be"),
+    ("evaluate", ["RUN", "--seed", str(2**40)], "seed must be at most 2,147,483,647"),
+    ("evaluate", ["RUN", "--out", "scores.txt"], "results are written as .json or .csv, got 'scores.txt'"),
+    ("evaluate", ["RUN", "--resamples", "9", "--continuous"], "--continuous, --resamples has no meaning for a run"),
+    ("evaluate", ["--codes", "c.npy", "--control"], "--control has no meaning for --codes"),
+    ("evaluate", ["RUN", "--device", "meta"], "unknown device 'meta'"),
+    ("bench", ["disco-quick", "--seeds", "0"], "seeds must be a whole number of at least 1, got 0"),
+    ("bench", ["disco-quick", "--source", "shaeps3d"], "shaeps3d"),
+    ("compare", ["A", "B", "--samples", "0"], "samples must be"),
+    ("compare", ["A", "B", "--span", "nan"], "span must be a finite number, got nan"),
+    ("traverse", ["RUN", "--frames", "100000000000000000000"], "frames must be at most 1,024"),
+    ("traverse", ["RUN", "--truncation", "2"], r"truncation must lie in [0, 1], got 2.0"),
+    ("traverse", ["RUN", "--out", ""], "the value of --out is empty"),
+    ("plane", ["RUN", "0", "1", "--steps", "0"], "steps must be"),
+    ("plane", ["RUN", "0", "1", "--span=-1"], "span must be above 0, got -1.0"),
+    ("cube", ["RUN", "--values", "0"], "values must be"),
+    ("edit", ["RUN", "--direction", "0", "--latent=-1"], "each of latent must be a whole number of at least 0, got -1"),
+    (
+        "edit",
+        ["RUN", "--direction", "0", "--latent", "1", "--by", "inf"],
+        "each of by must be a finite number, got inf",
+    ),
+    ("invert", ["x.png", "--generator", "shapes3d", "--steps", "0"], "steps must be"),
+    ("invert", ["x.png", "--generator", "shapes3d", "--train-encoder=-3"], "train_encoder must be"),
+    ("study", ["make", "A", "--participants", "0"], "participants must be"),
+    ("study", ["make", "A", "--magnitude", "nan"], "magnitude must be a finite number, got nan"),
+    ("report", ["RUN", "--samples=-1"], "samples must be"),
+    ("report", ["RUN", "--data="], "the value of --data is empty"),
+    ("show", ["data", "shapes3d", "--size", "1000000000"], "size must be at most 16,384, got 1000000000"),
+    ("show", ["data", "shapes3d", "--seed=-1"], "seed must be"),
+    ("encode", ["RUN", "--num-images", "0"], "num_images must be"),
+    ("export", ["RUN", "--out="], "the value of --out is empty"),
+    ("name", ["RUN", "0", ""], "an argument is empty"),
+    ("fit", ["random", "--data", "shapes3d"], "random learns from a generator"),
+    (
+        "fit",
+        ["beta_vae", "--data", "shapes3d", "--labels", "nan"],
+        "labels: nan is neither a number, a share, nor a file",
+    ),
+    (
+        "fit",
+        ["beta_vae", "--data", "shapes3d", "--labels", "5.5"],
+        "labels must be a number of images from 0 to 480000",
+    ),
+    ("fit", ["beta_vae", "--data", "shapes3d", "--labels=-1"], "labels must be a number of images from 0 to 480000"),
+    ("fit", ["beta_vae", "--data", "shapes3d", "--labels", "9" * 20], "labels must be a number of images"),
+    ("fit", ["beta_vae", "--data", "shapes3d", "--factors", ""], "the value of --factors is empty"),
+    ("fit", ["beta_vae", "--data", "shapes3d", "--labels", "9", "--factors", ","], "unknown factor of shapes3d ''"),
+    ("fit", ["beta_vae", "--data", "shapes3d", "--size", "0"], "size must be"),
+]
+
+
+@pytest.mark.parametrize(("command", "arguments", "message"), OPTIONS, ids=lambda part: " ".join(part)[:60])
+def test_every_command_refuses_such_options_before_it_reads_or_writes(
+    command, arguments, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main([command, *arguments]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.startswith("contrafact: ")
+    assert said.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -212,3 +212,85 @@ def test_the_best_seed_stands_beside_the_mean_where_the_paper_gives_nothing_else
     assert "| 0.750 ± 0.071 (0.800) |" in lines[2]
     assert "| 25.000 ± 7.071 (20.000) |" in lines[2]
     assert lines[3].startswith("| b | 0.600 | – | 1 |")
+
+
+TINY_BETA = {"latent_dim": 3, "width": 0.1, "steps": 2, "batch_size": 4}
+MIXED = Recipe(
+    "t",
+    "t",
+    (
+        Row("on images", "beta_vae", settings=TINY_BETA, source="mnist"),
+        Row("random directions", "random", settings={"num_directions": 2}, source="cars3d"),
+    ),
+    {"loss": ("log", "loss")},
+    data={"small": {"size": 16}},
+)
+
+
+def never(*_):
+    raise AssertionError("something was trained")
+
+
+def test_a_source_that_is_asked_for_is_used_by_rows_on_images_and_recorded(tmp_path):
+    recipe = replace(MIXED, rows=MIXED.rows[:1])
+    run_bench(Bench("tiny", recipe, tmp_path, seeds=1, source="shapes3d", device="cpu"))
+    source = json.loads((tmp_path / "on-images" / "seed0" / "config.json").read_text())["source"]
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert source["name"] == results["source"] == results["rows"]["on images"]["cells"][0]["source"] == "shapes3d"
+
+
+def test_a_source_that_some_rows_cannot_use_is_refused_and_those_that_can_are_named(vae_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(suite, "_train", never)
+    message = (
+        "tiny: 1 of 2 rows cannot use --source .*; name those that can with --rows: random directions. "
+        "Row 'on images' learns from images: "
+    )
+    with pytest.raises(ValueError, match=message):
+        run_bench(Bench("tiny", MIXED, tmp_path / "out", seeds=1, source=str(vae_folder), device="cpu"))
+    with pytest.raises(ValueError, match="rows cannot use --source nosuch; leave --source out"):
+        run_bench(Bench("tiny", MIXED, tmp_path / "out", seeds=1, source="nosuch", device="cpu"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_that_were_not_asked_for_keep_the_source_they_were_trained_on(tmp_path):
+    rows = tuple(replace(MIXED.rows[0], name=name, source="shapes3d") for name in ("first", "second"))
+    recipe = replace(MIXED, rows=rows)
+    run_bench(Bench("tiny", recipe, tmp_path, seeds=1, rows=("first",), device="cpu"))
+    run_bench(Bench("tiny", recipe, tmp_path, seeds=1, rows=("second",), source="dsprites", device="cpu"))
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert [results["rows"][name]["cells"][0]["source"] for name in ("first", "second")] == ["shapes3d", "dsprites"]
+    assert results["source"] == "shapes3d, dsprites"
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        (
+            {"rows": (Row("a", "random", settings={"num_direction": 3}, source="shapes3d"),)},
+            {},
+            "unknown setting",
+        ),
+        (
+            {"rows": (Row("a", "random", settings={"num_directions": 0}, source="shapes3d"),)},
+            {},
+            "num_directions must be",
+        ),
+        ({"rows": (Row("a", "random", source="shaeps3d"),)}, {}, "row 'a': "),
+        ({"rows": (Row("a", "labels_only", source="shapes3d"),)}, {}, "row 'a': labels_only learns from annotated"),
+        ({"columns": {"MIG": ("mgi", "score")}}, {}, "unknown metric 'mgi'"),
+        ({}, {"seeds": 0}, "seeds must be a whole number of at least 1, got 0"),
+        ({}, {"seeds": 10**20}, "seeds must be at most"),
+        ({}, {"data": "shaeps3d"}, "unknown dataset 'shaeps3d'"),
+        ({}, {"predictor": "nobody"}, "'nobody' is no attribute predictor"),
+        ({}, {"device": "meta"}, "unknown device 'meta'"),
+    ],
+)
+def test_nothing_is_trained_before_every_name_and_option_is_known(changes, options, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(suite, "_train", never)
+    good = (Row("good", "random", settings={"num_directions": 2}, source="shapes3d"),)
+    changes = {**changes, "rows": (*good, *changes.get("rows", ()))}
+    with pytest.raises(ValueError, match=message):
+        run_bench(
+            Bench("tiny", replace(MIXED, **changes), tmp_path / "out", **{"seeds": 1, "device": "cpu", **options})
+        )
+    assert not (tmp_path / "out").exists()

@@ -104,6 +104,8 @@ def test_a_damaged_file_is_refused(toy, tmp_path, text, message):
         (Labelled([0, 0, 0], "a"), 2, "toy has one class only"),
         (Labelled([0, 1], "ab"), 3, "labels must be a number of images from 0 to 2"),
         (Labelled([0, 1], "ab"), -1, "labels must be a number"),
+        (Labelled([0, 1], "ab"), float("nan"), "labels must be a number of images from 0 to 2, .*; got nan"),
+        (Labelled([0, 1], "ab"), float("inf"), "labels must be a number of images from 0 to 2, .*; got inf"),
         (Labelled([0, 1], "ab"), "nowhere.csv", "nowhere.csv is neither a number, a share, nor a file"),
     ],
 )

@@ -204,8 +204,8 @@ def test_a_generator_in_training_gets_no_gradients_and_classes_may_be_open():
     [
         ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
         ({"starts": -1}, "starts must be a whole number of at least 1, got -1"),
-        ({"learning_rate": 0.0}, "learning_rate must be positive, got 0.0"),
-        ({"prior_weight": -1.0}, "prior_weight must not be negative, got -1.0"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0.0"),
+        ({"prior_weight": -1.0}, "prior_weight must be at least 0, got -1.0"),
         ({"pixel_weight": 0.0, "perceptual_weight": 0.0}, "both 0, so nothing would pull towards the image"),
     ],
 )

@@ -108,7 +108,7 @@ def test_some_directions_of_each(contenders, tmp_path):
     [
         ({"participants": 0}, "participants must be a whole number of at least 1, got 0"),
         ({"images": 7, "pool": 6}, "a picture of 7 images cannot be drawn from a pool of 6"),
-        ({"magnitude": -1.0}, "magnitude is in standard deviations and must be positive, got -1.0"),
+        ({"magnitude": -1.0}, "magnitude must be above 0, got -1.0"),
     ],
 )
 def test_settings_out_of_range(settings, message):

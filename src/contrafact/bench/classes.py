@@ -110,6 +110,15 @@ def image_scores(
     return results
 
 
+def check_extractor(extractor: str | None) -> None:
+    """Refuse an extractor that is none (ValueError)."""
+    if extractor is None or extractor == "inception":
+        return
+    if not is_spelled_out(extractor):
+        raise ValueError(f"extractor must be inception or FILE.py:FUNCTION, got {extractor!r}")
+    load_function(extractor)
+
+
 def _seen_by(
     extractor: str | None, dataset: ImageDataset, device: torch.device | str, with_scores: bool
 ) -> tuple[Extractor, Extractor | None, str]:
@@ -119,8 +128,7 @@ def _seen_by(
         return classifier, classifier.logits if with_scores else None, classifier.name
     if extractor == "inception":
         return inception("2048"), inception("logits_unbiased") if with_scores else None, extractor
-    if not is_spelled_out(extractor):
-        raise ValueError(f"extractor must be inception or FILE.py:FUNCTION, got {extractor!r}")
+    check_extractor(extractor)
     if with_scores:
         raise ValueError(f"inception_score needs class scores, and {extractor} gives features; leave one of them out")
     function = load_function(extractor)

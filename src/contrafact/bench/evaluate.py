@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from contrafact.bench.classes import IMAGE_METRICS, class_factor, class_of, image_scores
+from contrafact.bench.classes import IMAGE_METRICS, check_extractor, class_factor, class_of, image_scores
 from contrafact.bench.representations import Target, is_probe, parse_target, score_targets, usual_metrics
 from contrafact.bench.sampling import BATCH, annotated_columns, dataset_of, draw_probe_sample, draw_sample, encode
 from contrafact.bench.scores import add_scores, score_line
@@ -141,6 +141,32 @@ def evaluate_run(
     about: dict[str, Any] = {"recovery": None, **dict.fromkeys(JUDGED, judge)}
     add_scores(run.folder, [score_line(n, r, who, about.get(n, dataset), seed) for n, r in ordered])
     return ordered
+
+
+def check_asked(
+    run: FinishedRun, metrics: Sequence[str], predictor: Predictor | str | None = None, extractor: str | None = None
+) -> None:
+    """Refuse what :func:`evaluate_run` would refuse in the end, before anything is encoded or trained.
+
+    Args:
+        run: a finished run.
+        metrics: names, as there; empty for the usual ones.
+        predictor: who judges edited images, or its name.
+        extractor: whose features FID and KID compare.
+
+    Raises:
+        ValueError: unknown metric, predictor or extractor, or a metric that needs more than a run.
+    """
+    targets = [parse_target(part.strip()) for name in metrics for part in name.split(",")]
+    for metric in (target.metric for target in targets if target.metric != "all"):
+        known = metric in IMAGE_METRICS or metric in JUDGED or metric == "recovery"
+        if not known and info_of(metric).kind not in ("static", "interventional"):
+            raise ValueError(f"{metric} needs more than a run and its data; call contrafact.metrics.{metric}")
+        if metric in JUDGED and predictor is None:
+            raise ValueError(no_predictor_message(metric, run.generator))
+    if isinstance(predictor, str):
+        load_predictor(predictor)
+    check_extractor(extractor)
 
 
 class Sizes(NamedTuple):

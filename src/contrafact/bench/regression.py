@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from contrafact.core.dataset import check_count
 from contrafact.core.directions import Directions
 from contrafact.core.generator import Generator
+from contrafact.core.ranges import Rate, Size, Steps, Width, check_ranges
 from contrafact.core.run import Run
 from contrafact.nn.encoders import ConvEncoder
 
@@ -32,11 +32,15 @@ class RegressionSettings:
         width: multiplies the encoder's channel counts.
     """
 
-    steps: int = 10_000
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    num_directions: int = 10
-    width: float = 1.0
+    steps: Steps = 10_000
+    batch_size: Size = 256
+    learning_rate: Rate = 1e-3
+    num_directions: Size = 10
+    width: Width = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range (ValueError)."""
+        check_ranges(self, spelled=False)
 
 
 @torch.no_grad()
@@ -79,8 +83,7 @@ def regress_encoder(
             f"the directions live in {directions.latent_dim} latent dimensions, the generator has "
             f"{generator.latent_dim}; use the generator they were found on"
         )
-    check_count("batch_size", settings.batch_size)
-    num_codes = min(check_count("num_directions", settings.num_directions), directions.num_directions)
+    num_codes = min(settings.num_directions, directions.num_directions)
     generator, directions = generator.to(run.device), directions.to(run.device)
     center = generator.sample(4096, run.rng("center", shared=True)).mean(dim=0)
     with run.seeded_init("encoder"):

@@ -5,6 +5,7 @@ Finished runs and scores are kept, so a run that was stopped goes on where it wa
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 import time
@@ -17,19 +18,22 @@ from contrafact.bench.classes import IMAGE_METRICS
 from contrafact.bench.control import fit_control, fit_regression
 from contrafact.bench.evaluate import CONTROL, JUDGED, REGRESSION, Who, evaluate_run
 from contrafact.bench.recipe import LOG, Column, Recipe, Row, Scale, column_of
+from contrafact.bench.representations import parse_target
 from contrafact.bench.sampling import dataset_of
 from contrafact.bench.scores import read_scores
 from contrafact.bench.table import Cell, results_table
 from contrafact.core import command
-from contrafact.core.catalog import slug
+from contrafact.core.catalog import slug, unknown_name_message
 from contrafact.core.claim import claim
-from contrafact.core.dataset import ImageDataset, check_count
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.files import write_json, write_text
 from contrafact.core.method import FinishedRun, load_run
+from contrafact.core.ranges import Panels, check_value
 from contrafact.core.run import RESULT, Run, environment, find_device
 from contrafact.data.load import load_dataset
 from contrafact.generators.checkpoints import load_generator
 from contrafact.methods import CATALOG
+from contrafact.nn.attributes import load_predictor
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Bench:
         out: folder of the results and of one run folder per cell.
         scale: ``small`` is what two cores do, ``paper`` the paper's own settings.
         seeds: number of seeds, from 0.
-        source: generator or data, instead of the recipe's.
+        source: generator, or data for rows on images, instead of the recipe's; every row that is run uses it.
         data: images to score on, instead of those the source was trained on.
         device: where to train.
         predictor: who judges edited images, for columns that need it; by default one is trained on the images.
@@ -73,26 +77,26 @@ def run_bench(bench: Bench) -> str:
         the table, as markdown.
 
     Raises:
-        ValueError: no source for this scale, no row of such a name, or a cell in the folder that was run with another
-            configuration.
+        ValueError: a name, an option or a source that is refused, before the first cell is trained; no source for this
+            scale; or a cell in the folder that was run with another configuration.
     """
-    with claim(bench.out):
-        return _run_bench(bench)
-
-
-def _run_bench(bench: Bench) -> str:
-    """:func:`run_bench` in a folder that nobody else writes to."""
     asked = _asked_rows(bench)
-    dataset = None if bench.data is None else load_dataset(bench.data)
+    dataset = _check(bench, asked)
+    with claim(bench.out):
+        return _run_cells(bench, asked, dataset)
+
+
+def _run_cells(bench: Bench, asked: set[str], dataset: ImageDataset | None) -> str:
+    """:func:`run_bench` in a folder that nobody else writes to."""
     cells: list[Cell] = []
     table = ""
-    for seed in range(check_count("seeds", bench.seeds)):
+    for seed in range(bench.seeds):
         run: FinishedRun | None = None
         for row in bench.recipe.rows:
             if not _can_run(bench, row) or not (row.name in asked or _is_finished(bench, row, seed, run)):
                 continue
             print(f"{bench.name}: {row.name}, seed {seed} of {bench.seeds}", file=sys.stderr)
-            run, who = _train(bench, row, seed, run)
+            run, who = _train(bench, row, seed, run, row.name in asked)
             cells.append(_score(bench, row, run, who, dataset, seed))
             table = _write_results(bench, cells)
     if not cells:
@@ -131,26 +135,71 @@ def _can_run(bench: Bench, row: Row) -> bool:
 
 
 def _source_of(bench: Bench, row: Row) -> str | None:
-    """Generator or data of a row: the row's own, else for methods on generators the one asked for or the recipe's."""
-    if row.source is not None or CATALOG.get(row.method).source != "generator":
-        return row.source
-    return bench.source or bench.recipe.sources.get(bench.scale)
+    """Generator or data of a row: the one asked for, else the row's own, else on generators the recipe's."""
+    if bench.source is not None or row.source is not None:
+        return bench.source or row.source
+    return bench.recipe.sources.get(bench.scale) if CATALOG.get(row.method).source == "generator" else None
 
 
-def _train(bench: Bench, row: Row, seed: int, previous: FinishedRun | None) -> tuple[FinishedRun, Who]:
+def _check(bench: Bench, asked: set[str]) -> ImageDataset | None:
+    """Make every method and read every source that is still needed, so that nothing is refused after hours of training.
+
+    Returns:
+        the images to score on, where some are named.
+    """
+    check_value("seeds", bench.seeds, Panels)
+    find_device(bench.device)
+    for column in map(column_of, bench.recipe.columns.values()):
+        if column.metric != LOG:
+            parse_target(column.metric)
+    if bench.predictor is not None:
+        load_predictor(bench.predictor)
+    dataset = None if bench.data is None else load_dataset(bench.data)
+    unfit: dict[str, str] = {}
+    waiting = [row for row in bench.recipe.rows if row.method != CONTROL and row.name in asked and _can_run(bench, row)]
+    for row in waiting:
+        seed = next((seed for seed in range(bench.seeds) if not _is_finished(bench, row, seed, None)), None)
+        if seed is None:
+            continue
+        method = _method_of(bench, row)  # its settings are refused as they are, whatever the source
+        try:
+            source = _load_source(bench, row, seed)
+            method.check_source(source, Run(bench.out / slug(row.name) / f"seed{seed}", seed=seed, device=bench.device))
+        except ValueError as error:
+            if bench.source is None:
+                raise ValueError(f"{bench.name}, row {row.name!r}: {error}") from error
+            unfit[row.name] = str(error)
+    if unfit:
+        fit = [row.name for row in waiting if row.name not in unfit]
+        name, reason = next(iter(unfit.items()))
+        advice = f"name those that can with --rows: {'; '.join(fit)}" if fit else "leave --source out"
+        kind = next(CATALOG.get(row.method).source for row in waiting if row.name == name)
+        raise ValueError(
+            f"{bench.name}: {len(unfit)} of {len(waiting)} rows cannot use --source {bench.source}; {advice}. "
+            f"Row {name!r} learns from {'a generator' if kind == 'generator' else 'images'}: {reason}"
+        )
+    return dataset
+
+
+def _load_source(bench: Bench, row: Row, seed: int) -> Any:
+    name = _source_of(bench, row)
+    assert name is not None, "rows without a source are not run"
+    if CATALOG.get(row.method).source == "generator":
+        return load_generator(name)
+    return load_dataset(name, **_data_options(bench, row, seed))
+
+
+def _train(bench: Bench, row: Row, seed: int, previous: FinishedRun | None, asked: bool) -> tuple[FinishedRun, Who]:
     """The row's run, trained unless it is finished; and whether the run itself or its control is the row."""
     if row.method == CONTROL:
         if previous is None:
             raise ValueError(f"row {row.name!r} is a control, so it must follow the row it controls")
         fit_control(previous, row.regression, device=bench.device)
         return previous, "control"
-    cls = CATALOG.get(row.method)
-    name = _source_of(bench, row)
-    assert name is not None, "rows without a source are not run"
-    source = (
-        load_generator(name) if cls.source == "generator" else load_dataset(name, **_data_options(bench, row, seed))
-    )
-    run = _fit(bench, row, source, f"seed{seed}", seed)
+    if not asked:  # it is in the table as it was trained, on whatever source
+        run = load_run(bench.out / slug(row.name) / f"seed{seed}")
+    else:
+        run = _fit(bench, row, _load_source(bench, row, seed), f"seed{seed}", seed)
     if not run.has("encoder"):
         regression = row.regression or bench.recipe.regression.get(bench.scale)
         fit_regression(run, run.directions, REGRESSION, regression, device=bench.device)
@@ -164,14 +213,22 @@ def _data_options(bench: Bench, row: Row, seed: int) -> dict[str, Any]:
 
 def _fit(bench: Bench, row: Row, source: Any, folder: str, seed: int, **fields: Any) -> FinishedRun:
     """The row's method on a source, trained unless the run in ``folder`` is finished."""
+    path = bench.out / slug(row.name) / folder
+    _method_of(bench, row, **fields).fit(source, Run(path, seed=seed, device=bench.device, resume=True))
+    return load_run(path)
+
+
+def _method_of(bench: Bench, row: Row, **fields: Any) -> Any:
+    """The row's method with its settings at this scale."""
     cls = CATALOG.get(row.method)
     preset = cls.presets.get(bench.recipe.presets.get(bench.scale, ""), {})
     small = {**bench.recipe.small, **row.small} if bench.scale == "small" else {}
-    path = bench.out / slug(row.name) / folder
-    cls(**{**preset, **row.settings, **small, **fields}).fit(
-        source, Run(path, seed=seed, device=bench.device, resume=True)
-    )
-    return load_run(path)
+    settings = {**preset, **row.settings, **small, **fields}
+    known = [field.name for field in dataclasses.fields(cls)]
+    for name in settings:
+        if name not in known:
+            raise ValueError(unknown_name_message(f"setting of {row.method} in row {row.name!r}", name, known))
+    return cls(**settings)
 
 
 def _score(bench: Bench, row: Row, run: FinishedRun, who: Who, dataset: ImageDataset | None, seed: int) -> Cell:
@@ -189,7 +246,14 @@ def _score(bench: Bench, row: Row, run: FinishedRun, who: Who, dataset: ImageDat
             scored = _fit(bench, row, load_generator(generator, dict(changes)), name, seed, **row.elsewhere)
         values |= _measure(bench, row, here, scored, who, dataset if scored is run else None)
     trained = load_run(run.folder / CONTROL) if who == "control" else run
-    return Cell(row.name, seed, values, trained.result["seconds"])
+    return Cell(row.name, seed, values, trained.result["seconds"], _name_of_source(run))
+
+
+def _name_of_source(run: FinishedRun) -> str:
+    """What a run learned from: the data's name, or the generator's with the beginning of its weights' fingerprint."""
+    source = run.config["source"]
+    weights = str(source.get("weights", ""))[:8]
+    return f"{source['name']} ({weights})" if weights else str(source["name"])
 
 
 def _measure(
@@ -253,7 +317,7 @@ def _write_results(bench: Bench, cells: Sequence[Cell]) -> str:
         "title": recipe.title,
         "table": recipe.table,
         "scale": bench.scale,
-        "source": bench.source or recipe.sources.get(bench.scale, ""),
+        "source": ", ".join(dict.fromkeys(cell.source for cell in cells)),
         "command": shlex.join(command.recorded()),
         "environment": environment(device),
         "date": time.strftime("%Y-%m-%d"),

@@ -13,12 +13,13 @@ from contrafact.metrics._evaluate import info_of
 
 
 class Cell(NamedTuple):
-    """One row at one seed: its scores by column title, and its training time in seconds."""
+    """One row at one seed: its scores by column title, its training time in seconds, and what it learned from."""
 
     row: str
     seed: int
     scores: Mapping[str, float]
     seconds: float
+    source: str = ""
 
 
 def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Cell]]) -> str:

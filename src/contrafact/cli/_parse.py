@@ -27,7 +27,7 @@ def parse(
         description: what the command does; by default the dataclass's docstring.
 
     Raises:
-        ValueError: a value out of its field's range, or an empty argument.
+        ValueError: a value out of its field's range, an empty argument, or a device that is not here.
     """
     from contrafact.core.ranges import check_ranges, checked_later
 
@@ -41,7 +41,16 @@ def parse(
         if dataclasses.is_dataclass(part) and not isinstance(part, type):
             check_ranges(part)
     check_ranges(parsed)
+    _check_device(getattr(parsed, "device", None) or getattr(getattr(parsed, "run", None), "device", None))
     return parsed
+
+
+def _check_device(name: str | None) -> None:
+    """Refuse a device that is not here before anything is read."""
+    if name is not None:
+        from contrafact.core.run import find_device
+
+        find_device(name)
 
 
 def _refuse_blanks(arguments: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ import tyro
 from tyro.conf import Positional
 
 from contrafact.cli._parse import parse, print_table
+from contrafact.core.ranges import Panels
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,14 @@ class Options:
     """Recipe, such as disco-table4; without one, the recipes are listed."""
     scale: Literal["small", "paper"] = "small"
     """small is what two cores do; paper is the paper's own settings."""
-    seeds: int = 5
+    seeds: Panels = 5
     """Number of seeds."""
     rows: tuple[str, ...] = ()
     """Rows to run, by name or a part of it; by default all. Others are in the table where they are finished."""
     out: Path | None = None
     """Folder of results and runs; by default runs/bench/NAME-SCALE."""
     source: Annotated[str | None, tyro.conf.arg(aliases=["--generator"])] = None
-    """Generator to use instead of the recipe's."""
+    """Generator, or data for rows on images, to use instead of the recipe's; rows that cannot use it are refused."""
     data: str | None = None
     """Images to score on, instead of those the generator was trained on."""
     predictor: str | None = None

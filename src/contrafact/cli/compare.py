@@ -9,6 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from contrafact.cli._parse import parse
+from contrafact.core.ranges import Panels, Positive, Seed, Share
 
 
 @dataclass(frozen=True)
@@ -21,17 +22,17 @@ class Options:
     """Names or numbers of the first run's directions; by default those that change images most."""
     out: Path = Path("comparison")
     """Folder of the pictures."""
-    samples: int = 3
+    samples: Panels = 3
     """Images to start from."""
-    frames: int = 7
+    frames: Panels = 7
     """Columns; odd, the middle one is the image unchanged."""
-    span: float = 2.5
+    span: Positive = 2.5
     """Largest step, in standard deviations of the latent space."""
-    most: int = 6
+    most: Panels = 6
     """Directions to compare when none are named."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the images to start from."""
-    truncation: float | None = None
+    truncation: Share | None = None
     """Pulls the images to start from towards the mean: 1 leaves them, 0 is the mean; by default the generator's own."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from contrafact.cli._parse import parse
+from contrafact.core.ranges import MetricSeed, Panels
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,9 @@ class Options:
     """Images with known factors; by default what the run, or its generator, was trained on."""
     out: Path | None = None
     """PNG to write; by default figures/cube.png in the run."""
-    values: int = 8
+    values: Panels = 8
     """Values of each factor at most."""
-    seed: int = 0
+    seed: MetricSeed = 0
     """Seed of the other factors' values."""
 
 

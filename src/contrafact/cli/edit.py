@@ -11,6 +11,7 @@ from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse
 from contrafact.core.command import quoted
+from contrafact.core.ranges import Layer, Seed, Share, Steps
 
 if TYPE_CHECKING:
     from contrafact.cli._subject import Subject
@@ -27,13 +28,13 @@ class Options:
     """Pictures, or folders of them; their latents are searched first, and kept in OUT/latents.safetensors."""
     latents: Path | None = None
     """Instead of pictures: a file of latents, such as contrafact invert writes."""
-    latent: tuple[int, ...] = ()
+    latent: tuple[Seed, ...] = ()
     """Instead of pictures: seeds, a latent is drawn with each."""
     direction: tuple[str, ...] = ()
     """Names or numbers of the directions, taken one after the other."""
     by: tuple[float, ...] = (2.0,)
     """How far, in standard deviations of the latent space: a number for all directions, or one for each."""
-    layers: tuple[int, int] | None = None
+    layers: tuple[Layer, Layer] | None = None
     """Style layers to act on, first and last (excluded), instead of the directions' own."""
     out: Path = Path("edited")
     """Folder to write."""
@@ -45,11 +46,11 @@ class Options:
     """Run folder or encoder.safetensors the search starts from; by default the run's encoder, where it has one."""
     network: Literal["auto", "alex", "vgg", "gradients", "none"] = "auto"
     """Perceptual part of the search's loss: LPIPS; auto takes it where it is at hand, else image gradients."""
-    steps: int = 400
+    steps: Steps = 400
     """Steps of the search."""
-    truncation: float | None = None
+    truncation: Share | None = None
     """Pulls drawn latents towards the mean: 1 leaves them, 0 is the mean; by default the generator's own."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the search's starts."""
     generator: str | None = None
     """Generator instead of the run's."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from contrafact.cli._parse import parse
+from contrafact.core.ranges import Count, Seed
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,11 @@ class Options:
     """Images: a dataset's name, its file, or a folder of pictures; by default what the run was trained on."""
     out: Path = Path("codes.npz")
     """File to write: .npz (codes, factors and their names), .csv (a row per image) or .npy (codes alone)."""
-    num_images: int | None = None
+    num_images: Count | None = None
     """Encode so many images, drawn at random; by default all, in order."""
     representation: str | None = None
     """Another representation than the codes, such as z, where the encoder has several."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the draw."""
     device: str = "auto"
     """Where to encode."""
@@ -38,7 +39,6 @@ def encode(arguments: Sequence[str]) -> None:
 
     from contrafact.bench.codes_file import SUFFIXES, encode_images
     from contrafact.bench.sampling import dataset_of
-    from contrafact.core.dataset import check_count
     from contrafact.core.method import load_run
     from contrafact.core.run import find_device
 
@@ -54,7 +54,7 @@ def encode(arguments: Sequence[str]) -> None:
             f"contrafact encode {options.run} DATA"
         )
     indices = np.arange(len(dataset))
-    if options.num_images is not None and check_count("--num-images", options.num_images) < len(dataset):
+    if options.num_images is not None and options.num_images < len(dataset):
         rng = np.random.default_rng(options.seed)
         indices = np.sort(rng.choice(len(dataset), options.num_images, replace=False))
     encoded = encode_images(encoder, dataset, indices, options.representation)

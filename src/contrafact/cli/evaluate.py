@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import warnings
 from collections.abc import Sequence
@@ -13,12 +14,19 @@ from tyro.conf import Positional
 
 from contrafact.cli._parse import parse
 from contrafact.core.command import quoted
+from contrafact.core.ranges import Count, CountOrZero, MetricSeed
 
 if TYPE_CHECKING:
     from contrafact.core.metric import MetricResult
     from contrafact.metrics._evaluation import Evaluation
 
 
+_OF_A_RUN = ("data", "predictor", "extractor", "control", "num_train", "num_test", "device")
+_OF_FILES = (
+    *("factors", "codes_test", "factors_test", "continuous", "resamples"),
+    *("compare", "compare_test", "reference", "heat_maps"),
+)
+"""Options that only one of the two kinds of subject has."""
 WIDTH = 120  # of tables that go to a file or a pipe
 
 
@@ -40,9 +48,9 @@ class Options:
     features (n, D); by default a classifier trained on the data's labels."""
     control: bool = False
     """Also train and score a control: random directions and a regression encoder, same generator, same budget."""
-    num_train: int = 10_000
+    num_train: Count = 10_000
     """Images that metrics are fitted on."""
-    num_test: int = 5_000
+    num_test: Count = 5_000
     """Held-out images."""
     codes: Path | None = None
     """Instead of a run: a file of codes (N, J), .npy, .npz or .csv; an .npz may hold everything."""
@@ -52,13 +60,13 @@ class Options:
     """A file of held-out codes."""
     factors_test: Path | None = None
     """A file of their factors."""
-    seed: int = 0
+    seed: MetricSeed = 0
     """Seed of the sample of images, and of metrics with randomness of their own."""
     device: str = "auto"
     """Where to encode."""
     continuous: bool = False
     """For --codes: factors are continuous; metrics whose definition needs values to count are skipped."""
-    resamples: int = 0
+    resamples: CountOrZero = 0
     """For --codes: resamples for 95 % limits, each as costly as the scores; 0 for none (--compare: 200)."""
     compare: Path | None = None
     """For --codes: other codes of the same images; which of the two scores higher, by a paired test."""
@@ -70,21 +78,35 @@ class Options:
     heat_maps: Path | None = None
     """For --codes: a folder for a picture of each metric's matrix."""
     out: Path | None = None
-    """For --codes: also write the results to this .json or .csv. Those of a run are in its scores.jsonl."""
+    """Also write the results to this .json or .csv; those of a run are in its scores.jsonl anyway."""
 
 
 def evaluate(arguments: Sequence[str]) -> None:
     """Print the scores; those of a run are noted in its folder."""
     options = parse(Options, arguments, "evaluate")
     from contrafact.core.metric import MetricWarning
+    from contrafact.metrics._evaluation import check_results_path
 
     warnings.simplefilter("ignore", MetricWarning)  # what they say is printed with the score
     if (options.run is None) == (options.codes is None):
         raise ValueError("name a run folder to score, or give --codes and --factors; one of the two")
+    _refuse_options_of_the_other(options)
+    if options.out is not None:
+        check_results_path(options.out)
     if options.codes is not None:
         _evaluate_files(options, options.codes)
     elif options.run is not None:
         _evaluate_run(options, options.run)
+
+
+def _refuse_options_of_the_other(options: Options) -> None:
+    """An option that would be ignored is refused: nobody gives one in vain."""
+    others = _OF_A_RUN if options.run is None else _OF_FILES
+    defaults = {field.name: field.default for field in dataclasses.fields(options)}
+    given = [f"--{name.replace('_', '-')}" for name in others if getattr(options, name) != defaults[name]]
+    if given:
+        what = "--codes" if options.run is None else "a run"
+        raise ValueError(f"{', '.join(given)} has no meaning for {what}; leave it out (contrafact evaluate --help)")
 
 
 def _evaluate_files(options: Options, codes: Path) -> None:
@@ -169,16 +191,19 @@ def _compare_files(options: Options, codes: Path, other: Path) -> None:
 
 def _evaluate_run(options: Options, folder: Path) -> None:
     from contrafact.bench.control import fit_control
-    from contrafact.bench.evaluate import Who, evaluate_run
+    from contrafact.bench.evaluate import Who, check_asked, evaluate_run
     from contrafact.bench.sampling import dataset_of
     from contrafact.core.claim import hold
     from contrafact.core.method import load_run
     from contrafact.core.run import find_device
+    from contrafact.metrics._evaluation import Evaluation
 
     run = load_run(folder)
+    check_asked(run, options.metrics, options.predictor, options.extractor)
     hold(folder)
     dataset = None if options.data is None else dataset_of(run, options.data)
     whom: list[Who] = ["run"]
+    scored: dict[str, MetricResult] = {}
     if options.control:
         fit_control(run, device=options.device)
         whom.append("control")
@@ -198,6 +223,9 @@ def _evaluate_run(options: Options, folder: Path) -> None:
             extractor=options.extractor,
         )
         _print_results(results)
+        scored |= {name if who == "run" else f"{who} {name}": result for name, result in results}
+    if options.out is not None:
+        print(f"wrote {Evaluation(scored).write(options.out)}")
     print(f"next:\n  contrafact report {quoted(run.folder)}")
 
 

@@ -11,6 +11,7 @@ from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse
 from contrafact.core.command import quoted
+from contrafact.core.ranges import CountOrZero, Panels, Seed, Steps
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,19 @@ class Options:
     """Give every style layer a latent of its own (W+): nearer to the picture, further from what was trained."""
     encoder: Path | None = None
     """Run folder or encoder.safetensors to start from, whatever its codes mean."""
-    train_encoder: int = 0
+    train_encoder: CountOrZero = 0
     """Train an encoder from images to latents first, for so many steps; kept in OUT/encoder."""
     network: Literal["auto", "alex", "vgg", "gradients", "none"] = "auto"
     """Perceptual part of the loss: LPIPS with alex or vgg; auto takes it where it is at hand, else image gradients."""
-    steps: int = 400
+    steps: Steps = 400
     """Descent steps; W+ takes as many again."""
-    starts: int = 4
+    starts: Panels = 4
     """Starts tried for each picture."""
-    label: int | None = None
+    label: CountOrZero | None = None
     """Class of a conditional generator."""
     changes: Assignments = ()
     """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the starts."""
     device: str = "auto"
     """Where to search."""

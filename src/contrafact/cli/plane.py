@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse
+from contrafact.core.ranges import Panels, Positive, Seed, Share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,15 +34,15 @@ class Options:
     """Or a run folder or encoder.safetensors whose codes are mapped; by default the run's encoder."""
     out: Path | None = None
     """Folder of the pictures; by default the run's figures."""
-    span: float = 4.0
+    span: Positive = 4.0
     """Largest step, in standard deviations of the latent space."""
-    steps: int = 41
+    steps: Panels = 41
     """Steps along each axis."""
-    pictures: int = 9
+    pictures: Panels = 9
     """Images shown along each axis."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the image in the middle."""
-    truncation: float | None = None
+    truncation: Share | None = None
     """Pulls the middle towards the mean: 1 leaves it, 0 is the mean; by default the generator's own."""
     generator: str | None = None
     """Generator instead of the run's."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from contrafact.cli._parse import parse
+from contrafact.core.ranges import MetricSeed, Panels, Positive
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,11 @@ class Options:
     """Images with known factors for the heat map; by default what the run, or its generator, was trained on."""
     out: Path | None = None
     """Page to write; by default the run's report.html."""
-    samples: int = 4
+    samples: Panels = 4
     """Images the traversals start from."""
-    span: float = 2.5
+    span: Positive = 2.5
     """Largest step, in standard deviations of the latent space."""
-    seed: int = 0
+    seed: MetricSeed = 0
     """Seed of the images to start from."""
 
 

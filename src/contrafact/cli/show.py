@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse, print_table
+from contrafact.core.ranges import Seed, Side
 
 if TYPE_CHECKING:
     from contrafact.core.dataset import ImageDataset
@@ -25,7 +26,7 @@ class Options:
     """Its name (contrafact list), file or folder."""
     out: Path | None = None
     """PNG to write; by default NAME.png."""
-    size: int | None = None
+    size: Side | None = None
     """Side to load a dataset's images at."""
     split: str | None = None
     """Part of a dataset."""
@@ -35,7 +36,7 @@ class Options:
     """Of a folder's pictures: 3 (RGB, the default), 1 (grey), 4 (RGB and opacity)."""
     skip_damaged: bool = False
     """Leave out a folder's pictures that cannot be used, instead of refusing the folder."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of what is drawn."""
     changes: Assignments = ()
     """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""

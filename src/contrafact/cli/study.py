@@ -11,6 +11,7 @@ from tyro.conf import Positional
 
 from contrafact.cli._parse import parse
 from contrafact.core.command import quoted
+from contrafact.core.ranges import Count, Panels, Positive, Seed, Share, Size
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,17 @@ class Options:
     """score: the study's key.json, where it is not in the folder."""
     directions: tuple[str, ...] = ()
     """make: names or numbers of the directions, the same for every run; by default all."""
-    participants: int = 10
+    participants: Count = 10
     """make: how many people take part."""
-    images: int = 3
+    images: Panels = 3
     """make: images in each picture."""
-    pool: int = 100
+    pool: Size = 100
     """make: images they are drawn from."""
-    magnitude: float = 2.5
+    magnitude: Positive = 2.5
     """make: how far images move left and right, in standard deviations of the latent space."""
-    truncation: float | None = None
+    truncation: Share | None = None
     """make: pulls images towards the mean: 1 leaves them, 0 is the mean; by default the generator's own."""
-    seed: int = 0
+    seed: Seed = 0
     """make: seed of the images and of everybody's order."""
 
 

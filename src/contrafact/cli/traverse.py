@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse
 from contrafact.core.command import quoted
+from contrafact.core.ranges import Panels, Positive, Seed, Share
 
 
 @dataclass(frozen=True)
@@ -22,17 +23,17 @@ class Options:
     """Names or numbers of the directions to draw; by default all."""
     out: Path | None = None
     """Folder of the pictures; by default the run's figures."""
-    samples: int = 4
+    samples: Panels = 4
     """Images to start from."""
-    frames: int = 9
+    frames: Panels = 9
     """Columns of a strip; odd, the middle one is the image unchanged."""
-    span: float = 2.5
+    span: Positive = 2.5
     """Largest step, in standard deviations of the latent space."""
-    most: int = 32
+    most: Panels = 32
     """Directions to draw at most."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the images to start from."""
-    truncation: float | None = None
+    truncation: Share | None = None
     """Pulls the images to start from towards the mean: 1 leaves them, 0 is the mean; by default the generator's own."""
     latents: Path | None = None
     """File of latents to start from instead, such as contrafact invert writes."""
@@ -55,7 +56,6 @@ def traverse(arguments: Sequence[str]) -> None:
 
     from contrafact.cli._subject import find_subject
     from contrafact.core.claim import hold
-    from contrafact.core.dataset import check_count
     from contrafact.core.generator import sample_latents
     from contrafact.core.pictures import video_writer
     from contrafact.editing.latents import load_latents
@@ -72,7 +72,7 @@ def traverse(arguments: Sequence[str]) -> None:
         video_writer()  # before the images are made, not after
     if options.latents is None:
         rng = torch.Generator().manual_seed(options.seed)
-        latents = sample_latents(subject.generator, check_count("samples", options.samples), rng)
+        latents = sample_latents(subject.generator, options.samples, rng)
     else:
         stored = load_latents(options.latents)
         stored.check_fit(subject.generator)

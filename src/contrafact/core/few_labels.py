@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -198,7 +199,7 @@ def _number(amount: float | str | os.PathLike[str], total: int) -> int | Path:
         share_or_number = amount
     if isinstance(share_or_number, float) and 0 < share_or_number <= 1:
         return max(1, round(share_or_number * total))
-    if share_or_number == int(share_or_number) and 0 <= share_or_number <= total:
+    if math.isfinite(share_or_number) and share_or_number == int(share_or_number) and 0 <= share_or_number <= total:
         return int(share_or_number)
     raise ValueError(
         f"labels must be a number of images from 0 to {total}, a share such as 0.024, or a CSV file; got {amount!r}"

@@ -81,6 +81,8 @@ Size = Annotated[int, Range(at_least=1, at_most=1 << 16)]
 """A side of a tensor: dimensions, directions, images in a batch, channels."""
 SizeOrZero = Annotated[int, Range(at_least=0, at_most=1 << 16)]
 """A size where 0 leaves something out, or lets the method choose."""
+Panels = Annotated[int, Range(at_least=1, at_most=1024)]
+"""Pictures beside or below each other, and whatever else is gone through one by one."""
 Depth = Annotated[int, Range(at_least=1, at_most=256)]
 """Layers of a network."""
 Layer = Annotated[int, Range(at_least=0, at_most=256)]
@@ -105,6 +107,8 @@ Truncation = Annotated[float, Range(at_least=0, at_most=1)]
 """How far from the mean latents are drawn."""
 Seed = Annotated[int, Range(at_least=0, at_most=(1 << 63) - 1)]
 """Seed of a random stream."""
+MetricSeed = Annotated[int, Range(at_least=0, at_most=(1 << 31) - 1)]
+"""Seed of what scikit-learn draws too, whose seeds end at 2^32."""
 
 
 def check_value(name: str, value: Any, hint: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import TracebackType
 
 from contrafact.core.run import CHECKPOINT, CONFIG, LABELS, LOG, Run
@@ -11,12 +10,12 @@ _REFUSALS = (ValueError, ArithmeticError, RuntimeError, MemoryError, OSError)
 
 
 class Withdrawal:
-    """Make it before a run claims its folder, and train within it: ``with withdrawal: ...``.
+    """Make it before a run starts in the folder it claimed, and train within it: ``with withdrawal: ...``.
 
     Most of what can be wrong is refused before the claim. What only building the networks shows (images too small for
     them, more memory than there is) must not leave a folder that then refuses the corrected command. So an error before
-    anything was learned removes what the claim wrote. A folder that held a run before, or that holds a log line, a
-    checkpoint or an artefact now, is left alone.
+    anything was learned removes what the start wrote. A folder that held a run before, or that holds a log line, a
+    checkpoint or an artefact now, is left alone. (A folder made for the claim goes with the claim, when it is empty.)
 
     Args:
         run: the run, not yet started.
@@ -25,7 +24,6 @@ class Withdrawal:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._held_before = (run.folder / CONFIG).exists()
-        self._missing = [path for path in (run.folder, *run.folder.parents) if not path.exists()]
 
     def __enter__(self) -> None:
         pass
@@ -36,17 +34,7 @@ class Withdrawal:
         if isinstance(error, _REFUSALS) and self._run.is_main and not self._held_before and not self._learned():
             for name in (CONFIG, LABELS):
                 (self._run.folder / name).unlink(missing_ok=True)
-            _remove_empty(self._missing)
 
     def _learned(self) -> bool:
         folder = self._run.folder
         return any((folder / name).exists() for name in (LOG, CHECKPOINT)) or any(folder.glob("*.safetensors"))
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    """Remove the folders, innermost first, up to the first that holds something."""
-    for folder in folders:
-        try:
-            folder.rmdir()
-        except OSError:
-            return

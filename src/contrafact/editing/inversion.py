@@ -20,10 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from contrafact.core.dataset import check_count, check_images
+from contrafact.core.dataset import check_images
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator, images_at_once, sample_latents
 from contrafact.core.progress import Progress
+from contrafact.core.ranges import Count, Panels, Rate, Seed, Size, Steps, Weight, check_ranges
 from contrafact.editing.latents import StoredLatents
 from contrafact.editing.photographs import Fit, find_photographs, read_photographs
 from contrafact.editing.similarity import Network, Perception, perception, psnr, squared_error
@@ -54,28 +55,21 @@ class InversionSettings:
         seed: of the samples.
     """
 
-    steps: int = 400
-    learning_rate: float = 0.05
+    steps: Steps = 400
+    learning_rate: Rate = 0.05
     per_layer: bool = False
-    starts: int = 4
-    samples: int | None = None
-    pixel_weight: float = 1.0
-    perceptual_weight: float = 0.1
-    prior_weight: float = 1e-4
-    layer_weight: float = 1e-3
-    batch_size: int | None = None
-    seed: int = 0
+    starts: Panels = 4
+    samples: Count | None = None
+    pixel_weight: Weight = 1.0
+    perceptual_weight: Weight = 0.1
+    prior_weight: Weight = 1e-4
+    layer_weight: Weight = 1e-3
+    batch_size: Size | None = None
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         """Refuse values out of range (ValueError)."""
-        for name in ("steps", "starts", "samples", "batch_size"):
-            if getattr(self, name) is not None:
-                check_count(name, getattr(self, name))
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
-        for name in ("pixel_weight", "perceptual_weight", "prior_weight", "layer_weight"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        check_ranges(self, spelled=False)
         if not self.pixel_weight + self.perceptual_weight > 0:
             raise ValueError("pixel_weight and perceptual_weight are both 0, so nothing would pull towards the image")
 

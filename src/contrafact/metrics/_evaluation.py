@@ -27,15 +27,27 @@ def info_of(metric: str) -> MetricInfo:
     return info
 
 
-def write_results(path: str | Path, as_json: str, as_csv: str) -> Path:
-    """Write one of two texts to ``path``, as its suffix says; a broken-off write leaves no half file.
+def check_results_path(path: str | Path) -> Path:
+    """``path`` if results can be written there: ask before the work is done.
 
     Raises:
-        ValueError: a suffix other than ``.json`` and ``.csv``.
+        ValueError: a suffix other than ``.json`` and ``.csv``, or a folder.
     """
     target = Path(path)
     if target.suffix not in (".json", ".csv"):
         raise ValueError(f"results are written as .json or .csv, got {target.name!r}")
+    if target.is_dir():
+        raise ValueError(f"{target} is a folder; results are written to a file")
+    return target
+
+
+def write_results(path: str | Path, as_json: str, as_csv: str) -> Path:
+    """Write one of two texts to ``path``, as its suffix says; a broken-off write leaves no half file.
+
+    Raises:
+        ValueError: a suffix other than ``.json`` and ``.csv``, or a folder.
+    """
+    target = check_results_path(path)
     write_text(target, as_json if target.suffix == ".json" else as_csv)
     return target
 

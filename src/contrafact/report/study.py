@@ -26,11 +26,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from contrafact.core.dataset import check_count
 from contrafact.core.files import write_json, write_text
 from contrafact.core.generator import images_at_once, sample_latents
 from contrafact.core.pictures import ByteArray, save_png, to_bytes
 from contrafact.core.progress import Progress
+from contrafact.core.ranges import Count, Panels, Positive, Seed, Share, Size, check_ranges
 from contrafact.report.comparison import Contender
 from contrafact.report.sheets import sheet
 
@@ -55,21 +55,18 @@ class StudySettings:
         truncation: of the pool; by default each generator's own.
     """
 
-    participants: int = 10
-    images: int = 3
-    pool: int = 100
-    magnitude: float = 2.5
-    seed: int = 0
-    truncation: float | None = None
+    participants: Count = 10
+    images: Panels = 3
+    pool: Size = 100
+    magnitude: Positive = 2.5
+    seed: Seed = 0
+    truncation: Share | None = None
 
     def __post_init__(self) -> None:
         """Refuse values out of range (ValueError)."""
-        for name in ("participants", "images", "pool"):
-            check_count(name, getattr(self, name))
+        check_ranges(self, spelled=False)
         if self.images > self.pool:
             raise ValueError(f"a picture of {self.images} images cannot be drawn from a pool of {self.pool}")
-        if not (np.isfinite(self.magnitude) and self.magnitude > 0):
-            raise ValueError(f"magnitude is in standard deviations and must be positive, got {self.magnitude}")
 
 
 def make_study(
@@ -143,7 +140,7 @@ def _panels(
     pools: Sequence[Tensor],
     chosen: Sequence[Sequence[int]],
     drawn: npt.NDArray[np.int64],
-    magnitude: float,
+    magnitude: Positive,
 ) -> list[ByteArray]:
     """For each item, all contenders' one after the other, its rows of three images ``(S, 3, H, W, 3)``."""
     num_images = drawn.shape[1]
