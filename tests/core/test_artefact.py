@@ -45,7 +45,7 @@ def test_round_trip_is_bit_exact(directions, tmp_path):
     assert again.arguments() == directions.arguments()
     assert again.note == {"score": 0.5}
     assert not again.training
-    assert read_header(path)["class"] == "contrafact.core.directions:GlobalDirections"
+    assert read_header(path)["class"] == "directions/global"
 
 
 def test_half_precision_files_are_read_as_float32(directions, tmp_path):
@@ -92,17 +92,38 @@ def test_a_header_cannot_import_code(directions, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("dotted", "message"),
+    "name",
     [
-        ("contrafact.core.directions:NoSuch", "which this version of contrafact does not have"),
-        ("contrafact.no_such_module:Class", "which this version of contrafact does not have"),
-        ("contrafact.core.artefact:Path", "which is no artefact; it is not loaded"),
-        ("contrafact.core.artefact:save_artefact", "which is no artefact; it is not loaded"),
+        "contrafact.core.directions:NoSuch",
+        "contrafact.no_such_module:Class",
+        "contrafact.core.artefact:Path",
+        "contrafact.core.artefact:save_artefact",
+        "contrafact.generators.wrap:Wrapped",
+        "generator/no_such",
+        "generator/../core/directions",
+        "generator/checkpoints",
+        "generator/wrap",
+        "",
     ],
 )
-def test_classes_that_cannot_be_built(directions, tmp_path, dotted, message):
-    path = _write(tmp_path / "d.safetensors", _header(directions, **{"class": dotted}))
-    with pytest.raises(ValueError, match=message):
+def test_classes_that_cannot_be_built(directions, tmp_path, name):
+    path = _write(tmp_path / "d.safetensors", _header(directions, **{"class": name}))
+    with pytest.raises(ValueError, match="is not one of contrafact's classes"):
+        load_artefact(path, Directions)
+
+
+@pytest.mark.parametrize("name", ["directions/global", "contrafact.core.directions:GlobalDirections"])
+def test_a_class_by_its_name_or_its_old_place(directions, tmp_path, name):
+    path = _write(tmp_path / "d.safetensors", _header(directions, **{"class": name}), {"weight": directions.weight})
+    assert torch.equal(load_artefact(path, Directions).weight, directions.weight)
+
+
+def test_a_file_of_a_newer_version(directions, tmp_path):
+    path = _write(tmp_path / "d.safetensors", _header(directions, version="2"))
+    with pytest.raises(ValueError, match=r"newer contrafact \(files of version 2; this one reads up to 1\); update"):
+        load_artefact(path, Directions)
+    path = _write(tmp_path / "d.safetensors", _header(directions, version="one"))
+    with pytest.raises(ValueError, match="states no version of its format but 'one'; make the file again"):
         load_artefact(path, Directions)
 
 

@@ -101,7 +101,7 @@ def test_conversion_writes_weights_and_a_header(tiny, tmp_path):
     source, target = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     save_artefact(tiny, source)
     facts = convert(source, target)
-    assert read_header(target)["class"] == "contrafact.generators.vae:VAE"
+    assert read_header(target)["class"] == "generator/vae"
     assert facts["name"] == str(target)
     latent = tiny.sample(2, torch.Generator().manual_seed(0))
     assert torch.equal(load_generator(target)(latent), tiny(latent))

@@ -1,12 +1,12 @@
 """Modules that live in one file: weights and constructor arguments, read back without running code from the file.
 
-The file is a safetensors file whose header names the class and its arguments. Only classes of this package are built.
+The file is a safetensors file whose header names the class (:mod:`contrafact.core.artefact_names`), its arguments and
+the version of the format. Only classes of this package are built.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from contrafact.core.artefact_names import find_named, stable_name
 from contrafact.core.checksum import check_tensors, write_tensors
 from contrafact.core.describe import listed, open_safetensors
 from contrafact.core.foreign import parse_json, reading
+from contrafact.core.format_version import FORMAT_VERSION, check_format_version
 from contrafact.core.skeleton import build, damaged_header
 
 
@@ -61,15 +63,10 @@ def save_artefact(module: Artefact, path: str | Path, dtype: torch.dtype | None 
     Raises:
         ValueError: the module cannot be rebuilt from a file.
     """
-    cls = type(module)
-    if not cls.__module__.startswith("contrafact."):
-        raise ValueError(
-            f"{cls.__module__}.{cls.__qualname__} is not one of contrafact's classes, so a file of it could not be "
-            "read back; keep it as your own code and pass it in again"
-        )
     header = {
         "format": "contrafact",
-        "class": f"{cls.__module__}:{cls.__qualname__}",
+        "version": str(FORMAT_VERSION),
+        "class": class_name(module),
         "arguments": json.dumps({name: described(value) for name, value in module.arguments().items()}),
         "note": json.dumps(module.note),
     }
@@ -85,12 +82,15 @@ def save_artefact(module: Artefact, path: str | Path, dtype: torch.dtype | None 
 def read_header(path: str | Path, example: str = "generator.safetensors") -> dict[str, Any]:
     """Header of an artefact file: ``class``, ``arguments``, ``note``, and the ``shapes`` of what it holds.
 
+    ``class`` is a short name (``directions/global``); in files of version 0, the class's place at the time.
+
     Args:
         path: the file.
         example: name of the expected file in a run folder, for the message.
 
     Raises:
-        ValueError: no such file, cut short, or not written by contrafact (the message says what it is).
+        ValueError: no such file, cut short, not written by contrafact (the message says what it is), or written by a
+            newer version.
     """
     source = Path(path)
     if not source.is_file():
@@ -101,6 +101,7 @@ def read_header(path: str | Path, example: str = "generator.safetensors") -> dic
             f"{source} was not written by contrafact (its header names no class); it holds {listed(shapes)}. "
             "Another program's generator is brought in with `contrafact convert`"
         )
+    check_format_version(metadata.get("version"), source)
     missing = [key for key in ("class", "arguments", "note") if key not in metadata]
     if missing:
         raise damaged_header(source, f"no {missing[0]!r}")
@@ -159,26 +160,38 @@ def load_artefact(path: str | Path, kind: type[ArtefactT], own: nn.Module | None
     return module.eval()
 
 
-def find_class(dotted: str, path: str | Path) -> type[Any]:
-    """The artefact class called ``module:class`` in a file's header.
+def class_name(module: Artefact) -> str:
+    """What a file calls the class of ``module``.
+
+    Raises:
+        ValueError: it is not one of this package's classes.
+    """
+    cls = type(module)
+    name = stable_name(cls)
+    if name is None:
+        raise ValueError(
+            f"{cls.__module__}.{cls.__qualname__} is not one of contrafact's classes, so a file of it could not be "
+            "read back; keep it as your own code and pass it in again"
+        )
+    return name
+
+
+def find_class(name: str, path: str | Path) -> type[Artefact]:
+    """The artefact class that a file's header calls ``name``.
 
     Args:
-        dotted: what the header says.
+        name: what the header says.
         path: the file, for the message.
 
     Raises:
         ValueError: not one of this package's artefact classes.
     """
-    module_name, _, class_name = dotted.partition(":")
-    # The header is a stranger's text: only modules of this package are imported for it, only artefact classes built.
-    if not module_name.startswith("contrafact."):
-        raise ValueError(f"{path} asks for {dotted!r}, which is not one of contrafact's classes; it is not loaded")
-    try:
-        cls = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} asks for {dotted!r}, which this version of contrafact does not have") from error
+    # The header is a stranger's text: only what the table lists is imported for it, only artefact classes are built.
+    cls = find_named(name)
+    if cls is None:
+        raise ValueError(f"{path} asks for {name[:80]!r}, which is not one of contrafact's classes; it is not loaded")
     if not (isinstance(cls, type) and issubclass(cls, Artefact)):
-        raise ValueError(f"{path} asks for {dotted!r}, which is no artefact; it is not loaded")
+        raise ValueError(f"{path} asks for {name!r}, which is no artefact; it is not loaded")
     return cls
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from contrafact.core.artefact import find_class, load_artefact, save_artefact
+from contrafact.core.artefact import class_name, find_class, load_artefact, save_artefact
+from contrafact.core.artefact_names import stable_name
 from contrafact.core.claim import claim
 from contrafact.core.directions import Directions, GlobalDirections
 from contrafact.core.generator import Generator
@@ -28,7 +29,7 @@ class ChosenDirections(Directions):
     """Some of another artefact's directions, under numbers and names of their own.
 
     Args:
-        source: class of the directions they come from, as in a file's header, and the arguments it is built with.
+        source: ``class`` of the directions they come from, as in a file's header, and ``arguments`` it is built with.
         chosen: D numbers there.
         names: D names.
 
@@ -37,7 +38,8 @@ class ChosenDirections(Directions):
     """
 
     def __init__(self, source: Mapping[str, Any], chosen: Sequence[int], names: Sequence[str] | None = None) -> None:
-        cls = find_class(str(source.get("class")), "a file of chosen directions")
+        name = str(source.get("class"))
+        cls = find_class(name, "a file of chosen directions")
         if not issubclass(cls, Directions):
             raise ValueError(f"directions are chosen from directions, not from a {cls.__name__}")
         inner: Directions = cls(**source.get("arguments", {}))
@@ -50,7 +52,7 @@ class ChosenDirections(Directions):
             inner.layers,
             inner.num_layers,
         )
-        self.inner, self.source = inner, dict(source)
+        self.inner, self.source = inner, {**source, "class": stable_name(cls) or name}
         self.chosen: Tensor
         self.register_buffer("chosen", torch.tensor(numbers), persistent=False)
 
@@ -94,8 +96,7 @@ def choose(directions: Directions, which: Sequence[str | int]) -> Directions:
             few.weight.copy_(directions.vectors()[numbers])
         few.note = directions.note
         return few.requires_grad_(False).eval()
-    cls = type(directions)
-    source = {"class": f"{cls.__module__}:{cls.__qualname__}", "arguments": directions.arguments()}
+    source = {"class": class_name(directions), "arguments": directions.arguments()}
     chosen = ChosenDirections(source, numbers, names)
     chosen.inner.load_state_dict(directions.state_dict())
     chosen.note = directions.note

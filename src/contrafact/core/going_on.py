@@ -24,7 +24,7 @@ BEGUN_FROM = "begun_from"
 """Key of ``config.json``: the run whose weights this one began with."""
 CHECKSUMS = "checksums"
 """Key of ``config.json``: this run's checkpoints have checksums; those of older versions had none."""
-_NOT_COMPARED = ("command", "environment", CHANGES, CHECKSUMS)
+_NOT_COMPARED = ("command", "environment", "format", CHANGES, CHECKSUMS)
 _NEWER = ("source.fingerprint", "source.labels.fingerprint", "source.arguments")
 """What older versions did not write down."""
 _FREE = ("precision", "processes")

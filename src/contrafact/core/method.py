@@ -28,6 +28,7 @@ from contrafact.core.directions import Directions
 from contrafact.core.encoder import Encoder
 from contrafact.core.files import read_json
 from contrafact.core.foreign import Kind, check_fields
+from contrafact.core.format_version import check_format_version
 from contrafact.core.generator import Generator
 from contrafact.core.places import find_place, portable, remember_place
 from contrafact.core.ranges import are_checked_later, check_ranges
@@ -229,8 +230,8 @@ class FinishedRun:
             alone, which go into a copy of it.
 
     Raises:
-        ValueError: no run folder, a run that has not finished (the message says how to go on), or one whose
-            ``config.json`` or ``result.json`` is damaged.
+        ValueError: no run folder, a run that has not finished (the message says how to go on), one whose
+            ``config.json`` or ``result.json`` is damaged, or one that a newer version wrote.
     """
 
     def __init__(
@@ -248,6 +249,7 @@ class FinishedRun:
                 f"{config} is another program's, so {self.folder} is no run; expected a folder written by fit"
             )
         self.config = check_fields(said, _STARTED, config, _NO_RUN)
+        check_format_version(self.config.get("format"), config)
         if not result.exists():
             raise ValueError(
                 f"the run in {self.folder} has not finished; go on with `{self._how_to_go_on()}`, then come back"

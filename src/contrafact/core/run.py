@@ -33,6 +33,7 @@ from contrafact.core.checksum import check_tensors
 from contrafact.core.claim import claim
 from contrafact.core.files import append_text, read_json, read_json_lines, sync_file, write_json, write_text
 from contrafact.core.foreign import check_fields, reading
+from contrafact.core.format_version import FORMAT_VERSION, check_format_version
 from contrafact.core.places import fingerprint_files
 from contrafact.core.progress import Progress
 from contrafact.core.ranges import Count, Seed, Steps, Weight, check_value
@@ -178,7 +179,8 @@ class Run:
                 raise ValueError(
                     f"{self.folder} holds files but no {CONFIG}, so it is no run to resume; choose another --out"
                 )
-            self._config = {**full, going_on.CHECKSUMS: True, "environment": environment(self.device)}
+            own = {going_on.CHECKSUMS: True, "environment": environment(self.device)}
+            self._config = {"format": FORMAT_VERSION, **full, **own}
             self.processes.wait_for_everyone()
             if self.is_main:
                 write_json(path, self._config)
@@ -193,6 +195,7 @@ class Run:
 
     def _go_on(self, before: dict[str, Any], now: dict[str, Any], grows: str | None) -> None:
         """Take up the run of the configuration ``before``, with what may differ in ``now``."""
+        check_format_version(before.get("format"), self.folder / CONFIG)
         result, checkpoint = self.folder / RESULT, self.folder / CHECKPOINT
         kept = result.exists() and CHECKPOINT in check_fields(read_json(result), {}, result, "").get("keeps", ())
         if result.exists() and not kept and self.is_main:

@@ -20,6 +20,7 @@ from contrafact.core.describe import listed, open_safetensors
 from contrafact.core.direction_files import check_fit
 from contrafact.core.directions import Directions
 from contrafact.core.foreign import parse_json, reading
+from contrafact.core.format_version import FORMAT_VERSION, check_format_version
 from contrafact.core.generator import Generator
 
 FORMAT = "contrafact latents"
@@ -74,6 +75,7 @@ class StoredLatents:
             tensors["targets"] = self.targets.detach().cpu().contiguous()
         header = {
             "format": FORMAT,
+            "version": str(FORMAT_VERSION),
             "names": json.dumps(self.names),
             "space": self.space,
             "generator": self.generator,
@@ -102,7 +104,8 @@ def load_latents(path: str | Path) -> StoredLatents:
     """Read latents back.
 
     Raises:
-        ValueError: no such file, cut short or damaged, or not one of latents (the message says what it is).
+        ValueError: no such file, cut short or damaged, not one of latents (the message says what it is), or written by
+            a newer version.
     """
     from safetensors.torch import load_file
 
@@ -112,6 +115,7 @@ def load_latents(path: str | Path) -> StoredLatents:
     header, shapes = open_safetensors(source, expected)
     if header.get("format") != FORMAT:
         raise ValueError(f"{source} holds no latents of contrafact's but {listed(shapes)}; expected {expected}")
+    check_format_version(header.get("version"), source)
     with reading(source, "whole file of latents", "make it again with `contrafact invert`"):
         names, facts = (
             parse_json(header[key], f"{source} has a damaged header: {key!r}", "make it again with `contrafact invert`")
