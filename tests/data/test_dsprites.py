@@ -1,7 +1,9 @@
 """dSprites against polygons drawn point by point, facts of its shapes, and files as published."""
 
 import re
+import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -181,7 +183,11 @@ def test_bad_variants_are_refused(tmp_path, picture):
         with pytest.raises(ValueError, match=r"variant 'scream' and scream_picture= .* belong together"):
             DSprites(**options)
     (tmp_path / "not.png").write_bytes(b"hello")
-    for file in (tmp_path / "not.png", tmp_path / "absent.png"):
+    # A header of 65,535 x 65,535 pixels, and one that ends after eight bytes.
+    for name, header in (("huge", struct.pack(">IIBBBBB", 65_535, 65_535, 8, 2, 0, 0, 0)), ("short", bytes(8))):
+        chunk = struct.pack(">I", len(header)) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+        (tmp_path / f"{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    for file in (tmp_path / f"{name}.png" for name in ("not", "absent", "huge", "short")):
         with pytest.raises(ValueError, match=f"scream_picture {re.escape(str(file))} cannot be read as a picture"):
             DSprites(variant="scream", scream_picture=file)
     Image.new("RGB", (700, 100)).save(tmp_path / "flat.png")

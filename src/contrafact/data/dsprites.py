@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from contrafact.core.dataset import FactorDataset, IntArray, check_indices
+from contrafact.core.foreign import first_line
 from contrafact.data._files import STAND_IN, PathLike, StoredArray, find_file
 from contrafact.data._grid import check_grid
 from contrafact.data._noise import uniforms
@@ -182,14 +183,16 @@ def _in_heart(u: Tensor, v: Tensor) -> Tensor:
 
 def _load_picture(file: Path) -> Tensor:
     """The picture fitted into 350 x 274 pixels: float32 ``(3, H, W)``."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(file) as picture:
             picture.thumbnail(_PICTURE_SIZE)
             pixels: npt.NDArray[np.uint8] = np.array(picture.convert("RGB"))[None]
-    except (OSError, UnidentifiedImageError) as error:
-        raise ValueError(f"dsprites: scream_picture {file} cannot be read as a picture ({error})") from error
+    except Exception as error:  # the documented border: on a damaged file Pillow's readers raise nearly anything
+        raise ValueError(
+            f"dsprites: scream_picture {file} cannot be read as a picture ({first_line(error)})"
+        ) from error
     if min(pixels.shape[1:3]) < SIDE:
         raise ValueError(
             f"dsprites: scream_picture {file} is {pixels.shape[2]} x {pixels.shape[1]} once fitted into "
