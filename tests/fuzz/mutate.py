@@ -34,6 +34,11 @@ _NUMBERS = (
     2**64 - 1,
 )
 
+_MOST_BYTES = 2**25
+
+FAILED = "could not"
+"""Begins the recipe of a file that a change knowing its format failed on: a fault of the harness."""
+
 
 @dataclass(frozen=True)
 class Bad:
@@ -65,13 +70,14 @@ def mutate(rng: random.Random, victim: Path, others: Sequence[Path]) -> Bad:
     recipes: list[str] = []
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         damage = rng.choice(_knowing(victim.name, data)) if fate < 0.65 else _damage_bytes
+        name = damage.__name__
         try:
             data = damage(rng, data)
-        except Exception:
-            if not recipes:
-                raise
-            damage, data = _damage_bytes, _damage_bytes(rng, data)  # what is damaged already may not parse any more
-        recipes.append(damage.__name__)
+        except Exception as error:  # what is damaged already may not parse any more; a good file must
+            name = "_damage_bytes" if recipes else f"{FAILED} {name} ({type(error).__name__}: {error})"
+            data = _damage_bytes(rng, data)
+        recipes.append(name)
+        data = data[:_MOST_BYTES]
         if not data:
             break
     return Bad(data, ", ".join(recipes))

@@ -263,7 +263,7 @@ _DATA_COVERS = {
     "cifar10": ("data._cifar",),
     "images": ("data._decoding",),
     "mnist": ("data._idx",),
-    "mpi3d": ("data._files",),
+    "mpi3d": ("data._files", "data._npz"),
     "shapes3d": ("data._h5",),
 }
 
@@ -339,11 +339,11 @@ def all_targets() -> dict[str, Target]:
             "matrices",
             _read_matrices,
             {suffix[1:]: partial(seeds.write_matrices, suffix=suffix) for suffix in (".npy", ".npz", ".csv")},
-            ("metrics._files",),
+            ("metrics._files", "core.npy"),
             2.0,
         ),
         Target("reference", _read_reference, {"scores": _write_reference}, ("metrics._reference",)),
-        Target("labels", _read_labels, {"rooms": _write_labels}, ("core.few_labels",)),
+        Target("labels", _read_labels, {"rooms": _write_labels}, ("core.few_labels", "core.rows")),
         Target("study", _read_study, {"two": seeds.write_study}, ("report.study_score",)),
         Target("photographs", _read_photographs, {"several": seeds.write_pictures}, ("editing.photographs",)),
         Target("data:dsprites:scream", _read_scream, {"picture": _write_scream}, ("data.dsprites",), 0.5),

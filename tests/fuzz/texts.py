@@ -81,7 +81,16 @@ def change_value(rng: random.Random, value: Any) -> Any:
         return [*value[:place], change_value(rng, value[place]), *value[place + 1 :]]
     near: list[Any] = []
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        near = [value + 1, value - 1, -value, value * 1000, value * 10**6, float(value), str(value), [value]]
+        near = [
+            value + 1,
+            value - 1,
+            -value,
+            value * 1000,
+            value * 10**6,
+            float(min(value, 10**300)),
+            str(value),
+            [value],
+        ]
     elif isinstance(value, str):
         near = [value + "x", value[:-1], value.upper(), [value], {value: value}]
     elif isinstance(value, list):
@@ -176,7 +185,7 @@ def damage_text(rng: random.Random, data: bytes) -> bytes:
     lines = text.split("\n")
     place = rng.randrange(len(lines))
     if how < 0.35:
-        lines[place : place + 1] = rng.choice(([], [lines[place]] * 2, [""], [lines[place]] * 1000, [","]))
+        lines[place : place + 1] = rng.choice(([], [lines[place]] * 2, [""], [lines[place][:2000]] * 1000, [","]))
         return "\n".join(lines).encode()
     separator = "," if "," in lines[place] else None
     cells = lines[place].split(separator) or [""]
@@ -186,6 +195,7 @@ def damage_text(rng: random.Random, data: bytes) -> bytes:
     elif what < 0.85:
         del cells[cell]
     else:
-        cells[cell:cell] = [rng.choice(_CELLS)] * rng.choice((1, 1, 5000))
+        new = rng.choice(_CELLS)
+        cells[cell:cell] = [new] * rng.choice((1, 1, 5000 if len(new) < 100 else 2))
     lines[place] = (separator or " ").join(cells)
     return "\n".join(lines).encode("utf-8", "surrogatepass")
