@@ -49,6 +49,12 @@ def test_a_truncated_checkpoint_is_named(saved):
         load_state(path, make_state(), 0, 1)
 
 
+def test_a_folder_in_its_place_is_named(tmp_path):
+    (tmp_path / "checkpoint.pt").mkdir()
+    with pytest.raises(ValueError, match=r"checkpoint\.pt cannot be read \(Is a directory\)"):
+        load_state(tmp_path / "checkpoint.pt", make_state(), 0, 1)
+
+
 @pytest.mark.parametrize("content", [{"step": 1}, {"weights": torch.ones(2)}, 3])
 def test_a_foreign_file_is_named(tmp_path, content):
     write_signed(tmp_path / "checkpoint.pt", content)

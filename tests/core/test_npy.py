@@ -1,9 +1,11 @@
 import io
+import zipfile
 
 import numpy as np
 import pytest
 
-from contrafact.core.npy import num_bytes, read_npy_header
+from contrafact.core.describe import what_is
+from contrafact.core.npy import NpzFile, num_bytes, read_npy_header
 
 
 def header(text, version=(1, 0)):
@@ -51,3 +53,15 @@ def test_every_version_is_read(version):
 def test_headers_that_are_none(content, message):
     with pytest.raises(ValueError, match=f"f.npy .*{message}|f.npy {message}"):
         read_npy_header(io.BytesIO(content), "f.npy")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_archives_packed_as_numpy_never_does_are_refused(tmp_path, method):
+    """LZMA's header says how much memory unpacking takes."""
+    path, content = tmp_path / "codes.npz", io.BytesIO()
+    np.save(content, np.ones(3))
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("codes.npy", content.getvalue())
+    with pytest.raises(ValueError, match=rf"codes\.npz is not packed as numpy packs .*by method {method}"):
+        NpzFile(path)
+    assert what_is(path) == "a zip file of codes.npy"

@@ -6,6 +6,7 @@ milliseconds. It reads file after file; what kills it belongs to the first one i
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import gc
 import json
@@ -261,7 +262,7 @@ def _verdict(error: BaseException, files: Path) -> tuple[str, str]:
     text = f"{type(error).__name__}: {error}"
     chain: BaseException | None = error
     while chain is not None:  # an allocation that was tried is one that may succeed on a larger machine
-        if isinstance(chain, MemoryError) or "can't allocate memory" in str(chain):
+        if (isinstance(chain, MemoryError) and not _is_parser(chain)) or "can't allocate memory" in str(chain):
             return "memory", text
         chain = chain.__cause__ or chain.__context__
     if not isinstance(error, ValueError) or not (
@@ -272,6 +273,14 @@ def _verdict(error: BaseException, files: Path) -> tuple[str, str]:
     if not any(name in str(error) for name in names):
         return "nameless", text + _where(error)
     return "refusal", text
+
+
+def _is_parser(error: MemoryError) -> bool:
+    """Python's own parser calls an expression that is nested too deep for it by this name."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_filename == ast.__file__
 
 
 def _where(error: BaseException) -> str:

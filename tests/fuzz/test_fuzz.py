@@ -8,19 +8,11 @@ from pathlib import Path
 from tests.fuzz.mutate import FAILED
 
 ROOT = Path(__file__).parents[2]
-FILES = 1000
-HARDENED = (
-    *("artefact:directions", "artefact:encoder", "artefact:generator", "checkpoint", "checkpoint:prog_gan"),
-    *("checkpoint:stylegan2", "data:afhq", "data:cars3d", "data:cifar10", "data:cifar100", "data:faces", "data:images"),
-    *("data:imagenet100", "data:small_norb", "data:stl10", "directions", "encoder", "generator", "latents"),
-    *("photographs", "predictor", "reference", "resume", "run"),
-)
+FILES = 2000
 
 
 def test_no_file_does_anything_but_be_read_or_refused(tmp_path):
     command = [sys.executable, "-m", "tests.fuzz", "--files", str(FILES), "--seed", "0", "--keep", tmp_path / "bad"]
-    for reader in HARDENED:
-        command += ["--only", reader]
     done = subprocess.run([*command, "--json", tmp_path / "results.jsonl"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     results = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]

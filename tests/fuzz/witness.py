@@ -12,6 +12,8 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+from contrafact.core.catalog import PACKAGE_ROOT
+
 MARK = "PWNED"
 """The file or folder that payloads make."""
 
@@ -43,6 +45,7 @@ class Witness:
 
     def __init__(self, scratch: Path) -> None:
         own = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(Path(__file__).parents[2])}
+        own.add(str(PACKAGE_ROOT))
         self._writable = _inside(scratch)
         self._readable = (*self._writable, *(place for folder in own for place in _inside(folder)))
         self.armed, self.seen = False, list[str]()

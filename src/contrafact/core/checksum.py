@@ -16,6 +16,7 @@ from typing import IO
 from torch import Tensor
 
 from contrafact.core.files import write_bytes
+from contrafact.core.foreign import reading
 
 _BLOCK_BYTES = 1 << 22
 _HEX_DIGITS = 64
@@ -89,7 +90,7 @@ def check_archive(path: str | Path, what: str, remedy: str, required: bool = Tru
     Raises:
         ValueError: no checksum though one is required, or it does not fit.
     """
-    with open(path, "rb") as file:
+    with reading(path, what, remedy), open(path, "rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _HEX_DIGITS - len(_MARK)))
         end = file.read()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from contrafact.core.foreign import first_line, reading
 from contrafact.core.inert_files import read_inert
-from contrafact.core.npy import read_npy_header
+from contrafact.core.npy import PACKINGS, read_npy_header
 from contrafact.core.skeleton import Shapes, stored_shapes
 
 _MOST_LISTED = 6
@@ -102,7 +102,9 @@ def _zip(path: Path) -> str:
         members = archive.infolist()[: _MOST_LISTED + 1]
         if any(info.filename.endswith("/data.pkl") for info in members):
             return _torch(path, "torch file")
-        if not members or not all(info.filename.endswith(".npy") for info in members):
+        if not members or not all(
+            info.filename.endswith(".npy") and info.compress_type in PACKINGS for info in members
+        ):
             return f"a zip file of {_some([info.filename for info in members], len(archive.infolist()))}"
         parts = []
         for info in members:

@@ -245,7 +245,10 @@ def _read(path: Path, dataset: ImageDataset, names: tuple[str, ...], sizes: tupl
             raise ValueError(f"{path} has more rows than {dataset.name} has images ({len(dataset)})")
     values = np.asarray(table, dtype=np.int64).reshape(-1, len(order))
     values = values[np.argsort(values[:, 0], kind="stable")]
-    return FewLabels(check_indices(dataset, values[:, 0]), values[:, 1:], names, sizes, str(path))
+    try:
+        return FewLabels(check_indices(dataset, values[:, 0]), values[:, 1:], names, sizes, str(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _whole_number(text: str) -> int:

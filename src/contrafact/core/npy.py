@@ -17,6 +17,9 @@ from contrafact.core.foreign import first_line, reading
 
 Array = npt.NDArray[Any]
 
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How numpy packs. LZMA is another matter: what its header claims is allocated by who unpacks it."""
+
 _LONGEST_HEADER = 10_000
 _MOST_DIMENSIONS = 32
 _MOST_UNPACKED, _MOST_LISTING, _BLOCK_BYTES = 2**30, 2**24, 2**24
@@ -93,7 +96,7 @@ class NpzFile:
         members: zip entries by array name.
 
     Raises:
-        ValueError: no complete zip file, or one with a listing of millions.
+        ValueError: no complete zip file, one packed in another way than numpy's, or one with a listing of millions.
     """
 
     def __init__(self, path: Path, who: str = "") -> None:
@@ -107,6 +110,11 @@ class NpzFile:
                 raise ValueError(
                     f"{who}{path} is not a complete npz file ({first_line(error)}); it may be truncated, get it again"
                 ) from error
+        if strange := [info for info in infos if info.compress_type not in PACKINGS]:
+            raise ValueError(
+                f"{who}{path} is not packed as numpy packs ({strange[0].filename!r:.40} by method "
+                f"{strange[0].compress_type}); get it again"
+            )
         self.members = {info.filename.removesuffix(".npy"): info for info in infos}
 
     @contextmanager
