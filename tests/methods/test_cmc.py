@@ -11,7 +11,7 @@ from contrafact.core.run import Run
 from contrafact.methods.cmc import CMC, LabEncoder, MemoryBanks, batch_loss, rgb_to_lab
 from contrafact.nn.contrastive import unit
 
-from ..nn.toy_images import ToyImages
+from ..nn.toy_images import GreyImages, ToyImages
 
 
 def banks(size=9, dims=4):
@@ -124,10 +124,11 @@ def test_each_objective_lowers_its_loss(objective, tmp_path):
 
 def test_grey_images_are_refused(tmp_path):
     run = Run(tmp_path, device="cpu", progress=False)
-    with pytest.raises(
-        ValueError, match="cmc contrasts lightness with colour, but toy has grey images; use simclr or mo"
-    ):
+    with pytest.raises(ValueError, match="which takes 3 channels, but toy has images of 1; use simclr or moco"):
         CMC().fit(ToyImages((1, 16, 16)), run)
+    with pytest.raises(ValueError, match="the images of toy have three equal channels, so there is no colour to contr"):
+        CMC().fit(GreyImages(), run)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_temperature_of_zero_is_refused(tmp_path):

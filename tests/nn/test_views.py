@@ -1,6 +1,7 @@
 """Views against kornia's and against loops over pixels; and that they leave labelled factors alone."""
 
 import math
+import warnings
 
 import kornia.color
 import kornia.enhance
@@ -21,9 +22,10 @@ from contrafact.nn.views import (
     destroyed_factors,
     gaussian_blur,
     hue_matrix,
+    is_colourless,
 )
 
-from .toy_images import ToyImages
+from .toy_images import GreyImages, ToyImages
 
 
 def rng(seed=0):
@@ -168,6 +170,38 @@ def test_automatic_views_leave_labelled_factors_alone(name, kinds):
         assert (
             (kind in kinds) or bool(destroyed_factors(dataset, kind)) or dataset.image_shape[0] == 1 or kind == "blur"
         )
+
+
+def test_colour_is_looked_for_in_an_even_sample():
+    class OneInColour(GreyImages):
+        def batch(self, indices):
+            images = super().batch(indices).clone()
+            images[np.asarray(indices) == 59, 0] += 5 / 255
+            return images
+
+    assert is_colourless(ToyImages((1, 16, 16)))
+    assert is_colourless(GreyImages())
+    assert not is_colourless(ToyImages())
+    assert not is_colourless(OneInColour())
+
+
+def test_colour_views_of_grey_images_are_warned_about():
+    with pytest.warns(UserWarning, match="the images of toy are grey, so its color and grayscale views change nothing"):
+        assert choose_kinds(GreyImages(), usual=("crop", "color", "grayscale")) == ("crop", "color", "grayscale")
+    with pytest.warns(UserWarning, match="grey, so its grayscale views change nothing"):
+        choose_kinds(GreyImages(), "crop,grayscale")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        choose_kinds(GreyImages(), "crop,light")
+        choose_kinds(ToyImages(), "auto")
+
+
+def test_opacity_is_moved_but_not_coloured():
+    images = pictures(channels=4)
+    recolored = Views(["light", "color", "grayscale"])(images, rng())
+    torch.testing.assert_close(recolored[:, :3], Views(["light", "color", "grayscale"])(images[:, :3], rng()))
+    assert torch.equal(recolored[:, 3], images[:, 3])
+    assert Views(["crop", "blur"])(images, rng()).shape == images.shape
 
 
 def test_only_annotated_factors_count_where_few_are_annotated():

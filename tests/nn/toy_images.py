@@ -28,6 +28,13 @@ class ToyImages(ImageDataset):
         return (0.2 * noise + torch.from_numpy(self.labels[checked] / 3.0).float()[:, None, None, None]).clamp(0, 1)
 
 
+class GreyImages(ToyImages):
+    """The same without colour, but three channels, as a folder of grey pictures has them."""
+
+    def batch(self, indices):
+        return super().batch(indices)[:, :1].expand(-1, 3, -1, -1)
+
+
 class ToyPairs(PairDataset):
     """Brightness is held, a stripe's place varies."""
 

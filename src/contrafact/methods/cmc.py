@@ -30,7 +30,7 @@ from contrafact.nn.projected import ProjectedEncoder
 from contrafact.nn.resnet import Stem
 from contrafact.nn.schedule import set_rate
 from contrafact.nn.trainable import EncoderKind
-from contrafact.nn.views import MOCO, Views, choose_kinds
+from contrafact.nn.views import MOCO, Views, choose_kinds, is_colourless
 
 Objective = Literal["nce", "infonce", "batch"]
 # sRGB primaries under D65 (IEC 61966-2-1).
@@ -85,7 +85,13 @@ class CMC(Method):
         """Refuse grey images, and views that the images do not have."""
         if source.image_shape[0] != 3:
             raise ValueError(
-                f"cmc contrasts lightness with colour, but {source.name} has grey images; use simclr or moco"
+                f"cmc contrasts lightness with colour, which takes 3 channels, but {source.name} has images of "
+                f"{source.image_shape[0]}; use simclr or moco"
+            )
+        if is_colourless(source):
+            raise ValueError(
+                f"cmc contrasts lightness with colour, but the images of {source.name} have three equal channels, so "
+                "there is no colour to contrast with; use simclr or moco"
             )
         choose_kinds(source, self.augmentations, ("crop", "flip"))
 

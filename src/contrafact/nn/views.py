@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -24,6 +25,8 @@ from contrafact.core.few_labels import CLASS
 KINDS = ("crop", "flip", "light", "color", "grayscale", "blur")
 """What a view may change: place and scale, left and right, brightness and contrast, saturation and hue, all colour,
 sharpness."""
+_COLOUR_SAMPLE = 256
+_LEAST_COLOUR = 4 / 255  # between the channels of a pixel; what JPEG makes of grey stays below
 _NEEDS_COLOR = ("color", "grayscale")
 _GRAY = (0.299, 0.587, 0.114)
 _TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
@@ -87,6 +90,24 @@ def destroyed_factors(dataset: ImageDataset, kind: str) -> tuple[str, ...]:
     return tuple(name for name in labelled if name in destroyed)
 
 
+@torch.no_grad()
+def is_colourless(dataset: ImageDataset) -> bool:
+    """Whether no image has a colour, by an even sample: one channel, or channels that are all alike.
+
+    >>> from contrafact.data.load import load_dataset
+    >>> is_colourless(load_dataset("shapes3d", size=16)), is_colourless(load_dataset("dsprites"))
+    (False, True)
+    """
+    if dataset.image_shape[0] < 3:
+        return True
+    sampled = np.linspace(0, len(dataset) - 1, min(len(dataset), _COLOUR_SAMPLE)).astype(np.int64)
+    for rows in np.array_split(sampled, max(1, len(sampled) // 32)):  # colour is mostly found in the first few
+        colours = dataset.batch(rows)[:, :3]
+        if (colours.amax(dim=1) - colours.amin(dim=1)).max() > _LEAST_COLOUR:
+            return False
+    return True
+
+
 def choose_kinds(
     dataset: ImageDataset, asked: str = "auto", usual: Sequence[str] = ("crop", "flip", "light", "color", "grayscale")
 ) -> tuple[str, ...]:
@@ -95,7 +116,8 @@ def choose_kinds(
     Args:
         dataset: whose images.
         asked: ``auto``: the ``usual`` ones that destroy no labelled factor; ``none``; or kinds separated by commas. One
-            that destroys a labelled factor is then used all the same, with a warning that names both.
+            that destroys a labelled factor is then used all the same, with a warning that names both. A warning also
+            says when the images have colour channels but no colour, so that views of colour change nothing.
         usual: a method's own choice.
 
     Raises:
@@ -107,9 +129,11 @@ def choose_kinds(
     """
     grey = dataset.image_shape[0] == 1
     if asked == "auto":
-        return tuple(
+        chosen = tuple(
             kind for kind in usual if not destroyed_factors(dataset, kind) and not (grey and kind in _NEEDS_COLOR)
         )
+        _warn_of_grey(dataset, chosen)
+        return chosen
     if asked == "none":
         return ()
     kinds = tuple(part.strip() for part in asked.split(","))
@@ -124,7 +148,18 @@ def choose_kinds(
                 f"{kind} cannot tell it. Leave {kind} out, or use augmentations=auto",
                 stacklevel=2,
             )
+    _warn_of_grey(dataset, kinds)
     return kinds
+
+
+def _warn_of_grey(dataset: ImageDataset, kinds: Sequence[str]) -> None:
+    idle = [kind for kind in kinds if kind in _NEEDS_COLOR]
+    if idle and is_colourless(dataset):
+        warnings.warn(
+            f"the images of {dataset.name} are grey, so its {' and '.join(idle)} views change nothing, and a contrast "
+            "that relies on them is weak",
+            stacklevel=3,
+        )
 
 
 class Views:
@@ -152,7 +187,9 @@ class Views:
         if "crop" in self.kinds or "flip" in self.kinds:
             images = self._resample(images, rng)
         if {"light", "color", "grayscale"} & set(self.kinds):
-            images = self._recolor(images, rng)
+            opacity = images[:, 3:]  # has no colour
+            images = self._recolor(images[:, :3], rng)
+            images = torch.cat([images, opacity], dim=1) if opacity.shape[1] else images
         if "blur" in self.kinds:
             images = self._blur(images, rng)
         return images
