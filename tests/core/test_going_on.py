@@ -1,6 +1,7 @@
 import dataclasses
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from contrafact.core.going_on import differences, put_rates, rates_of, take_weig
 from contrafact.core.method import load_run
 from contrafact.core.run import CHECKPOINT, CONFIG, LOG, RESULT, SCORES, Run, read_log
 from contrafact.data.load import load_dataset
+from contrafact.editing.latents import StoredLatents
 from contrafact.methods.lord import LORD
 from contrafact.methods.sefa import SeFa
 from contrafact.methods.vae import VAE
+from contrafact.report.comparison import contenders_of
 from tests.core.toy import Toy, toy_generator, toy_run
 
 
@@ -460,10 +463,12 @@ def test_changes_on_the_command_line_are_options_too():
     ]
 
 
-def test_the_command_line_changes_and_begins_from(tmp_path, monkeypatch):
+def test_the_command_line_changes_and_begins_from(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     vae = ["fit", "vae", "--data", "shapes3d", "--size", "16", "--latent-dim", "2"]
     command = [*vae, "--width", "0.1", "--batch-size", "4", "--device", "cpu"]
+    assert main([*command, "--steps", "2", "--out", "my run"]) == 0
+    assert "contrafact report 'my run'" in capsys.readouterr().out
     assert main([*command, "--steps", "2", "--out", "first", "--keep-checkpoint"]) == 0
     more = ["--steps", "3", "--out", "first", "--resume", "--change", "learning_rate=1e-5"]
     assert main([*command, *more]) == 0
@@ -476,6 +481,21 @@ def test_the_command_line_changes_and_begins_from(tmp_path, monkeypatch):
 
 
 # -- privacy ----------------------------------------------------------------------------------------------------------
+
+
+def test_runs_by_one_method_are_told_apart_without_their_whole_path(tmp_path):
+    for name in ("a/run", "b/run"):
+        fit(tmp_path / name)
+    labels = [contender.label for contender in contenders_of([load_run(tmp_path / n) for n in ("a/run", "b/run")])]
+    assert labels == [str(Path("a/run")), str(Path("b/run"))]
+
+
+def test_latents_tell_the_generators_name_not_its_place(tmp_path):
+    generator = toy_generator()
+    generator.name = "/home/ann/ffhq.pkl"
+    stored = StoredLatents.of(generator, generator.sample(1, torch.Generator().manual_seed(0)), ["one"])
+    assert b"/home" not in stored.save(tmp_path / "latents.safetensors").read_bytes()
+    assert stored.generator == "ffhq.pkl"
 
 
 def test_no_file_of_a_run_tells_of_a_home(tmp_path, monkeypatch):

@@ -129,5 +129,5 @@ def test_runs_are_called_by_their_method_or_their_folder(tmp_path):
     for name in ("a", "b"):
         Random(num_directions=2).fit(generator, Run(tmp_path / name, device="cpu", progress=False))
     runs = [load_run(tmp_path / name) for name in ("a", "b")]
-    assert [c.label for c in contenders_of(runs)] == [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert [c.label for c in contenders_of(runs)] == ["a", "b"]
     assert contenders_of(runs[:1])[0].label == "random"

@@ -36,7 +36,7 @@ def fit_latent_encoder(generator: Generator, run: Run | str | Path, settings: Re
     run = run if isinstance(run, Run) else Run(run, resume=True)
     source = {
         "kind": "generator",
-        "name": generator.name,
+        "name": command.without_home(generator.name),
         "weights": fingerprint(generator),
         "image_shape": list(generator.image_shape),
     }

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from contrafact.core.artefact import fingerprint
 from contrafact.core.checksum import check_tensors, write_tensors
+from contrafact.core.command import without_home
 from contrafact.core.describe import listed, open_safetensors
 from contrafact.core.direction_files import check_fit
 from contrafact.core.directions import Directions
@@ -65,8 +66,8 @@ class StoredLatents:
         latents = generator.check_latent(latents).detach().cpu()
         if len(names) != len(latents):
             raise ValueError(f"expected one name per latent ({len(latents)}), got {len(names)}")
-        weights = fingerprint(generator)
-        return cls(latents, list(names), generator.space, generator.name, weights, targets, dict(facts or {}))
+        maker, weights = without_home(generator.name), fingerprint(generator)
+        return cls(latents, list(names), generator.space, maker, weights, targets, dict(facts or {}))
 
     def save(self, path: str | Path) -> Path:
         """Write to one ``.safetensors`` file, atomically; returns its path."""

@@ -9,6 +9,7 @@ Shape suffixes: R runs, D directions, S samples, M magnitudes, P pixels, C chann
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,6 +91,9 @@ def contenders_of(runs: Sequence[FinishedRun]) -> list[Contender]:
     """
     methods = [str(run.config["method"]) for run in runs]
     folders = [str(run.folder) for run in runs]
+    if all(run.folder.is_absolute() for run in runs):  # the label is shown: no more of the path than tells them apart
+        shared = os.path.commonpath([run.folder.parent for run in runs])
+        folders = [os.path.relpath(folder, shared) for folder in folders]
     labels = [m if methods.count(m) == 1 else f for m, f in zip(methods, folders, strict=True)]
     return [Contender(label, run.generator, run.directions) for label, run in zip(labels, runs, strict=True)]
 
