@@ -12,6 +12,8 @@ from contrafact.core.directions import Directions, GlobalDirections
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 from contrafact.generators.analytic import Analytic
+from contrafact.generators.class_knob import ClassKnob
+from contrafact.methods.gan_inversion import InversionEncoder
 from contrafact.nn.encoders import ConvEncoder
 
 
@@ -282,6 +284,19 @@ def test_whole_numbers_for_real_ones(directions, tmp_path):
     path = _write(tmp_path / "d.safetensors", _header(directions), {"weight": torch.zeros(3, 5, dtype=torch.int64)})
     with pytest.raises(ValueError, match="weight holds whole numbers, expected the other kind"):
         load_artefact(path, Directions)
+
+
+@pytest.mark.parametrize("change", [{"steps": "2"}, {"steps": None}, {"rate": "0.1"}, {"rate": True}, {"steps": 2.5}])
+def test_what_a_constructor_only_keeps_is_checked_too(tmp_path, change):
+    encoder = InversionEncoder(ClassKnob.tiny().arguments(), 2, 0.1)
+    path = tmp_path / "e.safetensors"
+    save_artefact(encoder, path)
+    header = {"format": "contrafact", "class": read_header(path)["class"], "note": "{}"}
+    (name,) = change
+    arguments = json.dumps({**encoder.arguments(), **change})
+    _write(path, {**header, "arguments": arguments}, load_file(path))
+    with pytest.raises(ValueError, match=rf"damaged header \({name} is .* of another type than InversionEncoder takes"):
+        load_artefact(path, Encoder)
 
 
 def test_a_large_seed_is_no_large_size(tmp_path):

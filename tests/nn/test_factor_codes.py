@@ -83,6 +83,11 @@ def test_they_survive_a_file(encoder, tmp_path):
     assert max(last for _, last in parts_of(made.factor_names, made.factor_dim, made.residual_dim).values()) == parts
 
 
+def test_factors_and_sizes_must_pair():
+    with pytest.raises(ValueError, match="expected a size for each of 2 factors, got 3 sizes"):
+        AssignedEncoder(SHAPE, ["a", "b"], [2, 3, 4], width=0.25)
+
+
 def test_a_shared_encoder_without_factors_has_its_features_as_codes():
     encoder = SharedEncoder(SHAPE, ["content"], 6, 3, discriminative_dim=5, encoder="conv", width=0.1).eval()
     parts = encoder.split(images())

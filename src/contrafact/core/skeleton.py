@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,7 @@ def build(cls: type[nn.Module], arguments: Any, stored: Shapes, path: Path, own:
         raise damaged_header(
             path, f"{cls.__name__} does not take the arguments in it, {first_line(TypeError(arguments))}"
         )
+    _check_types(cls, arguments, path)
     _check_numbers(arguments, max(path.stat().st_size, 2**16), path, own)
     watch = _Watch(sum(math.prod(shape) for shape, _ in stored.values()), len(stored))
 
@@ -96,6 +98,24 @@ class _Watch(TorchFunctionMode):
         if isinstance(result, Tensor) and result.numel() > self._numbers:
             raise ValueError(f"it describes {result.numel()} numbers, more than the file holds")
         return result
+
+
+def _check_types(cls: type[nn.Module], arguments: Mapping[str, Any], path: Path) -> None:
+    """Refuse a text for a number and the like: some constructors only keep what they are given, for later."""
+    hints = get_type_hints(cls.__init__)
+    for name, value in arguments.items():
+        if name in hints and not _is_allowed(value, hints[name]):
+            raise damaged_header(path, f"{name} is {str(value)[:40]!r}, of another type than {cls.__name__} takes")
+
+
+def _is_allowed(value: Any, hint: Any) -> bool:
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) in (Union, UnionType):
+        return any(_is_allowed(value, part) for part in get_args(hint))
+    if hint in (int, float):  # Python counts a truth value among the whole numbers
+        return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
+    return isinstance(value, hint) if isinstance(hint, type) and get_origin(hint) is None else True
 
 
 def _check_numbers(arguments: Any, most: int, path: Path, own: nn.Module | None) -> None:

@@ -151,6 +151,10 @@ class AssignedEncoder(FactorEncoder):
         channels, height, image_width = image_shape
         self.image_shape = (check_count("channels", channels), height, image_width)
         self.factor_names, self.factor_sizes = tuple(factor_names), tuple(factor_sizes)
+        if len(self.factor_names) != len(self.factor_sizes):
+            raise ValueError(
+                f"expected a size for each of {len(self.factor_names)} factors, got {len(self.factor_sizes)} sizes"
+            )
         self.factor_dim, self.residual_dim, self.width = check_count("factor_dim", factor_dim), residual_dim, width
         self.code_dim = len(self.factor_names) * factor_dim
         most = max(self.factor_sizes)
