@@ -22,9 +22,7 @@ CHANGES = "changes"
 """Key of ``config.json``: what was changed with consent, and from which step on."""
 BEGUN_FROM = "begun_from"
 """Key of ``config.json``: the run whose weights this one began with."""
-CHECKSUMS = "checksums"
-"""Key of ``config.json``: this run's checkpoints have checksums; those of older versions had none."""
-_NOT_COMPARED = ("command", "environment", "format", CHANGES, CHECKSUMS)
+_NOT_COMPARED = ("command", "environment", "format", CHANGES)
 _NEWER = ("source.fingerprint", "source.labels.fingerprint", "source.arguments")
 """What older versions did not write down."""
 _FREE = ("precision", "processes")

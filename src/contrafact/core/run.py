@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
-import shlex
 import signal
 import sys
 import time
@@ -20,31 +17,32 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from contrafact.core import command, going_on
-from contrafact.core.catalog import unknown_name_message
 from contrafact.core.checkpoint import load_state, save_state
-from contrafact.core.checksum import check_tensors
 from contrafact.core.claim import claim
-from contrafact.core.files import append_text, read_json, read_json_lines, sync_file, write_json, write_text
-from contrafact.core.foreign import check_fields, reading
-from contrafact.core.format_version import FORMAT_VERSION, check_format_version
-from contrafact.core.places import fingerprint_files
+from contrafact.core.device import Precision, find_precision
+from contrafact.core.device import environment as environment
+from contrafact.core.device import find_device as find_device
+from contrafact.core.files import append_text, read_json_lines, sync_file, write_json, write_text
+from contrafact.core.foreign import check_fields
 from contrafact.core.progress import Progress
 from contrafact.core.ranges import Count, Seed, Steps, Weight, check_value
+from contrafact.core.record import CHECKPOINT as CHECKPOINT  # who asks for a run's files asks here
+from contrafact.core.record import CONFIG as CONFIG
+from contrafact.core.record import LABELS as LABELS
+from contrafact.core.record import LOG as LOG
+from contrafact.core.record import RESULT as RESULT
+from contrafact.core.record import SCORES as SCORES
+from contrafact.core.record import Record, begin_from_weights
 
 if TYPE_CHECKING:
     from accelerate import PartialState
-
-CONFIG, LOG, CHECKPOINT, RESULT = "config.json", "log.jsonl", "checkpoint.pt", "result.json"
-LABELS, SCORES = "labels.csv", "scores.jsonl"
-ARTEFACTS = ("encoder", "directions", "generator")
-Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Savable(Protocol):
@@ -106,16 +104,13 @@ class Run:
         self.save_every = check_value("save_every", save_every, Weight)
         self.log_every = check_value("log_every", log_every, Count)
         self.device = find_device(device)
-        self.precision = _find_precision(precision, self.device)
+        self.precision = find_precision(precision, self.device)
         self._show_progress, self._tensorboard, self._keep_checkpoint = progress, tensorboard, keep_checkpoint
-        self._consents = tuple(name.replace("-", "_") for name in change)
-        if self._consents and not resume:
+        if change and not resume:
             raise ValueError("--change is for a run that goes on; give --resume too, or the options themselves")
         self._begin_from = None if begin_from is None else Path(begin_from)
-        self._began_from = False
-        self._config: dict[str, Any] = {}
-        self._changes: dict[str, going_on.Difference] = {}
-        self._hyperparameters: tuple[str, ...] = ()
+        self._has_begun = False
+        self._record = Record(self.folder, tuple(name.replace("-", "_") for name in change), self._begin_from)
         self.last_line: dict[str, float] = {}
         self._pending: list[dict[str, Tensor]] = []
         self._processes: PartialState | None = None
@@ -169,81 +164,7 @@ class Run:
                 finished and what is asked for would need a checkpoint that was not kept.
         """
         full = {**config, "seed": self.seed, "precision": self.precision, "processes": self.world_size}
-        self._hyperparameters = tuple(config.get("hyperparameters", {}))
-        going_on.check_consent(self._consents, self._hyperparameters)
-        if self._begin_from is not None:
-            full[going_on.BEGUN_FROM] = _weights_of(self._begin_from)
-        path = self.folder / CONFIG
-        if not path.exists():
-            if self.resume and self.folder.exists() and any(p for p in self.folder.iterdir() if p.name[0] != "."):
-                raise ValueError(
-                    f"{self.folder} holds files but no {CONFIG}, so it is no run to resume; choose another --out"
-                )
-            own = {going_on.CHECKSUMS: True, "environment": environment(self.device)}
-            self._config = {"format": FORMAT_VERSION, **full, **own}
-            self.processes.wait_for_everyone()
-            if self.is_main:
-                write_json(path, self._config)
-            self.processes.wait_for_everyone()
-            return
-        before = read_json(path)
-        if not isinstance(before, dict) or "method" not in before:
-            raise ValueError(f"{path} is not the configuration of a run but another program's; choose another --out")
-        if not self.resume:
-            raise ValueError(f"{self.folder} already holds a run; go on with --resume, or choose another --out")
-        self._go_on(before, full, grows)
-
-    def _go_on(self, before: dict[str, Any], now: dict[str, Any], grows: str | None) -> None:
-        """Take up the run of the configuration ``before``, with what may differ in ``now``."""
-        check_format_version(before.get("format"), self.folder / CONFIG)
-        result, checkpoint = self.folder / RESULT, self.folder / CHECKPOINT
-        kept = result.exists() and CHECKPOINT in check_fields(read_json(result), {}, result, "").get("keeps", ())
-        if result.exists() and not kept and self.is_main:
-            checkpoint.unlink(missing_ok=True)  # of a process killed between the result and the clearing up
-        if going_on.BEGUN_FROM not in now and (checkpoint.exists() or result.exists()):
-            now = {**now, **{key: before[key] for key in (going_on.BEGUN_FROM,) if key in before}}
-        found = going_on.differences(before, now)
-        changes = going_on.consented(found, self._consents)
-        key = f"hyperparameters.{grows}"
-        if key in found and all(isinstance(n, int) for n in found[key]) and found[key][1] > found[key][0]:
-            changes[key] = found[key]
-        refused = {name: change for name, change in found.items() if name not in changes}
-        going_on.refuse_differences(self.folder, refused, self._hyperparameters)
-        self._config = {**before, **(now if changes else {})}
-        self._changes = changes
-        if not (result.exists() and changes):
-            return
-        if key not in changes:
-            raise ValueError(f"{self.folder} is finished, so no change can act; ask for more --{grows or 'steps'} too")
-        if not kept:
-            raise ValueError(
-                f"{self.folder} is finished and its last checkpoint was not kept, so it cannot train on (fit with "
-                "--keep-checkpoint keeps it); start another run from its weights: "
-                f"--from {shlex.quote(str(self.folder))} --out ANOTHER"
-            )
-        self.processes.wait_for_everyone()
-        if self.is_main:
-            # The result goes first: a run that is killed here is one that has not finished, whose checkpoint is whole.
-            result.unlink()
-            scores = self.folder / SCORES
-            if scores.exists():  # they are of other weights than those to come
-                scores.replace(scores.with_stem(f"{scores.stem}-{found[key][0]}-{grows}"))
-        self.processes.wait_for_everyone()
-
-    def _note_changes(self, step: int) -> bool:
-        """Write down what was changed, now that the step is known; whether loaded settings must follow."""
-        noted: list[dict[str, Any]] = list(self._config.get(going_on.CHANGES, []))
-        if self._changes:
-            said = {name.rpartition(".")[2]: list(change) for name, change in self._changes.items()}
-            noted.append({"step": step, "changed": said})
-            self._config = {**self._config, going_on.CHANGES: noted}
-            self._changes = {}
-            if self.is_main:
-                write_json(self.folder / CONFIG, self._config)
-                for name, (old, new) in said.items():
-                    print(f"from step {step} on: {name} {json.dumps(new)}, was {json.dumps(old)}", file=sys.stderr)
-        # A checkpoint at or before the step of a change was saved with what held before it.
-        return any(entry["step"] >= step for entry in noted)
+        self._record.start(full, environment(self.device), self.resume, grows, self.processes)
 
     # -- randomness and precision ---------------------------------------------------------------------------------
 
@@ -317,13 +238,12 @@ class Run:
         checkpoint = self.folder / CHECKPOINT
         fresh, first = going_on.rates_of(state), 0
         if self.resume and checkpoint.exists():
-            checked = bool(self._config.get(going_on.CHECKSUMS, not self._config))
-            processes = (self.rank, self.world_size, "processes" in self._consents)
-            first = load_state(checkpoint, state, *processes, checksum_required=checked)
-            self._began_from = True
+            processes = (self.rank, self.world_size, "processes" in self._record.consents)
+            first = load_state(checkpoint, state, *processes, checksum_required=self._record.has_checksums)
         elif self._begin_from is not None:
-            self._take_weights(state, self._begin_from)
-        if self._note_changes(first):
+            begin_from_weights(state, self._begin_from, self.is_main)
+        self._has_begun = True
+        if self._record.note_changes(first, self.is_main):
             going_on.put_rates(state, fresh)
         self._truncate_log(first)
         last_save = time.monotonic()
@@ -354,7 +274,7 @@ class Run:
 
     def finish(self, artefacts: Savable, seconds: float) -> None:
         """Write the artefacts, mark the run finished, and drop its checkpoint unless it is to be kept."""
-        if self._begin_from is not None and not self._began_from:
+        if self._begin_from is not None and not self._has_begun:
             (self.folder / CONFIG).unlink(missing_ok=True)
             raise ValueError("this method does not train in steps, so it cannot begin from weights; leave out --from")
         if self.is_main:
@@ -365,30 +285,6 @@ class Run:
             if not kept:
                 (self.folder / CHECKPOINT).unlink(missing_ok=True)
         self.processes.wait_for_everyone()
-
-    def _take_weights(self, state: Mapping[str, Any], folder: Path) -> None:
-        """Begin from the weights of another run, as far as they fit."""
-        from safetensors.torch import load_file
-
-        files = {name: folder / f"{name}.safetensors" for name in ARTEFACTS}
-        weights = {}
-        for name, file in files.items():
-            if file.exists():
-                check_tensors(file)
-                with reading(file, "safetensors file"):
-                    weights[name] = load_file(file)
-        taken = going_on.take_weights(state, weights)
-        if not taken:
-            if self.is_main:
-                (self.folder / CONFIG).unlink(missing_ok=True)  # nothing was begun
-            raise ValueError(
-                f"no weights of {folder} fit this method by name and shape, so there is nothing to begin from; leave "
-                "out --from, or give the settings that run had"
-            )
-        self._began_from = True
-        if self.is_main:
-            said = ", ".join(f"{found} of {whole} tensors of its {name}" for name, (found, whole) in taken.items())
-            print(f"beginning from {folder}: {said}", file=sys.stderr)
 
     def _flush_log(self, done: int) -> dict[str, float]:
         # Values stay on the device until here: one read per line, not one per step.
@@ -407,7 +303,7 @@ class Run:
 
     def _remedy(self) -> str:
         """What to do about a loss that is no number."""
-        rates = [name for name in self._hyperparameters if name.endswith("rate")]
+        rates = [name for name in self._record.hyperparameters if name.endswith("rate")]
         rate = next((name for name in rates if "learning_rate" in name), (*rates, "learning_rate")[0])
         if not (self.folder / CHECKPOINT).exists():
             option = rate.replace("_", "-")
@@ -479,71 +375,3 @@ def read_log(path: str | Path) -> list[dict[str, float]]:
         keys = line if isinstance(line, dict) else {}
         lines.append(check_fields(line, dict.fromkeys(("step", *keys), int | float), where, "the log is damaged"))
     return lines
-
-
-def find_device(name: str) -> torch.device:
-    """The device called ``name``; ``auto`` is a GPU if there is one.
-
-    Raises:
-        ValueError: unknown name, or a device this machine does not have.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    known = ["auto", "cpu", "cuda", "mps"]
-    try:
-        device = torch.device(name)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(unknown_name_message("device", str(name), known)) from error
-    if device.type not in known:
-        raise ValueError(unknown_name_message("device", str(name), known))
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {name!r} asked for, but torch sees no CUDA device here; use --device cpu")
-    if device.index is not None and device.index >= (torch.cuda.device_count() if device.type == "cuda" else 1):
-        count = torch.cuda.device_count() if device.type == "cuda" else 1
-        raise ValueError(f"device {name!r} asked for, but there are {count} of that kind, counted from 0")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError(f"device {name!r} asked for, but this is no Apple GPU; use --device cpu")
-    return device
-
-
-def _find_precision(name: Precision, device: torch.device) -> Literal["float32", "bfloat16"]:
-    if name not in ("auto", "float32", "bfloat16"):
-        raise ValueError(unknown_name_message("precision", name, ["auto", "float32", "bfloat16"]))
-    if name != "auto":
-        return name
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    if device.type == "cpu":
-        # Emulated bfloat16 is slower than float32; only processors with bfloat16 products gain.
-        return "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() and _cpu_has_bfloat16() else "float32"
-    return "float32"
-
-
-def _cpu_has_bfloat16() -> bool:
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def environment(device: torch.device) -> dict[str, Any]:
-    """What a number was computed with: versions, device, threads, time."""
-    from contrafact import __version__
-
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return {
-        "contrafact": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "device": f"{device} ({name})",
-        "threads": torch.get_num_threads(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-
-
-def _weights_of(folder: Path) -> dict[str, Any]:
-    """Name and fingerprint of a run to begin from."""
-    files = [folder / f"{name}.safetensors" for name in ARTEFACTS]
-    found = [file for file in files if file.exists()]
-    if not (folder / RESULT).exists() or not found:
-        raise ValueError(f"{folder} is no finished run with weights to begin from; give --from the folder of one")
-    return {"name": Path(os.path.abspath(folder)).name, "fingerprint": fingerprint_files(found, folder)}
