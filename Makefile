@@ -46,9 +46,9 @@ bench: $(RUNTIME)
 fuzz: $(DEVELOPMENT)
 	$(BIN)/python -m tests.fuzz --files 100000 --jobs 2 $(FUZZ)
 
-# Commands ended at random moments and started again, until every file is as if nothing had happened (half an hour).
+# Commands ended at random moments and started again, until every file is as if nothing had happened (a quarter of an hour).
 kill: $(DEVELOPMENT)
-	$(BIN)/python -m tests.kill --lives 500 --jobs 2 --seed 0
+	$(BIN)/python -m tests.kill --lives 500 --races 70 --jobs 2 --seed 0
 
 system:
 	@.ci/system

@@ -192,6 +192,15 @@ def test_temporary_files_of_killed_processes_are_swept_up_and_nothing_else(tmp_p
     assert [name for name in others if not (tmp_path / name).exists()] == []
 
 
+def test_beside_a_file_only_its_own_temporary_files_are_swept_up(tmp_path):
+    ours, another = ".scores.json.k3x9_a2b.json", ".other.json.k3x9_a2b.json"
+    for name in (ours, another):
+        (tmp_path / name).touch()
+    with claim(tmp_path / "scores.json"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [another]
+
+
 def test_the_command_names_itself(tmp_path):
     with running(["evaluate", "run"]), claim(tmp_path):
         assert read_json(tmp_path / CLAIM)["command"] == "contrafact evaluate"

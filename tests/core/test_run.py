@@ -60,6 +60,16 @@ def test_the_log_holds_means_over_its_steps(tmp_path):
     ]
 
 
+def test_a_finished_runs_log_is_on_the_disk_before_its_result_says_so(tmp_path, monkeypatch):
+    done = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (done.append(os.readlink(f"/proc/self/fd/{fd}")), fsync(fd))[1])
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append(str(new)), replace(old, new))[1])
+    fit(tmp_path / "run", save_every=1000.0)
+    log, result = str(tmp_path / "run" / LOG), str(tmp_path / "run" / RESULT)
+    assert log in done[: done.index(result)]
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
     first, again, other = fit(tmp_path / "a"), fit(tmp_path / "b"), fit(tmp_path / "c", seed=1)
     assert torch.equal(first, again)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from tests.kill.lives import CYCLE, KINDS, Life, Reference, live, make_reference
 from tests.kill.process import Command
+from tests.kill.races import PAIRS, make_orders, race
+from tests.kill.races import table as race_table
 from tests.kill.sabotage import SABOTAGE
 from tests.kill.scenarios import SCENARIOS
 
@@ -24,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--lives", type=int, default=500, help="how many")
     parser.add_argument("--jobs", type=int, default=1, help="lives at the same time")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn")
+    parser.add_argument("--races", type=int, default=0, help="also start two commands together, so many times")
+    parser.add_argument("--pairs", nargs="+", default=[], help="names of pairs to race, or parts of them")
     parser.add_argument("--scenarios", nargs="+", default=[], help="names, or parts of them; by default all")
     parser.add_argument("--only", type=int, nargs="+", default=[], help="numbers of lives to live again")
     parser.add_argument("--sabotage", choices=sorted(SABOTAGE), help="break something first: lives must differ then")
@@ -44,6 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{len(references)} undisturbed runs in {time.monotonic() - begin:.0f} s", file=sys.stderr)
         tasks = [(references[n % len(chosen)], kind_of(n, len(chosen), options.seed), n) for n in numbers]
         lives = Lives(tasks, options.seed, changed, options.keep).all(options.jobs)
+        taken = [p for p in PAIRS.values() if not options.pairs or any(part in p.name for part in options.pairs)]
+        taken = taken[: options.races]
+        orders = [make_orders(pair, work) for pair in taken]
+        races = [race(orders[number % len(orders)], number, options.seed, changed) for number in range(options.races)]
     finally:
         if not options.keep:
             shutil.rmtree(work, ignore_errors=True)
@@ -55,7 +63,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     differing, deaths = sum(bool(life.problems) for life in lives), sum(len(life.deaths) for life in lives)
     took = f"{deaths} deaths, seed {options.seed}, {time.monotonic() - begin:.0f} s"
     print(f"\n{differing} of {len(lives)} lives differ ({took})")
-    return int(differing > 0)
+    wrong = [race for race in races if race.problems]
+    if races:
+        print(f"\n{race_table(races)}\n")
+    for one in wrong:
+        print(f"race {one.number}, {one.pair}: exit codes {one.codes}")
+        print("\n".join(f"  {problem}" for problem in one.problems))
+    if races:
+        print(f"\n{len(wrong)} of {len(races)} races differ")
+    return int(differing > 0 or bool(wrong))
 
 
 def kind_of(number: int, scenarios: int, seed: int) -> str:

@@ -70,10 +70,6 @@ def contents(folder: Path) -> dict[str, bytes]:
 def _comparable(path: Path) -> bytes:
     """A file's bytes; a configuration's without ``--resume``, which a run that went on may have been started with."""
     data = path.read_bytes()
-    if path.suffix == ".safetensors" and not path.name.startswith("."):
-        # The library that writes them orders metadata by chance.
-        size = 8 + int.from_bytes(data[:8], "little")
-        return json.dumps(json.loads(data[8:size]), sort_keys=True).encode() + data[size:]
     if path.name != COMMAND:
         return data
     config = json.loads(path.read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.kill.compare import contents, damage, differences, leftovers
-from tests.kill.process import Command, Death, run
+from tests.kill.process import Command, Death, after, run
 from tests.kill.scenarios import Scenario
 
 KINDS = {
@@ -87,7 +87,7 @@ def make_reference(scenario: Scenario, work: Path, changed: Command | None = Non
     for number in range(2):
         folder = ground.with_name(f"{ground.name}-{number}")
         shutil.copytree(ground, folder)
-        ended = run(_with(changed, scenario.command()), folder)
+        ended = run(after(changed, scenario.command()), folder)
         if ended.code or not ended.notes:
             raise RuntimeError(f"{scenario.name} fails undisturbed, with code {ended.code}: {ended.output}")
         if ended.notes["unseen"]:
@@ -125,7 +125,7 @@ def live(
     while again and len(life.deaths) < MOST_DEATHS and rng.random() < ANOTHER:
         other = rng.choice(CYCLE)
         again = _die(life, reference, folder, draw_death(other, reference, rng), again=True, changed=changed)
-    ended = run(_with(changed, reference.scenario.command(again=True)), folder)
+    ended = run(after(changed, reference.scenario.command(again=True)), folder)
     if ended.code:
         life.problems.append(f"going on ends with code {ended.code}: {ended.output.strip()[-1500:]}")
     else:
@@ -137,13 +137,18 @@ def live(
 
 def _die(life: Life, reference: Reference, folder: Path, death: Death, again: bool, changed: Command | None) -> bool:
     """Start the command and end it; whether it was ended before it was done."""
-    ended = run(_with(changed, reference.scenario.command(again)), folder, death)
+    before = leftovers(folder)
+    ended = run(after(changed, reference.scenario.command(again)), folder, death)
     early = ended.code != 0
     if early:
         where = "" if death.operation is None else f" (first start: {reference.operations[death.operation - 1]})"
         life.deaths.append(f"{death}{'' if again else where}, code {ended.code}")
-        found = damage(folder) + (leftovers(folder) if ended.code > 0 else [])  # it had the time to tidy up
-        life.problems += [f"after {death}: {line}" for line in found]
+        life.problems += [f"after {death}: {line}" for line in damage(folder)]
+        if ended.code > 0:  # it had the time to tidy up
+            life.problems += [f"after {death}: {line}" for line in leftovers(folder) if line not in before]
+    else:
+        unequal = differences(reference.files, contents(folder))
+        life.problems += [f"{death} ends with code 0, yet {line}" for line in unequal]
     if not death.allows(ended.code) or "Traceback" in ended.output:
         life.problems.append(f"{death} ends with code {ended.code}: {ended.output.strip()[-1500:]}")
         life.deaths = life.deaths or [str(death)]
@@ -173,10 +178,6 @@ def import_all(names: list[str]) -> None:
                 importlib.import_module(name)
             except ImportError:  # a module made at run time, or one of another name than its file's
                 continue
-
-
-def _with(changed: Command | None, command: Command) -> Command:
-    return command if changed is None else lambda: changed() or command()
 
 
 def _remove(folder: Path) -> None:

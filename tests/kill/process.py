@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.kill.watch import Watch
+from tests.kill.watch import SIGNALS, Watch
 
 TIMEOUT = 120.0
+Command = Callable[[], int]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Death:
     """How and when a process ends.
 
     Attributes:
-        kind: ``kill``, ``power``, ``term``, ``int``, ``twice`` or ``full``, as :class:`Watch` has them.
+        kind: ``kill``, ``power``, ``term``, ``int``, ``twice``, ``full`` or ``stop``, as :class:`Watch` has them.
         operation: number of the file operation at which it strikes; None for a moment in time.
         moment: ``before``, ``halfway`` or ``after`` the operation.
         seconds: after the start, when there is no operation.
@@ -55,6 +56,11 @@ class Death:
         return code == 0 or code in ends[self.kind]
 
 
+def after(changed: Command | None, command: Command) -> Command:
+    """The command behind what changes this process first."""
+    return command if changed is None else lambda: changed() or command()
+
+
 class Ended(NamedTuple):
     """How a process ended: exit code (minus the signal's number), what it printed, seconds it took, what it noted."""
 
@@ -62,9 +68,6 @@ class Ended(NamedTuple):
     output: str
     seconds: float
     notes: dict[str, Any]
-
-
-Command = Callable[[], int]
 
 
 def run(command: Command, folder: Path, death: Death | None = None) -> Ended:
@@ -75,11 +78,19 @@ def run(command: Command, folder: Path, death: Death | None = None) -> Ended:
         folder: the child's working folder; its file operations are watched.
         death: what ends it before its time.
     """
-    return wait(*start(command, folder, death), folder, death)
+    pid, reading = start(command, folder, death)
+    if death is None or death.operation is not None:
+        return wait(pid, reading, folder)
+
+    def strike() -> None:
+        for number in SIGNALS.get(death.kind, (signal.SIGKILL,)):
+            os.kill(pid, number)
+
+    return wait(pid, reading, folder, strike, death.seconds)
 
 
-def start(command: Command, folder: Path, death: Death | None = None) -> tuple[int, int]:
-    """Start a child process; its number, and the reading end of what it prints."""
+def start(command: Command, folder: Path, death: Death | None = None, at: float = 0.0) -> tuple[int, int]:
+    """Start a child process, which waits for a moment of the monotonic clock; its number, and what it prints."""
     sys.stdout.flush()
     sys.stderr.flush()
     reading, writing = os.pipe()
@@ -89,7 +100,7 @@ def start(command: Command, folder: Path, death: Death | None = None) -> tuple[i
         return pid, reading
     code = 1
     try:
-        code = _live(command, folder, death, writing)
+        code = _live(command, folder, death, writing, at)
     except KeyboardInterrupt:
         code = 130
     except BaseException:
@@ -102,7 +113,7 @@ def start(command: Command, folder: Path, death: Death | None = None) -> tuple[i
         os._exit(code)
 
 
-def _live(command: Command, folder: Path, death: Death | None, writing: int) -> int:
+def _live(command: Command, folder: Path, death: Death | None, writing: int, at: float) -> int:
     for standard in (1, 2):
         os.dup2(writing, standard)
     os.close(writing)
@@ -110,18 +121,19 @@ def _live(command: Command, folder: Path, death: Death | None, writing: int) -> 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.chdir(folder)
     os.environ["CONTRAFACT_DEBUG"] = "1"  # a fault of our own is to be seen whole
+    time.sleep(max(0.0, at - time.monotonic()))
     _stop_clocks()
-    stash = beside(folder, "stash")
-    shutil.rmtree(stash, ignore_errors=True)
-    stash.mkdir()
     if death is None or death.operation is None:
         watch = Watch(folder)
     else:
+        stash = beside(folder, "stash")
+        shutil.rmtree(stash, ignore_errors=True)
+        stash.mkdir()
         watch = Watch(folder, death.operation, death.moment, death.kind, stash, death.draws)
     watch.install()
     code = command()
     notes = {"operations": watch.operations, "unseen": watch.unseen, "modules": sorted(sys.modules)}
-    beside(folder, "notes").write_text(json.dumps(notes))
+    beside(folder, f"notes-{os.getpid()}").write_text(json.dumps(notes))
     return code
 
 
@@ -136,22 +148,19 @@ def _stop_clocks() -> None:
     time.strftime = lambda layout, *when: "2026-01-01"  # type: ignore[assignment]
 
 
-def wait(pid: int, reading: int, folder: Path, death: Death | None = None) -> Ended:
-    """Wait for a child's end; a death at a moment in time is brought on from here."""
+def wait(pid: int, reading: int, folder: Path, strike: Callable[[], None] | None = None, seconds: float = 0.0) -> Ended:
+    """Wait for a child's end; if it has not come after so many ``seconds``, do something first."""
     begin = time.monotonic()
-    strike = begin + death.seconds if death is not None and death.operation is None else None
     output = b""
     while True:
-        until = strike if strike is not None else begin + TIMEOUT
+        until = begin + (TIMEOUT if strike is None else seconds)
         ready, _, _ = select.select([reading], [], [], max(0.0, until - time.monotonic()))
         if ready:
             if not (data := os.read(reading, 65536)):
                 break
             output += data
-        elif strike is not None and death is not None:
-            signals = {"term": signal.SIGTERM, "int": signal.SIGINT, "twice": signal.SIGINT}
-            for _ in range(2 if death.kind == "twice" else 1):
-                os.kill(pid, signals.get(death.kind, signal.SIGKILL))
+        elif strike is not None:
+            strike()
             strike = None
         else:
             output += f"\nended by force after {TIMEOUT:.0f} s".encode()
@@ -159,7 +168,7 @@ def wait(pid: int, reading: int, folder: Path, death: Death | None = None) -> En
             begin = time.monotonic()
     os.close(reading)
     _, status = os.waitpid(pid, 0)
-    notes = beside(folder, "notes")
+    notes = beside(folder, f"notes-{pid}")
     noted = json.loads(notes.read_text()) if notes.exists() else {}
     notes.unlink(missing_ok=True)
     return Ended(os.waitstatus_to_exitcode(status), output.decode(errors="replace"), time.monotonic() - begin, noted)

@@ -55,9 +55,20 @@ def promise_too_early() -> int:
     return 0
 
 
+def share_folders() -> int:
+    """Let everybody have every claim."""
+    from contrafact.core import claim
+
+    claim._lock = lambda descriptor: True
+    claim._is_current = lambda lock, descriptor: True
+    claim._is_free = lambda holder, locked: True
+    return 0
+
+
 SABOTAGE: dict[str, Command] = {
     "write-in-place": write_in_place,
     "forget-optimizer": forget_the_optimizer,
     "promise-early": promise_too_early,
+    "share-folders": share_folders,
 }
 """Each breaks this process; the result is an exit code, as a command's."""

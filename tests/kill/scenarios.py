@@ -149,6 +149,16 @@ SCENARIOS = {
             )
             for name, options in TINY.items()
         ),
+        *(
+            Scenario(arguments[0], family, arguments, prepare_run, resumes=False)
+            for family, arguments in (
+                ("pictures of a run", ("traverse", RUN, "--samples", "1", "--frames", "3")),
+                ("a map of two directions", ("plane", RUN, "0", "1", "--steps", "5", "--pictures", "3")),
+                ("edited pictures", ("edit", RUN, "--latent", "0", "--direction", "0", "--by", "2")),
+                ("directions in one file", ("export", RUN)),
+                ("a generator in one file", ("convert", GENERATOR, "copy.safetensors")),
+            )
+        ),
         Scenario("evaluate", "scores, with a control", ("evaluate", *EVALUATION), prepare_run, resumes=False),
         Scenario(
             "report",

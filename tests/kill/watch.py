@@ -19,6 +19,12 @@ from typing import Any
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 BY_PATH = ("mkdir", "rmdir", "unlink", "remove", "chmod", "truncate", "symlink", "link", "replace", "rename")
+SIGNALS = {
+    "stop": (signal.SIGSTOP,),
+    "term": (signal.SIGTERM,),
+    "int": (signal.SIGINT,),
+    "twice": (signal.SIGINT, signal.SIGINT),
+}
 MAY_FILL_THE_DISK = ("open", "write", "mkdir", "fsync")
 
 
@@ -30,7 +36,7 @@ class Watch:
         at: number of the operation at which something happens, from 1; None for none.
         moment: ``before`` it, ``halfway`` (only half of a write reaches the file) or ``after`` it.
         act: what happens: ``kill``, ``power`` (a kill that loses what is not on the disk), ``term``, ``int``, ``twice``
-            (two Ctrl-C) or ``full`` (no space from then on).
+            (two Ctrl-C), ``stop`` (until somebody continues it) or ``full`` (no space from then on).
         stash: folder outside, for what a power cut brings back.
         draws: seed of what a power cut loses.
     """
@@ -163,21 +169,24 @@ class Watch:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         self.operations.append(f"{kind} {path}")
         now = len(self.operations) == self.at
-        if now and self.act == "full" and kind in MAY_FILL_THE_DISK:
+        # A write to a file is not interrupted: a signal's handler runs before it or when the writer is done with it.
+        moment = "before" if kind == "write" and self.act in SIGNALS else self.moment
+        needs_space = kind in MAY_FILL_THE_DISK and not (kind == "open" and (self.folder / path).exists())
+        if now and self.act == "full" and needs_space:
             self.disk_full = True
             if part is not None:
                 self._do(lambda: part(data[: len(data) // 2]))
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         if now and self.act == "full":
             self.disk_full = True  # an operation that needs no space: the next write has none
-        if now and self.act != "full" and self.moment == "before":
+        if now and self.act != "full" and moment == "before":
             self._strike()
-        if now and self.act != "full" and self.moment == "halfway" and part is not None:
+        if now and self.act != "full" and moment == "halfway" and part is not None:
             done = self._do(lambda: part(data[: len(data) // 2]))
             self._strike()
             return done
         result = self._do(real)
-        if now and self.act != "full" and self.moment != "before":
+        if now and self.act != "full" and moment != "before":
             self._strike()
         return result
 
@@ -191,8 +200,7 @@ class Watch:
     def _strike(self) -> None:
         if self.act == "power":
             self._cut_power()
-        number = {"term": signal.SIGTERM, "int": signal.SIGINT, "twice": signal.SIGINT}.get(self.act, signal.SIGKILL)
-        for _ in range(2 if self.act == "twice" else 1):
+        for number in SIGNALS.get(self.act, (signal.SIGKILL,)):
             os.kill(os.getpid(), number)
 
     # -- what a power cut loses -----------------------------------------------------------------------------------
@@ -227,7 +235,8 @@ class Watch:
             forget()
         for path in self.folder.rglob("*"):
             if path.is_file() and (synced := self._unsynced.get(path.stat().st_ino)) is not None:
-                os.truncate(path, rng.choice([min(synced, path.stat().st_size), rng.randint(0, path.stat().st_size)]))
+                size = path.stat().st_size
+                os.truncate(path, rng.choice([min(synced, size), rng.randint(min(synced, size), size)]))
 
     # -- whose operations -----------------------------------------------------------------------------------------
 

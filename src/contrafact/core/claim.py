@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,7 +56,7 @@ _held: dict[tuple[int, str], int] = {}
 def claim(target: str | Path, wait: float = 0.0) -> Iterator[None]:
     """Within the block nobody else who asks writes to ``target``; claims of one thread may be nested.
 
-    Taking a folder sweeps up temporary files that killed processes left in it.
+    Taking it sweeps up temporary files that killed processes left in the folder, or beside the file.
 
     Args:
         target: a folder, made if it is missing (and removed again if nothing comes into it), or a file with a suffix.
@@ -76,8 +76,10 @@ def claim(target: str | Path, wait: float = 0.0) -> Iterator[None]:
     made = [folder for folder in (lock.parent, *lock.parent.parents) if not folder.exists()]
     _held[key] = _take(lock, target, time.monotonic() + wait)
     try:
-        if not is_file:
-            _sweep(target)
+        if is_file:
+            _sweep([target.parent], rf"\.{re.escape(target.name)}")
+        else:
+            _sweep([target, target / "figures"])
         yield
     finally:
         descriptor = _held.pop(key, None)
@@ -224,12 +226,12 @@ def _release(lock: Path, descriptor: int) -> None:
         os.close(descriptor)
 
 
-def _sweep(folder: Path) -> None:
+def _sweep(folders: Sequence[Path], of: str = "") -> None:
     """Delete temporary files of killed processes; whoever writes here holds the claim, so none is in use."""
-    for parent in (folder, folder / "figures"):
-        if parent.is_dir():
-            for path in parent.iterdir():
-                if _LEFTOVER.fullmatch(path.name) and path.is_file():
+    for folder in folders:
+        if folder.is_dir():
+            for path in folder.iterdir():
+                if re.match(of, path.name) and _LEFTOVER.fullmatch(path.name) and path.is_file():
                     path.unlink(missing_ok=True)
 
 

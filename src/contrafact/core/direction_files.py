@@ -6,6 +6,7 @@ Shape suffixes: N samples, L latent dimensions, D directions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,8 @@ def export_directions(run: FinishedRun, path: str | Path, which: Sequence[str | 
     if target.suffix != ".safetensors":
         raise ValueError(f"a file of directions must be called *.safetensors, got {target.name!r}")
     few = choose(run.directions, which or range(run.directions.num_directions))
-    save_artefact(few, target)
+    with _claimed(target):
+        save_artefact(few, target)
     return few
 
 
@@ -158,11 +160,16 @@ def name_direction(source: str | Path, which: str | int, name: str) -> int:
     path = Path(source)
     file = path / DIRECTIONS if path.is_dir() else path
     load_directions(path)  # what cannot be read is said before anything is claimed
-    with claim(file.parent if (file.parent / CONFIG).exists() else file, wait=_WAIT_SECONDS):
+    with _claimed(file):
         directions = load_directions(path)
         number = directions.rename(which, name)
         save_artefact(directions, file)
     return number
+
+
+def _claimed(file: Path) -> AbstractContextManager[None]:
+    """A claim of the file, or of the run folder it lies in."""
+    return claim(file.parent if (file.parent / CONFIG).exists() else file, wait=_WAIT_SECONDS)
 
 
 def check_fit(directions: Directions, generator: Generator) -> None:

@@ -278,6 +278,7 @@ class Run:
             (self.folder / CONFIG).unlink(missing_ok=True)
             raise ValueError("this method does not train in steps, so it cannot begin from weights; leave out --from")
         if self.is_main:
+            sync_file(self.folder / LOG)  # a finished run knows of all its steps, as a checkpoint does of its own
             written = artefacts.save(self.folder)
             kept = [CHECKPOINT] if self._keep_checkpoint and (self.folder / CHECKPOINT).exists() else []
             facts = {"artefacts": written, "seconds": round(seconds, 1), **({"keeps": kept} if kept else {})}

@@ -17,6 +17,7 @@ from typing import Any
 
 from contrafact.core.artefact import load_artefact, save_artefact
 from contrafact.core.catalog import unknown_name_message
+from contrafact.core.claim import claim
 from contrafact.core.describe import open_safetensors
 from contrafact.core.foreign import first_line
 from contrafact.core.generator import Generator
@@ -224,7 +225,8 @@ def convert(source: str | Path, target: str | Path, changes: Mapping[str, Any] |
     if target.exists() and Path(source).exists() and target.resolve() == Path(source).resolve():
         raise ValueError(f"{target} is the source itself; choose another name, so that the original stays")
     generator = load_generator(source, changes)
-    save_artefact(generator, target)
+    with claim(target):
+        save_artefact(generator, target)
     return describe(target)
 
 

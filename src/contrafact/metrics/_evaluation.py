@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from contrafact.core.catalog import Catalog
+from contrafact.core.claim import claim
 from contrafact.core.files import write_text
 from contrafact.core.metric import FloatArray, MetricInfo, MetricResult
 
@@ -48,7 +49,8 @@ def write_results(path: str | Path, as_json: str, as_csv: str) -> Path:
         ValueError: a suffix other than ``.json`` and ``.csv``, or a folder.
     """
     target = check_results_path(path)
-    write_text(target, as_json if target.suffix == ".json" else as_csv)
+    with claim(target):
+        write_text(target, as_json if target.suffix == ".json" else as_csv)
     return target
 
 
