@@ -23,9 +23,9 @@ import torch.nn.functional as F
 
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.run import Run
+from contrafact.losses.contrastive import supervised_contrastive_loss
 from contrafact.methods._gan import Game
 from contrafact.methods.cd_gan import CDGAN
-from contrafact.nn.contrastive import supervised_contrastive_loss
 from contrafact.nn.critics import ClassEncoder
 
 MNIST = CDGAN(**CDGAN.presets["mnist"])

@@ -33,10 +33,10 @@ from contrafact.core.run import Run
 from contrafact.generators.lord import LORD as Decoder
 from contrafact.methods.contralord import ContraLORD
 from contrafact.nn.factor_codes import SharedEncoder
-from contrafact.nn.latent_table import EpochOrder, LatentTable
-from contrafact.nn.latent_training import descend
-from contrafact.nn.momentum import FeatureQueue, follow, momentum_copy
-from contrafact.nn.views import Views
+from contrafact.training.latent_table import EpochOrder, LatentTable
+from contrafact.training.latent_training import descend
+from contrafact.training.momentum import FeatureQueue, follow, momentum_copy
+from contrafact.training.views import Views
 
 FACTORS, RESIDUAL = ("floor hue", "wall hue", "object hue"), 7
 CASES = {

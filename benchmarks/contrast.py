@@ -22,8 +22,8 @@ from kornia.enhance import (
 
 from contrafact.data.mnist_stl import LEFTS, MNISTSTL, TOPS
 from contrafact.methods.sub_infomax import SubInfoMax
-from contrafact.nn.momentum import FeatureQueue
-from contrafact.nn.views import MOCO, Views
+from contrafact.training.momentum import FeatureQueue
+from contrafact.training.views import MOCO, Views
 
 BATCH = 256
 

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 import contrafact as cf
-from contrafact.bench.regression import RegressionSettings
 from contrafact.core.run import Run
 from contrafact.editing.encoder import fit_latent_encoder
 from contrafact.editing.inversion import InversionSettings, invert
+from contrafact.evaluation.regression import RegressionSettings
 
 
 def main() -> None:

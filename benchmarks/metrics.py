@@ -166,7 +166,7 @@ def all64():
 
 def one_million(name):
     """Highest resident memory of this process after one metric of 1,000,000 points and 64 codes."""
-    from contrafact.metrics._evaluate import call_static
+    from contrafact.evaluation.codes import call_static
 
     rng = np.random.default_rng(0)
     factors = np.stack([rng.integers(size, size=1_000_000) for size in SIZES], axis=1)

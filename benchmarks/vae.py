@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from contrafact.nn.independence import mean_log_densities
+from contrafact.losses.independence import mean_log_densities
 
 REPEATS = 5
 FloatArray = npt.NDArray[np.float32]

@@ -39,6 +39,13 @@ CORE = (
     *("method", "metric", "dataset", "generator", "encoder", "directions", "direction_files", "artefact", "run"),
     "catalog",
 )
+EVALUATION = tuple(
+    f"evaluation.{name}"
+    for name in (
+        *("codes", "result", "bootstrap", "compare", "tables", "reference"),
+        *("run", "sampling", "scores", "representations", "classes", "control", "regression", "codes_file"),
+    )
+)
 EDITING = (
     *(f"editing.{name}" for name in ("inversion", "latents", "photographs", "similarity", "encoder")),
     *(f"report.{name}" for name in ("figures", "comparison", "planes", "cube", "study", "study_score")),
@@ -57,6 +64,8 @@ def write_reference(folder: Path) -> list[Path]:
             pages[folder / catalog.folder / f"{name}.md"] = _entry(catalog, name)
     modules = "\n\n".join(_automodule(f"contrafact.core.{name}") for name in CORE)
     pages[folder / "core.md"] = f"# Contracts\n\n{modules}\n"
+    modules = "\n\n".join(_automodule(f"contrafact.{name}") for name in EVALUATION)
+    pages[folder / "evaluation.md"] = f"# Evaluation\n\n{modules}\n"
     modules = "\n\n".join(_automodule(f"contrafact.{name}") for name in EDITING)
     pages[folder / "editing.md"] = f"# Editing and figures\n\n{modules}\n"
     for path, text in pages.items():

@@ -6,7 +6,7 @@ directions of an analytic scene of eight factors, on which every method runs onc
 """
 
 from contrafact.bench.recipe import Column, Recipe, Row
-from contrafact.bench.regression import RegressionSettings
+from contrafact.evaluation.regression import RegressionSettings
 
 # The factors of the scene are standard normal behind a rotation: there is nothing to find in its only layer.
 IMAGE = {"num_directions": 8, "layer": "image"}

@@ -1,7 +1,7 @@
 """DisCo, Table 1: disentanglement of representations, Shapes3D columns."""
 
 from contrafact.bench.recipe import Recipe, Row
-from contrafact.bench.regression import RegressionSettings
+from contrafact.evaluation.regression import RegressionSettings
 
 GAN, VAE = ("paper",), ("small",)
 

@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
+
+from contrafact._moved import MovedModules
 
 __version__ = "0.1.0"
 
@@ -20,9 +23,16 @@ _LAZY = {
     "wrap": "contrafact.generators.wrap",
     "Run": "contrafact.core.run",
 }
-_SUBPACKAGES = ("core", "nn", "data", "generators", "methods", "metrics", "bench", "editing", "report")
+_SUBPACKAGES = (
+    *("core", "nn", "losses", "training", "data", "generators", "methods", "metrics"),
+    *("evaluation", "editing", "bench", "report"),
+)
 
 __all__ = [*_LAZY, *_SUBPACKAGES]
+
+
+if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
+    sys.meta_path.append(MovedModules())
 
 
 def __getattr__(name: str) -> Any:

@@ -3,11 +3,14 @@ from contrafact import bench as bench
 from contrafact import core as core
 from contrafact import data as data
 from contrafact import editing as editing
+from contrafact import evaluation as evaluation
 from contrafact import generators as generators
+from contrafact import losses as losses
 from contrafact import methods as methods
 from contrafact import metrics as metrics
 from contrafact import nn as nn
 from contrafact import report as report
+from contrafact import training as training
 from contrafact.core.direction_files import load_directions as load_directions
 from contrafact.core.method import load_run as load_run
 from contrafact.core.run import Run as Run
@@ -25,11 +28,14 @@ __all__ = [
     "Run",
     "core",
     "nn",
+    "losses",
+    "training",
     "data",
     "generators",
     "methods",
     "metrics",
-    "bench",
+    "evaluation",
     "editing",
+    "bench",
     "report",
 ]

@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from contrafact.bench.codes_file import EncodedImages, encode_images, names_of_codes
 from contrafact.cli import main
 from contrafact.core.method import load_run
 from contrafact.data.load import load_dataset
+from contrafact.evaluation.codes_file import EncodedImages, encode_images, names_of_codes
 from contrafact.nn.factor_codes import RegressedEncoder
 
 

@@ -6,16 +6,16 @@ import pytest
 
 from contrafact.bench import suite
 from contrafact.bench.recipe import Column, Recipe, Row
-from contrafact.bench.regression import RegressionSettings
 from contrafact.bench.suite import Bench, run_bench
 from contrafact.bench.table import Cell, results_table
 from contrafact.core.method import load_run
+from contrafact.evaluation.regression import RegressionSettings
 from contrafact.generators.checkpoints import load_generator
 from contrafact.methods.attribute_predictor import AttributePredictor
 from contrafact.methods.disco import DisCo
 from contrafact.metrics import mds, recovery
 from contrafact.nn.attributes import load_predictor
-from tests.bench.conftest import TINY_DISCO
+from tests.conftest import TINY_DISCO
 
 COLUMNS = {"MIG": ("mig", "score"), "loss": ("log", "loss")}
 

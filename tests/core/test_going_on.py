@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from contrafact.bench.sampling import dataset_of
 from contrafact.cli import main
 from contrafact.cli.fit import _with_changes
 from contrafact.core.artefact import fingerprint
@@ -17,6 +16,7 @@ from contrafact.core.method import load_run
 from contrafact.core.run import CHECKPOINT, CONFIG, LOG, RESULT, SCORES, Run, read_log
 from contrafact.data.load import load_dataset
 from contrafact.editing.latents import StoredLatents
+from contrafact.evaluation.sampling import dataset_of
 from contrafact.methods.lord import LORD
 from contrafact.methods.sefa import SeFa
 from contrafact.methods.vae import VAE

@@ -6,7 +6,6 @@ import torch
 from PIL import Image
 
 import contrafact as cf
-from contrafact.bench.regression import RegressionSettings
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import sample_latents
 from contrafact.core.pictures import to_bytes
@@ -14,6 +13,7 @@ from contrafact.core.run import Run
 from contrafact.editing.encoder import fit_latent_encoder, load_encoder
 from contrafact.editing.inversion import EncoderStart, InversionSettings, invert, invert_photographs
 from contrafact.editing.latents import load_latents
+from contrafact.evaluation.regression import RegressionSettings
 from contrafact.generators.analytic import Analytic
 from contrafact.generators.stylegan2 import StyleGAN2
 from contrafact.generators.wrap import wrap

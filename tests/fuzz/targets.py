@@ -94,8 +94,8 @@ def _read_latents(folder: Path) -> Any:
 
 
 def _read_run(folder: Path) -> Any:
-    from contrafact.bench.scores import read_scores
     from contrafact.core.method import load_run
+    from contrafact.evaluation.scores import read_scores
     from contrafact.report import tables
 
     run = load_run(folder)
@@ -121,7 +121,7 @@ def _resume(folder: Path) -> Any:
 
 
 def _read_matrices(folder: Path) -> Any:
-    from contrafact.metrics._files import read_matrices
+    from contrafact.evaluation.tables import read_matrices
 
     codes = next(path for path in sorted(folder.iterdir()) if path.stem == "codes")
     factors = codes.with_name(f"factors{codes.suffix}")
@@ -149,7 +149,7 @@ def _read_study(folder: Path) -> Any:
 
 
 def _read_reference(folder: Path) -> Any:
-    from contrafact.metrics._reference import read_reference
+    from contrafact.evaluation.reference import read_reference
 
     return read_reference(folder / "reference.json")
 

@@ -8,8 +8,8 @@ import torch
 
 from contrafact.core.method import load_run
 from contrafact.core.run import Run
+from contrafact.losses.contrastive import unit
 from contrafact.methods.cmc import CMC, LabEncoder, MemoryBanks, batch_loss, rgb_to_lab
-from contrafact.nn.contrastive import unit
 
 from ..nn.toy_images import GreyImages, ToyImages
 

@@ -11,6 +11,7 @@ import torch
 from contrafact.core.method import load_run
 from contrafact.core.run import Run
 from contrafact.generators.class_knob import ClassKnob
+from contrafact.losses.adversarial import information_loss
 from contrafact.methods._gan import Game, probe_classes
 from contrafact.methods.cluster_gan import ClusterGAN, inversion_loss
 from contrafact.methods.gan_features import GANFeatures
@@ -18,9 +19,8 @@ from contrafact.methods.gan_inversion import GANInversion, InversionEncoder
 from contrafact.methods.infogan import InfoGAN
 from contrafact.methods.infogan_cr import InfoGANCR, draw_pairs
 from contrafact.methods.wgan_gp import WGANGP
-from contrafact.nn.adversarial import information_loss
 from contrafact.nn.critics import ClassEncoder
-from contrafact.nn.image_pool import ImagePool
+from contrafact.training.image_pool import ImagePool
 
 from .labelled import Stripes
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from contrafact.bench.regression import coordinates_along
 from contrafact.core.run import Run
+from contrafact.evaluation.regression import coordinates_along
 from contrafact.generators import BigGAN, StyleGAN2
 from contrafact.generators.vae import VAE
 from contrafact.methods.ganspace import GANSpace

@@ -12,17 +12,18 @@ from contrafact.core.artefact import fingerprint
 from contrafact.core.dataset import ImageDataset, check_indices
 from contrafact.core.run import Run
 from contrafact.data.load import load_dataset
+from contrafact.losses.contrastive import unit
+from contrafact.losses.reconstruction import image_distance
 from contrafact.methods.contralord import ContraLORD
 from contrafact.methods.labels_only import LabelsOnly
 from contrafact.methods.lord import LORD
 from contrafact.methods.overlord import OverLORD
 from contrafact.methods.zerodim import ZeroDIM
-from contrafact.nn import latent_training
-from contrafact.nn.contrastive import unit
-from contrafact.nn.factor_codes import AssignedEncoder, SharedEncoder, image_distance
-from contrafact.nn.latent_training import FewLabelWeights, TrainingImages, assigned_codes, few_label_loss
-from contrafact.nn.momentum import FeatureQueue, momentum_copy
-from contrafact.nn.views import Views
+from contrafact.nn.factor_codes import AssignedEncoder, SharedEncoder
+from contrafact.training import latent_training
+from contrafact.training.latent_training import FewLabelWeights, TrainingImages, assigned_codes, few_label_loss
+from contrafact.training.momentum import FeatureQueue, momentum_copy
+from contrafact.training.views import Views
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*have no label among")
 BRIEF = {"num_images": 40, "batch_size": 8, "width": 0.1, "residual_dim": 3}

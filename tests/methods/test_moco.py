@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 from contrafact.core.run import Run
 from contrafact.methods.moco import MoCo, encode_shuffled
-from contrafact.nn.momentum import FeatureQueue, momentum_copy
 from contrafact.nn.projected import ProjectedEncoder
+from contrafact.training.momentum import FeatureQueue, momentum_copy
 
 from ..nn.toy_images import ToyImages
 

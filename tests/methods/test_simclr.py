@@ -5,8 +5,8 @@ import torch
 
 from contrafact.core.method import load_run
 from contrafact.core.run import Run
+from contrafact.losses.contrastive import unit
 from contrafact.methods.simclr import SimCLR
-from contrafact.nn.contrastive import unit
 
 from ..nn.toy_images import ToyImages
 

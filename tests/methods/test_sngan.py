@@ -8,8 +8,8 @@ import torch
 from contrafact.core.artefact import fingerprint
 from contrafact.core.run import Run
 from contrafact.generators import SNGAN as Generator
+from contrafact.losses import adversarial
 from contrafact.methods.sngan import SNGAN, _channels, _measure_statistics
-from contrafact.nn import adversarial
 from tests.methods.gan_images import Halves, distance_and_left
 
 SMALL = SNGAN(

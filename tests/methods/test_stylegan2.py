@@ -9,8 +9,8 @@ from contrafact.core.artefact import fingerprint
 from contrafact.core.run import Run
 from contrafact.generators import StyleGAN2 as Generator
 from contrafact.generators.stylegan2 import channels_of
+from contrafact.losses import adversarial
 from contrafact.methods.stylegan2 import StyleGAN2
-from contrafact.nn import adversarial
 from tests.methods.gan_images import Halves, distance_and_left
 
 SMALL = StyleGAN2(

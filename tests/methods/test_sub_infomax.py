@@ -9,8 +9,8 @@ import torch
 from contrafact.core.method import load_run
 from contrafact.core.run import Run
 from contrafact.data.load import load_dataset
+from contrafact.losses.contrastive import unit
 from contrafact.methods.sub_infomax import SubInfoMax, hessian_blocks, infomin, orthogonality
-from contrafact.nn.contrastive import unit
 
 from ..nn.toy_images import ToyPairs
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from contrafact.core.encoding import draw_fixed_factor
 from contrafact.metrics import Codes, beta_vae_score
-from contrafact.metrics._encoding import draw_fixed_factor
 from contrafact.metrics.beta_vae_score import _votes, from_votes
 from tests.metrics.samples import Counter, Flags
 

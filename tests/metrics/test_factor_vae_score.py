@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from contrafact.core.encoding import draw_fixed_factor
 from contrafact.core.metric import MetricWarning
 from contrafact.metrics import Codes, factor_vae_score
-from contrafact.metrics._encoding import draw_fixed_factor
 from contrafact.metrics.factor_vae_score import _votes, from_votes
 from tests.metrics.samples import Counter, Flags
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 
 from contrafact.core.run import Run
+from contrafact.losses.contrastive import nt_xent_loss, queue_infonce_loss, supervised_contrastive_loss, unit
 from contrafact.methods.cmc import CMC
 from contrafact.methods.moco import MoCo
 from contrafact.methods.simclr import SimCLR
 from contrafact.methods.sub_infomax import SubInfoMax
-from contrafact.nn.contrastive import nt_xent_loss, queue_infonce_loss, supervised_contrastive_loss, unit
 from contrafact.nn.encoders import ConvEncoder
-from contrafact.nn.gather import gathered, gathered_rows
-from contrafact.nn.momentum import FeatureQueue
+from contrafact.training.gather import gathered, gathered_rows
+from contrafact.training.momentum import FeatureQueue
 from tests.nn.toy_images import ToyImages, ToyPairs
 
 JOINT = 6

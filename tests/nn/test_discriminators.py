@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from contrafact.nn.adversarial import r1_penalty
+from contrafact.losses.adversarial import r1_penalty
 from contrafact.nn.discriminators import SNGANDiscriminator, StyleGAN2Discriminator
 
 NAMES = {

@@ -8,16 +8,9 @@ import torch.nn.functional as F
 
 from contrafact.core.artefact import load_artefact, save_artefact
 from contrafact.core.encoder import Encoder
-from contrafact.nn.factor_codes import (
-    AssignedEncoder,
-    ParallelEncoders,
-    RegressedEncoder,
-    SharedEncoder,
-    assignment_entropy,
-    classification_loss,
-    image_distance,
-    parts_of,
-)
+from contrafact.losses.assignment import assignment_entropy, classification_loss
+from contrafact.losses.reconstruction import image_distance
+from contrafact.nn.factor_codes import AssignedEncoder, ParallelEncoders, RegressedEncoder, SharedEncoder, parts_of
 
 SHAPE = (3, 16, 16)
 

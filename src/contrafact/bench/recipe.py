@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from contrafact.bench.regression import RegressionSettings
 from contrafact.core.catalog import PACKAGE_ROOT, unknown_name_message
 from contrafact.core.plugins import is_spelled_out, load_file, load_plugin, load_spelled_out, plugins
+from contrafact.evaluation.regression import RegressionSettings
 
 Scale = Literal["small", "paper"]
 SCALES: tuple[Scale, ...] = ("small", "paper")

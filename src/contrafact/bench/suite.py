@@ -14,13 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contrafact.bench.classes import IMAGE_METRICS
-from contrafact.bench.control import fit_control, fit_regression
-from contrafact.bench.evaluate import CONTROL, JUDGED, REGRESSION, Who, evaluate_run
 from contrafact.bench.recipe import LOG, Column, Recipe, Row, Scale, column_of
-from contrafact.bench.representations import parse_target
-from contrafact.bench.sampling import dataset_of
-from contrafact.bench.scores import read_scores
 from contrafact.bench.table import Cell, results_table
 from contrafact.core import command
 from contrafact.core.catalog import slug, unknown_name_message
@@ -31,6 +25,12 @@ from contrafact.core.method import FinishedRun, load_run
 from contrafact.core.ranges import Panels, check_value
 from contrafact.core.run import RESULT, Run, environment, find_device
 from contrafact.data.load import load_dataset
+from contrafact.evaluation.classes import IMAGE_METRICS
+from contrafact.evaluation.control import fit_control, fit_regression
+from contrafact.evaluation.representations import parse_target
+from contrafact.evaluation.run import CONTROL, JUDGED, REGRESSION, Who, evaluate_run
+from contrafact.evaluation.sampling import dataset_of
+from contrafact.evaluation.scores import read_scores
 from contrafact.generators.checkpoints import load_generator
 from contrafact.methods import CATALOG
 from contrafact.nn.attributes import load_predictor

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from contrafact.bench.evaluate import CONTROL
 from contrafact.bench.recipe import LOG, Recipe, Row
-from contrafact.metrics._evaluate import info_of
+from contrafact.evaluation.codes import info_of
+from contrafact.evaluation.run import CONTROL
 
 
 class Cell(NamedTuple):

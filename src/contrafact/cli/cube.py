@@ -35,10 +35,10 @@ def cube(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "cube")
     import numpy as np
 
-    from contrafact.bench.sampling import dataset_of
     from contrafact.core.claim import hold
     from contrafact.core.dataset import FactorDataset
     from contrafact.core.method import load_run
+    from contrafact.evaluation.sampling import dataset_of
     from contrafact.report.charts import save_chart
     from contrafact.report.cube import cube_chart, factor_cube
     from contrafact.report.figures import FIGURES

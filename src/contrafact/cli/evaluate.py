@@ -18,7 +18,7 @@ from contrafact.core.ranges import Count, CountOrZero, MetricSeed
 
 if TYPE_CHECKING:
     from contrafact.core.metric import MetricResult
-    from contrafact.metrics._evaluation import Evaluation
+    from contrafact.evaluation.result import Evaluation
 
 
 _OF_A_RUN = ("data", "predictor", "extractor", "control", "num_train", "num_test", "device")
@@ -85,7 +85,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     """Print the scores; those of a run are noted in its folder."""
     options = parse(Options, arguments, "evaluate")
     from contrafact.core.metric import MetricWarning
-    from contrafact.metrics._evaluation import check_results_path
+    from contrafact.evaluation.result import check_results_path
 
     warnings.simplefilter("ignore", MetricWarning)  # what they say is printed with the score
     if (options.run is None) == (options.codes is None):
@@ -112,8 +112,8 @@ def _refuse_options_of_the_other(options: Options) -> None:
 def _evaluate_files(options: Options, codes: Path) -> None:
     from rich.console import Console
 
-    from contrafact.metrics._files import evaluate_files
-    from contrafact.metrics._reference import put_beside, read_reference, reference_table
+    from contrafact.evaluation.reference import put_beside, read_reference, reference_table
+    from contrafact.evaluation.tables import evaluate_files
 
     if options.compare is not None:
         _compare_files(options, codes, options.compare)
@@ -165,8 +165,8 @@ def _draw(evaluation: Evaluation, folder: Path) -> list[Path]:
 def _compare_files(options: Options, codes: Path, other: Path) -> None:
     from rich.console import Console
 
-    from contrafact.metrics._comparison import compare, comparison_table, write_comparisons
-    from contrafact.metrics._files import read_matrices
+    from contrafact.evaluation.compare import compare, comparison_table, write_comparisons
+    from contrafact.evaluation.tables import read_matrices
 
     first, _ = read_matrices(codes, options.factors, options.codes_test, options.factors_test)
     second, _ = read_matrices(other, codes_test=options.compare_test)
@@ -190,13 +190,13 @@ def _compare_files(options: Options, codes: Path, other: Path) -> None:
 
 
 def _evaluate_run(options: Options, folder: Path) -> None:
-    from contrafact.bench.control import fit_control
-    from contrafact.bench.evaluate import Who, check_asked, evaluate_run
-    from contrafact.bench.sampling import dataset_of
     from contrafact.core.claim import hold
     from contrafact.core.method import load_run
     from contrafact.core.run import find_device
-    from contrafact.metrics._evaluation import Evaluation
+    from contrafact.evaluation.control import fit_control
+    from contrafact.evaluation.result import Evaluation
+    from contrafact.evaluation.run import Who, check_asked, evaluate_run
+    from contrafact.evaluation.sampling import dataset_of
 
     run = load_run(folder)
     check_asked(run, options.metrics, options.predictor, options.extractor)

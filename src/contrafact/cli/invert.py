@@ -53,12 +53,12 @@ class Options:
 def invert(arguments: Sequence[str]) -> None:
     """Write latents and pictures."""
     options = parse(Options, arguments, "invert")
-    from contrafact.bench.regression import RegressionSettings
     from contrafact.core.claim import hold
     from contrafact.core.pictures import save_png
     from contrafact.core.run import Run, find_device
     from contrafact.editing.encoder import fit_latent_encoder, load_encoder
     from contrafact.editing.inversion import InversionSettings, invert_photographs
+    from contrafact.evaluation.regression import RegressionSettings
     from contrafact.generators.checkpoints import load_generator
     from contrafact.report.edits import inversion_sheet, save_images
 

@@ -33,10 +33,10 @@ class Options:
 def report(arguments: Sequence[str]) -> None:
     """Write the page."""
     options = parse(Options, arguments, "report")
-    from contrafact.bench.sampling import dataset_of
     from contrafact.core.claim import hold
     from contrafact.core.dataset import FactorDataset
     from contrafact.core.method import load_run
+    from contrafact.evaluation.sampling import dataset_of
     from contrafact.report.page import write_report
 
     run = load_run(options.run)

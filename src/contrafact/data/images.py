@@ -23,8 +23,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from contrafact.core.dataset import AnnotatedDataset, ImageDataset, IntArray, check_count, check_indices
-from contrafact.core.places import fingerprint_files
-from contrafact.data._decoding import (
+from contrafact.core.decoding import (
     MODES,
     TooDeepError,
     TooSmallError,
@@ -35,6 +34,7 @@ from contrafact.data._decoding import (
     parse_background,
     shown_name,
 )
+from contrafact.core.places import fingerprint_files
 from contrafact.data._files import PathLike, StoredArray, cache_folder, unpack_once, write_cache
 from contrafact.data._pixels import to_images
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from contrafact.bench.regression import RegressionSettings, regress_encoder
 from contrafact.core import command
 from contrafact.core.artefact import fingerprint, load_artefact
 from contrafact.core.directions import GlobalDirections
@@ -16,6 +15,7 @@ from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, load_run
 from contrafact.core.run import RESULT, Run
+from contrafact.evaluation.regression import RegressionSettings, regress_encoder
 
 
 def fit_latent_encoder(generator: Generator, run: Run | str | Path, settings: RegressionSettings) -> Encoder:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from contrafact.core.catalog import unknown_name_message
-from contrafact.data._decoding import UnusableError, decode, first_of, parse_background, shown_name
+from contrafact.core.decoding import UnusableError, decode, first_of, parse_background, shown_name
 from contrafact.data.images import SUFFIXES
 
 if TYPE_CHECKING:

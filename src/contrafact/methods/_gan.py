@@ -19,9 +19,9 @@ from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Method
 from contrafact.core.ranges import Keep, Positive, Rate, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.core.run import Run
-from contrafact.nn.adversarial import Adversary, critic_loss, frozen, gradient_penalty
+from contrafact.losses.adversarial import Adversary, critic_loss, frozen, gradient_penalty
 from contrafact.nn.critics import Critic, TrunkKind, scaled
-from contrafact.nn.image_pool import ImagePool
+from contrafact.training.image_pool import ImagePool
 
 Network = Literal["dcgan", "sngan"]
 DEFAULT_CLASSES = 10

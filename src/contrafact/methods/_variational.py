@@ -21,9 +21,9 @@ from contrafact.core.generator import architecture
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Positive, Rate, Share, Size, Steps, Width
 from contrafact.core.run import Run
+from contrafact.losses.independence import Posterior, kl_to_standard_normal
+from contrafact.losses.likelihood import Likelihood, reconstruction_loss
 from contrafact.nn.encoders import GaussianEncoder, Network
-from contrafact.nn.independence import Posterior, kl_to_standard_normal
-from contrafact.nn.likelihood import Likelihood, reconstruction_loss
 
 ACTIVE_NATS = 0.1
 """A latent whose posterior tells less than this about an image is called inactive."""

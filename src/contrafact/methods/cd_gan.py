@@ -28,13 +28,13 @@ from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
 from contrafact.core.ranges import Keep, Positive, RateOrZero, Share, Size, SizeOrZero, Weight
 from contrafact.core.run import Run
+from contrafact.losses.adversarial import frozen
+from contrafact.losses.contrastive import Reading, supervised_contrastive_loss
 from contrafact.methods._gan import Game, GANMethod, probe_classes
-from contrafact.nn.adversarial import frozen
-from contrafact.nn.anchors import Anchors, MovingAverage
-from contrafact.nn.augment import Augmentation, AugmentationName
-from contrafact.nn.contrastive import Reading, supervised_contrastive_loss
 from contrafact.nn.critics import ClassEncoder
-from contrafact.nn.image_pool import ImagePool
+from contrafact.training.anchors import Anchors, MovingAverage
+from contrafact.training.augment import Augmentation, AugmentationName
+from contrafact.training.image_pool import ImagePool
 
 CENTRES_EVERY = 20
 """Steps between two looks at all labelled images."""

@@ -24,13 +24,13 @@ from contrafact.core.encoder import Encoder
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Length, Positive, Rate, Share, Size, Steps, Weight, Width
 from contrafact.core.run import Run
-from contrafact.nn.contrastive import unit
-from contrafact.nn.gather import gathered, gathered_rows
+from contrafact.losses.contrastive import unit
 from contrafact.nn.projected import ProjectedEncoder
 from contrafact.nn.resnet import Stem
-from contrafact.nn.schedule import set_rate
 from contrafact.nn.trainable import EncoderKind
-from contrafact.nn.views import MOCO, Views, choose_kinds, is_colourless
+from contrafact.training.gather import gathered, gathered_rows
+from contrafact.training.schedule import set_rate
+from contrafact.training.views import MOCO, Views, choose_kinds, is_colourless
 
 Objective = Literal["nce", "infonce", "batch"]
 # sRGB primaries under D65 (IEC 61966-2-1).

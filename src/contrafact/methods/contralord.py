@@ -33,11 +33,13 @@ from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Count, Length, Positive, Rate, Share, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.core.run import Run
-from contrafact.nn.contrastive import queue_infonce_loss, unit
-from contrafact.nn.factor_codes import AssignedEncoder, Reconstruction, SharedEncoder, image_distance, parts_of
-from contrafact.nn.gather import gathered_rows
-from contrafact.nn.latent_table import EpochOrder, cosine_rate
-from contrafact.nn.latent_training import (
+from contrafact.losses.contrastive import queue_infonce_loss, unit
+from contrafact.losses.reconstruction import Reconstruction, image_distance
+from contrafact.nn.factor_codes import AssignedEncoder, SharedEncoder, parts_of
+from contrafact.nn.trainable import EncoderChoice
+from contrafact.training.gather import gathered_rows
+from contrafact.training.latent_table import EpochOrder, cosine_rate
+from contrafact.training.latent_training import (
     FewLabelWeights,
     TrainingImages,
     ValueCodes,
@@ -50,9 +52,8 @@ from contrafact.nn.latent_training import (
     run_table,
     start_values,
 )
-from contrafact.nn.momentum import FeatureQueue, check_queue, follow, momentum_copy
-from contrafact.nn.trainable import EncoderChoice
-from contrafact.nn.views import Views, choose_kinds
+from contrafact.training.momentum import FeatureQueue, check_queue, follow, momentum_copy
+from contrafact.training.views import Views, choose_kinds
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
 from contrafact.core.ranges import Weight
 from contrafact.core.run import Run
+from contrafact.losses.independence import kl_to_standard_normal
 from contrafact.methods._variational import QUICK, Variational, active
-from contrafact.nn.independence import kl_to_standard_normal
 
 
 @dataclass(frozen=True)

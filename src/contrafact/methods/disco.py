@@ -29,7 +29,7 @@ from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Layer, Positive, Rate, Size, Steps, Weight, Width
 from contrafact.core.run import Run
-from contrafact.nn import contrastive
+from contrafact.losses import contrastive
 from contrafact.nn.trainable import EncoderKind, NavigatorKind, trainable_directions, trainable_encoder
 
 FORMULATIONS: dict[str, dict[str, Any]] = {

@@ -21,9 +21,9 @@ from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
 from contrafact.core.ranges import Rate, Weight, Width
 from contrafact.core.run import Run
+from contrafact.losses.independence import kl_to_standard_normal
 from contrafact.methods._variational import QUICK, Variational, active
 from contrafact.nn.encoders import glorot_init
-from contrafact.nn.independence import kl_to_standard_normal
 
 LAYERS, UNITS = 6, 1000
 """Hidden layers of the discriminator and their width, in the paper."""

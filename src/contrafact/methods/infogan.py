@@ -21,8 +21,8 @@ from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
 from contrafact.core.ranges import Size, Weight
 from contrafact.core.run import Run
+from contrafact.losses.adversarial import information_loss
 from contrafact.methods._gan import Game, GANMethod, probe_classes
-from contrafact.nn.adversarial import information_loss
 from contrafact.nn.critics import ClassEncoder, plain_weights
 
 

@@ -26,8 +26,8 @@ from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts
 from contrafact.core.ranges import Range, Size, Weight
 from contrafact.core.run import Run
+from contrafact.losses.adversarial import information_loss
 from contrafact.methods._gan import Game, GANMethod, probe_classes
-from contrafact.nn.adversarial import information_loss
 from contrafact.nn.critics import ClassEncoder, make_trunk, plain_weights
 
 

@@ -20,9 +20,10 @@ from contrafact.core.few_labels import labels_or_none_of
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Rate, Size, Steps, Width
 from contrafact.core.run import Run
-from contrafact.nn.factor_codes import AssignedEncoder, classification_loss
-from contrafact.nn.latent_table import EpochOrder, cosine_rate
-from contrafact.nn.latent_training import descend
+from contrafact.losses.assignment import classification_loss
+from contrafact.nn.factor_codes import AssignedEncoder
+from contrafact.training.latent_table import EpochOrder, cosine_rate
+from contrafact.training.latent_training import descend
 
 
 @dataclass(frozen=True)

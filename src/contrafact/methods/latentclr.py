@@ -29,7 +29,7 @@ from contrafact.core.generator import IMAGE, Generator
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Depth, Layer, Positive, Rate, Share, Size, Steps, Weight
 from contrafact.core.run import Run
-from contrafact.nn.contrastive import gram
+from contrafact.losses.contrastive import gram
 from contrafact.nn.latent_directions import LatentDirections
 
 FORMULATIONS: dict[str, dict[str, Any]] = {

@@ -27,9 +27,10 @@ from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Count, Rate, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.core.run import Run
-from contrafact.nn.factor_codes import Reconstruction, RegressedEncoder, image_distance, parts_of
-from contrafact.nn.latent_table import EpochOrder, cosine_rate
-from contrafact.nn.latent_training import (
+from contrafact.losses.reconstruction import Reconstruction, image_distance
+from contrafact.nn.factor_codes import RegressedEncoder, parts_of
+from contrafact.training.latent_table import EpochOrder, cosine_rate
+from contrafact.training.latent_training import (
     TrainingImages,
     ValueEmbeddings,
     descend,

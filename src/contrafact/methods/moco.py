@@ -24,15 +24,15 @@ from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Depth, Length, Positive, Rate, Share, Size, Steps, Weight, Width
 from contrafact.core.run import Run
-from contrafact.nn.contrastive import queue_infonce_loss, unit
-from contrafact.nn.gather import gathered_rows
-from contrafact.nn.momentum import FeatureQueue, check_queue, follow, momentum_copy
-from contrafact.nn.pairs import draw_pairs
+from contrafact.losses.contrastive import queue_infonce_loss, unit
 from contrafact.nn.projected import ProjectedEncoder
 from contrafact.nn.resnet import Stem
-from contrafact.nn.schedule import set_rate, warmup_cosine
 from contrafact.nn.trainable import EncoderChoice
-from contrafact.nn.views import MOCO, Views, choose_kinds
+from contrafact.training.gather import gathered_rows
+from contrafact.training.momentum import FeatureQueue, check_queue, follow, momentum_copy
+from contrafact.training.pairs import draw_pairs
+from contrafact.training.schedule import set_rate, warmup_cosine
+from contrafact.training.views import MOCO, Views, choose_kinds
 
 
 @dataclass(frozen=True)

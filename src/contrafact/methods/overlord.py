@@ -27,16 +27,17 @@ from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Count, Range, Rate, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.core.run import Run
-from contrafact.nn.adversarial import (
+from contrafact.losses.adversarial import (
     frozen,
     logistic_discriminator_loss,
     logistic_generator_loss,
     r1_penalty,
 )
+from contrafact.losses.reconstruction import Reconstruction, image_distance
 from contrafact.nn.encoders import ConvEncoder, LocatelloEncoder
-from contrafact.nn.factor_codes import ParallelEncoders, Reconstruction, RegressedEncoder, image_distance, parts_of
-from contrafact.nn.latent_table import EpochOrder, cosine_rate
-from contrafact.nn.latent_training import (
+from contrafact.nn.factor_codes import ParallelEncoders, RegressedEncoder, parts_of
+from contrafact.training.latent_table import EpochOrder, cosine_rate
+from contrafact.training.latent_training import (
     TrainingImages,
     ValueEmbeddings,
     descend,
@@ -44,7 +45,7 @@ from contrafact.nn.latent_training import (
     mean_square,
     run_table,
 )
-from contrafact.nn.views import Views, ViewSettings
+from contrafact.training.views import Views, ViewSettings
 
 
 @dataclass(frozen=True)

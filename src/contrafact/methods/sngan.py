@@ -26,7 +26,7 @@ from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Keep, Rate, Size, Steps, Width
 from contrafact.core.run import Run
-from contrafact.nn import adversarial
+from contrafact.losses import adversarial
 from contrafact.nn.discriminators import SNGANDiscriminator
 
 STATISTICS_BATCHES = 50

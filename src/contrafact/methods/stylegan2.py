@@ -26,9 +26,9 @@ from contrafact.core.generator import architecture
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Depth, Positive, Range, Rate, Share, Size, Steps, Weight
 from contrafact.core.run import Run
-from contrafact.nn import adversarial
-from contrafact.nn.adaptive_augmentation import AdaptiveAugmentation
+from contrafact.losses import adversarial
 from contrafact.nn.discriminators import StyleGAN2Discriminator
+from contrafact.training.adaptive_augmentation import AdaptiveAugmentation
 
 _QUICK: dict[str, Any] = {
     "channel_base": 512, "max_channels": 128, "latent_dim": 64, "mapping_layers": 3, "batch_size": 16, "steps": 14_000,

@@ -24,14 +24,14 @@ from contrafact.core.dataset import ImageDataset, PairDataset
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import CountOrZero, Positive, Rate, Size, Steps, Weight, Width
 from contrafact.core.run import Run
-from contrafact.nn.contrastive import nt_xent_loss, supervised_contrastive_loss, unit
-from contrafact.nn.gather import gathered, gathered_rows
-from contrafact.nn.pairs import draw_pairs
+from contrafact.losses.contrastive import nt_xent_loss, supervised_contrastive_loss, unit
 from contrafact.nn.projected import Heads, ProjectedEncoder
 from contrafact.nn.resnet import Stem
-from contrafact.nn.schedule import set_rate, warmup_cosine
 from contrafact.nn.trainable import EncoderChoice
-from contrafact.nn.views import SIMCLR_SMALL, Views, choose_kinds
+from contrafact.training.gather import gathered, gathered_rows
+from contrafact.training.pairs import draw_pairs
+from contrafact.training.schedule import set_rate, warmup_cosine
+from contrafact.training.views import SIMCLR_SMALL, Views, choose_kinds
 
 Regulariser = Literal["none", "infomin", "ortho", "permuted_ortho", "hessian"]
 _QUICK = {

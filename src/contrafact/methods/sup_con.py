@@ -22,10 +22,10 @@ from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Keep, Positive, Rate, Size, Steps, Width
 from contrafact.core.run import Run
-from contrafact.nn.anchors import Anchors, MovingAverage
-from contrafact.nn.augment import Augmentation, AugmentationName
-from contrafact.nn.contrastive import Reading, supervised_contrastive_loss
+from contrafact.losses.contrastive import Reading, supervised_contrastive_loss
 from contrafact.nn.critics import ClassEncoder
+from contrafact.training.anchors import Anchors, MovingAverage
+from contrafact.training.augment import Augmentation, AugmentationName
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
 from contrafact.core.ranges import Layer, Share, Steps
 from contrafact.core.run import Run
+from contrafact.losses.independence import kl_to_standard_normal
+from contrafact.losses.likelihood import Likelihood
 from contrafact.methods._variational import Autoencoder, Variational, active
 from contrafact.nn.encoders import Network
 from contrafact.nn.flow import CouplingFlow
-from contrafact.nn.independence import kl_to_standard_normal
-from contrafact.nn.likelihood import Likelihood
 
 _BRIEF = {"width": 0.5, "batch_size": 96, "learning_rate": 7e-4, "cosine": True, "flow_layers": 8}
 FLOW_RATE, FLOW_IMAGES = 1e-3, 20_000

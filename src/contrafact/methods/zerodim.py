@@ -28,9 +28,10 @@ from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Count, Rate, Share, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.core.run import Run
-from contrafact.nn.factor_codes import AssignedEncoder, Reconstruction, image_distance, parts_of
-from contrafact.nn.latent_table import EpochOrder, cosine_rate
-from contrafact.nn.latent_training import (
+from contrafact.losses.reconstruction import Reconstruction, image_distance
+from contrafact.nn.factor_codes import AssignedEncoder, parts_of
+from contrafact.training.latent_table import EpochOrder, cosine_rate
+from contrafact.training.latent_training import (
     FewLabelWeights,
     TrainingImages,
     ValueCodes,

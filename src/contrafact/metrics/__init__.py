@@ -9,13 +9,13 @@ from contrafact.core.catalog import Catalog, CataloguePackage
 CATALOG = Catalog("metrics", "metric")
 # Imported on first use, as the metrics themselves are.
 _FUNCTIONS = {
-    "evaluate": "metrics._evaluate",
-    "evaluate_encoder": "metrics._evaluate",
-    "Evaluation": "metrics._evaluation",
-    "evaluate_files": "metrics._files",
-    "compare": "metrics._comparison",
-    "compare_runs": "metrics._comparison",
-    "Codes": "metrics._encoding",
+    "evaluate": "evaluation.codes",
+    "evaluate_encoder": "evaluation.codes",
+    "Evaluation": "evaluation.result",
+    "evaluate_files": "evaluation.tables",
+    "compare": "evaluation.compare",
+    "compare_runs": "evaluation.compare",
+    "Codes": "core.encoding",
 }
 
 

@@ -1,12 +1,12 @@
 # Written by `python -m tests.stubs`; a test keeps it fresh.
 from contrafact.core.catalog import Catalog as Catalog
-from contrafact.metrics._comparison import compare as compare
-from contrafact.metrics._comparison import compare_runs as compare_runs
-from contrafact.metrics._encoding import Codes as Codes
-from contrafact.metrics._evaluate import evaluate as evaluate
-from contrafact.metrics._evaluate import evaluate_encoder as evaluate_encoder
-from contrafact.metrics._evaluation import Evaluation as Evaluation
-from contrafact.metrics._files import evaluate_files as evaluate_files
+from contrafact.core.encoding import Codes as Codes
+from contrafact.evaluation.codes import evaluate as evaluate
+from contrafact.evaluation.codes import evaluate_encoder as evaluate_encoder
+from contrafact.evaluation.compare import compare as compare
+from contrafact.evaluation.compare import compare_runs as compare_runs
+from contrafact.evaluation.result import Evaluation as Evaluation
+from contrafact.evaluation.tables import evaluate_files as evaluate_files
 from contrafact.metrics.beta_vae_score import beta_vae_score as beta_vae_score
 from contrafact.metrics.clustering import clustering as clustering
 from contrafact.metrics.dci import dci as dci

@@ -17,7 +17,7 @@ from contrafact.core.dataset import check_count
 from contrafact.core.directions import Directions
 from contrafact.core.generator import Generator
 from contrafact.core.metric import as_array
-from contrafact.metrics._features import run
+from contrafact.nn.features import run
 
 Predictor = Callable[[Tensor], Any]
 Array = npt.NDArray[Any]

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from contrafact.core.dataset import check_count
+from contrafact.core.matrices import dead_codes
 from contrafact.core.metric import ArrayLike, FloatArray, IntArray, check_continuous_factors, check_factors
-from contrafact.metrics._inputs import dead_codes
 
 AnyInts = npt.NDArray[np.integer[Any]]
 CODES_AT_ONCE = 8  # codes copied together, so that a million points stay small

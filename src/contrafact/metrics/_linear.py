@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from contrafact.core.matrices import dead_codes
 from contrafact.core.metric import FloatArray, IntArray
-from contrafact.metrics._inputs import dead_codes
 
 
 def standardize(codes_NJ: FloatArray, *others: FloatArray) -> list[FloatArray]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from contrafact.core.dataset import FactorDataset, check_count
+from contrafact.core.encoding import Codes, Encode, draw_fixed_factor, remembered
 from contrafact.core.metric import (
     ArrayLike,
     FloatArray,
@@ -25,7 +26,6 @@ from contrafact.core.metric import (
     check_factors,
     measured,
 )
-from contrafact.metrics._encoding import Codes, Encode, draw_fixed_factor, remembered
 from contrafact.metrics._linear import fit_logistic
 
 INFO = MetricInfo(kind="interventional", low=0.0, high=1.0, higher_is_better=True, source="Higgins et al. 2017")

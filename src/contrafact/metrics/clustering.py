@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from contrafact.core.dataset import check_count
+from contrafact.core.matrices import check_varying
 from contrafact.core.metric import (
     ArrayLike,
     FloatArray,
@@ -25,7 +26,6 @@ from contrafact.core.metric import (
     measured,
 )
 from contrafact.metrics._information import entropy, mutual_information, relabel
-from contrafact.metrics._inputs import check_varying
 
 INFO = MetricInfo(
     kind="static",

@@ -13,9 +13,9 @@ from typing import Literal
 
 import numpy as np
 
+from contrafact.core.matrices import Pair, read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, measured
 from contrafact.metrics._importance import weighted_concentration
-from contrafact.metrics._inputs import Pair, read_pair
 
 INFO = MetricInfo(
     kind="static", low=0.0, high=1.0, higher_is_better=True, source="Eastwood & Williams 2018; protocol of 2019"

@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 
 from contrafact.core.dataset import check_count
+from contrafact.core.matrices import Pair, read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, MetricResult, measured
-from contrafact.metrics._inputs import Pair, read_pair
 from contrafact.metrics._linear import fit_logistic
 
 INFO = MetricInfo(

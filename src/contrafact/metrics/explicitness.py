@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contrafact.core.matrices import read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, MetricResult, measured
-from contrafact.metrics._inputs import read_pair
 from contrafact.metrics._linear import fit_logistic, standardize
 
 INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Ridgeway & Mozer 2018, Section 3")

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from contrafact.core.dataset import FactorDataset, check_count
+from contrafact.core.encoding import Codes, Encode, draw_fixed_factor, remembered
+from contrafact.core.matrices import dead_codes
 from contrafact.core.metric import (
     ArrayLike,
     FloatArray,
@@ -24,8 +26,6 @@ from contrafact.core.metric import (
     check_factors,
     measured,
 )
-from contrafact.metrics._encoding import Codes, Encode, draw_fixed_factor, remembered
-from contrafact.metrics._inputs import dead_codes
 
 INFO = MetricInfo(kind="interventional", low=0.0, high=1.0, higher_is_better=True, source="Kim & Mnih 2018, Section 3")
 CHUNK = 1024  # votes gathered at a time

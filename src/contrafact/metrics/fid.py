@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from contrafact.core.metric import FloatArray, MetricInfo, MetricResult, measured
-from contrafact.metrics._features import Extractor, Images, feature_pair
+from contrafact.nn.features import Extractor, Images, feature_pair
 
 INFO = MetricInfo(kind="images", low=0.0, high=math.inf, higher_is_better=False, source="Heusel et al. 2017, Eq. 6")
 

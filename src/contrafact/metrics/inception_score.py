@@ -16,7 +16,7 @@ import torch
 
 from contrafact.core.dataset import check_count
 from contrafact.core.metric import FloatArray, MetricInfo, MetricResult, measured
-from contrafact.metrics._features import Extractor, Images, features_of, named_extractor
+from contrafact.nn.features import Extractor, Images, features_of, named_extractor
 
 INFO = MetricInfo(
     kind="images", low=1.0, high=math.inf, higher_is_better=True, source="Salimans et al. 2016, Section 4"

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from contrafact.core.dataset import check_count
+from contrafact.core.matrices import check_varying, dead_codes
 from contrafact.core.metric import (
     ArrayLike,
     BoolArray,
@@ -28,7 +29,6 @@ from contrafact.core.metric import (
     measured,
 )
 from contrafact.metrics._information import entropy, mutual_information
-from contrafact.metrics._inputs import check_varying, dead_codes
 from contrafact.metrics._linear import standardize
 
 INFO = MetricInfo(

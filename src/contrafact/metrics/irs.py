@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contrafact.core.matrices import dead_codes
 from contrafact.core.metric import (
     ArrayLike,
     FloatArray,
@@ -24,7 +25,6 @@ from contrafact.core.metric import (
     measured,
 )
 from contrafact.metrics._information import discretize
-from contrafact.metrics._inputs import dead_codes
 
 INFO = MetricInfo(kind="static", low=-math.inf, high=1.0, higher_is_better=True, source="Suter et al. 2019, Section 4")
 

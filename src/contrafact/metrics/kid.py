@@ -15,7 +15,7 @@ import numpy as np
 
 from contrafact.core.dataset import check_count
 from contrafact.core.metric import FloatArray, MetricInfo, MetricResult, measured
-from contrafact.metrics._features import Extractor, Images, feature_pair
+from contrafact.nn.features import Extractor, Images, feature_pair
 
 INFO = MetricInfo(
     kind="images", low=-math.inf, high=math.inf, higher_is_better=False, source="Bińkowski et al. 2018, Section 4"

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from contrafact.core.dataset import check_count
+from contrafact.core.matrices import read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, measured
-from contrafact.metrics._inputs import read_pair
 
 INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Wu et al. 2018, Section 3.4")
 CHUNK = 1024  # test points compared at a time

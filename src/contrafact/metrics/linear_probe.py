@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 
 from contrafact.core.dataset import check_count
+from contrafact.core.matrices import Pair, read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, MetricResult, measured
-from contrafact.metrics._inputs import Pair, read_pair
 from contrafact.metrics._linear import fit_logistic, standardize
 
 INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Chen et al. 2020, Section 2.2")

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from contrafact.core.metric import MetricInfo, MetricResult, as_array, measured
-from contrafact.metrics._features import (
+from contrafact.nn.features import (
     Extractor,
     Images,
     batches_of,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from contrafact.core.dataset import check_count
+from contrafact.core.matrices import check_varying
 from contrafact.core.metric import (
     ArrayLike,
     FloatArray,
@@ -23,7 +24,6 @@ from contrafact.core.metric import (
 )
 from contrafact.metrics._importance import concentration, weighted_concentration
 from contrafact.metrics._information import discretize, mutual_information, read_labels
-from contrafact.metrics._inputs import check_varying
 
 INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Cao et al. 2022, Section 3")
 

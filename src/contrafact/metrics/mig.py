@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contrafact.core.matrices import SINGLE_CODE, check_varying, top_two_gap
 from contrafact.core.metric import (
     ArrayLike,
     FloatArray,
@@ -21,7 +22,6 @@ from contrafact.core.metric import (
     measured,
 )
 from contrafact.metrics._information import discretize, entropy, mutual_information, read_labels
-from contrafact.metrics._inputs import SINGLE_CODE, check_varying, top_two_gap
 
 INFO = MetricInfo(
     kind="static", low=0.0, high=1.0, higher_is_better=True, source="Chen et al. 2018, Eq. 6; 20-bin protocol of 2019"

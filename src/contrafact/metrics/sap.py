@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from contrafact.core.matrices import SINGLE_CODE, Pair, check_varying, dead_codes, read_pair, top_two_gap
 from contrafact.core.metric import (
     ArrayLike,
     FloatArray,
@@ -22,7 +23,6 @@ from contrafact.core.metric import (
     check_continuous_factors,
     measured,
 )
-from contrafact.metrics._inputs import SINGLE_CODE, Pair, check_varying, dead_codes, read_pair, top_two_gap
 
 INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Kumar et al. 2018, Section 3")
 SMALLEST_VARIANCE = 1e-12  # below it the original calls a code constant

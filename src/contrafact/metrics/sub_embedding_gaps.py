@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 
+from contrafact.core.matrices import read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, measured
-from contrafact.metrics._inputs import read_pair
 from contrafact.metrics.linear_probe import check_solver, probe_pair
 
 INFO = MetricInfo(

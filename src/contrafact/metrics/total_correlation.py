@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contrafact.core.matrices import dead_codes
 from contrafact.core.metric import (
     ArrayLike,
     FloatArray,
@@ -23,7 +24,6 @@ from contrafact.core.metric import (
     measured,
 )
 from contrafact.metrics._information import discretize, mutual_information
-from contrafact.metrics._inputs import dead_codes
 
 INFO = MetricInfo(kind="static", low=0.0, high=math.inf, higher_is_better=False, source="Locatello et al. 2019")
 

@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
+from contrafact.core.matrices import dead_codes
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, check_codes, measured
-from contrafact.metrics._inputs import dead_codes
 from contrafact.metrics._linear import standardize
 
 INFO = MetricInfo(kind="models", low=0.0, high=1.0, higher_is_better=True, source="Duan et al. 2020, Section 4")

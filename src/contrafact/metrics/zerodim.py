@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from contrafact.core.matrices import check_varying
 from contrafact.core.metric import (
     ArrayLike,
     FloatArray,
@@ -25,7 +26,6 @@ from contrafact.core.metric import (
     measured,
 )
 from contrafact.metrics._importance import weighted_concentration
-from contrafact.metrics._inputs import check_varying
 from contrafact.metrics._linear import fit_logistic, standardize
 from contrafact.metrics.dci import dci
 from contrafact.metrics.mig import mig

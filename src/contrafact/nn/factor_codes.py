@@ -9,20 +9,19 @@ from __future__ import annotations
 import itertools
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.encoder import Encoder
 from contrafact.nn.encoders import num_halvings
-from contrafact.nn.latent_table import SPREAD
 from contrafact.nn.trainable import EncoderChoice, fresh_encoder
 
-Reconstruction = Literal["squared", "bernoulli", "multiscale"]
+SPREAD = 0.05
+"""Rows of latents start uniform in ±SPREAD, as in LORD's release."""
 _HIDDEN = 256
 
 
@@ -307,39 +306,3 @@ class SharedEncoder(FactorEncoder):
     def arguments(self) -> dict[str, Any]:
         own = {"discriminative_dim": self.discriminative_dim, "encoder": self.encoder_kind, "width": self.width}
         return {**self.factor_arguments(), **own}
-
-
-def image_distance(made: Tensor, images: Tensor, kind: Reconstruction) -> Tensor:
-    """How far images are from their targets, mean over all numbers of the batch.
-
-    Args:
-        made: ``(N, C, H, W)`` in [0, 1].
-        images: targets.
-        kind: ``squared``; ``bernoulli``: cross-entropy, for black-and-white images; ``multiscale``: squared error of
-            values and of finite differences at four scales, which stands in for a perceptual distance.
-    """
-    if kind == "squared":
-        return F.mse_loss(made, images)
-    if kind == "bernoulli":
-        return F.binary_cross_entropy(made.clamp(0, 1), images)
-    if kind != "multiscale":
-        raise ValueError(unknown_name_message("reconstruction", kind, ["squared", "bernoulli", "multiscale"]))
-    total = F.mse_loss(made, images)
-    for _ in range(4):
-        difference = made - images
-        total = total + difference.diff(dim=2).square().mean() + difference.diff(dim=3).square().mean()
-        if min(made.shape[2:]) < 4:
-            break
-        made, images = F.avg_pool2d(made, 2), F.avg_pool2d(images, 2)
-    return total
-
-
-def assignment_entropy(logits_NFV: Tensor) -> Tensor:
-    """Entropy of the classifiers' assignments in nats, mean over images and factors."""
-    log_p = logits_NFV.log_softmax(dim=2)
-    return -(log_p.exp() * log_p.masked_fill(log_p.isneginf(), 0.0)).sum(dim=2).mean()
-
-
-def classification_loss(logits_NFV: Tensor, values_NF: Tensor) -> Tensor:
-    """Cross-entropy of known values, summed over factors, mean over images (ZeroDIM's release)."""
-    return F.cross_entropy(logits_NFV.flatten(0, 1), values_NF.flatten(), reduction="sum") / max(1, len(values_NF))

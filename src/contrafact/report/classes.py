@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contrafact.bench.classes import class_factor, class_of
 from contrafact.core.dataset import ImageDataset, IntArray, check_count
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 from contrafact.core.method import FinishedRun
 from contrafact.core.metric import FloatArray
 from contrafact.core.pictures import save_png, to_bytes, webp
+from contrafact.evaluation.classes import class_factor, class_of
 from contrafact.report import charts
 from contrafact.report.guard import drawn
 from contrafact.report.sections import Section

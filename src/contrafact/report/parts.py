@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from contrafact.bench.representations import GAPS
-from contrafact.bench.scores import read_scores
+from contrafact.evaluation.representations import GAPS
+from contrafact.evaluation.scores import read_scores
 from contrafact.report.sections import Section
 
 

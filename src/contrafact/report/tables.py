@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from contrafact.bench import scores as score_file
 from contrafact.core.command import without_home
 from contrafact.core.foreign import reading
+from contrafact.evaluation import scores as score_file
 from contrafact.metrics import CATALOG
 
 if TYPE_CHECKING:

@@ -1,0 +1,124 @@
+"""Confidence limits by resampling rows (Efron & Tibshirani 1993, Chapter 13).
+
+Rows are drawn with replacement, training and held-out rows apart. Repeated rows make plug-in informations and training
+fits look better than fresh rows would, so the distribution is shifted to be centred on the estimate before limits are
+read off it. Metrics that break on repeated rows (nearest neighbours; a split of their own, which would put a row on
+both sides) are scored on random halves instead: a half differs from the whole with the variance that the whole has
+itself (Shao & Wu 1989).
+
+Shape suffixes: N points, B resamples.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from contrafact.core.matrices import hold_out
+from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricResult, MetricWarning, as_array
+from contrafact.evaluation.codes import call_static
+from contrafact.evaluation.result import info_of
+
+MOST_REDRAWS = 20
+
+Data = Mapping[str, ArrayLike | None]
+
+
+def split_as_scored(data: Data, result: MetricResult, repeats: bool) -> Data:
+    """``data`` with the third that the metric held out by itself as held-out data, so that no row ends on both sides.
+
+    Data that was scored whole, or that holds a test set already, is left as it is.
+    """
+    if not repeats or not result.num_test or data.get("codes_test") is not None:
+        return data
+    codes, factors = (as_array(data[key]) for key in ("codes", "factors"))  # type: ignore[arg-type]
+    train, test = hold_out(len(codes))
+    return {
+        "codes": codes[train],
+        "factors": factors[train],
+        "codes_test": codes[test],
+        "factors_test": factors[test],
+    }
+
+
+def draw_rows(data: Data, repeats: bool, rng: np.random.Generator) -> dict[str, IntArray]:
+    """Index arrays of one resample for the training and the held-out rows; every factor still varies.
+
+    Args:
+        data: ``codes`` and, as far as the metric takes them, ``factors``, ``codes_test``, ``factors_test``.
+        repeats: draw with replacement; else draw half of the rows.
+        rng: draws.
+
+    Raises:
+        ValueError: a factor is constant in nearly every resample.
+    """
+    rows: dict[str, IntArray] = {}
+    for codes, factors in (("codes", "factors"), ("codes_test", "factors_test")):
+        if data.get(codes) is None:
+            continue
+        size = len(as_array(data[codes]))  # type: ignore[arg-type]
+        for _ in range(MOST_REDRAWS):
+            index = rng.integers(size, size=size) if repeats else rng.permutation(size)[: (size + 1) // 2]
+            labels = data.get(factors)
+            if labels is None or codes == "codes_test" or (np.ptp(as_array(labels)[index], axis=0) > 0).all():
+                break
+        else:
+            raise ValueError(f"{MOST_REDRAWS} resamples of {size} rows left a factor constant; use more points")
+        rows[codes] = rows[factors] = index
+    return rows
+
+
+def score_rows(
+    name: str, data: Data, rows: Mapping[str, IntArray], settings: Mapping[str, Any], seed: int
+) -> dict[str, float]:
+    """Scores of a static metric on some of the rows."""
+    drawn = {key: as_array(values)[rows[key]] for key, values in data.items() if values is not None and key in rows}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MetricWarning)  # the full sample's notes were given already
+        return call_static(name, drawn, settings, seed).scores()
+
+
+def centred_limits(estimate: float, values_B: FloatArray, level: float = 0.95) -> tuple[float, float]:
+    """Quantiles of resampled values once their mean is moved to the estimate."""
+    low, high = estimate + np.quantile(values_B - values_B.mean(), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def bootstrap(
+    name: str,
+    data: Data,
+    result: MetricResult,
+    settings: Mapping[str, Any],
+    num_resamples: int,
+    seed: int,
+    level: float = 0.95,
+) -> dict[str, tuple[float, float]]:
+    """Confidence limits of each score of one static metric.
+
+    Args:
+        name: catalogue name.
+        data: ``codes`` and, as far as the metric takes them, ``factors``, ``codes_test``, ``factors_test``.
+        result: the metric's result on all rows.
+        settings: the metric's keyword arguments.
+        num_resamples: resamples.
+        seed: of the resamples and of the metric.
+        level: confidence.
+
+    Returns:
+        (low, high) by score name, within the range of that score.
+    """
+    info = info_of(name)
+    data, rng = split_as_scored(data, result, info.repeats), np.random.default_rng(seed)
+    draws = [score_rows(name, data, draw_rows(data, info.repeats, rng), settings, seed) for _ in range(num_resamples)]
+    limits = {}
+    for score, value in result.scores().items():
+        values_B = np.array([draw.get(score, np.nan) for draw in draws])
+        finite_B = values_B[np.isfinite(values_B)]
+        if np.isfinite(value) and len(finite_B):
+            lowest, highest = info.range_of(score)
+            low, high = np.clip(centred_limits(value, finite_B, level), min(lowest, value), max(highest, value))
+            limits[score] = (float(low), float(high))
+    return limits

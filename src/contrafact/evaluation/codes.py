@@ -1,0 +1,281 @@
+"""Running many metrics on one pair of codes and factors, or on an encoder."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from contrafact.core.dataset import FactorDataset, check_count
+from contrafact.core.metric import (
+    ArrayLike,
+    MetricResult,
+    MetricWarning,
+    as_array,
+    check_codes_as_given,
+    check_continuous_factors,
+    check_factors,
+)
+from contrafact.evaluation.result import CATALOG, Evaluation
+from contrafact.evaluation.result import info_of as info_of  # the benchmark suite asks for it here
+
+if TYPE_CHECKING:
+    from contrafact.core.encoding import Encode
+
+DATA = ("codes", "factors", "codes_test", "factors_test")
+
+
+def static_metrics() -> list[str]:
+    """Names of the metrics that need codes and at most factors, sorted."""
+    found = []
+    for name in CATALOG.names():
+        # Metrics of images need torch, which matrices do not; and a broken plugin is no reason to offer nothing.
+        with suppress(ImportError, ValueError):
+            if info_of(name).kind == "static":
+                found.append(name)
+    return found
+
+
+def names_of(metrics: str | Sequence[str]) -> list[str]:
+    """Names as asked for, one by one: of a list or comma-separated, or both."""
+    given = [metrics] if isinstance(metrics, str) else metrics
+    return [part.strip() for names in given for part in names.split(",")]
+
+
+def resolve_metrics(metrics: str | Sequence[str]) -> list[str]:
+    """Catalogue names of the metrics asked for; ``"all"`` is every static one.
+
+    Raises:
+        ValueError: an unknown name (with the nearest known one), or one that needs more than codes and factors.
+    """
+    asked = names_of(metrics)
+    names: list[str] = []
+    for name in asked:
+        if name == "all":
+            names += static_metrics()
+        else:
+            names.append(CATALOG.resolve(name))
+    if not names:
+        raise ValueError("no metric asked for; pass names or 'all'")
+    for name in names:
+        kind = info_of(name).kind
+        if kind != "static":
+            needs = {
+                "models": "the codes of several models",
+                "interventional": "an encoder and a dataset: call it, or evaluate_encoder",
+                "directions": "directions",
+                "images": "sets of images",
+            }[kind]
+            raise ValueError(f"metric {name!r} cannot be computed from codes and factors: it takes {needs}")
+    return list(dict.fromkeys(names))
+
+
+def call_static(
+    name: str, data: Mapping[str, ArrayLike | None], settings: Mapping[str, Any], seed: int
+) -> MetricResult:
+    """Call a static metric with those of its arguments that are at hand.
+
+    Raises:
+        ValueError: the metric needs factors and there are none, or a setting it does not have.
+    """
+    metric: Callable[..., MetricResult] = CATALOG.get(name)
+    parameters = inspect.signature(metric).parameters
+    arguments: dict[str, Any] = {key: data[key] for key in DATA if key in parameters and data.get(key) is not None}
+    if "factors" in parameters and "factors" not in arguments:
+        raise ValueError(f"metric {name!r} needs factors; pass them, or ask for metrics that do without")
+    unknown = sorted(set(settings) - (set(parameters) - set(DATA)))
+    if unknown:
+        known = ", ".join(sorted(set(parameters) - set(DATA))) or "none"
+        raise ValueError(f"metric {name!r} has no setting {unknown[0]!r}; it has: {known}")
+    if "seed" in parameters:
+        arguments["seed"] = seed
+    return metric(**{**arguments, **settings})
+
+
+def continuous_setting(name: str, continuous: bool) -> dict[str, bool]:
+    """``{"continuous": True}`` where factors are continuous and the metric has such a setting."""
+    return (
+        {"continuous": True} if continuous and "continuous" in inspect.signature(CATALOG.get(name)).parameters else {}
+    )
+
+
+def _names(given: Sequence[str] | None, size: int, what: str) -> tuple[str, ...]:
+    if given is None:
+        return tuple(f"{what} {i}" for i in range(size))
+    if len(given) != size:
+        raise ValueError(f"expected {size} {what} names, got {len(given)}")
+    return tuple(given)
+
+
+def evaluate(
+    codes: ArrayLike,
+    factors: ArrayLike | None = None,
+    codes_test: ArrayLike | None = None,
+    factors_test: ArrayLike | None = None,
+    *,
+    metrics: str | Sequence[str] = "all",
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    continuous: bool = False,
+    seed: int = 0,
+    num_resamples: int = 0,
+    code_names: Sequence[str] | None = None,
+    factor_names: Sequence[str] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Score codes against factors with any number of metrics.
+
+    Args:
+        codes: ``(N, J)`` numbers to fit on.
+        factors: ``(N, K)`` whole numbers, or any numbers when ``continuous``; None for metrics that need none. Constant
+            factors are dropped, with a note.
+        codes_test: ``(M, J)`` held-out codes; metrics that need them hold out a third of the rows otherwise.
+        factors_test: ``(M, K)`` their factors.
+        metrics: names in any spelling, a list or comma-separated; ``"all"`` for every static metric: one that refuses
+            the input (an odd number of codes cannot be halved) is then skipped, and a note says why.
+        settings: keyword arguments by metric name, ``{"mig": {"num_bins": 10}}``.
+        continuous: score continuous factors, with the metrics whose definition allows it; the others refuse them.
+        seed: of every metric that has one.
+        num_resamples: bootstrap resamples for 95 % confidence limits; 0 for none. Each costs a full evaluation.
+        code_names: J names for tables and heat maps.
+        factor_names: K names.
+        progress: called with each metric's name before it runs.
+
+    Returns:
+        the results, by name.
+
+    Raises:
+        ValueError: input a metric refuses (the message begins with the metric's name), an unknown metric or setting,
+            or no factor that varies.
+
+    >>> factors = np.random.default_rng(0).integers(4, size=(1000, 2))
+    >>> result = evaluate(factors * [1.0, -2.0], factors, metrics=["mig", "modularity"])
+    >>> [name for name, value in result.scores().items() if value > 0.9]
+    ['mig.score', 'modularity.score']
+    """
+    names = resolve_metrics(metrics)
+    chosen = {CATALOG.resolve(name): dict(values) for name, values in (settings or {}).items()}
+    for name in names:
+        chosen[name] = {**continuous_setting(name, continuous), **chosen.get(name, {})}
+    given = check_codes_as_given(codes)
+    notes: list[str] = []
+    data: dict[str, ArrayLike | None] = {"codes": given, "codes_test": codes_test}
+    kept_names: tuple[str, ...] = ()
+    if factors is not None:
+        check: Any = check_continuous_factors if continuous else check_factors
+        factors_NK = check(factors, len(given))
+        all_names = _names(factor_names, factors_NK.shape[1], "factor")
+        varying = np.flatnonzero(np.ptp(factors_NK, axis=0) > 0)
+        if not len(varying):
+            raise ValueError("every factor is constant: there is nothing to find in the codes; sample more points")
+        if len(varying) < factors_NK.shape[1]:
+            dropped = [all_names[k] for k in range(len(all_names)) if k not in varying]
+            notes.append(f"dropped constant factors: {', '.join(dropped)}")
+            warnings.warn(notes[-1], MetricWarning, stacklevel=2)
+        kept_names = tuple(all_names[k] for k in varying)
+        data["factors"] = factors_NK[:, varying]
+        if (codes_test is None) != (factors_test is None):
+            raise ValueError("codes_test and factors_test belong together; pass both or neither")
+        if factors_test is not None:
+            test = as_array(factors_test)
+            if test.ndim != 2 or test.shape[1] != factors_NK.shape[1]:
+                raise ValueError(
+                    f"factors has {factors_NK.shape[1]} columns but factors_test has shape {test.shape}; "
+                    "use the same columns"
+                )
+            data["factors_test"] = test[:, varying]
+    elif factors_test is not None:
+        raise ValueError("factors_test came without factors; pass both")
+    if codes_test is not None:
+        data["codes_test"] = check_codes_as_given(codes_test, "codes_test")
+    may_skip = "all" in names_of(metrics)
+    results: dict[str, MetricResult] = {}
+    skipped: dict[str, list[str]] = {}
+    for name in names:
+        if progress is not None:
+            progress(name)
+        try:
+            results[name] = call_static(name, data, chosen.get(name, {}), seed)
+        except ValueError as error:
+            if not may_skip:
+                raise ValueError(f"{name}: {error}") from error
+            skipped.setdefault(str(error), []).append(name)
+    notes += [f"skipped {', '.join(refusing)}: {reason}" for reason, refusing in skipped.items()]
+    if not results:
+        raise ValueError(f"no metric accepts this input; {notes[-1]}")
+    intervals: dict[str, tuple[float, float]] = {}
+    if num_resamples:
+        from contrafact.evaluation.bootstrap import bootstrap
+
+        check_count("num_resamples", num_resamples)
+        for name in results:
+            if progress is not None:
+                progress(f"{name} (bootstrap)")
+            limits = bootstrap(name, data, results[name], chosen.get(name, {}), num_resamples, seed)
+            intervals |= {f"{name}.{score}": value for score, value in limits.items()}
+    return Evaluation(results, _names(code_names, given.shape[1], "code"), kept_names, intervals, tuple(notes))
+
+
+def evaluate_encoder(
+    encode: Encode,
+    dataset: FactorDataset,
+    *,
+    metrics: str | Sequence[str] = "mig,dci,sap,beta_vae_score,factor_vae_score",
+    num_train: int = 10_000,
+    num_test: int = 5_000,
+    seed: int = 0,
+    batch_size: int = 256,
+    progress: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Score an encoder on a dataset of known factors with static and interventional metrics together.
+
+    Every distinct image any of them draws is encoded once.
+
+    Args:
+        encode: images ``(n, C, H, W)`` in [0, 1] to codes ``(n, J)``; a module runs in evaluation mode.
+        dataset: images and factors.
+        metrics: names, a list or comma-separated; ``"all"`` for every static metric.
+        num_train: points for static metrics to fit on.
+        num_test: held-out points.
+        seed: of all draws.
+        batch_size: images per call of ``encode``.
+        progress: called with each metric's name before it runs.
+
+    Raises:
+        ValueError: the encoder misbehaves, or what the metrics refuse.
+    """
+    from contrafact.core.encoding import Codes
+
+    asked = [name if name == "all" else CATALOG.resolve(name) for name in names_of(metrics)]
+    interventional = [name for name in asked if name != "all" and info_of(name).kind == "interventional"]
+    static = [name for name in asked if name not in interventional]
+    codes, rng = Codes(encode, dataset, batch_size), np.random.default_rng(seed)
+    evaluation = Evaluation({})
+    if static:
+        train, test = dataset.sample(num_train, rng), dataset.sample(num_test, rng)
+        evaluation = evaluate(
+            codes.of(train),
+            train,
+            codes.of(test),
+            test,
+            metrics=static,
+            seed=seed,
+            factor_names=dataset.factor_names,
+            progress=progress,
+        )
+    results = dict(evaluation.results)
+    for name in interventional:
+        if progress is not None:
+            progress(name)
+        results[name] = CATALOG.get(name)(codes, dataset, seed=seed)
+    ordered = {name: results[name] for name in [*[n for n in asked if n in results], *results]}
+    return Evaluation(
+        ordered,
+        evaluation.code_names,
+        evaluation.factor_names or tuple(dataset.factor_names),
+        {},
+        (*evaluation.notes, f"images: {dataset.source_name}"),
+    )

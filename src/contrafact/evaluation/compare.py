@@ -1,0 +1,192 @@
+"""Is one code better than another, or is it chance? Paired tests over rows and over runs.
+
+Resampling as for confidence limits (``_bootstrap``), both codes on the same rows; Efron & Tibshirani 1993, Chapter 16.
+
+Shape suffixes: N points, B resamples, R runs.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from contrafact.core.dataset import check_count
+from contrafact.core.metric import ArrayLike, as_array
+from contrafact.evaluation.bootstrap import Data, centred_limits, draw_rows, score_rows, split_as_scored
+from contrafact.evaluation.codes import call_static, continuous_setting, resolve_metrics
+from contrafact.evaluation.result import info_of, write_results
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two codes of the same images, compared score by score on the same resampled rows.
+
+    Attributes:
+        score: full name of the score (``"dci.completeness"``).
+        first: the first code's value.
+        second: the second's.
+        difference: second minus first.
+        low: lower 95 % limit of the difference.
+        high: upper 95 % limit.
+        p_value: two-sided, of the difference under no difference.
+    """
+
+    score: str
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def compare(
+    first: ArrayLike,
+    second: ArrayLike,
+    factors: ArrayLike,
+    first_test: ArrayLike | None = None,
+    second_test: ArrayLike | None = None,
+    factors_test: ArrayLike | None = None,
+    *,
+    metrics: str | Sequence[str] = ("mig", "modularity", "sap"),
+    continuous: bool = False,
+    num_resamples: int = 200,
+    seed: int = 0,
+) -> list[Comparison]:
+    """Which of two codes of the same images scores higher, and could it be chance of the sample?
+
+    Both codes are scored on the same resampled rows, so what a row does to both cancels. The test says nothing about
+    other training seeds: for those, score several models of each kind and use :func:`compare_runs`.
+
+    Args:
+        first: ``(N, J)`` codes.
+        second: ``(N, I)`` codes of the same images in the same order.
+        factors: ``(N, K)`` whole numbers, or any numbers when ``continuous``.
+        first_test: ``(M, J)`` held-out codes.
+        second_test: ``(M, I)`` of the same images.
+        factors_test: ``(M, K)`` their factors.
+        metrics: static metrics, see :func:`~contrafact.metrics.evaluate`. DCI costs seconds per resample.
+        continuous: score continuous factors, with metrics whose definition allows it.
+        num_resamples: resamples, at least 2.
+        seed: of the resamples and the metrics.
+
+    Returns:
+        one comparison per score that both codes have; infinite ones (a total correlation may be) are left out.
+
+    Raises:
+        ValueError: different numbers of rows, fewer than 2 resamples, or what the metrics refuse.
+
+    >>> factors = np.random.default_rng(0).integers(4, size=(500, 2))
+    >>> mixed = factors @ np.array([[1.0, 1.0], [1.0, -1.0]])
+    >>> result = compare(mixed, factors * 1.0, factors, metrics="mig", num_resamples=50)[0]
+    >>> result.difference > 0.5, result.p_value < 0.05
+    (True, True)
+    """
+    if check_count("num_resamples", num_resamples) < 2:
+        raise ValueError("num_resamples must be at least 2")
+    sides: list[Data] = [
+        {"codes": codes, "factors": factors, "codes_test": test, "factors_test": factors_test}
+        for codes, test in ((first, first_test), (second, second_test))
+    ]
+    for first_codes, second_codes in ((first, second), (first_test, second_test)):
+        sizes = [0 if codes is None else len(as_array(codes)) for codes in (first_codes, second_codes)]
+        if sizes[0] != sizes[1]:
+            raise ValueError(f"both codes must be of the same images, got {sizes[0]} and {sizes[1]} rows")
+    comparisons = []
+    for name in resolve_metrics(metrics):
+        settings = continuous_setting(name, continuous)
+        whole = [call_static(name, side, settings, seed) for side in sides]
+        repeats = info_of(name).repeats
+        parts = [split_as_scored(side, result, repeats) for side, result in zip(sides, whole, strict=True)]
+        values = [result.scores() for result in whole]
+        both = [score for score in values[0] if np.isfinite([v.get(score, np.nan) for v in values]).all()]
+        draws: dict[str, list[float]] = {score: [] for score in both}
+        rng = np.random.default_rng(seed)
+        for _ in range(num_resamples):
+            rows = draw_rows(parts[0], repeats, rng)
+            drawn = [score_rows(name, part, rows, settings, seed) for part in parts]
+            for score, differences in draws.items():
+                differences.append(drawn[1][score] - drawn[0][score])
+        for score, differences in draws.items():
+            difference, values_B = values[1][score] - values[0][score], np.array(differences)
+            values_B = values_B[np.isfinite(values_B)]
+            extreme = int((np.abs(values_B - values_B.mean()) >= abs(difference)).sum())
+            comparisons.append(
+                Comparison(
+                    f"{name}.{score}",
+                    values[0][score],
+                    values[1][score],
+                    difference,
+                    *centred_limits(difference, values_B),
+                    p_value=(1 + extreme) / (len(values_B) + 1),
+                )
+            )
+    return comparisons
+
+
+def comparison_table(comparisons: Sequence[Comparison], first: str = "first", second: str = "second") -> Table:
+    """A ``rich`` table of comparisons, the two codes under names of their own."""
+    from rich.table import Table
+
+    table = Table(title=f"{second} against {first}, the same rows", title_justify="left")
+    table.add_column("score")
+    for column in (first, second, "difference", "95 %", "p"):
+        table.add_column(column, justify="right")
+    for row in comparisons:
+        values = (f"{row.first:.4f}", f"{row.second:.4f}", f"{row.difference:+.4f}")
+        table.add_row(row.score, *values, f"{row.low:+.4f} to {row.high:+.4f}", f"{row.p_value:.3g}")
+    return table
+
+
+def write_comparisons(comparisons: Sequence[Comparison], path: str | Path) -> Path:
+    """Write comparisons to ``path``, as its suffix says: ``.json`` or ``.csv``.
+
+    Raises:
+        ValueError: another suffix.
+    """
+    rows = [asdict(row) for row in comparisons]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, [f.name for f in fields(Comparison)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return write_results(path, json.dumps(rows, indent=1, allow_nan=False), out.getvalue())
+
+
+def compare_runs(first: ArrayLike, second: ArrayLike, *, num_flips: int = 10_000, seed: int = 0) -> float:
+    """Two-sided p-value that two methods' scores over paired runs (same seeds) differ by chance: sign-flip test.
+
+    All sign patterns are tried where there are at most ``num_flips``; else that many are drawn.
+
+    Args:
+        first: ``(R,)`` scores.
+        second: ``(R,)`` scores of the runs paired with them.
+        num_flips: sign patterns at most.
+        seed: of the drawn patterns.
+
+    Raises:
+        ValueError: not two vectors of the same length of at least 2.
+
+    >>> compare_runs([0.1, 0.2, 0.15, 0.12, 0.11], [0.3, 0.35, 0.31, 0.4, 0.33])
+    0.0625
+    """
+    a, b = (np.asarray(as_array(values), dtype=np.float64) for values in (first, second))
+    if a.ndim != 1 or a.shape != b.shape or len(a) < 2 or not np.isfinite([a, b]).all():
+        raise ValueError(f"expected two finite vectors of the same length of at least 2, got {a.shape} and {b.shape}")
+    difference = b - a
+    if 2 ** len(a) <= num_flips:
+        signs = 1.0 - 2.0 * ((np.arange(2 ** len(a))[:, None] >> np.arange(len(a))) & 1)
+    else:
+        signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(num_flips, len(a)))
+        signs[0] = 1.0
+    sums = np.abs(signs @ difference)
+    return float(np.mean(sums >= sums[0] - 1e-12))

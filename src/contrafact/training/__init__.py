@@ -1,0 +1,1 @@
+"""What training loops share besides the run: latent tables, queues, momentum, schedules, image changes."""

@@ -1,0 +1,113 @@
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from contrafact.core.metric import MetricWarning
+from contrafact.evaluation import bootstrap as _bootstrap
+from contrafact.evaluation.compare import comparison_table, write_comparisons
+from contrafact.metrics import compare, compare_runs
+from tests.metrics.samples import draw_factors, noisy_codes
+
+FACTORS = draw_factors(300)
+
+
+def test_equal_codes_do_not_differ():
+    codes = noisy_codes(FACTORS)
+    result = compare(codes, codes, FACTORS, metrics="mig,modularity", num_resamples=20)
+    assert [c.score for c in result] == ["mig.score", "modularity.score"]
+    for comparison in result:
+        assert (comparison.difference, comparison.low, comparison.high, comparison.p_value) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_chance_differences_are_rarely_significant():
+    rng = np.random.default_rng(0)
+    p_values = []
+    for _ in range(20):
+        factors = rng.integers(4, size=(200, 2))
+        one, two = (factors + rng.normal(size=factors.shape) for _ in range(2))
+        p_values.append(compare(one, two, factors, metrics="mig", num_resamples=40)[0].p_value)
+    assert np.mean(np.array(p_values) < 0.05) <= 0.2
+    assert np.mean(p_values) > 0.25
+
+
+def test_continuous_factors_and_metrics_that_split():
+    factors = np.random.default_rng(0).random((200, 2))
+    results = compare(
+        factors, factors @ [[1.0, 1.0], [1.0, -1.0]], factors, metrics="mig,sap", continuous=True, num_resamples=5
+    )
+    assert [row.score for row in results] == ["mig.score", "sap.score"]
+    assert all(row.difference < 0 for row in results)
+    codes = noisy_codes(FACTORS)
+    split = compare(codes, codes[:, ::-1], FACTORS, metrics="sap,infomec", num_resamples=5)
+    assert all(abs(row.difference) < 1e-6 for row in split)
+
+
+def test_table_names_both_codes():
+    rows = compare(noisy_codes(FACTORS, noise=2.0), noisy_codes(FACTORS), FACTORS, metrics="mig", num_resamples=50)
+    out = io.StringIO()
+    Console(file=out, width=120).print(comparison_table(rows, "old", "new"))
+    for text in ("new against old", "mig.score", f"{rows[0].difference:+.4f}", f"{rows[0].low:+.4f} to"):
+        assert text in out.getvalue()
+
+
+def test_comparisons_are_written(tmp_path):
+    codes = noisy_codes(FACTORS)
+    rows = compare(codes, codes[:, :3], FACTORS, metrics="mig,modularity", num_resamples=5)
+    written = json.loads(write_comparisons(rows, tmp_path / "c.json").read_text())
+    assert [line["score"] for line in written] == ["mig.score", "modularity.score"]
+    lines = list(csv.DictReader(write_comparisons(rows, tmp_path / "c.csv").open()))
+    assert float(lines[0]["difference"]) == written[0]["difference"] == rows[0].difference
+    with pytest.raises(ValueError, match=r"results are written as \.json or \.csv, got 'c\.txt'"):
+        write_comparisons(rows, tmp_path / "c.txt")
+
+
+def test_infinite_scores_are_left_out():
+    factors = FACTORS[:, :2]
+    codes = np.hstack([factors, factors.sum(axis=1, keepdims=True)]) * 1.0
+    with pytest.warns(MetricWarning, match="linear function of the others"):
+        rows = compare(codes, noisy_codes(FACTORS), factors, metrics="total_correlation", num_resamples=3)
+    assert "total_correlation.total_correlation" not in [row.score for row in rows]
+    assert np.isfinite([row.p_value for row in rows]).all()
+
+
+def test_held_out_rows_are_resampled_too():
+    codes = noisy_codes(FACTORS)
+    result = compare(
+        codes, codes + 1e-9, FACTORS, codes[:99], codes[:99] + 1e-9, FACTORS[:99], metrics="sap", num_resamples=3
+    )
+    assert result[0].difference == pytest.approx(0.0, abs=1e-6)
+
+
+def test_refusals():
+    codes = noisy_codes(FACTORS)
+    with pytest.raises(ValueError, match="both codes must be of the same images, got 300 and 200 rows"):
+        compare(codes, codes[:200], FACTORS)
+    with pytest.raises(ValueError, match="both codes must be of the same images, got 99 and 0 rows"):
+        compare(codes, codes, FACTORS, codes[:99], None, FACTORS[:99])
+    with pytest.raises(ValueError, match="num_resamples must be at least 2"):
+        compare(codes, codes, FACTORS, num_resamples=1)
+
+
+def test_a_factor_too_rare_to_resample_is_an_error_not_a_crash():
+    rare = np.zeros((3, 1), dtype=int)
+    rare[0] = 1
+    codes = np.arange(6.0).reshape(3, 2)
+    # A resample of three rows misses one of the two values in a third of the cases, 20 times in a row hardly ever.
+    assert compare(codes, codes, rare, metrics="mig", num_resamples=50)[0].p_value == 1.0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_bootstrap, "MOST_REDRAWS", 1)
+        with pytest.raises(ValueError, match="1 resamples of 3 rows left a factor constant; use more points"):
+            compare(codes, codes, rare, metrics="mig", num_resamples=50)
+
+
+def test_sign_flips_by_counting():
+    assert compare_runs([0.0, 0.0, 0.0], [1.0, 1.0, 1.0]) == pytest.approx(2 / 8)
+    assert compare_runs([0.0, 0.0], [1.0, -1.0]) == 1.0
+    many = compare_runs(np.zeros(20), np.ones(20), num_flips=1000)
+    assert many == pytest.approx(1 / 1000)
+    with pytest.raises(ValueError, match="expected two finite vectors of the same length"):
+        compare_runs([1.0], [2.0])

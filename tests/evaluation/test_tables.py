@@ -1,0 +1,128 @@
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from contrafact.evaluation.tables import read_matrix
+from contrafact.metrics import evaluate_files, mig
+from tests.metrics.samples import draw_factors, noisy_codes
+
+FACTORS = draw_factors(120)
+CODES = noisy_codes(FACTORS)
+
+
+def write_csv(path, values, header=None):
+    lines = [",".join(map(repr, row)) for row in values.tolist()]
+    path.write_text("\n".join([*([",".join(header)] if header else []), *lines]) + "\n")
+    return path
+
+
+def test_every_format_gives_the_same_score(tmp_path):
+    np.save(tmp_path / "c.npy", CODES)
+    np.savez(tmp_path / "c.npz", codes=CODES, other=FACTORS)
+    np.savez(tmp_path / "f.npz", whatever=FACTORS)
+    write_csv(tmp_path / "c.csv", CODES)
+    write_csv(tmp_path / "f.csv", FACTORS, ["shape", "hue", "size"])
+    expected = mig(CODES, FACTORS).score
+    for codes, factors in (("c.npy", "f.csv"), ("c.npz", "f.npz"), ("c.csv", "f.csv")):
+        result = evaluate_files(tmp_path / codes, tmp_path / factors, metrics="mig")
+        assert result.results["mig"].score == expected
+    assert evaluate_files(tmp_path / "c.csv", tmp_path / "f.csv", metrics="mig").factor_names == (
+        "shape",
+        "hue",
+        "size",
+    )
+
+
+def test_one_npz_may_hold_everything(tmp_path):
+    np.savez(
+        tmp_path / "all.npz", codes_train=CODES, factors_train=FACTORS, codes_test=CODES[:40], factors_test=FACTORS[:40]
+    )
+    result = evaluate_files(tmp_path / "all.npz", metrics="dci")
+    assert (result.results["dci"].num_train, result.results["dci"].num_test) == (120, 40)
+
+
+def test_blank_lines_and_byte_order_marks_are_no_rows(tmp_path):
+    (tmp_path / "c.csv").write_bytes("\ufeff1.5,2\n\n3,-4e1\n\n".encode())
+    values, names = read_matrix(tmp_path / "c.csv", ("codes",))
+    np.testing.assert_array_equal(values, [[1.5, 2.0], [3.0, -40.0]])
+    assert names is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1,2\n3,x\n", r"line 2, column 2: 'x' is not a number"),
+        ("a,b\n1,2\n3\n", r"line 3: expected 2 columns as in the first row, got 1"),
+        ("a,b,c\n1,2\n", r"the header names 3 columns but rows have 2"),
+        ("a,b\n", "holds no rows of numbers"),
+        ("1,2\n" + "x" * 100 + ",2\n", r"line 2, column 1: 'x{60}' is not a number"),
+        ("1" * 200_000, "is not a CSV text file: field larger than field limit"),
+        ("1," * 2_200_000, "is not a CSV text file: a line of more than 4194304 characters"),
+        ("", "holds no rows of numbers"),
+    ],
+)
+def test_bad_csv_is_named_by_line_and_column(tmp_path, text, message):
+    (tmp_path / "c.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_matrix(tmp_path / "c.csv", ("codes",))
+
+
+def test_other_files_that_do_not_parse(tmp_path):
+    with pytest.raises(ValueError, match=r"no file .*missing\.npy"):
+        evaluate_files(tmp_path / "missing.npy")
+    (tmp_path / "c.txt").write_text("1 2")
+    with pytest.raises(ValueError, match=r"codes and factors are read from \.npy, \.npz or \.csv files"):
+        evaluate_files(tmp_path / "c.txt")
+    for name in ("c.npy", "c.npz"):
+        (tmp_path / name).write_bytes(b"PK\x03\x04 not really")
+        with pytest.raises(ValueError, match=r"is not a readable \.np[yz] file of numbers"):
+            evaluate_files(tmp_path / name)
+    np.save(tmp_path / "whole.npy", CODES)
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "whole.npy").read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"cut\.npy is not a readable \.npy file"):
+        read_matrix(tmp_path / "cut.npy", ("codes",))
+    (tmp_path / "c.csv").write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(ValueError, match="is not a CSV text file"):
+        read_matrix(tmp_path / "c.csv", ("codes",))
+
+
+def test_tables_that_claim_more_than_they_hold(tmp_path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (2**40, 8)})
+    (tmp_path / "c.npy").write_bytes(header.getvalue())
+    with pytest.raises(MemoryError):  # what a reader meets that trusts the header
+        np.load(tmp_path / "c.npy")
+    with pytest.raises(ValueError, match=r"c\.npy is not a readable \.npy file .* must hold \d+ bytes .*, found 0"):
+        evaluate_files(tmp_path / "c.npy")
+    with zipfile.ZipFile(tmp_path / "c.npz", "w") as archive:
+        archive.write(tmp_path / "c.npy", "codes.npy")
+    with pytest.raises(ValueError, match=r"array 'codes' cannot be read: .* is damaged \(it ends in row 0"):
+        evaluate_files(tmp_path / "c.npz")
+
+
+def test_arrays_in_the_order_of_columns(tmp_path):
+    for save, name in ((np.save, "c.npy"), (np.savez_compressed, "c.npz")):
+        save(tmp_path / name, np.asfortranarray(CODES))
+        assert np.array_equal(read_matrix(tmp_path / name, ("codes",))[0], CODES)
+
+
+def test_pickles_are_never_run(tmp_path):
+    np.save(tmp_path / "c.npy", np.array([[object()]]), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"c\.npy is not a readable \.npy file"):
+        evaluate_files(tmp_path / "c.npy")
+    np.savez(tmp_path / "c.npz", codes=np.array([[object()]]))
+    with pytest.raises(ValueError, match="array 'codes' cannot be read"):
+        evaluate_files(tmp_path / "c.npz")
+
+
+def test_arrays_that_cannot_be_told_apart_or_are_no_matrix(tmp_path):
+    np.savez(tmp_path / "c.npz", a=CODES, b=CODES)
+    with pytest.raises(ValueError, match=r"holds a, b; expected an array called codes or codes_train, or a single one"):
+        evaluate_files(tmp_path / "c.npz")
+    np.save(tmp_path / "c.npy", CODES[:, 0])
+    with pytest.raises(
+        ValueError, match=r"must hold a matrix of numbers, one row per image; got float64 of shape \(120,\)"
+    ):
+        evaluate_files(tmp_path / "c.npy")
