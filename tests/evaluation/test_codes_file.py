@@ -55,7 +55,7 @@ def test_codes_alone_and_another_ending(vae_folder, tmp_path, capsys):
     assert main(["encode", str(vae_folder), "--out", str(tmp_path / "codes.xlsx")]) == 2
     assert "--out must end in .npz, .csv, .npy, got 'codes.xlsx'" in capsys.readouterr().err
     assert main(["encode", str(vae_folder), "--num-images", "0", "--out", str(out)]) == 2
-    assert "--num-images must be a whole number of at least 1" in capsys.readouterr().err
+    assert "num_images must be a whole number of at least 1" in capsys.readouterr().err
     with pytest.raises(ValueError, match=r"codes are written as .npz, .csv, .npy; 'a.txt' has another ending"):
         EncodedImages(np.zeros((1, 1), np.float32), ("a",), ("0",), np.zeros((1, 0), int), ()).save(tmp_path / "a.txt")
 

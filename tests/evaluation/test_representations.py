@@ -17,9 +17,9 @@ from contrafact.metrics import linear_probe, sub_embedding_gaps
 from contrafact.nn.projected import ProjectedEncoder
 from contrafact.report.page import write_report
 from contrafact.report.parts import parts_section
+from tests.conftest import quiet
 
-from ..nn.toy_images import ToyImages, ToyPairs
-from .conftest import quiet
+from ..training.toy_images import ToyImages, ToyPairs
 
 
 @pytest.fixture(scope="module")

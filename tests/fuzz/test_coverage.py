@@ -54,7 +54,7 @@ NOT_FOREIGN = {
     "core.plugins": "installed packages and files of one's own code that are named to be run",
     "data._room": "hashes its own source",
     "generators.class_knob": "turns its own arguments into JSON and back",
-    "nn.latent_table": "maps a scratch file it has just made",
+    "training.latent_table": "maps a scratch file it has just made",
     "report.page": "reads the page's own style and script",
     "report.study": "reads the study's own template",
 }

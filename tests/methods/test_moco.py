@@ -11,7 +11,7 @@ from contrafact.methods.moco import MoCo, encode_shuffled
 from contrafact.nn.projected import ProjectedEncoder
 from contrafact.training.momentum import FeatureQueue, momentum_copy
 
-from ..nn.toy_images import ToyImages
+from ..training.toy_images import ToyImages
 
 
 def fit(folder, **settings):

@@ -8,7 +8,7 @@ from contrafact.core.run import Run
 from contrafact.losses.contrastive import unit
 from contrafact.methods.simclr import SimCLR
 
-from ..nn.toy_images import ToyImages
+from ..training.toy_images import ToyImages
 
 
 def fit(folder, **settings):

@@ -12,7 +12,7 @@ from contrafact.data.load import load_dataset
 from contrafact.losses.contrastive import unit
 from contrafact.methods.sub_infomax import SubInfoMax, hessian_blocks, infomin, orthogonality
 
-from ..nn.toy_images import ToyPairs
+from ..training.toy_images import ToyPairs
 
 TAU = 0.4
 

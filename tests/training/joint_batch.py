@@ -15,7 +15,7 @@ from contrafact.methods.sub_infomax import SubInfoMax
 from contrafact.nn.encoders import ConvEncoder
 from contrafact.training.gather import gathered, gathered_rows
 from contrafact.training.momentum import FeatureQueue
-from tests.nn.toy_images import ToyImages, ToyPairs
+from tests.training.toy_images import ToyImages, ToyPairs
 
 JOINT = 6
 
