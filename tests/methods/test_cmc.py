@@ -11,11 +11,7 @@ from contrafact.core.run import Run
 from contrafact.losses.contrastive import unit
 from contrafact.methods.cmc import CMC, LabEncoder, MemoryBanks, batch_loss, rgb_to_lab
 
-<<<<<<< HEAD
-from ..nn.toy_images import GreyImages, ToyImages
-=======
-from ..training.toy_images import ToyImages
->>>>>>> b4b94aa (Move the tests' toys, and name the readers' new places in the harness)
+from tests.training.toy_images import GreyImages, ToyImages
 
 
 def banks(size=9, dims=4):
