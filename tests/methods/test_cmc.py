@@ -10,7 +10,6 @@ from contrafact.core.method import load_run
 from contrafact.core.run import Run
 from contrafact.losses.contrastive import unit
 from contrafact.methods.cmc import CMC, LabEncoder, MemoryBanks, batch_loss, rgb_to_lab
-
 from tests.training.toy_images import GreyImages, ToyImages
 
 
