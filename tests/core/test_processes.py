@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from contrafact.core.artefact import fingerprint
+from contrafact.core.claim import claim
+from contrafact.core.command import title
 from contrafact.core.method import load_run
 
 
-def torchrun(*arguments, cwd):
+def torchrun(*arguments, cwd, works=True):
     command = [
         sys.executable,
         "-m",
@@ -26,7 +28,7 @@ def torchrun(*arguments, cwd):
     done = subprocess.run(
         [*command, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode == 0) == works, done.stderr
     return done
 
 
@@ -59,3 +61,25 @@ def test_the_command_line_runs_in_two_processes(tmp_path):
     done = torchrun("-m", "contrafact", "fit", "vae", *options, *run, cwd=tmp_path)
     assert load_run(tmp_path / "run").config["processes"] == 2
     assert done.stdout.count("contrafact report run") == 1  # one process speaks for both
+
+
+def test_processes_that_are_refused_a_folder_end_together(tmp_path):
+    options = [
+        "--data",
+        "shapes3d",
+        "--size",
+        "16",
+        "--width",
+        "0.1",
+        "--steps",
+        "4",
+        "--device",
+        "cpu",
+        "--out",
+        "run",
+    ]
+    with claim(tmp_path / "run"):
+        done = torchrun("-m", "contrafact", "fit", "vae", *options, cwd=tmp_path, works=False)
+        assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".claim"]
+    assert f"contrafact: run is in use by `{title()}` (pid {os.getpid()} on" in done.stderr
+    assert "internal error" not in done.stderr

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from contrafact.core import command, going_on
 from contrafact.core.checkpoint import load_state, save_state
-from contrafact.core.claim import claim
+from contrafact.core.claim import AlreadyClaimed, claim
 from contrafact.core.device import Precision, find_precision
 from contrafact.core.device import environment as environment
 from contrafact.core.device import find_device as find_device
@@ -149,7 +149,20 @@ class Run:
         Raises:
             AlreadyClaimed: another process holds it; the message says which.
         """
-        with claim(self.folder) if self.is_main else nullcontext():
+        with ExitStack() as stack:
+            refusal: ValueError | OSError | None = None
+            if self.is_main:
+                try:
+                    stack.enter_context(claim(self.folder))
+                except (AlreadyClaimed, OSError) as error:
+                    refusal = error
+            if self.world_size > 1:  # the others must not wait for one that is refused
+                from accelerate.utils import broadcast_object_list
+
+                said = broadcast_object_list([None if refusal is None else str(refusal)])[0]
+                refusal = AlreadyClaimed(said) if said is not None and refusal is None else refusal
+            if refusal is not None:
+                raise refusal
             yield
 
     def start(self, config: Mapping[str, Any], grows: str | None = None) -> None:
