@@ -24,6 +24,8 @@ from contrafact.data._pixels import check_size, to_images
 
 SIDE, PIXELS = 32, 3 * 32 * 32
 SPLITS = ("train", "test", "all")
+_MOST_RECORDS = 100_000
+"""Twice the images of the largest file."""
 
 
 def read_python_batch(dataset: str, file: Path, label_key: str) -> tuple[npt.NDArray[np.uint8], IntArray]:
@@ -63,16 +65,15 @@ def read_binary_batch(dataset: str, file: Path, label_bytes: int) -> tuple[npt.N
     """Pixels ``(N, 3072)`` and labels ``(N,)`` of a binary batch: the last label byte, then the pixels, per image.
 
     Raises:
-        ValueError: a length that is no multiple of a record's.
+        ValueError: a length that is no multiple of a record's, or more than 100,000 records.
     """
-    data = np.fromfile(file, dtype=np.uint8)
-    record = label_bytes + PIXELS
-    if not len(data) or len(data) % record:
+    record, length = label_bytes + PIXELS, file.stat().st_size
+    if not length or length % record or length > record * _MOST_RECORDS:
         raise ValueError(
-            f"{dataset}: {file} must hold records of {record} bytes, found {len(data)} bytes; it is truncated or "
-            "damaged, get it again"
+            f"{dataset}: {file} must hold up to {_MOST_RECORDS} records of {record} bytes, found {length} bytes; it is "
+            "truncated or damaged, get it again"
         )
-    rows = data.reshape(-1, record)
+    rows = np.fromfile(file, dtype=np.uint8).reshape(-1, record)
     return rows[:, label_bytes:], rows[:, label_bytes - 1].astype(np.int64)
 
 

@@ -105,7 +105,7 @@ class MNISTSTL(PairDataset):
         self.source = f"{'' if real else f'{STAND_IN}: '}{digits.origin} over {backgrounds.origin}".replace(
             f"{STAND_IN} ", ""
         )
-        self._factors_VMK, self._rows_VM2 = self._draw_pairs(digits.labels, backgrounds.labels)
+        self._factors_VMK, self._rows_VM2 = self._draw_pairs(digits, backgrounds)
 
     @property
     def source_name(self) -> str:
@@ -137,17 +137,14 @@ class MNISTSTL(PairDataset):
         first, second = images.chunk(2)
         return Pairs(first, second, factors_VNK[0], factors_VNK[1])
 
-    def _draw_pairs(self, digit_labels: IntArray, background_labels: IntArray) -> tuple[IntArray, IntArray]:
+    def _draw_pairs(self, digits: Source, backgrounds: Source) -> tuple[IntArray, IntArray]:
         """Factors ``(2, M, 3)`` and source rows (digit, background) ``(2, M, 2)`` of both images of every pair."""
         entropy = [self.seed, list(NUM_PAIRS).index(self.split), list(VARIANTS).index(self.variant)]
         rng = np.random.default_rng(entropy)
         factors = rng.integers(self.factor_sizes, size=(2, len(self), 3))
         shared = list(VARIANTS[self.variant])
         factors[1][:, shared] = factors[0][:, shared]
-        rows = [
-            _of_class(labels, factors[..., column], rng)
-            for labels, column in ((digit_labels, 0), (background_labels, 2))
-        ]
+        rows = [_of_class(source, factors[..., column], rng) for source, column in ((digits, 0), (backgrounds, 2))]
         return factors.astype(np.int8), np.stack(rows, axis=-1).astype(np.int32)
 
     def _render(self, rows_N2: IntArray, places_N: IntArray) -> Tensor:
@@ -161,16 +158,16 @@ class MNISTSTL(PairDataset):
         return shrink(torch.from_numpy(bytes_NCHW).float().div_(255), self.image_shape[1])
 
 
-def _of_class(labels: IntArray, wanted: IntArray, rng: np.random.Generator) -> IntArray:
+def _of_class(source: Source, wanted: IntArray, rng: np.random.Generator) -> IntArray:
     """A random row of each wanted class.
 
     Raises:
         ValueError: a class has no row.
     """
-    order = np.argsort(labels, kind="stable")
-    counts = np.bincount(labels, minlength=10)
+    order = np.argsort(source.labels, kind="stable")
+    counts = np.bincount(source.labels, minlength=10)
     if (counts == 0).any():
-        raise ValueError(f"mnist-stl: the sources hold nothing of class {int(np.argmin(counts))}; get whole files")
+        raise ValueError(f"mnist-stl: {source.origin} holds nothing of class {int(np.argmin(counts))}; get whole files")
     starts = np.cumsum(counts) - counts
     rows: IntArray = order[starts[wanted] + np.floor(rng.random(wanted.shape) * counts[wanted]).astype(np.int64)]
     return rows
@@ -199,10 +196,11 @@ def _mnist(root: Path, split: str, is_given: bool) -> Source | None:
         if (folder / "mnist.npz").is_file():
             archive = NumpyArchive("mnist", folder / "mnist.npz")
             images, labels = archive.read(f"x_{split}"), archive.read(f"y_{split}").astype(np.int64)
-            if images.shape[1:] != (DIGIT_SIDE,) * 2 or images.dtype != np.uint8 or len(images) != len(labels):
+            is_digits = images.shape[1:] == (DIGIT_SIDE,) * 2 and images.dtype == np.uint8
+            if not is_digits or labels.shape != (len(images),) or not ((labels >= 0) & (labels < 10)).all():
                 raise ValueError(
                     f"mnist-stl: x_{split} and y_{split} of {folder / 'mnist.npz'} must be bytes (N, 28, 28) and N "
-                    f"labels, found {images.dtype} {images.shape} and {len(labels)}"
+                    f"labels from 0 to 9, found {images.dtype} {images.shape} and {labels.dtype} {labels.shape}"
                 )
             return Source(images, labels, f"mnist from {folder / 'mnist.npz'}")
         if _idx.idx_file(folder, _idx.SPLITS[split][0], "images-idx3") is not None:
