@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from contrafact.core.artefact import class_name, find_class, load_artefact, save_artefact
+from contrafact.core import outside
+from contrafact.core.artefact import class_name, find_class, load_artefact, save_artefact, unbuildable
 from contrafact.core.artefact_names import stable_name
 from contrafact.core.claim import claim
 from contrafact.core.directions import Directions, GlobalDirections
@@ -43,7 +44,8 @@ class ChosenDirections(Directions):
         cls = find_class(name, "a file of chosen directions")
         if not issubclass(cls, Directions):
             raise ValueError(f"directions are chosen from directions, not from a {cls.__name__}")
-        inner: Directions = cls(**source.get("arguments", {}))
+        arguments = source.get("arguments", {})
+        inner: Directions = cls(**(outside.read(arguments) if outside.is_outside(cls) else arguments))
         numbers = [inner.index(number) for number in chosen]
         super().__init__(
             inner.latent_dim,
@@ -97,7 +99,15 @@ def choose(directions: Directions, which: Sequence[str | int]) -> Directions:
             few.weight.copy_(directions.vectors()[numbers])
         few.note = directions.note
         return few.requires_grad_(False).eval()
-    source = {"class": class_name(directions), "arguments": directions.arguments()}
+    why = unbuildable(directions)
+    if why is not None:
+        raise ValueError(f"directions cannot be chosen here: {why}")
+    arguments = directions.arguments()
+    is_outside = outside.is_outside(type(directions))
+    source = {
+        "class": class_name(directions),
+        "arguments": outside.written(arguments) if is_outside else arguments,
+    }
     chosen = ChosenDirections(source, numbers, names)
     chosen.inner.load_state_dict(directions.state_dict())
     chosen.note = directions.note

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -54,11 +54,8 @@ class Directions(Artefact, ABC):
         if not 0 < scale < math.inf:
             raise ValueError(f"scale must be positive and finite, got {scale}")
         self.scale = float(scale)
-        self.names = [f"direction {i}" for i in range(num_directions)] if names is None else list(names)
-        if not all(isinstance(name, str) for name in self.names):
-            raise ValueError(f"names must be texts, got {self.names}")
-        if len(self.names) != num_directions or len(set(self.names)) != num_directions:
-            raise ValueError(f"expected {num_directions} different names, got {self.names}")
+        given = [f"direction {i}" for i in range(num_directions)] if names is None else names
+        self.names = _checked_names(given, num_directions)
         if layers is not None and not 0 <= layers[0] < layers[1] <= num_layers:
             raise ValueError(
                 f"layers must be (first, last) with 0 <= first < last <= {num_layers}, got {tuple(layers)}"
@@ -169,6 +166,12 @@ class Directions(Artefact, ABC):
         self.names[number] = name
         return number
 
+    def kept(self) -> dict[str, Any]:
+        return {"names": self.names}
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        self.names = _checked_names(kept.get("names", self.names), self.num_directions)
+
     def common_arguments(self) -> dict[str, Any]:
         """The constructor arguments every kind of directions shares."""
         return {
@@ -179,6 +182,15 @@ class Directions(Artefact, ABC):
             "layers": self.layers,
             "num_layers": self.num_layers,
         }
+
+
+def _checked_names(names: Sequence[str], num_directions: int) -> list[str]:
+    found = list(names)
+    if not all(isinstance(name, str) for name in found):
+        raise ValueError(f"names must be texts, got {found}")
+    if len(found) != num_directions or len(set(found)) != num_directions:
+        raise ValueError(f"expected {num_directions} different names, got {found}")
+    return found
 
 
 def _one_per_sample(latent: Tensor) -> Tensor:

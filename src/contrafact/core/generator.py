@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any, Literal, Self
 
@@ -200,6 +201,14 @@ class Generator(Artefact, ABC):
     def freeze(self) -> Generator:
         """Evaluation mode, no gradients to the weights; returns itself."""
         return self.eval().requires_grad_(False)
+
+    def kept(self) -> dict[str, Any]:
+        return {"label": self.label, "truncation": self.truncation}
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        if kept.get("label") is not None and kept["label"] != self.label:
+            self.fix_label(kept["label"])
+        self.truncation = self.truncated(kept.get("truncation")).truncation
 
     def fix_label(self, label: int) -> None:
         """Fix a conditional generator to one class; from then on it takes no labels.

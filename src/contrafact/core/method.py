@@ -7,79 +7,36 @@ A method's file defines one dataclass named after its paper. Each field has a do
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
-import shlex
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from torch import nn
 
-from contrafact.core import command
-from contrafact.core.artefact import described, fingerprint, load_artefact, save_artefact
+from contrafact.core import command, outside
+from contrafact.core.artefact import (
+    described,
+    fingerprint,
+    save_weights,
+    unbuildable,
+)
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import ImageDataset
-from contrafact.core.directions import Directions
-from contrafact.core.encoder import Encoder
-from contrafact.core.files import read_json
-from contrafact.core.foreign import Kind, check_fields
-from contrafact.core.format_version import check_format_version
+from contrafact.core.finished import ARTEFACT_KINDS
+from contrafact.core.finished import Artefacts as Artefacts
+from contrafact.core.finished import FinishedRun as FinishedRun
+from contrafact.core.finished import load_run as load_run
 from contrafact.core.generator import Generator
-from contrafact.core.places import find_place, portable, remember_place
+from contrafact.core.places import portable, remember_place
 from contrafact.core.ranges import are_checked_later, check_ranges
-from contrafact.core.run import CONFIG, LABELS, LOG, RESULT, Run, read_log
+from contrafact.core.run import LABELS, RESULT, Run
 from contrafact.core.withdrawal import Withdrawal
-
-_ARTEFACT_KINDS: dict[str, type[Encoder] | type[Directions] | type[Generator]] = {
-    "encoder": Encoder,
-    "directions": Directions,
-    "generator": Generator,
-}
-
-_STARTED: dict[str, Kind] = {"method": str, "command": list | None}
-_FINISHED: dict[str, Kind] = {"hyperparameters": dict, "source": dict, "seed": int, "environment": dict | None}
-_SOURCE: dict[str, Kind] = {
-    "kind": str,
-    "name": str,
-    "image_shape": list,
-    "from": str | None,
-    "split": str | None,
-    "labels": dict | None,
-}
-_NO_RUN = "it was damaged or changed by hand; take it from a copy of the run, or run again"
-
-
-@dataclass(frozen=True)
-class Artefacts:
-    """What a method yields; the ones it does not are None.
-
-    Attributes:
-        encoder: images to codes.
-        directions: how to change one factor.
-        generator: what a latent looks like.
-    """
-
-    encoder: Encoder | None = None
-    directions: Directions | None = None
-    generator: Generator | None = None
-
-    def save(self, folder: Path) -> list[str]:
-        """Write each artefact to ``<name>.safetensors``; returns the names written.
-
-        A generator that wraps foreign code cannot be read back from a file and is left out.
-        """
-        written = []
-        for name in _ARTEFACT_KINDS:
-            module = getattr(self, name)
-            if module is not None and module.is_writable():
-                save_artefact(module, folder / f"{name}.safetensors")
-                written.append(name)
-        return written
 
 
 @dataclass(frozen=True)
@@ -197,10 +154,9 @@ class Method(ABC):
                 encoder if isinstance(encoder, nn.Module) else None,
             ).artefacts()
         begin = time.monotonic()
-        with withdrawal:
-            artefacts = self.train(source, run)
-        for name in self.yields:
-            getattr(artefacts, name).eval().requires_grad_(False)
+        with withdrawal, outside.training():
+            returned = self.train(source, run)
+        artefacts = self._checked(returned, run)
         if artefacts.generator is not None and isinstance(source, ImageDataset):
             origin = {
                 "trained_on": source.name,
@@ -216,143 +172,62 @@ class Method(ABC):
             if home is not None:
                 origin["space"] = home.space
             artefacts.directions.note = {**origin, **artefacts.directions.note}
-        run.finish(artefacts, time.monotonic() - begin)
+        is_kept = artefacts.generator is not source or unbuildable(artefacts.generator) is None
+        run.finish(artefacts if is_kept else dataclasses.replace(artefacts, generator=None), time.monotonic() - begin)
+        self._check_yields(artefacts, run.folder)
         return artefacts
 
-
-class FinishedRun:
-    """A finished run: ``.encoder(images)``, ``.directions(latent, index, magnitude)``, ``.generator(latent)``.
-
-    Args:
-        folder: the run folder.
-        generator: the run's generator, for runs on a module of your own, which the folder cannot hold.
-        encoder: the module the run's encoder was built around, if it was one of your own: the folder holds weights
-            alone, which go into a copy of it.
-
-    Raises:
-        ValueError: no run folder, a run that has not finished (the message says how to go on), one whose
-            ``config.json`` or ``result.json`` is damaged, or one that a newer version wrote.
-    """
-
-    def __init__(
-        self, folder: str | Path, generator: Generator | None = None, encoder: nn.Module | None = None
-    ) -> None:
-        self.folder = Path(folder)
-        if not self.folder.is_dir():
-            raise ValueError(f"{self.folder} is no folder; expected a run folder written by `contrafact fit`")
-        if not (self.folder / CONFIG).exists():
-            raise ValueError(f"{self.folder} holds no {CONFIG}, so it is no run; expected a folder written by fit")
-        config, result = self.folder / CONFIG, self.folder / RESULT
-        said = read_json(config)
-        if isinstance(said, dict) and not said.keys() & {"method", "source", "seed"}:
+    def _checked(self, returned: Any, run: Run) -> Artefacts:
+        """What ``train`` returned, ready to be kept: whatever else is wrong, the weights are."""
+        if not isinstance(returned, Artefacts):
+            parts = returned if isinstance(returned, Mapping) else {"trained": returned}
+            modules = {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
+            kept = {str(run.folder / f"{name}.safetensors"): module for name, module in modules.items()}
+            for file, module in kept.items() if run.is_main else ():
+                save_weights(module, file, "train returned no Artefacts")
+            where = f"; the weights of what it returned are in {', '.join(kept)}" if kept else ""
             raise ValueError(
-                f"{config} is another program's, so {self.folder} is no run; expected a folder written by fit"
+                f"{type(self).__name__}.train must return Artefacts(encoder=..., directions=..., generator=...), got "
+                f"{type(returned).__name__}{where}"
             )
-        self.config = check_fields(said, _STARTED, config, _NO_RUN)
-        check_format_version(self.config.get("format"), config)
-        if not result.exists():
-            raise ValueError(
-                f"the run in {self.folder} has not finished; go on with `{self._how_to_go_on()}`, then come back"
-            )
-        check_fields(self.config, _FINISHED, config, _NO_RUN)
-        check_fields(self.config["source"], _SOURCE, f"{config}: 'source'", _NO_RUN)
-        if [type(side) for side in self.config["source"]["image_shape"]] != [int] * 3:
-            raise ValueError(f"{config}: 'image_shape' must be three whole numbers; {_NO_RUN}")
-        self.result = check_fields(read_json(result), {"artefacts": list, "seconds": int | float}, result, _NO_RUN)
-        if not all(isinstance(name, str) and name in _ARTEFACT_KINDS for name in self.result["artefacts"]):
-            raise ValueError(
-                f"{result}: 'artefacts' must be among {', '.join(_ARTEFACT_KINDS)}, got {self.result['artefacts']}; "
-                f"{_NO_RUN}"
-            )
-        self._given_generator, self._own_encoder = generator, encoder
+        for name in ARTEFACT_KINDS:
+            module = getattr(returned, name)
+            if isinstance(module, nn.Module):
+                module.eval().requires_grad_(False)
+                note = getattr(module, "note", {})
+                said = {k: v for k, v in note.items() if _is_said(k, v)} if isinstance(note, dict) else {}
+                setattr(module, "note", said)  # noqa: B010 - a plain module has none
+        return returned
 
-    def _how_to_go_on(self) -> str:
-        """The command that goes on with an unfinished run, with the folder and the data where they are now."""
-        program, *parts = [str(part) for part in self.config.get("command") or ["unknown"]]
-        own = Path(program).name in (command.PROGRAM, "__main__.py")
-        if own and parts and parts[0] != "fit":
-            return shlex.join([command.PROGRAM, *parts])  # such as bench: it goes on by itself
-        if not own or not parts:
-            parts = ["fit", str(self.config["method"]), "..."]
-        parts = [part for part in parts if part != "--resume"]
-        parts = [part for part in parts if not part.startswith("--out=")]
-        if "--out" not in parts[:-1]:
-            parts += ["--out", ""]
-        parts[parts.index("--out") + 1] = str(self.folder)
-        source = self.config.get("source")
-        place = find_place(source, self.folder) if isinstance(source, dict) else None
-        if place is not None and "--data" in parts[:-1]:
-            data = parts.index("--data") + 1
-            if Path(parts[data]).name == place.name:  # and no name of a data set
-                parts[data] = str(place)
-        return " ".join(part if part == "..." else shlex.quote(part) for part in [command.PROGRAM, *parts, "--resume"])
-
-    @cached_property
-    def encoder(self) -> Encoder:
-        """Images to codes."""
-        return load_artefact(self._file("encoder"), Encoder, self._own_encoder).requires_grad_(False)
-
-    @cached_property
-    def directions(self) -> Directions:
-        """How to change one factor."""
-        return load_artefact(self._file("directions"), Directions).requires_grad_(False)
-
-    @cached_property
-    def generator(self) -> Generator:
-        """What a latent looks like."""
-        if self._given_generator is not None:
-            return self._given_generator
-        return load_artefact(self._file("generator"), Generator).requires_grad_(False)
-
-    @cached_property
-    def log(self) -> list[dict[str, float]]:
-        """Lines of the training log: ``step`` and the mean of each logged value."""
-        path = self.folder / LOG
-        return read_log(path) if path.exists() else []
-
-    @property
-    def annotated_factors(self) -> tuple[str, ...]:
-        """Names of the factors a run with few labels was told of; none for a run without labels."""
-        labels = self.config["source"].get("labels") or {}
-        return tuple(labels.get("factors", ()))
-
-    def has(self, artefact: str) -> bool:
-        """Whether the run yields ``encoder``, ``directions`` or ``generator``."""
-        return artefact in self.result["artefacts"] or (artefact == "generator" and self._given_generator is not None)
-
-    def artefacts(self) -> Artefacts:
-        """All that the run yields."""
-        return Artefacts(**{name: getattr(self, name) for name in _ARTEFACT_KINDS if self.has(name)})
-
-    def _file(self, artefact: str) -> Path:
-        if self.has(artefact):
-            return self.folder / f"{artefact}.safetensors"
-        has = ", ".join(self.result["artefacts"]) or "nothing"
-        own = (
-            "; it ran on a module of your own: pass it, load_run(folder, generator=...)"
-            if artefact == "generator"
-            else ""
-        )
-        raise ValueError(f"the {self.config['method']} run in {self.folder} yields {has}, but no {artefact}{own}")
+    def _check_yields(self, artefacts: Artefacts, folder: Path) -> None:
+        """Say what a method of somebody's own did not return as it says it does; what it did is in the folder."""
+        for name, kind in ARTEFACT_KINDS.items():
+            module = getattr(artefacts, name)
+            if module is None and name in self.yields:
+                raise ValueError(
+                    f"{type(self).__name__} says in 'yields' that it makes a {name}, and returned none; what it did "
+                    f"return is in {folder}"
+                )
+            if module is not None and not isinstance(module, kind):
+                raise ValueError(
+                    f"{type(self).__name__} returned a {type(module).__name__} as its {name}, expected a "
+                    f"contrafact.core.{name}.{kind.__name__}; its weights are in {folder / name}.safetensors"
+                )
 
 
-def load_run(folder: str | Path, generator: Generator | None = None, encoder: nn.Module | None = None) -> FinishedRun:
-    """Read a finished run.
-
-    Args:
-        folder: run folder.
-        generator: the run's generator, when it is a module of your own.
-        encoder: the module the run's encoder was built around, when it is one of your own.
-
-    Raises:
-        ValueError: no run there, or an unfinished one.
-    """
-    return FinishedRun(folder, generator, encoder)
+def _is_said(key: str, value: Any) -> bool:
+    """Whether a file can hold a note; one that it cannot must not cost what was trained."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        print(f"the note {key!r} is left out: no file can hold a {type(value).__name__}", file=sys.stderr)
+        return False
+    return True
 
 
 def _recorded(value: Any) -> Any:
     """A hyperparameter as it may be written down."""
-    return command.without_home(value) if isinstance(value, str) else described(value)
+    return command.without_home(str(value)) if isinstance(value, str | Path) else described(value)
 
 
 def _describe(source: Generator | ImageDataset, folder: Path) -> dict[str, Any]:
@@ -362,8 +237,8 @@ def _describe(source: Generator | ImageDataset, folder: Path) -> dict[str, Any]:
             "name": command.without_home(source.name),
             "weights": fingerprint(source),
         }
-        if source.is_writable():  # equal weights make other images with another clamp, space, class or truncation
-            described["arguments"] = source.arguments()
+        if unbuildable(source) is None:  # equal weights make other images with another clamp, space, class, truncation
+            described["arguments"] = outside.written(source.arguments())
     else:
         place, content = source.place(), source.fingerprint()
         if place is not None:

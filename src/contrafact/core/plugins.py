@@ -8,6 +8,7 @@ the command line or in a call; never because a data or weight file names it.
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -48,6 +49,38 @@ def load_plugin(point: EntryPoint) -> Any:
 def _described(point: EntryPoint) -> str:
     package = f" of the package {point.dist.name}" if point.dist is not None else ""
     return f"{point.name!r} ({point.value}){package}"
+
+
+def load_offers(package: str) -> bool:
+    """Import what an installed package offers by its entry points, whatever the group; whether it offers anything.
+
+    A part of it that does not import is left out: this is a search, and what asks for the part will say so.
+    """
+    offers = [point for group in GROUPS for point in plugins(group).values() if _top(point.module) == package]
+    for point in offers:
+        try:
+            load_plugin(point)
+        except ValueError:
+            continue
+    return bool(offers)
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def module_name(module: str) -> str:
+    """How somebody would import a module: a script and a file named on the command line by the file's name.
+
+    >>> module_name("contrafact_file.mine"), module_name("contrafact_file_2.mine"), module_name("theirs.methods")
+    ('mine', 'mine', 'theirs.methods')
+    """
+    if module == "__main__":
+        main = sys.modules[module]
+        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+        return spec.name if spec is not None else Path(file).stem if file else module
+    package, _, name = module.partition(".")
+    return name if name and re.fullmatch(rf"{_FILES}(_\d+)?", package) else module
 
 
 def is_spelled_out(text: object) -> bool:

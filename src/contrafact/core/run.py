@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from contrafact.core import command, going_on
+from contrafact.core.artefact import warn_of_unbuildable
 from contrafact.core.checkpoint import load_state, save_state
 from contrafact.core.claim import AlreadyClaimed, claim
 from contrafact.core.device import Precision, find_precision
@@ -248,6 +249,7 @@ class Run:
             FloatingPointError: a logged value became NaN or infinite; the last good checkpoint stays.
         """
         check_value("steps", total, Steps)
+        warn_of_unbuildable(state.values())
         checkpoint = self.folder / CHECKPOINT
         fresh, first = going_on.rates_of(state), 0
         if self.resume and checkpoint.exists():

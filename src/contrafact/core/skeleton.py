@@ -33,7 +33,14 @@ def damaged_header(path: object, why: str) -> ValueError:
     return ValueError(f"{path} has a damaged header ({why}); make the file again")
 
 
-def build(cls: type[nn.Module], arguments: Any, stored: Shapes, path: Path, own: nn.Module | None = None) -> Any:
+def build(
+    cls: type[nn.Module],
+    arguments: Any,
+    stored: Shapes,
+    path: Path,
+    own: nn.Module | None = None,
+    eager: bool = False,
+) -> Any:
     """``cls(**arguments)``, once it is known to have the tensors that the file holds.
 
     Args:
@@ -42,6 +49,8 @@ def build(cls: type[nn.Module], arguments: Any, stored: Shapes, path: Path, own:
         stored: what the file holds (:func:`stored_shapes`).
         path: the file.
         own: a module of the user's own among the arguments.
+        eager: the class is the user's own and may need numbers to be there when it is built: where it fails without
+            memory, it is built at once.
 
     Raises:
         ValueError: arguments the constructor does not take or that ask for more than the file holds, or tensors that
@@ -64,13 +73,23 @@ def build(cls: type[nn.Module], arguments: Any, stored: Shapes, path: Path, own:
                 path, f"{cls.__name__} does not take the arguments in it: {first_line(error)}"
             ) from error
 
-    with torch.device("meta"), watch:
+    try:
+        with torch.device("meta"), watch:
+            skeleton = made()
+    except ValueError as error:
+        if not eager or isinstance(error.__cause__, _TooMuch):
+            raise
         skeleton = made()
     state = skeleton.state_dict()
     if own is None:
-        _check_fit({n: (tuple(t.shape), t.is_floating_point()) for n, t in state.items()}, stored, cls, path)
+        tensors = {n: t for n, t in state.items() if isinstance(t, Tensor)}  # not a module's extra state
+        _check_fit({n: (tuple(t.shape), t.is_floating_point()) for n, t in tensors.items()}, stored, cls, path)
     _check_image_shape(skeleton, path)
     return made()
+
+
+class _TooMuch(ValueError):
+    """A constructor asks for more than the file holds."""
 
 
 def stored_shapes(opened: Any) -> Shapes:
@@ -94,9 +113,9 @@ class _Watch(TorchFunctionMode):
         result = func(*args, **{name: value for name, value in (kwargs or {}).items() if name != "generator"})
         self._calls -= 1
         if self._calls < 0:
-            raise ValueError("it describes more parts than the file holds")
+            raise _TooMuch("it describes more parts than the file holds")
         if isinstance(result, Tensor) and result.numel() > self._numbers:
-            raise ValueError(f"it describes {result.numel()} numbers, more than the file holds")
+            raise _TooMuch(f"it describes {result.numel()} numbers, more than the file holds")
         return result
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from contrafact.core.artefact import load_artefact, save_artefact
+from contrafact.core.artefact import load_artefact, save_artefact, unbuildable
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.claim import claim
 from contrafact.core.describe import open_safetensors
@@ -244,7 +244,7 @@ def describe(source: str | Path | Generator) -> dict[str, Any]:
         ``note`` (training data, scores, where it was read from).
     """
     generator = source if isinstance(source, Generator) else load_generator(source)
-    arguments = generator.arguments() if generator.is_writable() else None
+    arguments = generator.arguments() if unbuildable(generator) is None else None
     spaces = [generator.space, *([f"{generator.space}+"] if generator.num_layers > 1 else [])]
     if arguments is not None and "space" in arguments:
         spaces = ["z", "z+", "w", "w+"]

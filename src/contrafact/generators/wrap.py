@@ -269,6 +269,3 @@ class Wrapped(Generator):
             for hook in hooks:
                 hook.remove()
         return torch.cat(found).float() if found else super().latent_weights(layers)
-
-    def is_writable(self) -> bool:
-        return False

@@ -1,0 +1,242 @@
+"""A finished run and what it holds: the three artefacts, from its folder."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from torch import nn
+
+from contrafact.core import command
+from contrafact.core.artefact import (
+    Artefact,
+    is_from_outside,
+    load_artefact,
+    save_artefact,
+    save_weights,
+    unbuildable,
+)
+from contrafact.core.directions import Directions
+from contrafact.core.encoder import Encoder
+from contrafact.core.files import read_json
+from contrafact.core.foreign import Kind, check_fields
+from contrafact.core.format_version import check_format_version
+from contrafact.core.generator import Generator
+from contrafact.core.places import find_place
+from contrafact.core.run import CONFIG, LOG, RESULT, read_log
+
+ARTEFACT_KINDS: dict[str, type[Encoder] | type[Directions] | type[Generator]] = {
+    "encoder": Encoder,
+    "directions": Directions,
+    "generator": Generator,
+}
+
+_STARTED: dict[str, Kind] = {"method": str, "command": list | None}
+_FINISHED: dict[str, Kind] = {"hyperparameters": dict, "source": dict, "seed": int, "environment": dict | None}
+_SOURCE: dict[str, Kind] = {
+    "kind": str,
+    "name": str,
+    "image_shape": list,
+    "from": str | None,
+    "split": str | None,
+    "labels": dict | None,
+}
+_NO_RUN = "it was damaged or changed by hand; take it from a copy of the run, or run again"
+
+
+@dataclass(frozen=True)
+class Artefacts:
+    """What a method yields; the ones it does not are None.
+
+    Attributes:
+        encoder: images to codes.
+        directions: how to change one factor.
+        generator: what a latent looks like.
+    """
+
+    encoder: Encoder | None = None
+    directions: Directions | None = None
+    generator: Generator | None = None
+
+    def save(self, folder: Path) -> list[str]:
+        """Write each artefact to ``<name>.safetensors``.
+
+        Returns:
+            Names of what can be read back. Of what cannot be rebuilt from a file (it is built around somebody's own
+            module) the weights are written, and it is said how to read them.
+        """
+        written = []
+        for name in ARTEFACT_KINDS:
+            module, file = getattr(self, name), folder / f"{name}.safetensors"
+            if module is None:
+                continue
+            why = unbuildable(module) if isinstance(module, Artefact) else f"a {type(module).__name__} is no {name}"
+            if why is None:
+                save_artefact(module, file)
+                written.append(name)
+                continue
+            save_weights(module, file, why)
+            print(
+                f"{file} holds the weights of the {name} and not how to build it ({why}); read it with "
+                f"load_run({str(folder)!r}, {name}=...), given one that you build",
+                file=sys.stderr,
+            )
+        return written
+
+
+class FinishedRun:
+    """A finished run: ``.encoder(images)``, ``.directions(latent, index, magnitude)``, ``.generator(latent)``.
+
+    Args:
+        folder: the run folder.
+        generator: the run's generator, for runs on a module of your own, which the folder cannot hold; or as for the
+            encoder.
+        encoder: the class of the run's encoder, if it is one of your own; or an instance of it, or the module it was
+            built around: weights from the folder go into a copy.
+        directions: the class of the run's directions, if it is one of your own, or an instance of it.
+
+    Raises:
+        ValueError: no run folder, a run that has not finished (the message says how to go on), one whose
+            ``config.json`` or ``result.json`` is damaged, or one that a newer version wrote.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        generator: Generator | type[Generator] | None = None,
+        encoder: nn.Module | type[Encoder] | None = None,
+        directions: Directions | type[Directions] | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise ValueError(f"{self.folder} is no folder; expected a run folder written by `contrafact fit`")
+        if not (self.folder / CONFIG).exists():
+            raise ValueError(f"{self.folder} holds no {CONFIG}, so it is no run; expected a folder written by fit")
+        config, result = self.folder / CONFIG, self.folder / RESULT
+        said = read_json(config)
+        if isinstance(said, dict) and not said.keys() & {"method", "source", "seed"}:
+            raise ValueError(
+                f"{config} is another program's, so {self.folder} is no run; expected a folder written by fit"
+            )
+        self.config = check_fields(said, _STARTED, config, _NO_RUN)
+        check_format_version(self.config.get("format"), config)
+        if not result.exists():
+            raise ValueError(
+                f"the run in {self.folder} has not finished; go on with `{self._how_to_go_on()}`, then come back"
+            )
+        check_fields(self.config, _FINISHED, config, _NO_RUN)
+        check_fields(self.config["source"], _SOURCE, f"{config}: 'source'", _NO_RUN)
+        if [type(side) for side in self.config["source"]["image_shape"]] != [int] * 3:
+            raise ValueError(f"{config}: 'image_shape' must be three whole numbers; {_NO_RUN}")
+        self.result = check_fields(read_json(result), {"artefacts": list, "seconds": int | float}, result, _NO_RUN)
+        if not all(isinstance(name, str) and name in ARTEFACT_KINDS for name in self.result["artefacts"]):
+            raise ValueError(
+                f"{result}: 'artefacts' must be among {', '.join(ARTEFACT_KINDS)}, got {self.result['artefacts']}; "
+                f"{_NO_RUN}"
+            )
+        self._own = {"generator": generator, "encoder": encoder, "directions": directions}
+
+    def _how_to_go_on(self) -> str:
+        """The command that goes on with an unfinished run, with the folder and the data where they are now."""
+        program, *parts = [str(part) for part in self.config.get("command") or ["unknown"]]
+        own = Path(program).name in (command.PROGRAM, "__main__.py")
+        if own and parts and parts[0] != "fit":
+            return shlex.join([command.PROGRAM, *parts])  # such as bench: it goes on by itself
+        if not own or not parts:
+            parts = ["fit", str(self.config["method"]), "..."]
+        parts = [part for part in parts if part != "--resume"]
+        parts = [part for part in parts if not part.startswith("--out=")]
+        if "--out" not in parts[:-1]:
+            parts += ["--out", ""]
+        parts[parts.index("--out") + 1] = str(self.folder)
+        source = self.config.get("source")
+        place = find_place(source, self.folder) if isinstance(source, dict) else None
+        if place is not None and "--data" in parts[:-1]:
+            data = parts.index("--data") + 1
+            if Path(parts[data]).name == place.name:  # and no name of a data set
+                parts[data] = str(place)
+        return " ".join(part if part == "..." else shlex.quote(part) for part in [command.PROGRAM, *parts, "--resume"])
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Images to codes."""
+        return load_artefact(self._file("encoder"), Encoder, self._own["encoder"]).requires_grad_(False)
+
+    @cached_property
+    def directions(self) -> Directions:
+        """How to change one factor."""
+        return load_artefact(self._file("directions"), Directions, self._own["directions"]).requires_grad_(False)
+
+    @cached_property
+    def generator(self) -> Generator:
+        """What a latent looks like."""
+        given, file = self._own["generator"], self._path("generator")
+        if isinstance(given, Generator) and not (file.is_file() and is_from_outside(file)):
+            return given
+        return load_artefact(self._file("generator"), Generator, given).requires_grad_(False)
+
+    @cached_property
+    def log(self) -> list[dict[str, float]]:
+        """Lines of the training log: ``step`` and the mean of each logged value."""
+        path = self.folder / LOG
+        return read_log(path) if path.exists() else []
+
+    @property
+    def annotated_factors(self) -> tuple[str, ...]:
+        """Names of the factors a run with few labels was told of; none for a run without labels."""
+        labels = self.config["source"].get("labels") or {}
+        return tuple(labels.get("factors", ()))
+
+    def has(self, artefact: str) -> bool:
+        """Whether the run yields ``encoder``, ``directions`` or ``generator``."""
+        return artefact in self.result["artefacts"] or (
+            isinstance(self._own[artefact], nn.Module) and (artefact == "generator" or self._path(artefact).exists())
+        )
+
+    def artefacts(self) -> Artefacts:
+        """All that the run yields."""
+        return Artefacts(**{name: getattr(self, name) for name in ARTEFACT_KINDS if self.has(name)})
+
+    def _path(self, artefact: str) -> Path:
+        return self.folder / f"{artefact}.safetensors"
+
+    def _file(self, artefact: str) -> Path:
+        if self.has(artefact):
+            return self._path(artefact)
+        if self._path(artefact).exists():
+            raise ValueError(
+                f"{self._path(artefact)} holds the weights of the {artefact} and not how to build it: pass one that "
+                f"you build, load_run(folder, {artefact}=...)"
+            )
+        has = ", ".join(self.result["artefacts"]) or "nothing"
+        own = (
+            "; it ran on a module of your own: pass it, load_run(folder, generator=...)"
+            if artefact == "generator"
+            else ""
+        )
+        raise ValueError(f"the {self.config['method']} run in {self.folder} yields {has}, but no {artefact}{own}")
+
+
+def load_run(
+    folder: str | Path,
+    generator: Generator | type[Generator] | None = None,
+    encoder: nn.Module | type[Encoder] | None = None,
+    directions: Directions | type[Directions] | None = None,
+) -> FinishedRun:
+    """Read a finished run.
+
+    A class of your own need not be passed where it is loaded already, or offered by an installed package.
+
+    Args:
+        folder: run folder.
+        generator: the run's generator, when it is a module of your own; or its class.
+        encoder: the run's encoder's class, when it is your own; an instance of it, or the module it was built around.
+        directions: the run's directions' class, when it is your own, or an instance of it.
+
+    Raises:
+        ValueError: no run there, or an unfinished one.
+    """
+    return FinishedRun(folder, generator, encoder, directions)
