@@ -199,6 +199,15 @@ def test_celeba_is_known_with_its_attributes_in_every_layout(celeba, layout, ins
         assert [dataset.class_names[label] for label in dataset.labels] == list("858992")
 
 
+def test_advice_names_options_that_there_are(celeba):
+    (celeba / "img_align_celeba" / "000005.jpg").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"000005.jpg is an empty file. What to do: repair or remove them$"):
+        CelebA(celeba).batch([0])
+    Image.new("RGBA", (70, 70)).save(celeba / "img_align_celeba" / "000005.jpg", "PNG")
+    with pytest.warns(UserWarning, match=r"1 of 6 pictures are see-through and were laid on #ffffff$"):
+        CelebA(celeba).batch([0])
+
+
 def test_a_celeba_folder_without_its_attributes_is_not_a_plain_folder(celeba):
     below("celeba")(celeba)
     (celeba / "celeba" / "list_attr_celeba.txt").unlink()
@@ -254,6 +263,17 @@ def test_celeba_hq_has_gender_as_class_and_masks(masked):
     assert torch.equal(masks[2], masks[0])
     with pytest.raises(ValueError, match="unknown part of a face 'hairs'; did you mean 'hair'"):
         dataset.masks([0], "hairs")
+
+
+def test_damaged_masks_are_named(masked):
+    file = masked / "CelebAMask-HQ-mask-anno" / "0" / "00000_hair.png"
+    dataset = CelebAHQ(masked)
+    Image.new("L", (8, 9)).save(file)
+    with pytest.raises(ValueError, match=r"00000_hair.png is 8 x 9, masks are 512 x 512"):
+        dataset.masks([0])
+    file.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"celeba-hq: .*00000_hair.png is an empty file; unpack the masks again"):
+        dataset.masks([0])
 
 
 def test_celeba_hq_files_that_are_missing_are_named(masked, tmp_path):

@@ -44,3 +44,15 @@ def test_names_without_a_pose_and_single_poses_are_refused(tmp_path):
 def test_it_needs_a_folder():
     with pytest.raises(ValueError, match="faces has no file of its own"):
         load_dataset("faces")
+
+
+def test_see_through_and_damaged_faces(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONTRAFACT_CACHE", str(tmp_path / "cache"))
+    write(tmp_path / "p", "20/0001.png", "-20/0001.png")
+    Image.new("RGBA", (32, 32)).save(tmp_path / "p" / "20" / "0002.png")
+    (tmp_path / "p" / "50").mkdir()
+    (tmp_path / "p" / "50" / "0001.png").touch()
+    with pytest.warns(UserWarning, match="faces: left out 1 of 4 pictures that cannot be used: 50/0001.png"):
+        faces = Faces(tmp_path / "p", background="blue", skip_damaged=True)
+    assert faces.class_names == ("-20°", "+20°")
+    assert faces.batch([2])[0, :, 0, 0].tolist() == [0, 0, 1]

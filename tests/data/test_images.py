@@ -181,6 +181,13 @@ def test_palettes_and_grey_with_opacity_are_laid_on_the_background(tmp_path, own
     assert images[1].min() == 1
 
 
+def test_print_colours_become_rgb(tmp_path, own_cache):
+    for name, colour in (("a.jpg", "red"), ("b.jpg", "blue")):
+        Image.new("RGB", (16, 16), colour).convert("CMYK").save(tmp_path / name, quality=100)
+    images = Images(tmp_path, size=8).batch([0, 1])[:, :, 4, 4]
+    torch.testing.assert_close(images, torch.tensor([[1.0, 0, 0], [0, 0, 1]]), atol=4 / 255, rtol=0)
+
+
 def test_an_opaque_alpha_channel_says_nothing(tmp_path, own_cache, recwarn):
     save(tmp_path / "p" / "a.png", 16, 16)
     with_alpha = Image.open(tmp_path / "p" / "a.png").convert("RGBA")

@@ -159,8 +159,9 @@ def test_noise_from_a_seed_is_the_same_for_every_latent():
     before = torch.get_rng_state()
     images = generator(latent)
     assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(images[0], images[2])
-    assert torch.equal(generator(latent[:1]), images[:1])
+    # The same noise; that the rest of the sums comes out alike to the last bit, wherever in a batch, no processor says.
+    torch.testing.assert_close(images[0], images[2], atol=1e-5, rtol=0)
+    torch.testing.assert_close(generator(latent[:1]), images[:1], atol=1e-5, rtol=0)
     assert not torch.allclose(wrap(_Of(_noisy), 6, noise_seed=6)(latent), images, atol=1e-2)
     images.square().sum().backward()
     assert (latent.grad.norm(dim=1) > 0).all()

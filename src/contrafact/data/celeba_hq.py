@@ -18,10 +18,11 @@ from torch import Tensor
 
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import AnnotatedDataset, IntArray, check_count, check_indices
+from contrafact.core.decoding import UnusableError, decode
 from contrafact.data._attributes import match_pictures, read_attributes
 from contrafact.data._files import PathLike, data_folder, missing_file_message
 from contrafact.data._pixels import shrink
-from contrafact.data.images import Images
+from contrafact.data.images import WHITE, Images
 
 PICTURES, MASKS, ATTRIBUTES = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", "CelebAMask-HQ-attribute-anno.txt"
 FILES = (PICTURES, ATTRIBUTES)
@@ -87,12 +88,15 @@ class CelebAHQ(Images, AnnotatedDataset):
 
 
 def _read_mask(file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    from PIL import Image
-
     if not file.is_file():
         return np.zeros((MASK_SIDE, MASK_SIDE), dtype=bool)
-    with Image.open(file) as opened:
-        return np.asarray(opened.convert("L")) > 127
+    try:
+        mask = np.asarray(decode(file, 1, WHITE).picture) > 127
+    except UnusableError as error:
+        raise ValueError(f"celeba-hq: {file} {error}; unpack the masks again") from error
+    if mask.shape != (MASK_SIDE, MASK_SIDE):
+        raise ValueError(f"celeba-hq: {file} is {mask.shape[1]} x {mask.shape[0]}, masks are {MASK_SIDE} x {MASK_SIDE}")
+    return mask
 
 
 def _find_root(path: PathLike | None) -> Path:

@@ -24,6 +24,8 @@ class Faces(Images):
     Args:
         path: the folder, searched with all its subfolders.
         size: image side in pixels. A picture with a shorter side is refused, not enlarged.
+        background: what see-through parts are laid on, see :class:`~contrafact.data.images.Images`.
+        skip_damaged: leave out the pictures that cannot be used.
 
     Raises:
         ValueError: no such folder, no pictures in it, a file whose pose is not in its name, or a single pose.
@@ -31,8 +33,8 @@ class Faces(Images):
 
     name = "faces"
 
-    def __init__(self, path: PathLike, size: int = 32) -> None:
-        super().__init__(path, size)
+    def __init__(self, path: PathLike, size: int = 32, background: str = "white", skip_damaged: bool = False) -> None:
+        super().__init__(path, size, background, skip_damaged=skip_damaged)
         inside = [file.relative_to(self.folder).parts for file in self.files]
         angles = [_angle(parts[0]) if len(parts) > 1 and _POSE.match(parts[0]) else None for parts in inside]
         if None in angles:  # folders are people, or there are none

@@ -227,23 +227,30 @@ class Images(ImageDataset):
         if findings.deep:
             remedies.append("convert those of more than 8 bits to 8 bits")
         remedies.append("repair or remove them")
-        if len(listed) < len(self) and "skip_damaged" in inspect.signature(type(self)).parameters:
+        if len(listed) < len(self) and self._takes("skip_damaged"):
             remedies.append("leave them out with skip_damaged=True (--skip-damaged)")
         return (
             f"{self.name}: {len(listed)} of {len(self)} pictures in {self.folder} cannot be used: "
             f"{first_of(listed, '; ')}. What to do: {', or '.join(remedies)}"
         )
 
+    def _takes(self, option: str) -> bool:
+        """Whether this dataset is constructed with the option; those of published pictures take few."""
+        return option in inspect.signature(type(self)).parameters
+
     def _say(self, findings: Findings) -> None:
         """Warn of what is not in the images as it was in the pictures."""
         said = []
         if findings.see_through:
-            done = (
-                f"were laid on {self.background}; choose another background with background= (--background), or keep "
-                "their opacity with channels=4 (--channels 4)"
-                if self.image_shape[0] < 4
-                else "keep their opacity as a fourth channel"
-            )
+            done = f"were laid on {self.background}"
+            ways = {
+                "background": "choose another background with background= (--background)",
+                "channels": "keep their opacity with channels=4 (--channels 4)",
+            }
+            if self.image_shape[0] == 4:
+                done, ways = "keep their opacity as a fourth channel", {}
+            if offered := [way for option, way in ways.items() if self._takes(option)]:
+                done = f"{done}; {', or '.join(offered)}"
             said.append(f"{findings.see_through} of {len(self)} pictures are see-through and {done}")
         if findings.animated:
             said.append(f"{findings.animated} of {len(self)} pictures are animated, of which the first frame was taken")

@@ -178,7 +178,7 @@ def _made(run: FinishedRun, artefact: str) -> bool:
 
 def _described(run: FinishedRun, artefact: str) -> str:
     if artefact == "encoder":
-        return f"an encoder with {run.encoder.code_dim} codes"
+        return f"an encoder with {run.encoder.code_dim} code{'s' * (run.encoder.code_dim != 1)}"
     if artefact == "directions":
         return f"{run.directions.num_directions} directions in its {run.directions.latent_dim} latent dimensions"
     _, height, width = run.generator.image_shape
