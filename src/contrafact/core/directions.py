@@ -67,12 +67,20 @@ class Directions(Artefact, ABC):
     def shift(self, latent: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
         """The shift ``(N, L)`` itself, in standard deviations; all three arguments have N rows."""
 
-    def forward(self, latent: Tensor, index: Tensor | int, magnitude: Tensor | float) -> Tensor:
+    def __len__(self) -> int:
+        return self.num_directions
+
+    def __repr__(self) -> str:
+        names = ", ".join(map(repr, self.names[:4])) + (", …" if len(self) > 4 else "")
+        layers = "" if self.layers is None else f", layers {self.layers[0]} to {self.layers[1] - 1}"
+        return f"{type(self).__name__}({len(self)} directions in {self.latent_dim} dimensions{layers}: {names})"
+
+    def forward(self, latent: Tensor, index: Tensor | int | str, magnitude: Tensor | float = 1.0) -> Tensor:
         """Move latents.
 
         Args:
             latent: ``(N, L)``, or ``(N, num_layers, L)``.
-            index: direction of each row, ``(N,)`` integers in ``[0, D)``, or one for all.
+            index: direction of each row, ``(N,)`` integers in ``[0, D)``, or one for all, by its number or its name.
             magnitude: signed length of each row's step in standard deviations, ``(N,)``, or one for all.
 
         Returns:
@@ -82,6 +90,8 @@ class Directions(Artefact, ABC):
             ValueError: a shape that does not fit, or an index outside ``[0, D)``.
         """
         n = latent.shape[0]
+        if isinstance(index, str):
+            index = self.index(index)
         if latent.shape[-1] != self.latent_dim or latent.ndim not in (2, 3):
             raise ValueError(
                 f"these directions live in {self.latent_dim} latent dimensions; got latents of shape "

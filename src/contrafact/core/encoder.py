@@ -6,11 +6,19 @@ Shape suffixes: N images, J code dimensions, C channels, H height, W width.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from contrafact.core.artefact import Artefact
-from contrafact.core.dataset import check_images
+from contrafact.core.dataset import check_count, check_images
+from contrafact.core.memory import as_dataset
+
+if TYPE_CHECKING:
+    from contrafact.core.transformer import EncoderTransformer
 
 
 class Encoder(Artefact, ABC):
@@ -45,6 +53,43 @@ class Encoder(Artefact, ABC):
         """
         known = f"it has {', '.join(self.representations)}" if self.representations else "it has none but its codes"
         raise ValueError(f"this {type(self).__name__} has no representation {name!r}; {known}")
+
+    def __repr__(self) -> str:
+        shape, millions = ", ".join(map(str, self.image_shape)), sum(p.numel() for p in self.parameters()) / 1e6
+        return f"{type(self).__name__}(images (N, {shape}) to codes (N, {self.code_dim}), {millions:.2f} M parameters)"
+
+    @torch.no_grad()
+    def transform(self, images: Any, batch_size: int = 256) -> npt.NDArray[np.float32]:
+        """Codes ``(N, J)`` of any images, in evaluation mode, batch by batch, on the encoder's device.
+
+        Args:
+            images: a tensor or array ``(N, C, H, W)``, bytes ``(N, H, W, C)``, pictures, a dataset of ours or torch's
+                (:func:`~contrafact.core.memory.as_dataset`).
+            batch_size: images at a time.
+
+        Raises:
+            ValueError: images of another shape or range.
+        """
+        data = as_dataset(images)
+        parameter, training = next(self.parameters(), None), self.training
+        self.eval()
+        parts = []
+        for start in range(0, len(data), check_count("batch_size", batch_size)):
+            seen = data.batch(range(start, min(start + batch_size, len(data))))
+            parts.append(self(seen if parameter is None else seen.to(parameter.device)).float().cpu())
+        self.train(training)
+        return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
+
+    def as_transformer(self) -> EncoderTransformer:
+        """A scikit-learn transformer around this encoder, for pipelines: images as rows ``(N, C·H·W)``, or as they are.
+
+        >>> from contrafact.nn.encoders import ConvEncoder
+        >>> ConvEncoder((1, 16, 16), 3, 0.05).as_transformer().fit_transform(np.zeros((2, 256))).shape
+        (2, 3)
+        """
+        from contrafact.core.transformer import EncoderTransformer
+
+        return EncoderTransformer(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Codes ``(N, J)`` of images ``(N, C, H, W)``.

@@ -139,10 +139,34 @@ class Generator(Artefact, ABC):
         return z * self.check_condition(label, truncation)
 
     def sample(
-        self, n: int, rng: torch.Generator, label: Tensor | None = None, truncation: float | None = None
+        self,
+        n: int,
+        rng: torch.Generator | None = None,
+        label: Tensor | None = None,
+        truncation: float | None = None,
+        *,
+        seed: int | None = None,
     ) -> Tensor:
-        """``n`` latents ``(n, L)`` of the edit space: ``map`` of fresh prior noise."""
-        return self.map(self.prior(n, rng), label, self.truncation if truncation is None else truncation)
+        """``n`` latents ``(n, L)`` of the edit space: ``map`` of fresh prior noise.
+
+        Args:
+            n: how many.
+            rng: where the noise comes from; without it and without ``seed``, torch's global generator.
+            label: class indices ``(n,)`` for a conditional generator.
+            truncation: as for :meth:`map`.
+            seed: seed of the noise, in place of ``rng``: ``sample(4, seed=0)`` is the same every time.
+
+        Raises:
+            ValueError: both ``rng`` and ``seed``, or what :meth:`map` refuses.
+        """
+        if isinstance(rng, int):
+            raise ValueError(f"rng is a torch.Generator; for a seed write sample({n}, seed={rng})")
+        if seed is not None:
+            if rng is not None:
+                raise ValueError("give rng or seed, not both")
+            rng = torch.Generator().manual_seed(seed)
+        z = self.prior(n, torch.default_generator if rng is None else rng)
+        return self.map(z, label, self.truncation if truncation is None else truncation)
 
     def truncated(self, truncation: float | None) -> Self:
         """This generator with another truncation of its own: one decision for its latents and its images.
@@ -191,6 +215,14 @@ class Generator(Artefact, ABC):
         """
         latents = self.truncated(1.0).sample(samples, torch.Generator().manual_seed(0))
         return float(latents.double().var(dim=0).mean().sqrt())
+
+    def __repr__(self) -> str:
+        millions = sum(p.numel() for p in self.parameters()) / 1e6
+        classes = f", {self.num_classes} classes" if self.num_classes else ""
+        return (
+            f"{type(self).__name__}({self.name!r}: latents (N, {self.latent_dim}) of {self.space} to images "
+            f"(N, {', '.join(map(str, self.image_shape))}){classes}, {millions:.2f} M parameters)"
+        )
 
     @property
     def device(self) -> torch.device:
