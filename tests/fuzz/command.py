@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--memory", type=int, default=Limits.memory, help="MiB of one read")
     parser.add_argument("--targets", default="tests.fuzz.targets", help="module with all_targets()")
     options = parser.parse_args(argv)
+    warnings.simplefilter("ignore")  # good files have their oddities too
     targets: dict[str, Target] = importlib.import_module(options.targets).all_targets()
     chosen, single = _choose(targets, options.only)
     if not chosen:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import PIL.Image
+import pytest
 
 from tests.fuzz.mutate import Bad, mutate
 from tests.fuzz.targets import Target
@@ -40,7 +42,10 @@ def write_corpus(targets: Iterable[Target], folder: Path) -> dict[str, list[Path
         for variant, write in target.variants.items():
             place = folder / target.name.replace(":", "-") / variant
             place.mkdir(parents=True)
-            write(place)
+            with pytest.MonkeyPatch.context() as patch:  # archives and headers hold the time they were made at
+                patch.setattr(time, "time", lambda: 1_767_225_600.0)
+                patch.setattr(time, "asctime", lambda *moment: "Thu Jan  1 00:00:00 2026")
+                write(place)
             if target.warm:
                 target.read(place)
             places.append(place)

@@ -103,7 +103,7 @@ def _knowing(name: str, data: bytes) -> list[Change]:
         return [damage_json]
     if name.endswith(".jsonl"):
         return [damage_lines]
-    if name.endswith((".csv", ".txt", ".tsv")):
+    if name.endswith((".csv", ".txt", ".tsv", ".yaml", ".yml")):
         return [damage_text]
     return [_damage_bytes]
 

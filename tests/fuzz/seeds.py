@@ -7,11 +7,12 @@ import csv
 import gzip
 import json
 import pickle
+import re
 import shutil
 import socket
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from safetensors import safe_open
 
 from contrafact.core.artefact import Artefact, find_class
 from contrafact.core.claim import CLAIM
+from contrafact.core.files import write_json
 from contrafact.editing.latents import StoredLatents
 from contrafact.generators.analytic import Analytic
 from tests.core.toy import Toy, toy_run
@@ -62,13 +64,57 @@ def write_latents(folder: Path) -> None:
 
 
 def _torch(name: str, content: Any, legacy: bool = False) -> Write:
-    return lambda folder: torch.save(content, folder / name, _use_new_zipfile_serialization=not legacy)
+    def write(folder: Path) -> None:
+        written = _in_one_storage(content) if legacy else content  # several are stored in the order of their addresses
+        torch.save(written, folder / name, _use_new_zipfile_serialization=not legacy)
+        (folder / name).write_bytes(_without_addresses((folder / name).read_bytes()))
+
+    return write
+
+
+def _in_one_storage(content: dict[str, Any]) -> dict[str, Any]:
+    """The tensors of a nested dict as views of one."""
+    flat: list[torch.Tensor] = []
+
+    def gather(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: gather(value) for key, value in part.items()}
+        flat.append(part)
+        return part.shape
+
+    def view(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: view(value) for key, value in part.items()}
+        return next(pieces).view(part)
+
+    shapes = gather(content)
+    pieces = iter(torch.cat([part.flatten().float() for part in flat]).split([part.numel() for part in flat]))
+    return dict(view(shapes))
+
+
+def _without_addresses(data: bytes) -> bytes:
+    """Torch's old format calls storages by their addresses: other numbers each time, here of their order."""
+    found = dict.fromkeys(re.findall(rb"X[\x0a-\x14]\0\0\0(\d{10,20})", data))
+    for number, address in enumerate(found):
+        data = data.replace(address, b"%0*d" % (len(address), number))
+    return data
 
 
 def _folder(settings: str, content: dict[str, Any], weights: Write) -> Write:
     def write(folder: Path) -> None:
         (folder / settings).write_text(json.dumps(content))
         weights(folder)
+
+    return write
+
+
+def _beside(weights: Write, texts: Mapping[str, str]) -> Write:
+    """Weights, and files of the program's settings beside them."""
+
+    def write(folder: Path) -> None:
+        weights(folder)
+        for name, text in texts.items():
+            (folder / name).write_text(text)
 
     return write
 
@@ -117,7 +163,7 @@ def _nvidia(recorded: Recorded) -> Write:
         }
         sys.modules["torch_utils"], sys.modules["torch_utils.persistence"] = types.ModuleType("torch_utils"), module
         try:
-            (folder / "network.pkl").write_bytes(pickle.dumps(content))
+            (folder / "network.pkl").write_bytes(_without_addresses(pickle.dumps(content)))
         finally:
             del sys.modules["torch_utils"], sys.modules["torch_utils.persistence"]
 
@@ -138,6 +184,14 @@ def checkpoint_files() -> dict[str, Write]:
         "stylegan2-nvidia-conditional": _nvidia(Recorded("stylegan2_nvidia_conditional")),
         "stylegan2-rosinality": _torch("model.pt", ours),
         "stylegan2-rosinality-legacy": _torch("model.pt", ours, legacy=True),
+        "stylegan2-settings": _beside(
+            _torch("model.pt", ours),
+            {
+                "training_options.json": '{"G_kwargs": {"conv_clamp": null, "activation": "lrelu", "size": 8}}',
+                "opt.yaml": "size: 8\nlr_mlp: 0.01\nblur_kernel: [1, 3, 3, 1]\n",
+                "model.json": '{"truncation": 0.7}',
+            },
+        ),
         "stylegan2-genforce": _torch("model.pth", {"generator_smooth": genforce.state, "discriminator": {}}),
         "stylegan2-safetensors": lambda folder: save_file(rosinality.state, folder / "model.safetensors"),
         "biggan-hugging-face": _folder("config.json", config, _torch("pytorch_model.bin", hugging_face.state)),
@@ -145,6 +199,10 @@ def checkpoint_files() -> dict[str, Write]:
             "config.json", config, lambda folder: save_file(hugging_face.state, folder / "model.safetensors")
         ),
         "biggan-brock": _torch("G_ema.pth", brock.state),
+        "glow-settings": _beside(
+            _torch("model.pt", {f"module.{name}": value for name, value in glow.state.items()}),
+            {"args.json": '{"img_size": 64, "n_block": 2}', "opt.yml": "img_size: 64  # the side\n"},
+        ),
         "glow": _torch("model.pt", {f"module.{name}": value for name, value in glow.state.items()}),
         "prog_gan": _torch("model.pth", {"generator_smooth": prog_gan.state}),
         "prog_gan-legacy": _torch("model.pth", {"generator_smooth": prog_gan.state}, legacy=True),
@@ -160,6 +218,10 @@ def write_run(folder: Path) -> None:
     sys.argv, argv = ["contrafact", "fit", "toy", "--out", "runs/toy"], sys.argv
     Toy(steps=3).fit(Analytic.tiny(), toy_run(folder))
     sys.argv = argv
+    config = json.loads((folder / "config.json").read_text())
+    config["environment"] = dict.fromkeys(config["environment"], "of another machine")
+    write_json(folder / "config.json", config)
+    write_json(folder / "result.json", json.loads((folder / "result.json").read_text()) | {"seconds": 1.5})
     score = {
         "metric": "mig",
         "of": "run",

@@ -54,8 +54,9 @@ def _read_checkpoint(folder: Path) -> Any:
     from contrafact.generators.checkpoints import describe, load_generator
 
     files = sorted(folder.iterdir())
-    generator = load_generator(files[0] if len(files) == 1 else folder)
-    return describe(generator)
+    named = [file for file in files if file.stem in ("model", "network", "G_ema") and file.suffix != ".json"]
+    lone = len(files) == 1 or (named and not (folder / "config.json").exists())
+    return describe(load_generator((named or files)[0] if lone else folder))
 
 
 def _read_artefact(kind: str, folder: Path) -> Any:
