@@ -82,6 +82,10 @@ def test_what_it_refuses(tmp_path, own_cache, monkeypatch):
     for files, message in (
         (dict(list(cars.items())[:2]), "holds 2 files car_*_mesh.mat, expected 3; get it again"),
         (cars | {"list.txt": b"car_001_mesh\ncar_002_mesh\n"}, "list.txt in"),
+        (
+            cars | {"list.txt": b"car_001_mesh\n" + b"car_002_mesh\n" * 2 + b"car_003_mesh\n"},
+            "does not name each of the files beside it once, starting with 'car_002_mesh'",
+        ),
         (cars | {first: mat(pictures=np.zeros(3))}, f"{first} in {tmp_path / FILE} has no key 'im'"),
         (cars | {first: mat(im=small)}, "expected uint8 of shape (128, 128, 3, 24, 4), found uint8 of shape (64, 128"),
         (cars | {first: cars[first][:5000]}, f"{first} in {tmp_path / FILE} is not a complete MATLAB 5 file"),

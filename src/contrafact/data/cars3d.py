@@ -11,6 +11,7 @@ import hashlib
 import io
 import tarfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, ClassVar, Literal
@@ -107,9 +108,11 @@ class Cars3D(FactorDataset):
             )
         order = sorted(cars) if listed is None else listed
         if sorted(order) != sorted(cars):
-            odd = sorted(set(order) ^ set(cars))
+            named, there = Counter(order), Counter(cars)
+            odd = sorted((named - there) + (there - named))
             raise ValueError(
-                f"cars3d: list.txt in {source} does not name the files beside it, starting with {odd[0]!r}"
+                f"cars3d: list.txt in {source} does not name each of the files beside it once, starting with "
+                f"{odd[0]!r:.80}"
             )
         yield np.array([cars.index(name) for name in order], dtype=np.int64)
 
