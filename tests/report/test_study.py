@@ -170,6 +170,15 @@ def test_text_gives_mean_and_spread(answered):
     assert "first down" in text
 
 
+def test_a_study_of_one_question_is_scored_on_it(answered):
+    key = json.loads((answered / "key.json").read_text())
+    key["questions"] = {"change": key["questions"]["change"]} if isinstance(key["questions"], dict) else ["change"]
+    (answered / "key.json").write_text(json.dumps(key))
+    text = study_text(score_study(answered))
+    assert QUESTIONS["change"] in text
+    assert QUESTIONS["meaningful"] not in text
+
+
 def test_kappa_counts_pairs():
     """Pairs of participants who agree, counted one by one, against pairs of all answers drawn with replacement."""
     rng = np.random.default_rng(0)

@@ -160,8 +160,8 @@ def _read_answers(path: Path, sent: Mapping[str, Any], count: int) -> dict[str, 
 def study_text(score: StudyScore) -> str:
     """The score as a page of text: each run's counts, then each direction's answers and agreement."""
     lines = [f"{len(score.participants)} participants, {len(score.directions)} directions"]
-    for question, text in QUESTIONS.items():
-        lines += ["", text]
+    for question in score.answers:
+        lines += ["", QUESTIONS[question]]
         width = max(map(len, score.runs))
         for run in score.runs:
             counts = score.counts(question, run)
@@ -174,8 +174,8 @@ def study_text(score: StudyScore) -> str:
         lines.append(f"  agreement beyond chance (Fleiss' kappa) {score.kappa(question):.2f}")
     labels = [f"{d['run']} {d['name']}" for d in score.directions]
     width = max(map(len, labels))
-    lines += ["", f"{'direction':<{width}}" + "".join(f"  {q:>11} yes  maybe  no  agree" for q in QUESTIONS)]
-    columns = [(score.shares(q), score.agreement(q)) for q in QUESTIONS]
+    lines += ["", f"{'direction':<{width}}" + "".join(f"  {q:>11} yes  maybe  no  agree" for q in score.answers)]
+    columns = [(score.shares(q), score.agreement(q)) for q in score.answers]
     for d, label in enumerate(labels):
         cells = [
             f"  {'':>11} {_percent(s[d, 0])} {_percent(s[d, 1]):>6} {_percent(s[d, 2]):>3} {_percent(a[d]):>6}"
