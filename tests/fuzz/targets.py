@@ -118,6 +118,15 @@ def _resume(folder: Path) -> Any:
     return Toy(steps=3).fit(Analytic.tiny(), toy_run(folder, resume=True))
 
 
+def _begin_from(folder: Path) -> Any:
+    """``--from RUN`` takes the weights of another run, as far as they fit."""
+    from contrafact.core.directions import GlobalDirections
+    from contrafact.core.record import begin_from_weights
+    from contrafact.generators.analytic import Analytic
+
+    begin_from_weights({"directions": GlobalDirections(Analytic.tiny().latent_dim, 3, "free")}, folder, is_main=True)
+
+
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
@@ -326,7 +335,7 @@ def all_targets() -> dict[str, Target]:
             "run",
             _read_run,
             {"toy": seeds.write_run},
-            ("core.method", "core.run", "core.files", "core.foreign", "evaluation.scores"),
+            ("core.method", "core.run", "core.files", "core.foreign", "core.record", "evaluation.scores"),
             3.0,
         ),
         Target(
@@ -335,6 +344,7 @@ def all_targets() -> dict[str, Target]:
             {"toy": seeds.write_run, "claimed": seeds.write_claimed_run},
             ("core.run", "core.files", "core.claim", "core.going_on", "core.places"),
         ),
+        Target("weights", _begin_from, {"toy": seeds.write_run}, ("core.record", "core.going_on", "core.checksum")),
         Target("checkpoint", _read_state, {"loop": seeds.write_checkpoint}, ("core.checkpoint",), 3.0),
         Target(
             "matrices",

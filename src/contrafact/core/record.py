@@ -162,8 +162,8 @@ def begin_from_weights(state: Mapping[str, Any], folder: Path, is_main: bool) ->
 
     weights = {}
     for name, file in _weight_files(folder).items():
-        check_tensors(file)
         with reading(file, "safetensors file"):
+            check_tensors(file)
             weights[name] = load_file(file)
     taken = going_on.take_weights(state, weights)
     if not taken:
