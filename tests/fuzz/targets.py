@@ -335,7 +335,15 @@ def all_targets() -> dict[str, Target]:
             "run",
             _read_run,
             {"toy": seeds.write_run},
-            ("core.method", "core.run", "core.files", "core.foreign", "core.record", "evaluation.scores"),
+            (
+                "core.method",
+                "core.run",
+                "core.files",
+                "core.finished",
+                "core.foreign",
+                "core.record",
+                "evaluation.scores",
+            ),
             3.0,
         ),
         Target(
