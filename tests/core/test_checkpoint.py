@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pytest
 import torch
-from accelerate import PartialState
 
 from contrafact.core.checkpoint import load_state, save_state
 from contrafact.core.checksum import write_archive
+from contrafact.core.processes import Processes
 
 
 def make_state(seed=0):
@@ -27,7 +27,7 @@ def saved(tmp_path):
     state = make_state(1)
     torch.rand(5, generator=state["rng"])
     state["numpy"].random(5)
-    save_state(tmp_path / "checkpoint.pt", state, 17, PartialState(cpu=True))
+    save_state(tmp_path / "checkpoint.pt", state, 17, Processes(torch.device("cpu")))
     return tmp_path / "checkpoint.pt", state
 
 

@@ -6,13 +6,13 @@ from contextlib import suppress
 
 import pytest
 import torch
-from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 
 from contrafact.core.artefact import load_artefact, save_artefact
 from contrafact.core.checkpoint import load_state, save_state
 from contrafact.core.checksum import check_tensors, write_tensors
 from contrafact.core.directions import Directions, GlobalDirections
+from contrafact.core.processes import Processes
 
 
 def state(seed=0):
@@ -27,7 +27,7 @@ def state(seed=0):
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("checksum") / "checkpoint.pt"
-    save_state(path, state(1), 17, PartialState(cpu=True))
+    save_state(path, state(1), 17, Processes(torch.device("cpu")))
     return path
 
 

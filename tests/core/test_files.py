@@ -75,7 +75,7 @@ def test_artefacts_and_checkpoints_name_a_full_disk(tmp_path):
     """The real writers, against a real limit: a file size limit stands in for a disk that fills up."""
     program = textwrap.dedent("""
         import resource, signal, sys, torch
-        from accelerate import PartialState
+        from contrafact.core.processes import Processes
         from contrafact.core.artefact import save_artefact
         from contrafact.core.checkpoint import save_state
         from contrafact.core.directions import GlobalDirections
@@ -83,7 +83,7 @@ def test_artefacts_and_checkpoints_name_a_full_disk(tmp_path):
         from pathlib import Path
 
         folder = Path(sys.argv[1])
-        processes = PartialState(cpu=True)
+        processes = Processes(torch.device("cpu"))
         small, large = GlobalDirections(4, 2), GlobalDirections(400, 400)
         save_artefact(small, folder / "d.safetensors")
         save_state(folder / "checkpoint.pt", {"d": small}, 1, processes)

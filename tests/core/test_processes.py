@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from contrafact.core.artefact import fingerprint
 from contrafact.core.claim import claim
 from contrafact.core.command import title
 from contrafact.core.method import load_run
+from contrafact.core.processes import Processes
 
 
 def torchrun(*arguments, cwd, works=True):
@@ -83,3 +85,14 @@ def test_processes_that_are_refused_a_folder_end_together(tmp_path):
         assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".claim"]
     assert f"contrafact: run is in use by `{title()}` (pid {os.getpid()} on" in done.stderr
     assert "internal error" not in done.stderr
+
+
+def test_a_process_alone_exchanges_with_itself():
+    alone, value = Processes(torch.device("cpu")), torch.tensor([1.0, 2.0])
+    assert (alone.index, alone.count, alone.is_main) == (0, 1, True)
+    alone.wait()
+    for same in (alone.total(value), alone.mean(value), alone.rows(value)):
+        assert torch.equal(same, value)
+    assert alone.total(value) is not value
+    assert alone.all_of("a") == ["a"]
+    assert alone.first_of("a") == "a"

@@ -16,20 +16,18 @@ from contrafact.core.foreign import first_line
 from contrafact.core.inert_files import read_inert
 
 if TYPE_CHECKING:
-    from accelerate import PartialState
+    from contrafact.core.processes import Processes
 
 RandomState = torch.Generator | np.random.Generator
 
 
-def save_state(path: Path, state: Mapping[str, Any], step: int, processes: PartialState) -> None:
+def save_state(path: Path, state: Mapping[str, Any], step: int, processes: Processes) -> None:
     """Write ``state`` after ``step`` steps, atomically; every process takes part, the main one writes.
 
     Modules and optimisers are equal in all processes; random streams are not, so each process's are kept.
     """
-    from accelerate.utils import gather_object
-
-    streams = gather_object([{name: _random_state(v) for name, v in state.items() if isinstance(v, RandomState)}])
-    if not processes.is_main_process:
+    streams = processes.all_of({name: _random_state(v) for name, v in state.items() if isinstance(v, RandomState)})
+    if not processes.is_main:
         return
     shared = {name: v.state_dict() for name, v in state.items() if not isinstance(v, RandomState)}
     # Through memory: torch's own file writer reports a full disk as an internal error.

@@ -22,7 +22,7 @@ from contrafact.core.format_version import FORMAT_VERSION, check_format_version
 from contrafact.core.places import fingerprint_files
 
 if TYPE_CHECKING:
-    from accelerate import PartialState
+    from contrafact.core.processes import Processes
 
 CONFIG, LOG, CHECKPOINT, RESULT = "config.json", "log.jsonl", "checkpoint.pt", "result.json"
 LABELS, SCORES = "labels.csv", "scores.jsonl"
@@ -55,7 +55,7 @@ class Record:
         environment: Mapping[str, Any],
         resume: bool,
         grows: str | None,
-        processes: PartialState,
+        processes: Processes,
     ) -> None:
         """Write the configuration of a new run, or compare it with what stands in the folder.
 
@@ -89,17 +89,17 @@ class Record:
                 f"{self.folder} holds files but no {CONFIG}, so it is no run to resume; choose another --out"
             )
         self._config = {"format": FORMAT_VERSION, **full, "environment": dict(environment)}
-        processes.wait_for_everyone()
-        if processes.is_main_process:
+        processes.wait()
+        if processes.is_main:
             write_json(path, self._config)
-        processes.wait_for_everyone()
+        processes.wait()
 
-    def _take_up(self, before: dict[str, Any], now: dict[str, Any], grows: str | None, processes: PartialState) -> None:
+    def _take_up(self, before: dict[str, Any], now: dict[str, Any], grows: str | None, processes: Processes) -> None:
         """Go on with the run of the configuration ``before``, with what may differ in ``now``."""
         check_format_version(before.get("format"), self.folder / CONFIG)
         result, checkpoint = self.folder / RESULT, self.folder / CHECKPOINT
         is_kept = result.exists() and CHECKPOINT in check_fields(read_json(result), {}, result, "").get("keeps", ())
-        if result.exists() and not is_kept and processes.is_main_process:
+        if result.exists() and not is_kept and processes.is_main:
             checkpoint.unlink(missing_ok=True)  # of a process killed between the result and the clearing up
         if going_on.BEGUN_FROM in before and (checkpoint.exists() or result.exists()):
             now.setdefault(going_on.BEGUN_FROM, before[going_on.BEGUN_FROM])
@@ -122,14 +122,14 @@ class Record:
                 "--keep-checkpoint keeps it); start another run from its weights: "
                 f"--from {shlex.quote(str(self.folder))} --out ANOTHER"
             )
-        processes.wait_for_everyone()
-        if processes.is_main_process:
+        processes.wait()
+        if processes.is_main:
             # The result goes first: a run that is killed here is one that has not finished, whose checkpoint is whole.
             result.unlink()
             scores = self.folder / SCORES
             if scores.exists():  # they are of other weights than those to come
                 scores.replace(scores.with_stem(f"{scores.stem}-{found[key][0]}-{grows}"))
-        processes.wait_for_everyone()
+        processes.wait()
 
     def note_changes(self, step: int, is_main: bool) -> bool:
         """Write down what was changed, now that the step is known; whether loaded settings must follow."""

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from contrafact.core.device import environment as environment
 from contrafact.core.device import find_device as find_device
 from contrafact.core.files import append_text, read_json_lines, sync_file, write_json, write_text
 from contrafact.core.foreign import check_fields
+from contrafact.core.processes import Processes
 from contrafact.core.progress import Progress
 from contrafact.core.ranges import Count, Seed, Steps, Weight, check_value
 from contrafact.core.record import CHECKPOINT as CHECKPOINT  # who asks for a run's files asks here
@@ -41,9 +42,6 @@ from contrafact.core.record import LOG as LOG
 from contrafact.core.record import RESULT as RESULT
 from contrafact.core.record import SCORES as SCORES
 from contrafact.core.record import Record, begin_from_weights
-
-if TYPE_CHECKING:
-    from accelerate import PartialState
 
 
 class Savable(Protocol):
@@ -114,34 +112,33 @@ class Run:
         self._record = Record(self.folder, tuple(name.replace("-", "_") for name in change), self._begin_from)
         self.last_line: dict[str, float] = {}
         self._pending: list[dict[str, Tensor]] = []
-        self._processes: PartialState | None = None
+        self._processes: Processes | None = None
         self._stop_signal: int | None = None
 
     # -- identity -------------------------------------------------------------------------------------------------
 
     @property
-    def processes(self) -> PartialState:
-        """The processes training together (accelerate's state): one unless started by torchrun or accelerate."""
+    def processes(self) -> Processes:
+        """The processes training together: one unless started by torchrun."""
         if self._processes is None:
-            from accelerate import PartialState
-
-            self._processes = PartialState(cpu=self.device.type == "cpu")
+            self._processes = Processes(self.device)
+            self.device = self._processes.device
         return self._processes
 
     @property
     def rank(self) -> int:
         """This process's number."""
-        return int(self.processes.process_index)
+        return self.processes.index
 
     @property
     def world_size(self) -> int:
         """How many processes train together."""
-        return int(self.processes.num_processes)
+        return self.processes.count
 
     @property
     def is_main(self) -> bool:
         """Whether this process writes the files."""
-        return bool(self.processes.is_main_process)
+        return self.processes.is_main
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -158,9 +155,7 @@ class Run:
                 except (AlreadyClaimed, OSError) as error:
                     refusal = error
             if self.world_size > 1:  # the others must not wait for one that is refused
-                from accelerate.utils import broadcast_object_list
-
-                said = broadcast_object_list([None if refusal is None else str(refusal)])[0]
+                said = self.processes.first_of(None if refusal is None else str(refusal))
                 refusal = AlreadyClaimed(said) if said is not None and refusal is None else refusal
             if refusal is not None:
                 raise refusal
@@ -214,11 +209,9 @@ class Run:
         """Mean gradient over the processes, in one message; call between ``backward`` and ``step``."""
         if self.world_size == 1:
             return
-        from accelerate.utils import reduce
-
         with_gradient = [p for p in parameters if p.requires_grad]
         flat = torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in with_gradient])
-        mean = reduce(flat, reduction="mean")
+        mean = self.processes.mean(flat)
         for p, gradient in zip(with_gradient, mean.split([p.numel() for p in with_gradient]), strict=True):
             p.grad = gradient.view_as(p).clone()
 
@@ -226,10 +219,7 @@ class Run:
         """Mean of a tensor over the processes, for what they must agree on besides gradients."""
         if self.world_size == 1:
             return value
-        from accelerate.utils import reduce
-
-        mean: Tensor = reduce(value.clone(), reduction="mean")
-        return mean
+        return self.processes.mean(value)
 
     # -- the loop -------------------------------------------------------------------------------------------------
 
@@ -300,7 +290,7 @@ class Run:
             write_json(self.folder / RESULT, facts)
             if not kept:
                 (self.folder / CHECKPOINT).unlink(missing_ok=True)
-        self.processes.wait_for_everyone()
+        self.processes.wait()
 
     def _flush_log(self, done: int) -> dict[str, float]:
         # Values stay on the device until here: one read per line, not one per step.
@@ -341,9 +331,7 @@ class Run:
         """Each flag, true if it is true in any process: all must save and stop at the same step."""
         if self.world_size == 1:
             return list(flags)
-        from accelerate.utils import reduce
-
-        votes = reduce(torch.tensor([float(f) for f in flags], device=self.processes.device), reduction="sum")
+        votes = self.processes.total(torch.tensor([float(f) for f in flags]))
         return [bool(v > 0) for v in votes]
 
     @contextmanager

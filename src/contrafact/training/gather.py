@@ -20,10 +20,8 @@ def gathered(features_NJ: Tensor, run: Run) -> Tensor:
     """
     if run.world_size == 1:
         return features_NJ
-    from accelerate.utils import gather
-
     size, rank = len(features_NJ), run.rank
-    everyone: Tensor = gather(features_NJ.detach().contiguous())
+    everyone = run.processes.rows(features_NJ.detach())
     count = run.world_size
     own = features_NJ * count - features_NJ.detach() * (count - 1)
     return torch.cat([everyone[: rank * size], own, everyone[(rank + 1) * size :]])
@@ -31,9 +29,4 @@ def gathered(features_NJ: Tensor, run: Run) -> Tensor:
 
 def gathered_rows(values: Tensor, run: Run) -> Tensor:
     """Rows of all processes, in rank order, without gradient: labels, indices, or features for a shared queue."""
-    if run.world_size == 1:
-        return values.detach()
-    from accelerate.utils import gather
-
-    everyone: Tensor = gather(values.detach().contiguous())
-    return everyone
+    return run.processes.rows(values.detach())

@@ -1,0 +1,84 @@
+"""The processes that train one run together, as torchrun starts them; alone, everything here is free.
+
+Rank and number come from the environment variables that torchrun sets (RANK, WORLD_SIZE, LOCAL_RANK).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+class Processes:
+    """This process among those that train together; made on every process, before the first exchange.
+
+    Args:
+        device: where the training runs: GPUs exchange by NCCL, all else by Gloo.
+
+    Attributes:
+        index: this process's number, from 0.
+        count: how many there are.
+        device: the device of this process; with several on one machine, each has its own GPU.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.index, self.count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        self.device = device
+        if self.count == 1:
+            return
+        if device.type == "cuda":
+            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            torch.cuda.set_device(self.device)
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the files."""
+        return self.index == 0
+
+    def wait(self) -> None:
+        """Until all are here."""
+        if self.count > 1:
+            dist.barrier()
+
+    def total(self, value: Tensor) -> Tensor:
+        """Sum over the processes, equal in each; ``value`` stays as it is."""
+        summed = value.detach().to(self.device, copy=True).contiguous()
+        if self.count > 1:
+            dist.all_reduce(summed)
+        return summed.to(value.device)
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Mean over the processes, equal in each."""
+        return self.total(value) / self.count
+
+    def rows(self, value: Tensor) -> Tensor:
+        """Rows of all processes one below the other, in their order; equally many in each."""
+        if self.count == 1:
+            return value
+        parts = [torch.empty_like(value) for _ in range(self.count)]
+        dist.all_gather(parts, value.contiguous())
+        return torch.cat(parts)
+
+    def all_of(self, thing: Any) -> list[Any]:
+        """Every process's ``thing``, in their order. Whatever is exchanged comes from this program, not from a file."""
+        if self.count == 1:
+            return [thing]
+        things: list[Any] = [None] * self.count
+        dist.all_gather_object(things, thing)
+        return things
+
+    def first_of(self, thing: T) -> T:
+        """The main process's ``thing``."""
+        if self.count == 1:
+            return thing
+        box = [thing]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
