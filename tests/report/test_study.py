@@ -248,6 +248,10 @@ def break_(pack, how):
         ('{"directions": [1]}', "is not the key of a study: direction 0: expected an object with run, name, got 1"),
         ('{"directions": []}', "is not the key of a study: participant_0., .*there is no direction"),
         ('{"questions": ["why"]}', "is not the key of a study: participant_01 was not asked why"),
+        (
+            '{"questions": ["change"]}',
+            "is not the key of a study: its questions must be change, meaningful; take the key",
+        ),
         ('{"participants": []}', "is not the key of a study: 'participants' must be an object"),
         ('{"participants": {"participant_01": {}}}', "key of a study: participant_01: 'questions' must be a list"),
     ],
