@@ -8,6 +8,7 @@ import re
 import shutil
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -212,3 +213,15 @@ def test_members_that_do_not_fit_their_header(tmp_path, own_cache):
         pass
     with pytest.raises(ValueError, match="has no key 'x'; found nothing"):
         NumpyArchive("toys", tmp_path / "x.npz").read("x")
+
+
+def test_rows_are_read_where_positioned_reads_do_not_exist(tmp_path, monkeypatch):
+    """As on Windows: many threads at once, each its own rows."""
+    values = np.arange(4000, dtype=np.int64).reshape(500, 8)
+    (tmp_path / "rows").write_bytes(b"head" + values.tobytes())
+    monkeypatch.delattr(os, "preadv")
+    stored = StoredArray(tmp_path / "rows", 4, values.shape, values.dtype)
+    draws = [np.random.default_rng(seed).integers(500, size=100) for seed in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        for indices, rows in zip(draws, pool.map(stored.rows, draws), strict=True):
+            assert np.array_equal(rows, values[indices])

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -125,6 +126,7 @@ class StoredArray:
         if found < needed:
             raise ValueError(f"{file} is truncated: expected at least {needed} bytes, found {found}; get it again")
         self._stream = file.open("rb", buffering=0)
+        self._seeking = threading.Lock()
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -135,12 +137,20 @@ class StoredArray:
     def rows(self, indices: IntArray) -> AnyArray:
         """A copy of the rows at ``indices``, in that order."""
         picked = np.empty((len(indices), *self.shape[1:]), dtype=self.dtype)
-        buffer, size, descriptor = picked.view(np.uint8).reshape(-1).data, self._row_bytes, self._stream.fileno()
+        buffer, size = picked.view(np.uint8).reshape(-1).data, self._row_bytes
         for place in np.argsort(indices, kind="stable").tolist():  # in the file's order, kinder to disks
             start = self.offset + int(indices[place]) * size
-            if os.preadv(descriptor, [buffer[place * size : (place + 1) * size]], start) != size:
+            if self._read_into(buffer[place * size : (place + 1) * size], start) != size:
                 raise ValueError(f"{self.file} was cut short while in use; get it again")
         return picked
+
+    def _read_into(self, part: memoryview, start: int) -> int:
+        """Fill ``part`` from byte ``start`` on; how many bytes there were."""
+        if hasattr(os, "preadv"):
+            return os.preadv(self._stream.fileno(), [part], start)
+        with self._seeking:  # Windows has no positioned read, and threads share the file's position
+            self._stream.seek(start)
+            return self._stream.readinto(part) or 0
 
 
 def unpack_once(
