@@ -2,11 +2,13 @@
 
 import json
 import math
+import sys
 import time
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -19,6 +21,8 @@ from contrafact.core.metric import (
     check_factors,
     measured,
 )
+from contrafact.evaluation.codes import evaluate
+from contrafact.evaluation.result import Evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,3 +155,21 @@ def test_an_id_of_a_hundred_thousand_rows_is_refused_at_once():
     with pytest.raises(ValueError, match="column 0 takes 100000 values"):
         check_factors(factors, len(factors))
     assert time.perf_counter() - start < 1
+
+
+def test_scores_in_a_notebook_and_as_a_frame():
+    factors = np.random.default_rng(0).integers(4, size=(200, 2))
+    codes = factors + np.random.default_rng(1).normal(size=factors.shape) * 0.1
+    evaluation = evaluate(codes, factors, metrics="mig,sap", num_resamples=5)
+    html = evaluation._repr_html_()
+    assert html.count("<tr>") == 3
+    assert f"{evaluation.results['mig'].score:.3f}" in html
+    frame = evaluation.to_frame()
+    assert isinstance(frame, pandas.DataFrame)
+    assert frame.set_index("metric").loc["mig", "value"] == pytest.approx(evaluation.results["mig"].score)
+
+
+def test_a_frame_without_pandas_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ValueError, match=r"a DataFrame needs pandas: pip install pandas"):
+        Evaluation({}).to_frame()

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +123,34 @@ class Evaluation:
                 sizes = (result.protocol, result.num_train, result.num_test, seed, f"{result.seconds:.4f}")
                 writer.writerow([metric, name, repr(value), low, high, *sizes])
         return out.getvalue()
+
+    def to_frame(self) -> Any:
+        """The rows of :meth:`to_csv` as a pandas DataFrame.
+
+        Raises:
+            ValueError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ValueError("a DataFrame needs pandas: pip install pandas; to_csv() needs nothing") from error
+        return pandas.read_csv(io.StringIO(self.to_csv()))
+
+    def _repr_html_(self) -> str:
+        """In a notebook: a table with a bar for each score that lies between 0 and 1, and its limits."""
+        rows = []
+        for metric, result in self.results.items():
+            arrow = "↑" if info_of(metric).higher_is_better else "↓"
+            for name, value in result.scores().items():
+                low, high = self.intervals.get(f"{metric}.{name}", (None, None))
+                limits = "" if low is None else f"{low:.3f} to {high:.3f}"
+                share = min(1.0, max(0.0, value)) if np.isfinite(value) else 0.0
+                bar = f'<div style="background:#4477aa;height:.7em;width:{80 * share:.0f}px"></div>'
+                cells = (escape(metric), escape(name), arrow, f"{value:.3f}", limits, bar, escape(result.protocol))
+                rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        head = "".join(f"<th>{name}</th>" for name in ("metric", "score", "", "value", "95 %", "", "protocol"))
+        return f"<table><tr>{head}</tr>{''.join(rows)}</table>{notes}"
 
     def write(self, path: str | Path) -> Path:
         """Write to ``path``, as its suffix says: ``.json`` or ``.csv``; a broken-off write leaves no half file.
