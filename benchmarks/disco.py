@@ -29,31 +29,31 @@ from contrafact.nn.encoders import ConvEncoder
 def plain_loss(
     method: DisCo, generator: Generator, encoder: ConvEncoder, directions: GlobalDirections, rng: torch.Generator
 ) -> torch.Tensor:
-    index, magnitude = method._draw_edits(rng)
-    bases = method.samples_per_direction if method.shared_bases else len(index)
+    index, magnitude = method.edits.draw(method.num_directions, rng)
+    bases = method.edits.samples_per_direction if method.edits.shared_bases else len(index)
     latent = generator.sample(bases, rng).repeat(len(index) // bases, 1)
     vectors = directions.weight / directions.weight.norm(dim=1, keepdim=True)
     moved = latent + directions.scale * magnitude[:, None] * vectors[index]
     before = encoder.head(encoder.convolutions(generator(latent).contiguous()).flatten(1))
     after = encoder.head(encoder.convolutions(generator(moved).contiguous()).flatten(1))
     variation = F.normalize((after - before).abs(), dim=1)
-    if method.batching == "all_pairs":
+    if method.edits.batching == "all_pairs":
         query = key = variation
         same = index[:, None] == index[None]
         counted = 1 - torch.eye(len(index))
-        c = variation.view(-1, method.samples_per_direction, variation.shape[1]).mean(dim=1)
+        c = variation.view(-1, method.edits.samples_per_direction, variation.shape[1]).mean(dim=1)
     else:
-        query, key = variation[: method.num_queries], variation[method.num_queries :]
-        same = (index[method.num_queries :] == index[0]).expand(len(query), -1)
+        query, key = variation[: method.edits.num_queries], variation[method.edits.num_queries :]
+        same = (index[method.edits.num_queries :] == index[0]).expand(len(query), -1)
         counted = torch.ones(len(query), len(key))
-        c = variation[: method.num_queries + method.num_positives]
+        c = variation[: method.edits.num_queries + method.edits.num_positives]
         c = c if method.domination == "query" else c.mean(dim=0, keepdim=True)
     a = query @ key.T
-    if method.detach_negatives:
+    if method.contrast.detach_negatives:
         a = torch.where(same, a, query @ key.detach().T)
     label = a.detach()
     flipped = -label * torch.log(torch.sigmoid(a)) - (1 - label) * torch.log(1 - torch.sigmoid(a))
-    negative = torch.where(a >= method.threshold, flipped, -torch.log(1 - torch.sigmoid(a)))
+    negative = torch.where(a >= method.contrast.threshold, flipped, -torch.log(1 - torch.sigmoid(a)))
     contrast = (torch.where(same, -torch.log(torch.sigmoid(a)), negative) * counted).sum() / counted.sum()
     p = torch.softmax(c, dim=1)
     return contrast + method.domination_weight * -(p * torch.log(p)).sum(dim=1).mean()

@@ -38,5 +38,5 @@ TINY_DISCO = {
 def disco_folder(vae_folder, tmp_path) -> Path:
     """A DisCo run on the VAE's generator, a fresh one for every test."""
     folder = tmp_path / "disco"
-    DisCo(**TINY_DISCO).fit(load_run(vae_folder).generator, quiet(folder))
+    DisCo.of(**TINY_DISCO).fit(load_run(vae_folder).generator, quiet(folder))
     return folder

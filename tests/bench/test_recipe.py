@@ -1,8 +1,7 @@
-import dataclasses
-
 import pytest
 
 from contrafact.bench.recipe import SCALES, column_of, load_recipe, recipe_names
+from contrafact.core.settings import flat_fields
 from contrafact.generators.checkpoints import load_generator
 from contrafact.methods import CATALOG as METHODS
 from contrafact.metrics import CATALOG as METRICS
@@ -24,8 +23,7 @@ def test_every_recipe_names_things_that_exist(name):
         if row.method not in METHODS:
             continue
         cls = METHODS.get(row.method)
-        fields = {field.name for field in dataclasses.fields(cls)}
-        assert {*row.settings, *row.small, *row.elsewhere, *recipe.small} <= fields
+        assert {*row.settings, *row.small, *row.elsewhere, *recipe.small} <= set(flat_fields(cls))
         presets |= set(cls.presets)
     assert set(recipe.presets.values()) <= presets, "no method of this recipe has such a preset"
 

@@ -25,33 +25,48 @@ def generator():
 
 
 def fit(generator, folder, **settings):
-    return DisCo(**{**TINY, **settings}).fit(generator, Run(folder, precision="float32", progress=False, log_every=1))
+    return DisCo.of(**{**TINY, **settings}).fit(
+        generator, Run(folder, precision="float32", progress=False, log_every=1)
+    )
 
 
 def test_formulations_are_those_of_the_spec():
-    released, paper = DisCo().resolved(), DisCo(formulation="paper").resolved()
+    released, paper = DisCo().resolved(), DisCo.of(formulation="paper").resolved()
     common = {"num_queries": 32, "num_positives": 32, "num_negatives": 64, "temperature": 1.0, "threshold": 0.95}
     common |= {"domination_weight": 1.0, "num_directions": 64}
     for name, value in common.items():
-        assert getattr(released, name) == getattr(paper, name) == value
-    assert (released.code_dim, released.steps, released.learning_rate, released.shift) == (64, 70_000, 1e-4, "normal")
-    assert (paper.code_dim, paper.steps, paper.learning_rate, paper.shift) == (32, 100_000, 1e-5, "uniform")
-    assert (released.reduction, released.flipping, released.domination) == ("mean", "cross_entropy", "query")
-    assert (paper.reduction, paper.flipping, paper.domination) == ("sum", "pseudo_label", "mean_per_dimension")
-    assert released.detach_negatives is True
-    assert paper.detach_negatives is False
+        assert released.hyperparameters()[name] == paper.hyperparameters()[name] == value
+    assert (released.code_dim, released.steps, released.learning_rate, released.edits.shift) == (
+        64,
+        70_000,
+        1e-4,
+        "normal",
+    )
+    assert (paper.code_dim, paper.steps, paper.learning_rate, paper.edits.shift) == (32, 100_000, 1e-5, "uniform")
+    assert (released.contrast.reduction, released.contrast.flipping, released.domination) == (
+        "mean",
+        "cross_entropy",
+        "query",
+    )
+    assert (paper.contrast.reduction, paper.contrast.flipping, paper.domination) == (
+        "sum",
+        "pseudo_label",
+        "mean_per_dimension",
+    )
+    assert released.contrast.detach_negatives is True
+    assert paper.contrast.detach_negatives is False
 
 
 def test_an_explicit_option_wins_over_its_formulation():
-    assert DisCo(formulation="paper", flipping="none", code_dim=7).resolved().flipping == "none"
-    assert DisCo(detach_negatives=False).resolved().detach_negatives is False
+    assert DisCo.of(formulation="paper", flipping="none", code_dim=7).resolved().contrast.flipping == "none"
+    assert DisCo.of(detach_negatives=False).resolved().contrast.detach_negatives is False
 
 
 def test_paper_batches_share_one_direction_and_never_repeat_it_among_the_negatives():
-    method, rng = DisCo(num_directions=5).resolved(), torch.Generator().manual_seed(0)
+    method, rng = DisCo.of(num_directions=5).resolved(), torch.Generator().manual_seed(0)
     counts = torch.zeros(5, 5)
     for _ in range(400):
-        index, _ = method._draw_edits(rng)
+        index, _ = method.edits.draw(method.num_directions, rng)
         assert (index[:64] == index[0]).all()
         assert (index[64:] != index[0]).all()
         counts[index[0]] += torch.bincount(index[64:], minlength=5)
@@ -60,16 +75,16 @@ def test_paper_batches_share_one_direction_and_never_repeat_it_among_the_negativ
 
 
 def test_all_pairs_batches_hold_different_directions():
-    method, rng = DisCo(batching="all_pairs").resolved(), torch.Generator().manual_seed(0)
-    index, _ = method._draw_edits(rng)
+    method, rng = DisCo.of(batching="all_pairs").resolved(), torch.Generator().manual_seed(0)
+    index, _ = method.edits.draw(method.num_directions, rng)
     assert len(index) == 128
     assert (torch.bincount(index, minlength=64)[index] == 8).all()
 
 
 @pytest.mark.parametrize("shift", ["uniform", "normal"])
 def test_magnitudes_keep_their_law_and_are_lifted_on_both_sides(shift):
-    method = DisCo(shift=shift, max_shift=2.0, min_shift=0.5, num_negatives=40_000).resolved()
-    _, magnitude = method._draw_edits(torch.Generator().manual_seed(0))
+    method = DisCo.of(shift=shift, max_shift=2.0, min_shift=0.5, num_negatives=40_000).resolved()
+    _, magnitude = method.edits.draw(method.num_directions, torch.Generator().manual_seed(0))
     assert magnitude.abs().min() == 0.5
     assert (magnitude < 0).float().mean() == pytest.approx(0.5, abs=0.01)
     lifted = (magnitude.abs() == 0.5).float().mean()
@@ -82,7 +97,7 @@ def test_magnitudes_keep_their_law_and_are_lifted_on_both_sides(shift):
 
 def plain_step(method, generator, encoder, directions, rng):
     """One step written out from the paper: two encoder calls, loops over pairs, float32, contiguous."""
-    index, magnitude = method._draw_edits(rng)
+    index, magnitude = method.edits.draw(method.num_directions, rng)
     latent = generator.sample(len(index), rng)
     vectors = directions.weight / directions.weight.norm(dim=1, keepdim=True)
     variations = []
@@ -90,22 +105,22 @@ def plain_step(method, generator, encoder, directions, rng):
         moved = z + epsilon * directions.scale * vectors[d]
         v = (encoder.encode(generator(moved[None])) - encoder.encode(generator(z[None])))[0].abs()
         variations.append(v / v.norm())
-    b, n = method.num_queries, method.num_positives
+    b, n = method.edits.num_queries, method.edits.num_positives
     query, positive, negative = variations[:b], variations[b : b + n], variations[b + n :]
     loss = 0.0
     for q in query:
         for k in positive:
             loss = loss - torch.log(torch.sigmoid(q @ k))
         for k in negative:
-            a = q @ (k.detach() if method.detach_negatives else k)
+            a = q @ (k.detach() if method.contrast.detach_negatives else k)
             label = a.detach()
-            if a < method.threshold:
+            if a < method.contrast.threshold:
                 loss = loss - torch.log(1 - torch.sigmoid(a))
-            elif method.flipping == "pseudo_label":
+            elif method.contrast.flipping == "pseudo_label":
                 loss = loss - label * torch.log(torch.sigmoid(a))
             else:
                 loss = loss - label * torch.log(torch.sigmoid(a)) - (1 - label) * torch.log(1 - torch.sigmoid(a))
-    loss = loss / (b if method.reduction == "sum" else b * (n + len(negative)))
+    loss = loss / (b if method.contrast.reduction == "sum" else b * (n + len(negative)))
 
     def entropy(v):
         p = torch.exp(v) / torch.exp(v).sum()
@@ -121,7 +136,7 @@ def plain_step(method, generator, encoder, directions, rng):
 @pytest.mark.parametrize("formulation", ["released", "paper"])
 def test_step_and_gradients_match_a_plain_transcription(generator, tmp_path, formulation):
     # A low threshold makes some negatives flip even between untrained variations.
-    method = DisCo(**TINY, formulation=formulation, threshold=0.9, max_shift=2.0).resolved()
+    method = DisCo.of(**TINY, formulation=formulation, threshold=0.9, max_shift=2.0).resolved()
     run = Run(tmp_path, precision="float32")
     torch.manual_seed(1)
     encoder = ConvEncoder((3, 16, 16), 5, 0.1)
@@ -139,14 +154,14 @@ def test_step_and_gradients_match_a_plain_transcription(generator, tmp_path, for
 
 def test_shared_bases_start_every_direction_from_the_same_images(generator, tmp_path):
     """Against separate calls, one direction at a time, on the same latents."""
-    method = DisCo(**TINY, batching="all_pairs", shared_bases=True, shift="uniform", objective="infonce").resolved()
+    method = DisCo.of(**TINY, batching="all_pairs", shared_bases=True, shift="uniform", objective="infonce").resolved()
     encoder = ConvEncoder((3, 16, 16), 5, 0.1)
     directions = GlobalDirections.random(4, 6, torch.Generator().manual_seed(2))
     settings = (generator, encoder, directions, nn.Identity())
     run = Run(tmp_path, precision="float32")
     loss, _ = method.step_loss(*settings, torch.Generator().manual_seed(3), run)
     rng = torch.Generator().manual_seed(3)
-    index, magnitude = method._draw_edits(rng)
+    index, magnitude = method.edits.draw(method.num_directions, rng)
     base = generator.sample(2, rng)
     rows = []
     for direction in range(3):
@@ -154,15 +169,17 @@ def test_shared_bases_start_every_direction_from_the_same_images(generator, tmp_
         edited = directions(base, index[part], magnitude[part])
         rows.append((encoder.encode(generator(edited)) - encoder.encode(generator(base))).abs())
     variation = nn.functional.normalize(torch.cat(rows), dim=1)
-    assert method._loss(variation, index, magnitude, nn.Identity())[0].item() == pytest.approx(loss.item(), rel=1e-5)
+    assert method.loss(variation, index)[0].item() == pytest.approx(loss.item(), rel=1e-5)
 
 
 def test_all_pairs_contrasts_every_pair_of_the_batch(generator, tmp_path):
-    method = DisCo(**TINY, batching="all_pairs", flipping="none", domination="none", detach_negatives=False).resolved()
+    method = DisCo.of(
+        **TINY, batching="all_pairs", flipping="none", domination="none", detach_negatives=False
+    ).resolved()
     torch.manual_seed(1)
     variation = nn.functional.normalize(torch.rand(6, 5), dim=1)
     index = torch.tensor([4, 4, 0, 0, 2, 2])
-    loss, _ = method._loss(variation, index, torch.ones(6), nn.Identity())
+    loss, _ = method.loss(variation, index)
     expected = 0.0
     for i in range(6):
         for j in range(6):
@@ -195,7 +212,7 @@ SWITCHES = [
 
 @pytest.mark.parametrize("switch", SWITCHES, ids=lambda s: "-".join(f"{k}={v}" for k, v in s.items()))
 def test_every_ablation_of_the_tables_trains_both_parts(generator, tmp_path, switch):
-    before = DisCo(**{**TINY, **switch, "steps": 1}).fit(
+    before = DisCo.of(**{**TINY, **switch, "steps": 1}).fit(
         generator, Run(tmp_path / "one", precision="float32", progress=False)
     )
     after = fit(generator, tmp_path / "more", **switch, learning_rate=1e-2)

@@ -5,7 +5,6 @@ Finished runs and scores are kept, so a run that was stopped goes on where it wa
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 import sys
 import time
@@ -17,13 +16,14 @@ from typing import Any
 from contrafact.bench.recipe import LOG, Column, Recipe, Row, Scale, column_of
 from contrafact.bench.table import Cell, results_table
 from contrafact.core import command
-from contrafact.core.catalog import slug, unknown_name_message
+from contrafact.core.catalog import slug
 from contrafact.core.claim import claim
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.files import write_json, write_text
 from contrafact.core.method import FinishedRun, load_run
 from contrafact.core.ranges import Panels, check_value
 from contrafact.core.run import RESULT, Run, environment, find_device
+from contrafact.core.settings import check_names
 from contrafact.data.load import load_dataset
 from contrafact.evaluation.classes import IMAGE_METRICS
 from contrafact.evaluation.control import fit_control, fit_regression
@@ -224,11 +224,8 @@ def _method_of(bench: Bench, row: Row, **fields: Any) -> Any:
     preset = cls.presets.get(bench.recipe.presets.get(bench.scale, ""), {})
     small = {**bench.recipe.small, **row.small} if bench.scale == "small" else {}
     settings = {**preset, **row.settings, **small, **fields}
-    known = [field.name for field in dataclasses.fields(cls)]
-    for name in settings:
-        if name not in known:
-            raise ValueError(unknown_name_message(f"setting of {row.method} in row {row.name!r}", name, known))
-    return cls(**settings)
+    check_names(cls, settings, f"{row.method} in row {row.name!r}")
+    return cls.of(**settings)
 
 
 def _score(bench: Bench, row: Row, run: FinishedRun, who: Who, dataset: ImageDataset | None, seed: int) -> Cell:
@@ -289,7 +286,7 @@ def _judge(bench: Bench, run: FinishedRun, dataset: ImageDataset | None) -> str:
             "what images it was trained on; name them with --data, or a predictor with --predictor"
         )
     cls = CATALOG.get(PREDICTOR)
-    method = cls(**cls.presets.get(bench.recipe.presets.get(bench.scale, ""), {}))
+    method = cls.of(**cls.presets.get(bench.recipe.presets.get(bench.scale, ""), {}))
     folder = bench.out / slug(PREDICTOR)
     method.fit(images, Run(folder, device=bench.device, resume=True))
     return str(folder)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 OptionsT = TypeVar("OptionsT")
 
@@ -33,13 +35,11 @@ def parse(
 
     _refuse_blanks(arguments)
     given = {} if default is None else {"default": default}
-    with checked_later():  # the parser would print what is refused in a box, broken into lines
+    # Checked later: the parser would print what is refused in a box, broken into lines.
+    with checked_later(), _registry():
         parsed: OptionsT = tyro.cli(
             options, args=list(arguments), prog=f"contrafact {command}", description=description, **given
         )
-    for part in (getattr(parsed, field.name) for field in dataclasses.fields(parsed)):  # type: ignore[arg-type]
-        if dataclasses.is_dataclass(part) and not isinstance(part, type):
-            check_ranges(part)
     check_ranges(parsed)
     _check_device(getattr(parsed, "device", None) or getattr(getattr(parsed, "run", None), "device", None))
     return parsed
@@ -51,6 +51,35 @@ def _check_device(name: str | None) -> None:
         from contrafact.core.run import find_device
 
         find_device(name)
+
+
+def _registry() -> ConstructorRegistry:
+    """How the parser reads and shows types, where not its own way."""
+    registry = ConstructorRegistry()
+    registry.primitive_rule(_may_be_left_out)
+    return registry
+
+
+def _may_be_left_out(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """``int | None`` is shown as INT, and its default None as "not set", for ``{None}|INT`` helps nobody.
+
+    ``None`` is still read: it takes back what a preset sets.
+    """
+    options = get_args(info.type)
+    if get_origin(info.type) not in (Union, UnionType) or type(None) not in options:
+        return None
+    rest: Any = Union[tuple(option for option in options if option is not type(None))]  # noqa: UP007 - at run time
+    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(rest, info.markers))
+    if not isinstance(spec, PrimitiveConstructorSpec):
+        return None
+    none, shown = ["None"], ["not", "set"]
+    return dataclasses.replace(
+        spec,
+        instance_from_str=lambda texts: None if texts in (none, shown) else spec.instance_from_str(texts),
+        str_from_instance=lambda value: shown if value is None else spec.str_from_instance(value),
+        is_instance=lambda value: value is None or spec.is_instance(value),
+        choices=None if spec.choices is None else (*spec.choices, *none),
+    )
 
 
 def _refuse_blanks(arguments: Sequence[str]) -> None:

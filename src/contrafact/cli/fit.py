@@ -114,15 +114,15 @@ def _parse(name: str, arguments: Sequence[str]) -> tuple[RunOptions, Any]:
     cls = CATALOG.get(name)
     preset = _preset_in(arguments)
     method = cls() if preset is None else cls.preset(preset)
-    # One flat list of options: an empty name keeps tyro from writing --run.seed and --method.steps.
-    flat = tyro.conf.arg(name="")
-    command = dataclasses.make_dataclass(
-        "Fit", [("run", Annotated[RunOptions, flat]), ("method", Annotated[cls, flat])], frozen=True
-    )
+    # Flat options, --seed and --max-shift, not --run.seed and --method.edits.max-shift; groups are titles in the help.
+    fields = [("method", Annotated[cls, tyro.conf.arg(name="")]), ("run", RunOptions)]
+    command = dataclasses.make_dataclass("Fit", fields, frozen=True)
     needs = "--generator" if cls.source == "generator" else "--data"
     description = f"{CATALOG.summary(name)}\n\nLearns from {needs}. Presets: {', '.join(cls.presets) or 'none'}."
-    parsed: Any = parse(command, arguments, f"fit {name}", command(RunOptions(preset=preset), method), description)
-    return parsed.run, dataclasses.replace(parsed.method)  # made anew, and checked: the parser made it unchecked
+    default = command(method=method, run=RunOptions(preset=preset))
+    unprefixed: Any = Annotated[command, tyro.conf.OmitArgPrefixes]
+    parsed = parse(unprefixed, arguments, f"fit {name}", default, description)
+    return parsed.run, parsed.method.changed()  # made anew, and checked: the parser made it unchecked
 
 
 def _with_changes(arguments: Sequence[str]) -> list[str]:

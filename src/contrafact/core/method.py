@@ -1,32 +1,26 @@
 """The method contract: a frozen dataclass of hyperparameters with ``fit(source, run) -> Artefacts``.
 
 A method's file defines one dataclass named after its paper. Each field has a docstring below it, which is also its
-``--help``. Defaults are the paper's; ``presets`` name other settings.
+``--help``. Defaults are the paper's; ``presets`` name other settings. Where there are many, groups hold those that
+belong together (:mod:`contrafact.core.settings`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from torch import nn
 
 from contrafact.core import command, outside
-from contrafact.core.artefact import (
-    described,
-    fingerprint,
-    save_weights,
-    unbuildable,
-)
-from contrafact.core.catalog import unknown_name_message
+from contrafact.core.artefact import described, fingerprint, save_weights, unbuildable
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.finished import ARTEFACT_KINDS
 from contrafact.core.finished import Artefacts as Artefacts
@@ -34,65 +28,26 @@ from contrafact.core.finished import FinishedRun as FinishedRun
 from contrafact.core.finished import load_run as load_run
 from contrafact.core.generator import Generator
 from contrafact.core.places import portable, remember_place
-from contrafact.core.ranges import are_checked_later, check_ranges
 from contrafact.core.run import LABELS, RESULT, Run
+from contrafact.core.settings import Configured
 from contrafact.core.withdrawal import Withdrawal
 
 
 @dataclass(frozen=True)
-class Method(ABC):
+class Method(Configured, ABC):
     """Base of all methods.
 
     Attributes:
         source: what ``fit`` learns from: a ``generator`` or ``images``.
         yields: names of the artefacts it makes.
-        presets: named settings: field values that differ from the defaults, which are the paper's.
         draws: whether the method draws random numbers, so that another seed gives another result.
     """
 
     source: ClassVar[Literal["generator", "images"]]
     yields: ClassVar[tuple[str, ...]]
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     draws: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        """Refuse settings out of their fields' ranges, or that do not go together, whatever the method (ValueError)."""
-        if not are_checked_later():
-            check_ranges(self)
-            self.check_options()
-
-    @classmethod
-    def preset(cls, name: str) -> Self:
-        """The method with the settings called ``name``.
-
-        Raises:
-            ValueError: unknown preset; the message lists the known ones.
-        """
-        if name not in cls.presets:
-            raise ValueError(unknown_name_message(f"preset of {cls.name()}", name, list(cls.presets)))
-        return cls(**cls.presets[name])
-
-    @classmethod
-    def name(cls) -> str:
-        """The method's catalogue name: its file's, or of a class that is not named as its file, the class's own.
-
-        >>> from contrafact.methods.cd_gan import CDGAN
-        >>> CDGAN.name(), type("OwnMethod", (CDGAN,), {"__module__": "__main__"}).name()
-        ('cd_gan', 'own_method')
-        """
-        file = cls.__module__.rpartition(".")[2]
-        if file.replace("_", "").lower() == cls.__name__.replace("_", "").lower():
-            return file
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
-
-    def check_options(self) -> None:  # noqa: B027 - most methods have no such settings
-        """Refuse settings that do not go together (ValueError); called when the method is made, ranges being checked.
-
-        A method with such settings overrides this. What a single field may be is written beside it
-        (:mod:`contrafact.core.ranges`).
-        """
-
-    def check_source(self, source: Any, run: Run) -> None:  # noqa: B027 - many take any source of their kind
+    def check_source(self, source: Any, run: Run) -> None:
         """Refuse a source these settings cannot learn from (ValueError); called before the run folder is claimed.
 
         A method that asks more of its source than its kind overrides this.
@@ -137,7 +92,7 @@ class Method(ABC):
         run.start(
             {
                 "method": self.name(),
-                "hyperparameters": {f.name: _recorded(getattr(self, f.name)) for f in dataclasses.fields(self)},
+                "hyperparameters": {name: _recorded(value) for name, value in self.hyperparameters().items()},
                 "source": _describe(source, run.folder),
                 "command": command.recorded(),
             },

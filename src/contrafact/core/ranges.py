@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from contrafact.core.catalog import unknown_name_message
 
@@ -115,7 +115,7 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
     """``value`` if it fits an annotation, numpy's numbers as Python's and lists as tuples.
 
     Numbers must be finite, text must not be blank, and a bool is no number. Annotations that are none of ``bool``,
-    ``int``, ``float``, ``str``, ``Path``, ``Literal``, tuples and unions of these are not looked at.
+    ``int``, ``float``, ``str``, ``Path``, ``Literal``, dataclasses, tuples and unions of these are not looked at.
 
     Args:
         name: what the message calls it.
@@ -147,12 +147,14 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
         return value
     if origin is tuple:
         return _check_tuple(name, value, parts)
+    if dataclasses.is_dataclass(hint) and not isinstance(value, cast("type[Any]", hint)):
+        raise ValueError(f"{name} must be {getattr(hint, '__name__', hint)}(...), got {value!r}")
     check = _CHECKS.get(hint)
     return value if check is None else check(name, value)
 
 
 def check_ranges(options: Any, spelled: bool = True) -> None:
-    """Check every field of a dataclass against its annotation; call it in ``__post_init__``.
+    """Check every field of a dataclass against its annotation, and those of dataclasses in it; for ``__post_init__``.
 
     Args:
         options: the instance; a frozen one too.
@@ -167,6 +169,8 @@ def check_ranges(options: Any, spelled: bool = True) -> None:
     hints = _hints(cls)
     for field in dataclasses.fields(options):
         before = getattr(options, field.name)
+        if dataclasses.is_dataclass(before) and not isinstance(before, type):  # settings that belong together
+            check_ranges(before, spelled)
         try:
             checked = check_value(field.name, before, hints[field.name])
         except ValueError as error:

@@ -28,8 +28,8 @@ def budget_of(run: FinishedRun) -> RegressionSettings:
         raise ValueError(
             f"a control is for runs that find directions and an encoder together; {run.config['method']} does not"
         )
-    method: Any = DisCo(**run.config["hyperparameters"]).resolved()
-    return RegressionSettings(steps=method.steps, batch_size=method.images_per_step(), width=method.encoder_width)
+    method: Any = DisCo.of(**run.config["hyperparameters"]).resolved()
+    return RegressionSettings(steps=method.steps, batch_size=method.edits.images_per_step(), width=method.encoder_width)
 
 
 def fit_control(

@@ -3,7 +3,8 @@
 Learning Disentangled Representation by Exploiting Pretrained Generative Models: A Contrastive Learning View,
 Ren, Yang, Wang & Zeng, ICLR 2022, https://arxiv.org/abs/2102.10543.
 
-Paper and released program differ; ``formulation`` names either, and each of its parts is an option of its own.
+Paper and released program differ; ``formulation`` names either, and each of its parts is an option of its own. Edits
+of a step, contrast and domination stand apart: Eq. 9 is ``DisCo.loss``.
 Deviations: magnitudes are in standard deviations of the edit space and the smallest one is symmetric (the release lifts
 positive ones only); the release's bias before rescaling a direction is left out; ``batching="all_pairs"`` is ours.
 
@@ -12,12 +13,11 @@ Shape suffixes: B queries, N positives, M negatives, S samples, J code dimension
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,7 @@ from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Layer, Positive, Rate, Size, Steps, Weight, Width
 from contrafact.core.run import Run
+from contrafact.core.settings import Group
 from contrafact.losses import contrastive
 from contrafact.nn.trainable import EncoderKind, NavigatorKind, trainable_directions, trainable_encoder
 
@@ -42,6 +43,148 @@ FORMULATIONS: dict[str, dict[str, Any]] = {
         "flipping": "pseudo_label", "detach_negatives": False, "domination": "mean_per_dimension",
     },
 }  # fmt: skip
+
+
+class Pairs(NamedTuple):
+    """Which variations of a step are contrasted with which, and which belong together.
+
+    Attributes:
+        queries_QJ: those that ask.
+        keys_KJ: those they are compared to.
+        positive_QK: pairs of one direction.
+        negative_QK: pairs of two.
+        groups_PSJ: variations of one direction together: what domination is about.
+    """
+
+    queries_QJ: Tensor
+    keys_KJ: Tensor
+    positive_QK: Tensor
+    negative_QK: Tensor
+    groups_PSJ: Tensor
+
+
+@dataclass(frozen=True)
+class Start(Group):
+    """What training starts from, and what of it is trained."""
+
+    pretrained_encoder: str | None = None
+    """An encoder.safetensors to start from (Appendix E)."""
+    train_encoder: bool = True
+    """Train the encoder; off keeps a pretrained one as it is and learns directions only."""
+    initial_directions: str | None = None
+    """A directions.safetensors to start from (Table 12)."""
+    train_directions: bool = True
+    """Train the directions; off keeps the initial ones and learns the encoder only."""
+
+
+@dataclass(frozen=True)
+class Edits(Group):
+    """The edits of a step: along which directions, from which images, how far."""
+
+    batching: Literal["paper", "all_pairs"] = "paper"
+    """paper: one direction a step against others; all_pairs: several directions, every pair of variations compared."""
+    num_queries: Size = 32
+    """Queries B of a step (paper batching)."""
+    num_positives: Size = 32
+    """Positives N of a step (paper batching)."""
+    num_negatives: Size = 64
+    """Negatives M of a step (paper batching)."""
+    directions_per_step: Size = 16
+    """Directions in a step (all_pairs batching)."""
+    samples_per_direction: Size = 8
+    """Variations of each of them (all_pairs batching)."""
+    shared_bases: bool = False
+    """Start every direction of a step from the same base images (all_pairs batching): half the encodings, and negatives
+    that differ in nothing but the direction."""
+    shift: Literal["uniform", "normal"] | None = None
+    """Magnitudes: uniform in ±max_shift, or max_shift times a standard normal; by default the formulation's."""
+    max_shift: Positive = 6.0
+    """Scale of the magnitudes, in standard deviations of the edit space."""
+    min_shift: Weight = 0.5
+    """Smaller magnitudes are lifted to this, keeping their sign."""
+    first_layer: Layer | None = None
+    """First layer of a style-based generator the directions act on; by default its first."""
+    last_layer: Layer | None = None
+    """One past the last such layer; by default past its last."""
+
+    def images_per_step(self) -> int:
+        """Images encoded in a step: the budget a control is given too."""
+        if self.batching == "paper":
+            return 2 * (self.num_queries + self.num_positives + self.num_negatives)
+        edits = self.directions_per_step * self.samples_per_direction
+        return edits + (self.samples_per_direction if self.shared_bases else edits)
+
+    def draw(self, num_directions: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Direction and magnitude of every pair of a step, each ``(S,)``; queries first, then positives, negatives."""
+        if self.batching == "all_pairs":
+            chosen = torch.randperm(num_directions, generator=rng)[: self.directions_per_step]
+            index = chosen.repeat_interleave(self.samples_per_direction)
+        else:
+            one = torch.randint(num_directions, (1,), generator=rng)
+            # Adding 1 to D − 1 modulo D reaches every other direction equally often, and never the query's.
+            others = torch.randint(1, num_directions, (self.num_negatives,), generator=rng)
+            index = torch.cat([one.expand(self.num_queries + self.num_positives), (one + others) % num_directions])
+        if self.shift == "normal":
+            magnitude = self.max_shift * torch.randn(len(index), generator=rng)
+        else:
+            magnitude = self.max_shift * (2 * torch.rand(len(index), generator=rng) - 1)
+        lifted = magnitude.abs().clamp_min(self.min_shift)
+        return index, torch.where(magnitude < 0, -lifted, lifted)
+
+    def pairs(self, variation_SJ: Tensor, index_S: Tensor) -> Pairs:
+        """Who is contrasted with whom, given every edit's direction: queries with keys, or all with all others."""
+        if self.batching == "all_pairs":
+            same_SS = index_S[:, None] == index_S[None]
+            itself_SS = torch.eye(len(index_S), dtype=torch.bool, device=index_S.device)
+            groups_PSJ = variation_SJ.view(-1, self.samples_per_direction, variation_SJ.shape[1])
+            return Pairs(variation_SJ, variation_SJ, same_SS & ~itself_SS, ~same_SS, groups_PSJ)
+        queries_QJ, keys_KJ = variation_SJ[: self.num_queries], variation_SJ[self.num_queries :]
+        same_QK = index_S[: self.num_queries, None] == index_S[self.num_queries :]
+        groups_PSJ = variation_SJ[None, : self.num_queries + self.num_positives]
+        return Pairs(queries_QJ, keys_KJ, same_QK, ~same_QK, groups_PSJ)
+
+
+@dataclass(frozen=True)
+class Contrast(Group):
+    """What is contrasted, and by which loss."""
+
+    variation: Literal["difference", "concatenation"] = "difference"
+    """What is contrasted: |E(x') − E(x)| (Eq. 1), or both codes side by side (Table 2)."""
+    objective: Literal["logits", "infonce", "classification"] = "logits"
+    """Binary contrast (Eqs 3–4), InfoNCE (Eq. 2), or guessing direction and magnitude (Table 2)."""
+    temperature: Positive = 1.0
+    """Temperature τ."""
+    threshold: float = 0.95
+    """Negatives at least this similar are flipped (T)."""
+    flipping: contrastive.Flipping | None = None
+    """none, pseudo_label (Eq. 7), or cross_entropy (released); by default the formulation's."""
+    detach_negatives: bool | None = None
+    """Stop gradients through the negatives (released); by default the formulation's."""
+    reduction: Literal["mean", "sum"] | None = None
+    """Mean over all pairs (released), or sum over a query's keys (Eq. 3); by default the formulation's."""
+
+    def variations(self, before_SJ: Tensor, after_SJ: Tensor) -> Tensor:
+        """What each edit did to the codes, at unit length (Eq. 1)."""
+        if self.variation == "difference":
+            return F.normalize((after_SJ - before_SJ).abs(), dim=1)
+        return F.normalize(torch.cat([after_SJ, before_SJ], dim=1), dim=1)
+
+    def logits(self, pairs: Pairs) -> Tensor:
+        """Similarity of every query and key over τ, ``(Q, K)``."""
+        queries, keys = pairs.queries_QJ, pairs.keys_KJ
+        logits_QK = queries @ keys.T / self.temperature
+        if self.detach_negatives:
+            return torch.where(pairs.negative_QK, queries @ keys.detach().T / self.temperature, logits_QK)
+        return logits_QK
+
+    def loss(self, logits_QK: Tensor, pairs: Pairs) -> Tensor:
+        """Eqs 3, 4 and 7, or Eq. 2: queries and keys of one direction are alike, others are not."""
+        counted_QK = pairs.positive_QK | pairs.negative_QK
+        if self.objective == "infonce":
+            return contrastive.infonce_loss(logits_QK, pairs.positive_QK, counted_QK)
+        flipping = self.flipping or "none"
+        terms_QK = contrastive.pair_losses(logits_QK, pairs.positive_QK, self.threshold, flipping) * counted_QK
+        return terms_QK.sum() / (len(logits_QK) if self.reduction == "sum" else counted_QK.sum())
 
 
 @dataclass(frozen=True)
@@ -66,96 +209,50 @@ class DisCo(Method):
     num_directions: Size = 64
     """Candidate directions D."""
     code_dim: Size | None = None
-    """Code dimensions J."""
+    """Code dimensions J; by default the formulation's."""
     navigator: NavigatorKind = "unit"
     """Directions of unit length, an orthonormal frame, or a three-layer network (Table 4)."""
     encoder: EncoderKind = "conv"
     """The light encoder of Table 7, or a ResNet-50, which collapses (Table 11)."""
     encoder_width: Width = 1.0
     """Multiplies the light encoder's channel counts."""
-    pretrained_encoder: str | None = None
-    """An encoder.safetensors to start from (Appendix E)."""
-    train_encoder: bool = True
-    """Train the encoder; off keeps a pretrained one as it is and learns directions only."""
-    initial_directions: str | None = None
-    """A directions.safetensors to start from (Table 12)."""
-    train_directions: bool = True
-    """Train the directions; off keeps the initial ones and learns the encoder only."""
-    first_layer: Layer | None = None
-    """First layer of a style-based generator the directions act on; empty for all."""
-    last_layer: Layer | None = None
-    """One past the last such layer."""
-
-    batching: Literal["paper", "all_pairs"] = "paper"
-    """paper: one direction a step against others; all_pairs: several directions, every pair of variations compared."""
-    num_queries: Size = 32
-    """Queries B of a step (paper batching)."""
-    num_positives: Size = 32
-    """Positives N of a step (paper batching)."""
-    num_negatives: Size = 64
-    """Negatives M of a step (paper batching)."""
-    directions_per_step: Size = 16
-    """Directions in a step (all_pairs batching)."""
-    samples_per_direction: Size = 8
-    """Variations of each of them (all_pairs batching)."""
-    shared_bases: bool = False
-    """Start every direction of a step from the same base images (all_pairs batching): half the encodings, and negatives
-    that differ in nothing but the direction."""
-    shift: Literal["uniform", "normal"] | None = None
-    """Magnitudes: uniform in ±max_shift, or max_shift times a standard normal."""
-    max_shift: Positive = 6.0
-    """Scale of the magnitudes, in standard deviations of the edit space."""
-    min_shift: Weight = 0.5
-    """Smaller magnitudes are lifted to this, keeping their sign."""
-
-    variation: Literal["difference", "concatenation"] = "difference"
-    """What is contrasted: |E(x') − E(x)| (Eq. 1), or both codes side by side (Table 2)."""
-    objective: Literal["logits", "infonce", "classification"] = "logits"
-    """Binary contrast (Eqs 3–4), InfoNCE (Eq. 2), or guessing direction and magnitude (Table 2)."""
-    temperature: Positive = 1.0
-    """Temperature τ."""
-    threshold: float = 0.95
-    """Negatives at least this similar are flipped (T)."""
-    flipping: contrastive.Flipping | None = None
-    """none, pseudo_label (Eq. 7), or cross_entropy (released)."""
-    detach_negatives: bool | None = None
-    """Stop gradients through the negatives (released)."""
-    reduction: Literal["mean", "sum"] | None = None
-    """Mean over all pairs (released), or sum over a query's keys (Eq. 3)."""
     domination: contrastive.Domination | None = None
-    """Entropy per query (released), of the mean of a direction's variations (Eq. 5), that over J (Eq. 6), or none."""
+    """Entropy per query (released), of a direction's mean variation (Eq. 5), that over J (Eq. 6), or none."""
     domination_weight: Weight = 1.0
     """Weight λ of the domination loss."""
-
     steps: Steps | None = None
-    """Training steps."""
+    """Training steps; by default the formulation's."""
     learning_rate: Rate | None = None
-    """Adam's learning rate."""
+    """Adam's learning rate; by default the formulation's."""
     navigator_learning_rate: Rate | None = None
-    """Adam's learning rate for the directions; empty: the encoder's."""
+    """Adam's learning rate for the directions; by default the encoder's."""
+    contrast: Contrast = Contrast()
+    edits: Edits = Edits()
+    start: Start = Start()
 
     def resolved(self) -> DisCo:
         """The same settings with every empty option filled in from the formulation."""
-        empty = {k: v for k, v in FORMULATIONS[self.formulation].items() if getattr(self, k) is None}
-        return dataclasses.replace(self, **empty) if empty else self
+        given = self.hyperparameters()
+        empty = {name: value for name, value in FORMULATIONS[self.formulation].items() if given[name] is None}
+        return self.changed(**empty) if empty else self
 
     def check_options(self) -> None:
         """Refuse settings that do not go together, those of the formulation included."""
-        full = self.resolved()
-        several = full.directions_per_step if full.batching == "all_pairs" else full.num_directions
-        if min(several, full.num_directions) < 2:
+        edits, start = self.edits, self.start
+        several = edits.directions_per_step if edits.batching == "all_pairs" else self.num_directions
+        if min(several, self.num_directions) < 2:
             raise ValueError("a contrast needs at least 2 directions (num_directions, directions_per_step)")
-        if several > full.num_directions:
-            raise ValueError(f"directions_per_step is {several}, but there are only {full.num_directions} directions")
-        if full.batching == "all_pairs" and full.samples_per_direction < 2:
+        if several > self.num_directions:
+            raise ValueError(f"directions_per_step is {several}, but there are only {self.num_directions} directions")
+        if edits.batching == "all_pairs" and edits.samples_per_direction < 2:
             raise ValueError("all_pairs batching needs at least 2 samples_per_direction, or nothing is positive")
-        if full.batching != "all_pairs" and full.shared_bases:
+        if edits.batching != "all_pairs" and edits.shared_bases:
             raise ValueError("shared_bases needs batching='all_pairs'; paper batching gives every pair its own base")
-        if full.min_shift > full.max_shift:
-            raise ValueError(f"expected min_shift <= max_shift, got {full.min_shift} and {full.max_shift}")
-        if not full.train_encoder and full.pretrained_encoder is None:
+        if edits.min_shift > edits.max_shift:
+            raise ValueError(f"expected min_shift <= max_shift, got {edits.min_shift} and {edits.max_shift}")
+        if not start.train_encoder and start.pretrained_encoder is None:
             raise ValueError("train_encoder is off but there is no pretrained_encoder to keep; name one")
-        if not (full.train_encoder or full.train_directions):
+        if not (start.train_encoder or start.train_directions):
             raise ValueError("train_encoder and train_directions are both off: nothing would be learned")
 
     def check_source(self, source: Generator, run: Run) -> None:
@@ -164,30 +261,24 @@ class DisCo(Method):
         self._encoder(source, run)
 
     def _directions(self, source: Generator, run: Run) -> Directions:
-        layers = (self.first_layer, self.last_layer)
-        return trainable_directions(run, source, self.num_directions, self.navigator, self.initial_directions, layers)
+        layers = (self.edits.first_layer, self.edits.last_layer)
+        initial = self.start.initial_directions
+        return trainable_directions(run, source, self.num_directions, self.navigator, initial, layers)
 
     def _encoder(self, source: Generator, run: Run) -> Encoder:
-        kind, codes = (self.encoder, self.encoder_width, self.pretrained_encoder), self.resolved().code_dim
+        kind, codes = (self.encoder, self.encoder_width, self.start.pretrained_encoder), self.resolved().code_dim
         return trainable_encoder(run, source.image_shape, codes or 0, *kind)
-
-    def images_per_step(self) -> int:
-        """Images encoded in a step: the budget a control is given too."""
-        if self.batching == "paper":
-            return 2 * (self.num_queries + self.num_positives + self.num_negatives)
-        edits = self.directions_per_step * self.samples_per_direction
-        return edits + (self.samples_per_direction if self.shared_bases else edits)
 
     def train(self, source: Generator, run: Run) -> Artefacts:
         """Minimise Eq. 9 over encoder and directions."""
         cfg = self.resolved()
         assert cfg.code_dim and cfg.steps and cfg.learning_rate  # noqa: PT018 - for the type checker
-        encoder, directions = cfg._encoder(source, run).train(cfg.train_encoder), cfg._directions(source, run)
-        features = cfg.code_dim * (2 if cfg.variation == "concatenation" else 1)
+        encoder, directions = cfg._encoder(source, run).train(cfg.start.train_encoder), cfg._directions(source, run)
+        features = cfg.code_dim * (2 if cfg.contrast.variation == "concatenation" else 1)
         with run.seeded_init("classifier"):
             classifier = nn.Linear(features, cfg.num_directions + 1).to(run.device)
-        encoder.requires_grad_(cfg.train_encoder)
-        directions.requires_grad_(cfg.train_directions)
+        encoder.requires_grad_(cfg.start.train_encoder)
+        directions.requires_grad_(cfg.start.train_directions)
         learned = [p for p in (*encoder.parameters(), *classifier.parameters()) if p.requires_grad]
         navigator = [p for p in directions.parameters() if p.requires_grad]
         navigator_rate = cfg.navigator_learning_rate or cfg.learning_rate
@@ -216,10 +307,10 @@ class DisCo(Method):
         rng: torch.Generator,
         run: Run,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of one step on freshly drawn pairs, and the scalars to log (settings must be ``resolved``)."""
-        index_S, magnitude_S = (t.to(run.device) for t in self._draw_edits(rng))
+        """Loss of one step on freshly drawn edits, and the scalars to log (settings must be ``resolved``)."""
+        index_S, magnitude_S = (t.to(run.device) for t in self.edits.draw(self.num_directions, rng))
         # Shared bases repeat in the order of the edits: all samples of one direction, then all of the next.
-        bases = self.samples_per_direction if self.shared_bases else len(index_S)
+        bases = self.edits.samples_per_direction if self.edits.shared_bases else len(index_S)
         repeats = len(index_S) // bases
         base = source.sample(bases, rng)
         with run.autocast():
@@ -227,65 +318,30 @@ class DisCo(Method):
                 before = source(base)
             after = source(directions(base.repeat(repeats, *[1] * (base.ndim - 1)), index_S, magnitude_S))
             codes = encoder.encode(torch.cat([before, after])).float()
-        before_SJ, after_SJ = codes[:bases].repeat(repeats, 1), codes[bases:]
-        if self.variation == "difference":
-            variation_SJ = F.normalize((after_SJ - before_SJ).abs(), dim=1)
+        variation_SJ = self.contrast.variations(codes[:bases].repeat(repeats, 1), codes[bases:])
+        if self.contrast.objective == "classification":
+            loss = guess_loss(classifier(variation_SJ), index_S, magnitude_S)
+            scalars = {"contrast": loss}
         else:
-            variation_SJ = F.normalize(torch.cat([after_SJ, before_SJ], dim=1), dim=1)
-        loss, scalars = self._loss(variation_SJ, index_S, magnitude_S, classifier)
+            loss, scalars = self.loss(variation_SJ, index_S)
         return loss, {**scalars, "dimensions": contrastive.effective_dimensions(variation_SJ)}
 
-    def _draw_edits(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Direction and magnitude of every pair of a step, each ``(S,)``; queries first, then positives, negatives."""
-        if self.batching == "all_pairs":
-            chosen = torch.randperm(self.num_directions, generator=rng)[: self.directions_per_step]
-            index = chosen.repeat_interleave(self.samples_per_direction)
-        else:
-            one = torch.randint(self.num_directions, (1,), generator=rng)
-            # Adding 1 to D − 1 modulo D reaches every other direction equally often, and never the query's.
-            others = torch.randint(1, self.num_directions, (self.num_negatives,), generator=rng)
-            index = torch.cat([one.expand(self.num_queries + self.num_positives), (one + others) % self.num_directions])
-        if self.shift == "normal":
-            magnitude = self.max_shift * torch.randn(len(index), generator=rng)
-        else:
-            magnitude = self.max_shift * (2 * torch.rand(len(index), generator=rng) - 1)
-        lifted = magnitude.abs().clamp_min(self.min_shift)
-        return index, torch.where(magnitude < 0, -lifted, lifted)
-
-    def _loss(
-        self, variation_SJ: Tensor, index_S: Tensor, magnitude_S: Tensor, classifier: nn.Module
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Eq. 9 on one step's variations, and what to log."""
-        if self.objective == "classification":
-            guess = classifier(variation_SJ)
-            shift_error = (guess[:, -1] - magnitude_S).abs().mean()
-            contrast = F.cross_entropy(guess[:, :-1], index_S) + 0.25 * shift_error
-            return contrast, {"contrast": contrast}
-        if self.batching == "all_pairs":
-            queries = keys = variation_SJ
-            positive_QK = index_S[:, None] == index_S[None]
-            counted_QK = ~torch.eye(len(index_S), dtype=torch.bool, device=index_S.device)
-            groups_PSJ = variation_SJ.view(-1, self.samples_per_direction, variation_SJ.shape[1])
-        else:
-            queries, keys = variation_SJ[: self.num_queries], variation_SJ[self.num_queries :]
-            positive_QK = (index_S[: self.num_queries, None] == index_S[self.num_queries :]).expand(len(queries), -1)
-            counted_QK = torch.ones_like(positive_QK)
-            groups_PSJ = variation_SJ[None, : self.num_queries + self.num_positives]
-        positive_QK, negative_QK = positive_QK & counted_QK, ~positive_QK
-        logits_QK = queries @ keys.T / self.temperature
-        if self.detach_negatives:
-            logits_QK = torch.where(negative_QK, queries @ keys.detach().T / self.temperature, logits_QK)
-        if self.objective == "infonce":
-            contrast = contrastive.infonce_loss(logits_QK, positive_QK, counted_QK)
-        else:
-            flipping = self.flipping or "none"
-            terms = contrastive.pair_losses(logits_QK, positive_QK, self.threshold, flipping) * counted_QK
-            contrast = terms.sum() / (len(queries) if self.reduction == "sum" else counted_QK.sum())
-        domination = contrastive.domination_loss(groups_PSJ, self.domination or "none")
-        within, across = logits_QK[positive_QK], logits_QK[negative_QK]
+    def loss(self, variation_SJ: Tensor, index_S: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Eq. 9, contrast + λ · domination, on one step's variations and the directions they are of; what to log."""
+        pairs = self.edits.pairs(variation_SJ, index_S)
+        logits_QK = self.contrast.logits(pairs)
+        contrast = self.contrast.loss(logits_QK, pairs)
+        domination = contrastive.domination_loss(pairs.groups_PSJ, self.domination or "none")
+        within, across = logits_QK[pairs.positive_QK], logits_QK[pairs.negative_QK]
         scalars = {"contrast": contrast, "domination": domination, "within": within.mean(), "across": across.mean()}
-        scalars["flipped"] = (across >= self.threshold).float().mean()
+        scalars["flipped"] = (across >= self.contrast.threshold).float().mean()
         return contrast + self.domination_weight * domination, scalars
+
+
+def guess_loss(guess_SD: Tensor, index_S: Tensor, magnitude_S: Tensor) -> Tensor:
+    """Table 2's classification: which of D directions an edit followed, and in the last column how far."""
+    shift_error = (guess_SD[:, -1] - magnitude_S).abs().mean()
+    return F.cross_entropy(guess_SD[:, :-1], index_S) + 0.25 * shift_error
 
 
 def _warn_of_collapse(run: Run) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import html
 import json
 import shlex
@@ -19,6 +18,7 @@ from contrafact.core.command import quoted, without_home
 from contrafact.core.dataset import FactorDataset, ImageDataset
 from contrafact.core.method import FinishedRun
 from contrafact.core.pictures import ByteArray, tile, to_bytes, webp
+from contrafact.core.settings import flat_fields
 from contrafact.data import CATALOG as DATASETS
 from contrafact.methods import CATALOG as METHODS
 from contrafact.report import charts, tables
@@ -280,7 +280,7 @@ def settings_section(run: FinishedRun) -> Section:
     method = str(config.get("method"))
     defaults: dict[str, Any] = {}
     if method in METHODS:
-        defaults = {f.name: f.default for f in dataclasses.fields(METHODS.get(method))}
+        defaults = {name: field.default for name, field in flat_fields(METHODS.get(method)).items()}
     hyperparameters = config.get("hyperparameters", {})
     changed = {name for name, value in hyperparameters.items() if name in defaults and value != defaults[name]}
     source = dict(config.get("source", {}))
