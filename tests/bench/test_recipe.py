@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from contrafact.bench.recipe import SCALES, column_of, load_recipe, recipe_names
+from contrafact.bench.suite import Bench, _method_of
 from contrafact.core.settings import flat_fields
 from contrafact.generators.checkpoints import load_generator
 from contrafact.methods import CATALOG as METHODS
@@ -17,6 +20,7 @@ def test_every_recipe_names_things_that_exist(name):
         assert metric == "log" or metric.partition(":")[0] in METRICS
         assert generator is None or load_generator(generator, changes)
     presets: set[str] = set()
+    benches = [Bench(name, recipe, Path("unused"), scale) for scale in SCALES]
     for row in recipe.rows:
         assert set(row.published) <= set(recipe.columns)
         assert set(row.scales) <= set(SCALES)
@@ -25,6 +29,9 @@ def test_every_recipe_names_things_that_exist(name):
         cls = METHODS.get(row.method)
         assert {*row.settings, *row.small, *row.elsewhere, *recipe.small} <= set(flat_fields(cls))
         presets |= set(cls.presets)
+        for bench in (bench for bench in benches if bench.scale in row.scales):
+            assert _method_of(bench, row), "its settings are within their ranges"
+            assert _method_of(bench, row, **row.elsewhere)
     assert set(recipe.presets.values()) <= presets, "no method of this recipe has such a preset"
 
 

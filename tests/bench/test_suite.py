@@ -278,6 +278,7 @@ def test_rows_that_were_not_asked_for_keep_the_source_they_were_trained_on(tmp_p
         ({"rows": (Row("a", "random", source="shaeps3d"),)}, {}, "row 'a': "),
         ({"rows": (Row("a", "labels_only", source="shapes3d"),)}, {}, "row 'a': labels_only learns from annotated"),
         ({"columns": {"MIG": ("mgi", "score")}}, {}, "unknown metric 'mgi'"),
+        ({"columns": {"MIG": Column("mig", "score", "shaeps3d")}}, {}, "row 'good': .*shaeps3d"),
         ({}, {"seeds": 0}, "seeds must be a whole number of at least 1, got 0"),
         ({}, {"seeds": 10**20}, "seeds must be at most"),
         ({}, {"data": "shaeps3d"}, "unknown dataset 'shaeps3d'"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from contrafact.core.catalog import slug
 from contrafact.core.claim import claim
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.files import write_json, write_text
+from contrafact.core.generator import Generator
 from contrafact.core.method import FinishedRun, load_run
 from contrafact.core.ranges import Panels, check_value
 from contrafact.core.run import RESULT, Run, environment, find_device
@@ -163,8 +165,12 @@ def _check(bench: Bench, asked: set[str]) -> ImageDataset | None:
             continue
         method = _method_of(bench, row)  # its settings are refused as they are, whatever the source
         try:
-            source = _load_source(bench, row, seed)
-            method.check_source(source, Run(bench.out / slug(row.name) / f"seed{seed}", seed=seed, device=bench.device))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # said when the cell is run
+                run = Run(bench.out / slug(row.name) / f"seed{seed}", seed=seed, device=bench.device)
+                source = _load_source(bench, row, seed)
+                method.check_source(source.to(run.device) if isinstance(source, Generator) else source, run)
+                _check_elsewhere(bench, row, run)
         except ValueError as error:
             if bench.source is None:
                 raise ValueError(f"{bench.name}, row {row.name!r}: {error}") from error
@@ -179,6 +185,17 @@ def _check(bench: Bench, asked: set[str]) -> ImageDataset | None:
             f"Row {name!r} learns from {'a generator' if kind == 'generator' else 'images'}: {reason}"
         )
     return dataset
+
+
+def _check_elsewhere(bench: Bench, row: Row, run: Run) -> None:
+    """The same for the generators that columns name, on which the row's method runs once more."""
+    if CATALOG.get(row.method).source != "generator":
+        return
+    places = [column_of(entry) for entry in bench.recipe.columns.values()]
+    for name, changes in dict.fromkeys((c.generator, tuple(c.changes.items())) for c in places if c.generator):
+        assert name is not None
+        method = _method_of(bench, row, **row.elsewhere)
+        method.check_source(load_generator(name, dict(changes)).to(run.device), run)
 
 
 def _load_source(bench: Bench, row: Row, seed: int) -> Any:

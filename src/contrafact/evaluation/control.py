@@ -13,6 +13,7 @@ from contrafact.core.directions import Directions, GlobalDirections
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, FinishedRun, load_run
 from contrafact.core.run import RESULT, Run
+from contrafact.core.withdrawal import Withdrawal
 from contrafact.evaluation.regression import RegressionSettings, regress_encoder
 from contrafact.evaluation.run import CONTROL
 from contrafact.methods.disco import DisCo
@@ -90,6 +91,7 @@ def fit_regression(
     settings, generator = settings or RegressionSettings(), generator or run.generator
     inner = Run(run.folder / name, seed=run.config["seed"], device=device, resume=True)
     with inner.claimed():
+        withdrawal = Withdrawal(inner)
         inner.start(
             {
                 "method": name,
@@ -101,6 +103,7 @@ def fit_regression(
         if not (inner.folder / RESULT).exists():
             begin = time.monotonic()
             directions.requires_grad_(False)
-            encoder = regress_encoder(generator.freeze(), directions, inner, settings)
+            with withdrawal:
+                encoder = regress_encoder(generator.freeze(), directions, inner, settings)
             inner.finish(Artefacts(encoder=encoder, directions=directions), time.monotonic() - begin)
         return load_run(inner.folder, generator)
