@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from contrafact.bench import evaluate
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import load_run
 from contrafact.core.metric import MetricResult
 from contrafact.data.load import load_dataset
+from contrafact.evaluation import run as evaluate
 from contrafact.evaluation.control import budget_of, fit_control, fit_regression
 from contrafact.evaluation.regression import RegressionSettings
 from contrafact.evaluation.run import REGRESSION, default_metrics, evaluate_run
@@ -142,7 +142,7 @@ def test_true_directions_are_recovered_by_the_true_directions(tmp_path):
     random = dict(evaluate_run(tmp_path / "r"))["recovery"]
     with torch.no_grad():
         learned.directions.weight.copy_(generator.true_directions())
-    learned.save(tmp_path / "r")
+    learned.artefacts().save(tmp_path / "r")
     ((name, result),) = evaluate_run(tmp_path / "r")
     assert name == "recovery"
     assert result.score == pytest.approx(1.0, abs=1e-3)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +13,7 @@ import tyro
 
 from contrafact.cli._parse import Assignments, changes_of, parse, print_table
 from contrafact.core.command import quoted
+from contrafact.core.numbered import numbered_folder
 from contrafact.core.ranges import CountOrZero, Seed, Side, Weight
 from contrafact.methods import CATALOG
 
@@ -190,41 +190,12 @@ def _load_source(name: str, kind: str, options: RunOptions) -> Any:
     )
 
 
-@contextmanager
-def _run_folder(name: str, options: RunOptions) -> Iterator[Path]:
-    """The folder asked for, else ``runs/METHOD-SOURCE-NUMBER``: a new one, or when resuming the latest.
-
-    A new one is made at once, so that no other process takes the number; it goes again if nothing comes into it.
-    """
+def _run_folder(name: str, options: RunOptions) -> AbstractContextManager[Path]:
+    """The folder asked for, else ``runs/METHOD-SOURCE-NUMBER``: a new one, or when resuming the latest."""
     if options.out is not None:
-        yield options.out
-        return
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ValueError("several processes must share one run folder; name it with --out")
+        return nullcontext(options.out)
     source = Path(options.generator or options.data or "").stem.replace(":", "-")
-
-    def numbered(number: int) -> Path:
-        return Path("runs", f"{name}-{source}-{number}")
-
-    number = 1
-    while numbered(number).exists():
-        number += 1
-    if options.resume and number > 1:
-        yield numbered(number - 1)
-        return
-    numbered(number).parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        try:
-            numbered(number).mkdir()
-            break
-        except FileExistsError:  # somebody else's, since a moment ago
-            number += 1
-    try:
-        yield numbered(number)
-    finally:
-        with suppress(OSError):  # not empty, as it should be
-            numbered(number).rmdir()
-            numbered(number).parent.rmdir()
+    return numbered_folder(f"{name}-{source}", latest=options.resume)
 
 
 def _print_next(folder: Path) -> None:

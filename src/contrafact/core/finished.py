@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from contrafact.core import command
@@ -19,14 +26,19 @@ from contrafact.core.artefact import (
     save_weights,
     unbuildable,
 )
+from contrafact.core.dataset import FactorDataset, ImageDataset
 from contrafact.core.directions import Directions
 from contrafact.core.encoder import Encoder
 from contrafact.core.files import read_json
 from contrafact.core.foreign import Kind, check_fields
 from contrafact.core.format_version import check_format_version
 from contrafact.core.generator import Generator
+from contrafact.core.pictures import enlarge, tile, to_bytes
 from contrafact.core.places import find_place
 from contrafact.core.run import CONFIG, LOG, RESULT, read_log
+
+if TYPE_CHECKING:
+    from contrafact.evaluation.result import Evaluation
 
 ARTEFACT_KINDS: dict[str, type[Encoder] | type[Directions] | type[Generator]] = {
     "encoder": Encoder,
@@ -138,6 +150,86 @@ class FinishedRun:
                 f"{_NO_RUN}"
             )
         self._own = {"generator": generator, "encoder": encoder, "directions": directions}
+
+    @classmethod
+    def holding(
+        cls,
+        folder: Path,
+        artefacts: Artefacts,
+        generator: Generator | None = None,
+        encoder: nn.Module | None = None,
+    ) -> FinishedRun:
+        """The run in ``folder``, which has just finished: its artefacts are at hand and need not be read again."""
+        run = cls(folder, generator, encoder)
+        for name in ARTEFACT_KINDS:
+            if (module := getattr(artefacts, name)) is not None:
+                run.__dict__[name] = module  # where the cached property keeps it
+        return run
+
+    def __repr__(self) -> str:
+        artefacts = ", ".join(self.result["artefacts"]) or "nothing"
+        source = self.config["source"].get("name", "?")
+        return f"FinishedRun({str(self.folder)!r}: {self.config['method']} on {source}, yields {artefacts})"
+
+    def _repr_html_(self) -> str:
+        """In a notebook: what the run is, and what its first directions do to one image."""
+        facts = escape(repr(self))
+        if not (self.has("directions") and self.has("generator")):
+            return f"<p>{facts}</p>"
+        from PIL import Image
+
+        directions, generator = self.directions, self.generator
+        shown = min(len(directions), 6)
+        magnitudes = torch.tensor([-3.0, -1.5, 0.0, 1.5, 3.0], device=generator.device)
+        index = torch.arange(shown, device=generator.device).repeat_interleave(len(magnitudes))
+        latent = generator.sample(1, seed=0).expand(len(index), -1)
+        with torch.no_grad():
+            images = generator(directions.to(generator.device)(latent, index, magnitudes.repeat(shown)))
+        pixels = to_bytes(images.unflatten(0, (shown, len(magnitudes))))
+        stream = io.BytesIO()
+        Image.fromarray(tile(enlarge(pixels, max(1, 64 // images.shape[-1])), gap=2)).save(stream, format="PNG")
+        png, names = base64.b64encode(stream.getvalue()).decode(), escape(", ".join(directions.names[:shown]))
+        return f'<p>{facts}</p><img alt="{names}" src="data:image/png;base64,{png}"><p>{names}</p>'
+
+    def evaluate(
+        self,
+        metrics: str | Sequence[str] | None = None,
+        data: ImageDataset | None = None,
+        *,
+        num_train: int = 10_000,
+        num_test: int = 5_000,
+        seed: int = 0,
+    ) -> Evaluation:
+        """Scores of the run's encoder or directions, also noted in its folder: what ``contrafact evaluate`` does.
+
+        Args:
+            metrics: names, in a list or separated by commas; by default the usual ones of its kind.
+            data: images with factors or labels; by default what the run, or its generator, was trained on.
+            num_train: images that metrics are fitted on.
+            num_test: held-out images.
+            seed: of the sample of images, and of metrics with randomness of their own.
+
+        Raises:
+            ValueError: unknown metrics, or nothing known of the images.
+        """
+        names = [metrics] if isinstance(metrics, str) else metrics
+        asked = None if names is None else [part.strip() for name in names for part in name.split(",")]
+        # The rooms above are reached by name: this one may not import them.
+        evaluate_run = import_module("contrafact.evaluation.run").evaluate_run
+        results = dict(evaluate_run(self, data, asked, num_train, num_test, seed))
+        evaluation: Evaluation = import_module("contrafact.evaluation.result").Evaluation(results)
+        return evaluation
+
+    def report(self, out: str | Path | None = None) -> Path:
+        """Write the report, as ``contrafact report`` does; returns its path.
+
+        Args:
+            out: the page to write; by default the run's ``report.html``.
+        """
+        data = import_module("contrafact.evaluation.sampling").dataset_of(self)
+        factors, images = (data, None) if isinstance(data, FactorDataset) else (None, data)
+        path: Path = import_module("contrafact.report.page").write_report(self, factors, out=out, images=images)
+        return path
 
     def _how_to_go_on(self) -> str:
         """The command that goes on with an unfinished run, with the folder and the data where they are now."""

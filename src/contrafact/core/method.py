@@ -13,6 +13,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -21,12 +22,15 @@ from torch import nn
 
 from contrafact.core import command, outside
 from contrafact.core.artefact import described, fingerprint, save_weights, unbuildable
+from contrafact.core.catalog import slug
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.finished import ARTEFACT_KINDS
 from contrafact.core.finished import Artefacts as Artefacts
 from contrafact.core.finished import FinishedRun as FinishedRun
 from contrafact.core.finished import load_run as load_run
 from contrafact.core.generator import Generator
+from contrafact.core.memory import as_dataset
+from contrafact.core.numbered import numbered_folder
 from contrafact.core.places import portable, remember_place
 from contrafact.core.run import LABELS, RESULT, Run
 from contrafact.core.settings import Configured
@@ -61,30 +65,61 @@ class Method(Configured, ABC):
     def train(self, source: Any, run: Run) -> Artefacts:
         """The method itself: reads ``source``, loops over ``run.steps``, returns what it learned."""
 
-    def fit(self, source: Generator | ImageDataset, run: Run | str | Path) -> Artefacts:
+    def fit(
+        self, source: Any, run: Run | str | Path | None = None, *, seed: int = 0, device: str = "auto"
+    ) -> FinishedRun:
         """Train on ``source`` and write everything to the run folder.
 
         Args:
-            source: a generator or a dataset, whichever the method learns from.
-            run: a :class:`Run`, or just a folder for one with default settings.
+            source: a generator or a dataset, whichever the method learns from; for images also a tensor or array
+                ``(N, C, H, W)``, pictures, ``(images, labels)``, or a torch ``Dataset`` or ``DataLoader``
+                (:func:`~contrafact.core.memory.as_dataset`).
+            run: a :class:`Run`, or just a folder for one with default settings; by default the next free
+                ``runs/METHOD-SOURCE-NUMBER``.
+            seed: seed of every random draw, where ``run`` is no :class:`Run`.
+            device: where to train, where ``run`` is no :class:`Run`.
 
         Returns:
-            What was learned, in evaluation mode; the same is in the folder.
+            The finished run: ``.encoder``, ``.directions``, ``.generator`` are what was learned, in evaluation mode.
 
         Raises:
             ValueError: a source of the wrong kind or that the settings do not fit, or a folder that already holds a
                 run. The folder is then as it was before.
         """
-        wanted: type[Any] = Generator if self.source == "generator" else ImageDataset
-        if not isinstance(source, wanted):
-            what = "a generator (load_generator)" if self.source == "generator" else "a dataset (load_dataset)"
-            raise ValueError(f"{type(self).__name__} learns from {what}, got {type(source).__name__}")
-        run = run if isinstance(run, Run) else Run(run)
+        source = self._source(source)
+        if isinstance(run, Run):
+            if (seed, device) != (0, "auto"):
+                raise ValueError("a Run has a seed and a device of its own; give them to it")
+            return self._fit_in(source, run)
+        named = nullcontext(Path(run)) if run is not None else numbered_folder(f"{self.name()}-{slug(source.name)}")
+        with named as folder:
+            return self._fit_in(source, Run(folder, seed=seed, device=device))
+
+    def _source(self, source: Any) -> Generator | ImageDataset:
+        if self.source == "generator":
+            if not isinstance(source, Generator):
+                raise ValueError(
+                    f"{type(self).__name__} learns from a generator (load_generator, or wrap for a module of one's "
+                    f"own), got {type(source).__name__}"
+                )
+            return source
+        if isinstance(source, Generator | str | Path):
+            raise ValueError(f"{type(self).__name__} learns from a dataset (load_dataset), got {type(source).__name__}")
+        return as_dataset(source)
+
+    def _fit_in(self, source: Generator | ImageDataset, run: Run) -> FinishedRun:
         if isinstance(source, Generator):
             source.to(run.device).freeze()
         self.check_source(source, run)
         with run.claimed():
-            return self._fit(source, run)
+            artefacts = self._fit(source, run)
+        encoder = getattr(self, "encoder", None)
+        return FinishedRun.holding(
+            run.folder,
+            artefacts,
+            source if isinstance(source, Generator) else None,
+            encoder if isinstance(encoder, nn.Module) else None,
+        )
 
     def _fit(self, source: Generator | ImageDataset, run: Run) -> Artefacts:
         """:meth:`fit` in a folder that nobody else writes to."""
