@@ -280,18 +280,18 @@ def test_bench_lists_recipes(capsys):
         (["fitt"], "unknown command 'fitt'; did you mean 'fit'?"),
         (["fit", "sefaa", "--generator", "x"], "unknown method 'sefaa'"),
         (["fit", "--data", "shapes3d"], "name the method first: contrafact fit METHOD --data shapes3d"),
-        (["fit", "vae"], "vae learns from images: give --data NAME-OR-PATH, and no --generator"),
+        (["fit", "vae"], "vae learns from images: give --data NAME-OR-PATH"),
         (
             ["fit", "disco", "--data", "x"],
             "disco learns from a generator: give --generator NAME-OR-FILE, and no --data",
         ),
         (
             ["fit", "vae", "--data", "shapes3d", "--space", "z"],
-            "vae learns from images; --space, --of-class and --set are of a generator: leave them out",
+            "vae learns from images: give --data NAME-OR-PATH, and no --space",
         ),
         (
             ["fit", "vae", "--data", "shapes3d", "--set", "clamp=1"],
-            "vae learns from images; --space, --of-class and --set are of a generator: leave them out",
+            "vae learns from images: give --data NAME-OR-PATH, and no --set",
         ),
         (["show", "data", "shapes3d", "--set", "size=8"], "--set is of a generator; leave it out for data"),
         (

@@ -122,7 +122,7 @@ def test_a_refused_fit_leaves_no_folder_and_no_traceback(name, tmp_path, capsys)
         (["--constraint", "orthonormal", "--num-directions", "99"], "99 orthogonal directions do not fit in"),
         (["--generator", "shpaes3d"], "shpaes3d"),
         (["--generator="], "the value of --generator is empty"),
-        (["--labels", "10"], "leave out --labels"),
+        (["--labels", "10"], "give --generator NAME-OR-FILE, and no --labels"),
     ],
 )
 def test_a_refused_command_leaves_no_folder(options, message, tmp_path, capsys):
@@ -274,18 +274,26 @@ OPTIONS = [
     ("fit", ["random", "--data", "shapes3d"], "random learns from a generator"),
     (
         "fit",
-        ["beta_vae", "--data", "shapes3d", "--labels", "nan"],
+        ["semi_supervised_vae", "--data", "shapes3d", "--labels", "nan"],
         "labels: nan is neither a number, a share, nor a file",
     ),
     (
         "fit",
-        ["beta_vae", "--data", "shapes3d", "--labels", "5.5"],
+        ["semi_supervised_vae", "--data", "shapes3d", "--labels", "5.5"],
         "labels must be a number of images from 0 to 480000",
     ),
-    ("fit", ["beta_vae", "--data", "shapes3d", "--labels=-1"], "labels must be a number of images from 0 to 480000"),
-    ("fit", ["beta_vae", "--data", "shapes3d", "--labels", "9" * 20], "labels must be a number of images"),
-    ("fit", ["beta_vae", "--data", "shapes3d", "--factors", ""], "the value of --factors is empty"),
-    ("fit", ["beta_vae", "--data", "shapes3d", "--labels", "9", "--factors", ","], "unknown factor of shapes3d ''"),
+    (
+        "fit",
+        ["semi_supervised_vae", "--data", "shapes3d", "--labels=-1"],
+        "labels must be a number of images from 0 to 480000",
+    ),
+    ("fit", ["semi_supervised_vae", "--data", "shapes3d", "--labels", "9" * 20], "labels must be a number of images"),
+    ("fit", ["semi_supervised_vae", "--data", "shapes3d", "--factors", ""], "the value of --factors is empty"),
+    (
+        "fit",
+        ["semi_supervised_vae", "--data", "shapes3d", "--labels", "9", "--factors", ","],
+        "unknown factor of shapes3d ''",
+    ),
     ("fit", ["beta_vae", "--data", "shapes3d", "--size", "0"], "size must be"),
 ]
 

@@ -121,6 +121,7 @@ def _live(command: Command, folder: Path, death: Death | None, writing: int, at:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.chdir(folder)
     os.environ["CONTRAFACT_DEBUG"] = "1"  # a fault of our own is to be seen whole
+    os.environ["CONTRAFACT_TESTING"] = "1"  # the scenarios' presets are for tests
     time.sleep(max(0.0, at - time.monotonic()))
     _stop_clocks()
     if death is None or death.operation is None:

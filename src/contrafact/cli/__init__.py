@@ -11,10 +11,13 @@ from contrafact.core.catalog import Catalog
 from contrafact.core.command import running
 
 COMMANDS = Catalog("cli", "command")
-_ORDER = (
-    *("list", "show", "fit", "encode", "evaluate", "traverse", "name", "compare", "plane", "cube", "study"),
-    *("export", "invert", "edit", "report", "convert", "bench"),
-)
+_GROUPS = {
+    "make": ("list", "show", "fit", "bench", "convert"),
+    "score": ("evaluate", "encode", "compare"),
+    "edit": ("traverse", "name", "plane", "cube", "invert", "edit", "study"),
+    "share": ("report", "export"),
+}
+"""Headings of ``--help``, and their commands in the order somebody meets them; others come last."""
 
 INTERNAL_ERROR = 70
 """Exit code of a fault that is contrafact's own (``EX_SOFTWARE`` of sysexits.h)."""
@@ -104,7 +107,7 @@ def _internal_error(error: Exception, arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
-    elif arguments[0] == "--version":
+    elif arguments[0] in ("-V", "--version"):
         from contrafact import __version__
 
         print(f"contrafact {__version__}")
@@ -113,9 +116,13 @@ def _run(arguments: Sequence[str]) -> None:
 
 
 def _help() -> str:
-    names = sorted(COMMANDS, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
-    width = max(map(len, names))
-    lines = [f"  {name:<{width}}  {COMMANDS.summary(name)}" for name in names]
+    grouped = {name for names in _GROUPS.values() for name in names}
+    groups = {**_GROUPS, "else": tuple(name for name in COMMANDS if name not in grouped)}
+    width = max(map(len, COMMANDS))
+    lines = []
+    for heading, names in groups.items():
+        if names:
+            lines += [f"{heading}:", *(f"  {name:<{width}}  {COMMANDS.summary(name)}" for name in names), ""]
     return "\n".join(
         [
             "usage: contrafact COMMAND ...",
@@ -123,7 +130,6 @@ def _help() -> str:
             "Point it at a pretrained generator or at images; get edit directions, an encoder and honest scores.",
             "",
             *lines,
-            "",
             "`contrafact COMMAND --help` explains one. A first run:",
             "  contrafact fit disco --generator shapes3d --preset quick --out runs/first",
         ]

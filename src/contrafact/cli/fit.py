@@ -7,15 +7,22 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import tyro
 
-from contrafact.cli._parse import Assignments, changes_of, parse, print_table
+from contrafact.cli._methods import check_preset, print_methods, shown_presets, what_it_declares
+from contrafact.cli._parse import Assignments, changes_of, parse
 from contrafact.core.command import quoted
 from contrafact.core.numbered import numbered_folder
 from contrafact.core.ranges import CountOrZero, Seed, Side, Weight
 from contrafact.methods import CATALOG
+
+_OF_A_GENERATOR = ("generator", "space", "of_class", "changes")
+_OF_IMAGES = ("data", "size", "split", "background", "channels", "skip_damaged")
+_OF_LABELS = ("labels", "label_seed", "factors")
+"""Options of one kind of source, or of labels: a method is shown those it can use."""
+_SPELLED = {"changes": "set"}
 
 
 @dataclass(frozen=True)
@@ -79,8 +86,8 @@ class RunOptions:
 def fit(arguments: Sequence[str]) -> None:
     """Train the method named first, with the options that follow."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: contrafact fit METHOD (--generator NAME-OR-FILE | --data NAME-OR-PATH) [options]\n\nmethods:")
-        print_table((name, CATALOG.summary(name)) for name in CATALOG)
+        print("usage: contrafact fit METHOD (--generator NAME-OR-FILE | --data NAME-OR-PATH) [options]")
+        print_methods()
         print("\n`contrafact fit METHOD --help` lists a method's options.")
         return
     if arguments[0].startswith("-"):
@@ -111,18 +118,61 @@ def fit(arguments: Sequence[str]) -> None:
 
 def _parse(name: str, arguments: Sequence[str]) -> tuple[RunOptions, Any]:
     """Run options and the method with its fields set: the preset's values, then the command line's."""
-    cls = CATALOG.get(name)
     preset = _preset_in(arguments)
+    if preset is not None and name in CATALOG.own_names():  # a slip is answered at once, before torch is there
+        check_preset(name, what_it_declares(name).values.get("presets", ()), preset)
+    cls = CATALOG.get(name)
+    if preset is not None:
+        check_preset(name, tuple(cls.presets), preset)
+    hidden = _refuse_foreign(name, cls, arguments)
+    options = _without(hidden)
     method = cls() if preset is None else cls.preset(preset)
     # Flat options, --seed and --max-shift, not --run.seed and --method.edits.max-shift; groups are titles in the help.
-    fields = [("method", Annotated[cls, tyro.conf.arg(name="")]), ("run", RunOptions)]
+    fields = [("method", Annotated[cls, tyro.conf.arg(name="")]), ("run", options)]
     command = dataclasses.make_dataclass("Fit", fields, frozen=True)
     needs = "--generator" if cls.source == "generator" else "--data"
-    description = f"{CATALOG.summary(name)}\n\nLearns from {needs}. Presets: {', '.join(cls.presets) or 'none'}."
-    default = command(method=method, run=RunOptions(preset=preset))
+    presets = ", ".join(shown_presets(tuple(cls.presets))) or "none"
+    description = f"{CATALOG.summary(name)}\n\nLearns from {needs}. Presets: {presets}."
+    default = command(method=method, run=options(preset=preset))
     unprefixed: Any = Annotated[command, tyro.conf.OmitArgPrefixes]
     parsed = parse(unprefixed, arguments, f"fit {name}", default, description)
     return parsed.run, parsed.method.changed()  # made anew, and checked: the parser made it unchecked
+
+
+def _refuse_foreign(name: str, cls: Any, arguments: Sequence[str]) -> frozenset[str]:
+    """Options that mean nothing to a method; its help leaves them out.
+
+    Raises:
+        ValueError: one of them is given.
+    """
+    given = {argument.partition("=")[0].replace("_", "-") for argument in arguments if argument.startswith("--")}
+
+    def among(names: Sequence[str]) -> str:
+        spelled = [f"--{_SPELLED.get(option, option).replace('_', '-')}" for option in names]
+        return ", ".join(option for option in spelled if {option, f"--no-{option[2:]}"} & given)
+
+    if cls.source == "generator":
+        if foreign := among(_OF_IMAGES + _OF_LABELS):
+            raise ValueError(f"{name} learns from a generator: give --generator NAME-OR-FILE, and no {foreign}")
+        return frozenset(_OF_IMAGES + _OF_LABELS)
+    if foreign := among(_OF_A_GENERATOR):
+        raise ValueError(f"{name} learns from images: give --data NAME-OR-PATH, and no {foreign}")
+    if cls.labels != "none":
+        return frozenset(_OF_A_GENERATOR)
+    if foreign := among(_OF_LABELS):
+        raise ValueError(f"{name} takes no labels; leave out {foreign}")
+    return frozenset(_OF_A_GENERATOR + _OF_LABELS)
+
+
+def _without(hidden: frozenset[str]) -> type[RunOptions]:
+    """The run options, those named not to be read or shown."""
+    hints = get_type_hints(RunOptions, include_extras=True)
+    fields: list[Any] = [
+        (field.name, Annotated[hints[field.name], tyro.conf.Suppress], dataclasses.field(default=field.default))
+        for field in dataclasses.fields(RunOptions)
+        if field.name in hidden
+    ]
+    return dataclasses.make_dataclass("RunOptions", fields, bases=(RunOptions,), frozen=True)
 
 
 def _with_changes(arguments: Sequence[str]) -> list[str]:
@@ -163,18 +213,14 @@ def _preset_in(arguments: Sequence[str]) -> str | None:
 
 def _load_source(name: str, kind: str, options: RunOptions) -> Any:
     if kind == "generator":
-        if options.generator is None or options.data is not None:
-            raise ValueError(f"{name} learns from a generator: give --generator NAME-OR-FILE, and no --data")
-        if options.labels is not None:
-            raise ValueError(f"{name} learns from a generator, which has no labels; leave out --labels")
+        if options.generator is None:
+            raise ValueError(f"{name} learns from a generator: give --generator NAME-OR-FILE")
         from contrafact.generators.checkpoints import load_generator
 
         changes = changes_of(options.changes, space=options.space, label=options.of_class)
         return load_generator(options.generator, changes)
-    if options.data is None or options.generator is not None:
-        raise ValueError(f"{name} learns from images: give --data NAME-OR-PATH, and no --generator")
-    if options.space is not None or options.of_class is not None or options.changes:
-        raise ValueError(f"{name} learns from images; --space, --of-class and --set are of a generator: leave them out")
+    if options.data is None:
+        raise ValueError(f"{name} learns from images: give --data NAME-OR-PATH")
     from contrafact.data.load import load_dataset
 
     return load_dataset(

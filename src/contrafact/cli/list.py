@@ -8,6 +8,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
+from contrafact.cli._methods import print_methods
 from contrafact.cli._parse import parse, print_table
 from contrafact.core.catalog import PACKAGE_ROOT
 from contrafact.data import CATALOG as DATA
@@ -31,6 +32,10 @@ def list_(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "list")
     for title, catalog in CATALOGS.items():
         if options.what in (title, "all"):
+            if title == "methods":
+                print_methods()
+                print()
+                continue
             print(f"{title}:")
             print_table((name, catalog.summary(name)) for name in catalog)
             if title == "generators":

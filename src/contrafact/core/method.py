@@ -45,11 +45,14 @@ class Method(Configured, ABC):
         source: what ``fit`` learns from: a ``generator`` or ``images``.
         yields: names of the artefacts it makes.
         draws: whether the method draws random numbers, so that another seed gives another result.
+        labels: of images, what it does with few labels: ``none``, it takes none; ``few``, it learns from them;
+            ``optional``, they may say something else, such as which changes of an image to leave out.
     """
 
     source: ClassVar[Literal["generator", "images"]]
     yields: ClassVar[tuple[str, ...]]
     draws: ClassVar[bool] = True
+    labels: ClassVar[Literal["none", "optional", "few"]] = "optional"
 
     def check_source(self, source: Any, run: Run) -> None:
         """Refuse a source these settings cannot learn from (ValueError); called before the run folder is claimed.

@@ -36,6 +36,7 @@ class GANMethod(Method):
     """Settings every GAN method has."""
 
     source: ClassVar[Literal["generator", "images"]] = "images"
+    labels: ClassVar[Literal["none", "optional", "few"]] = "none"
     yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
 
     network: Network = "dcgan"

@@ -38,6 +38,7 @@ class Variational(Method):
     """Settings of every variational autoencoder."""
 
     source: ClassVar[Literal["generator", "images"]] = "images"
+    labels: ClassVar[Literal["none", "optional", "few"]] = "none"
     yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
 
     latent_dim: Size = 10

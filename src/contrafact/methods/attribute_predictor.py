@@ -38,6 +38,7 @@ class AttributePredictor(Method):
     """One softmax per factor on a light convolutional encoder."""
 
     source: ClassVar[Literal["generator", "images"]] = "images"
+    labels: ClassVar[Literal["none", "optional", "few"]] = "few"
     yields: ClassVar[tuple[str, ...]] = ("encoder",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"width": 0.25, "steps": 1000},

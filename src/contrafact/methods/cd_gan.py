@@ -50,6 +50,7 @@ _QUICK = {**_BEYOND, "width": 0.5, "encoder_batch": 50, "steps": 2000}
 class CDGAN(GANMethod):
     """Contrastive disentanglement of class (c) and content (z)."""
 
+    labels: ClassVar[Literal["none", "optional", "few"]] = "few"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "unsupervised": {"contrast_weight": 100.0},

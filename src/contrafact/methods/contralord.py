@@ -61,6 +61,7 @@ class ContraLORD(Method):
     """Codes by latent optimisation, an encoder by regression and contrast."""
 
     source: ClassVar[Literal["generator", "images"]] = "images"
+    labels: ClassVar[Literal["none", "optional", "few"]] = "few"
     yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},

@@ -31,6 +31,7 @@ class LabelsOnly(Method):
     """One classifier per annotated factor, trained on the annotated images alone."""
 
     source: ClassVar[Literal["generator", "images"]] = "images"
+    labels: ClassVar[Literal["none", "optional", "few"]] = "few"
     yields: ClassVar[tuple[str, ...]] = ("encoder",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {"steps": 600}}
 

@@ -45,6 +45,7 @@ class LORD(Method):
     """Codes of labels and a residual of each image, optimised directly, then regressed."""
 
     source: ClassVar[Literal["generator", "images"]] = "images"
+    labels: ClassVar[Literal["none", "optional", "few"]] = "few"
     yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},

@@ -53,6 +53,7 @@ class OverLORD(Method):
     """Attributes that go with a label, attributes that do not, and a generator trained against a discriminator."""
 
     source: ClassVar[Literal["generator", "images"]] = "images"
+    labels: ClassVar[Literal["none", "optional", "few"]] = "few"
     yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},

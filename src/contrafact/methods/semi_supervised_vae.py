@@ -35,6 +35,7 @@ Supervision = Literal["cross_entropy", "squared"]
 class SemiSupervisedVAE(Variational):
     """β-VAE with a supervised regulariser (Eq. 1, S²/β-VAE)."""
 
+    labels: ClassVar[Literal["none", "optional", "few"]] = "few"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}, "quick": QUICK}
 
     beta: Weight = 4.0

@@ -37,6 +37,7 @@ class SNGAN(Method):
     """Spectrally normalised GAN, its edit space the standard normal Z."""
 
     source: ClassVar[Literal["generator", "images"]] = "images"
+    labels: ClassVar[Literal["none", "optional", "few"]] = "none"
     yields: ClassVar[tuple[str, ...]] = ("generator",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},

@@ -43,6 +43,7 @@ class StyleGAN2(Method):
     """Style-based GAN, its edit space W."""
 
     source: ClassVar[Literal["generator", "images"]] = "images"
+    labels: ClassVar[Literal["none", "optional", "few"]] = "none"
     yields: ClassVar[tuple[str, ...]] = ("generator",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},

@@ -33,6 +33,7 @@ class SupCon(Method):
     """Supervised contrast of two views of labelled images."""
 
     source: ClassVar[Literal["generator", "images"]] = "images"
+    labels: ClassVar[Literal["none", "optional", "few"]] = "few"
     yields: ClassVar[tuple[str, ...]] = ("encoder",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
