@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,21 @@ def test_dead_codes_score_zero():
     result = modularity(np.hstack([factors * 1.0, np.full((400, 1), 0.7)]), factors)
     assert result.per_code[3] == 0.0
     assert result.score == pytest.approx(result.per_code[:3].sum() / 4)
+
+
+def test_collapsed_codes_are_named():
+    factors = draw_factors()
+    codes = noisy_codes(factors)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        modularity(codes, factors)
+    collapsed = 1e-4 * np.random.default_rng(0).normal(size=(len(codes), 2))
+    first = codes.shape[1]
+    with pytest.warns(MetricWarning, match=rf"codes \[{first}, {first + 1}\] move less than a hundredth as far"):
+        assert modularity(np.hstack([codes, collapsed]), factors).score < modularity(codes, factors).score
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # dead codes score 0, as the docs say
+        modularity(np.hstack([codes, np.zeros_like(collapsed)]), factors)
 
 
 def test_one_factor_and_constant_factors():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contrafact.core.matrices import dead_codes
 from contrafact.core.metric import (
     ArrayLike,
     FloatArray,
@@ -23,6 +24,8 @@ from contrafact.core.metric import (
 from contrafact.metrics._information import discretize, mutual_information, read_labels
 
 INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Ridgeway & Mozer 2018, Section 3")
+COLLAPSED_SHARE = 1 / 100
+"""A code whose range is below this share of the widest code's is remarked upon."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,12 @@ def modularity(
     constant = [int(k) for k in np.flatnonzero(np.ptp(factors_NK, axis=0) == 0)]
     if constant:
         notes.append(f"constant factors {constant} count as unknown to every code")
+    range_J = np.ptp(codes_NJ, axis=0)
+    if narrow := [int(j) for j in np.flatnonzero((range_J < COLLAPSED_SHARE * range_J.max()) & ~dead_codes(codes_NJ))]:
+        notes.append(
+            f"codes {narrow} move less than a hundredth as far as the widest, as collapsed codes do, and count as much "
+            "as any other: leave them out if they are noise"
+        )
     return ModularityResult(
         score=float(per_code.mean()),
         protocol=f"modularity_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}",
