@@ -145,7 +145,7 @@ def test_hinge_with_shared_spectral_trunk_can_be_stored(tmp_path):
 
 @pytest.mark.parametrize(("field", "value"), [("gap", 2.0), ("gap_until", 1.0)])
 def test_schedules_that_cannot_be_are_refused(field, value, tmp_path):
-    with pytest.raises(ValueError, match=r"gap must lie in \[0, 2\) and gap_until in \(0, 1\)"):
+    with pytest.raises(ValueError, match=rf"{field} must lie in [\[(]0, [12]\), got {value}"):
         InfoGANCR(**TINY, **{field: value}).fit(Stripes(), quiet(tmp_path))
 
 

@@ -34,8 +34,9 @@ def test_losses_and_gradients_are_the_joint_batchs(results, name):
     alone, ranks = results
     for rank in ranks:
         torch.testing.assert_close(rank[name], alone[name])
-        torch.testing.assert_close(rank[f"{name} gradient"], alone[f"{name} gradient"], atol=1e-6, rtol=1e-4)
-    assert alone[f"{name} gradient"].abs().max() > 1e-4
+        largest = float(alone[f"{name} gradient"].abs().max())
+        assert largest > 1e-4
+        torch.testing.assert_close(rank[f"{name} gradient"], alone[f"{name} gradient"], atol=1e-3 * largest, rtol=0)
 
 
 def test_all_processes_hold_the_joint_queue_in_order(results):

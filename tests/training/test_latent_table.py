@@ -27,7 +27,8 @@ def test_rows_move_as_adam_moves_them(in_a_file, tmp_path):
         optimizer.zero_grad()
         (reference - target).square().sum().backward()
         optimizer.step()
-    torch.testing.assert_close(table.read(np.arange(6)), reference.detach())
+    # A step is a tenth: seven of another Adam would differ in the second digit, roundings in the sixth.
+    torch.testing.assert_close(table.read(np.arange(6)), reference.detach(), atol=1e-4, rtol=0)
 
 
 def test_a_row_taken_twice_gets_both_gradients_and_the_others_stand_still():
