@@ -1,8 +1,11 @@
 """What the command line says of itself: help, lists, names that do not exist, machine-readable answers, completion."""
 
+import json
+import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from contrafact.cli import COMMANDS, main
@@ -110,3 +113,81 @@ print(codes, "torch" in sys.modules)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[2, 2, 2] False"
     assert "did you mean 'quick'" in done.stderr
+
+
+# -- options of every command -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def vae_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vae") / "run"
+    small = ["--size", "16", "--width", "0.1", "--latent-dim", "3", "--batch-size", "8", "--steps", "2"]
+    run("fit", "vae", "--data", "shapes3d", *small, "--device", "cpu", "--out", folder, "--quiet")
+    return folder
+
+
+def answered(capsys, *arguments):
+    """The one JSON value on stdout; NaN would be refused."""
+    run(*arguments)
+    return json.loads(capsys.readouterr().out, parse_constant=lambda constant: pytest.fail(constant))
+
+
+def test_answers_in_json(vae_run, capsys):
+    listed = answered(capsys, "list", "--json")
+    assert listed.keys() == {"methods", "generators", "data", "metrics"}
+    assert {"name", "needs", "presets", "summary"} == listed["methods"][0].keys()
+    assert answered(capsys, "--json", "show", "data", "shapes3d", "--size", "16")["facts"]["factors"]
+    scored = answered(
+        *(capsys, "evaluate", vae_run, "--metrics", "mig", "--json", "--num-train", 64, "--num-test", 32),
+        *("--device", "cpu"),
+    )
+    assert isinstance(scored["scores"]["mig.score"], float)
+    encoded = answered(capsys, "encode", vae_run, "--num-images", 5, "--json", "--device", "cpu")
+    assert (encoded["images"], encoded["file"], len(encoded["codes"])) == (5, "codes.npz", 3)
+    for out in ("a", "b"):
+        fitted = answered(capsys, "fit", "--json", "sefa", "--generator", vae_run, "--num-directions", 2, "--out", out)
+    assert (fitted["folder"], fitted["artefacts"]) == ("b", ["directions", "generator"])
+    assert fitted["seconds"] >= 0
+    compared = answered(capsys, "compare", "a", "b", "--samples", 1, "--frames", 3, "--json")
+    assert compared["contenders"] == ["a", "b"]
+
+
+def test_codes_of_ones_own_are_scored_in_json(capsys):
+    np.save("codes.npy", np.random.default_rng(0).normal(size=(60, 2)))
+    np.save("factors.npy", np.arange(60)[:, None] % 3)
+    found = answered(
+        capsys, "evaluate", "--codes", "codes.npy", "--factors", "factors.npy", "--metrics", "mig", "--json"
+    )
+    assert 0 <= found["scores"]["mig.score"] <= 1
+
+
+def test_quiet_leaves_errors_and_what_was_asked_for(vae_run, capsys):
+    run("fit", "sefa", "--generator", vae_run, "--num-directions", 2, "--quiet", "--out", "a")
+    assert capsys.readouterr() == ("", "")
+    run("--quiet", "evaluate", vae_run, "--metrics", "mig", "--num-train", 64, "--num-test", 32, "--device", "cpu")
+    out, err = capsys.readouterr()
+    assert re.search(r"mig +0", out)
+    assert "next:" not in out
+    assert err == ""
+    assert "unknown method 'sefaa'" in shown(capsys, "fit", "--quiet", "sefaa", code=2)
+    assert "--stepz" in shown(capsys, "fit", "vae", "--quiet", "--stepz", "3", code=2)
+    assert "usage: contrafact fit vae" in shown(capsys, "fit", "vae", "--help", "--quiet")
+
+
+def test_verbose_says_where_and_with_what(capsys):
+    run("fit", "sefaa", "--verbose", code=2)
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert re.search(r"python 3\S+, contrafact \S+.*, torch .*; \d+\.\d s\n", err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["list", "--quiet", "--verbose"], "--quiet and --verbose ask for opposite things; leave one out"),
+        (["traverse", "x", "--json"], "traverse has no answer in JSON; leave out --json (list, show, fit,"),
+        (["evaluate", "nowhere", "--metrics", "migg"], "unknown metric 'migg'; did you mean 'mig'?"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_first(arguments, message, capsys):
+    assert message in shown(capsys, *arguments, code=2)

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from contrafact.cli._globals import Globals, applied, split_globals
 from contrafact.core.catalog import Catalog
 from contrafact.core.command import running
 
@@ -31,13 +32,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit code: 0 when done, 2 for bad input (one line on stderr says what and how to mend it), 70 for a fault of
-        contrafact's own (its traceback goes to a file; with ``CONTRAFACT_DEBUG=1`` it is raised), 130 after Ctrl-C.
+        contrafact's own (its traceback goes to a file; with ``CONTRAFACT_DEBUG=1`` or ``--verbose`` it is raised), 130
+        after Ctrl-C.
     """
     # Not list(...): once the command of that name is imported, the name means its module here.
     arguments = [*(sys.argv[1:] if argv is None else argv)]
     usual, warnings.formatwarning = warnings.formatwarning, _one_line
+    wanted = Globals()
     try:
-        with running(arguments):
+        arguments, wanted = split_globals(arguments)
+        with running(arguments), applied(wanted, arguments):
             _run(arguments)
         sys.stdout.flush()  # now, while a reader that went away can still be told from an error
     except KeyboardInterrupt as interruption:  # a run that saved itself says how to go on
@@ -48,11 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
+        _trace(error, wanted)
         return _refuse(f"{error.strerror or error}{where}")
     except (ValueError, FloatingPointError) as error:
+        _trace(error, wanted)
         return _refuse(str(error))
     except Exception as error:  # the last net: nothing should come here, and nobody should meet a traceback
-        if os.environ.get("CONTRAFACT_DEBUG"):
+        if wanted.verbose or os.environ.get("CONTRAFACT_DEBUG"):
             raise
         return _internal_error(error, arguments)
     finally:
@@ -65,6 +71,14 @@ def _one_line(
 ) -> str:
     """A warning as this program says things: where in the code it arose helps nobody at a command line."""
     return f"contrafact: {_printable(str(message))}\n"
+
+
+def _trace(error: Exception, wanted: Globals) -> None:
+    """With ``--verbose`` a refusal says where it comes from too."""
+    if wanted.verbose:
+        import traceback
+
+        traceback.print_exception(error)
 
 
 def _refuse(message: str) -> int:
@@ -130,6 +144,9 @@ def _help() -> str:
             "Point it at a pretrained generator or at images; get edit directions, an encoder and honest scores.",
             "",
             *lines,
+            "Anywhere: --json (of list, show, fit, evaluate, encode and compare the result as JSON on stdout), --quiet",
+            "(errors only), --verbose (tracebacks, versions, time). -V, --version.",
+            "",
             "`contrafact COMMAND --help` explains one. A first run:",
             "  contrafact fit disco --generator shapes3d --preset quick --out runs/first",
         ]

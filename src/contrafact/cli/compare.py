@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tyro.conf import Positional
 
+from contrafact.cli._globals import answer
 from contrafact.cli._parse import parse
 from contrafact.core.ranges import Panels, Positive, Seed, Share
 
@@ -57,4 +59,13 @@ def compare(arguments: Sequence[str]) -> None:
         truncation=options.truncation,
     )
     written = write_comparison(compared, options.out)
+    shown = compared.contenders
+    answer(
+        {
+            "overview": str(written[0]),
+            "strips": [str(path) for path in written[1:]],
+            "contenders": [contender.label for contender in shown],
+            "matches": [[dataclasses.asdict(match) for match in row] for row in compared.matches],
+        }
+    )
     print(f"wrote {written[0]} and {len(written) - 1} strips beside it")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from contrafact.cli._globals import answer
 from contrafact.cli._parse import parse
 from contrafact.core.ranges import Count, Seed
 
@@ -59,5 +60,14 @@ def encode(arguments: Sequence[str]) -> None:
         indices = np.sort(rng.choice(len(dataset), options.num_images, replace=False))
     encoded = encode_images(encoder, dataset, indices, options.representation)
     encoded.save(options.out)
+    answer(
+        {
+            "file": str(options.out),
+            "images": len(indices),
+            "codes": list(encoded.code_names),
+            "factors": list(encoded.factor_names),
+            "class_names": list(encoded.class_names),
+        }
+    )
     known = f", {', '.join(encoded.factor_names)}" if encoded.factor_names else ""
     print(f"wrote {options.out}: {len(indices)} images, {encoded.codes_NJ.shape[1]} codes{known}")

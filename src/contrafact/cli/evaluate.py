@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
+from contrafact.cli._globals import answer, wants_hints
 from contrafact.cli._parse import parse
 from contrafact.core.command import quoted
 from contrafact.core.ranges import Count, CountOrZero, MetricSeed
@@ -93,10 +94,20 @@ def evaluate(arguments: Sequence[str]) -> None:
     _refuse_options_of_the_other(options)
     if options.out is not None:
         check_results_path(options.out)
+    _check_names(options.metrics)
     if options.codes is not None:
         _evaluate_files(options, options.codes)
     elif options.run is not None:
         _evaluate_run(options, options.run)
+
+
+def _check_names(metrics: Sequence[str]) -> None:
+    """Refuse metrics nobody knows before anything is read (ValueError)."""
+    from contrafact.metrics import CATALOG
+
+    for name in (part.strip().partition(":")[0] for text in metrics if ".py:" not in text for part in text.split(",")):
+        if name != "all":
+            CATALOG.resolve(name)
 
 
 def _refuse_options_of_the_other(options: Options) -> None:
@@ -131,6 +142,7 @@ def _evaluate_files(options: Options, codes: Path) -> None:
             num_resamples=options.resamples,
             progress=status.update,
         )
+    answer(evaluation.to_dict())
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     console.print(evaluation.table())
     for name, result in evaluation.results.items():
@@ -184,6 +196,7 @@ def _compare_files(options: Options, codes: Path, other: Path) -> None:
         num_resamples=options.resamples or 200,
         seed=options.seed,
     )
+    answer([dataclasses.asdict(row) for row in rows])
     Console(width=None if sys.stdout.isatty() else WIDTH).print(comparison_table(rows, str(codes), str(other)))
     if options.out is not None:
         print(f"wrote {write_comparisons(rows, options.out)}")
@@ -226,7 +239,9 @@ def _evaluate_run(options: Options, folder: Path) -> None:
         scored |= {name if who == "run" else f"{who} {name}": result for name, result in results}
     if options.out is not None:
         print(f"wrote {Evaluation(scored).write(options.out)}")
-    print(f"next:\n  contrafact report {quoted(run.folder)}")
+    answer({"folder": str(run.folder), **Evaluation(scored).to_dict()})
+    if wants_hints():
+        print(f"next:\n  contrafact report {quoted(run.folder)}")
 
 
 def _print_results(results: Sequence[tuple[str, MetricResult]]) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import tyro
 
+from contrafact.cli._globals import answer, wants_hints
 from contrafact.cli._methods import check_preset, print_methods, shown_presets, what_it_declares
 from contrafact.cli._parse import Assignments, changes_of, parse
 from contrafact.core.command import quoted
@@ -248,7 +249,10 @@ def _print_next(folder: Path) -> None:
     from contrafact.core.method import FinishedRun
 
     run = FinishedRun(folder)
+    answer({"folder": str(folder), "artefacts": run.result["artefacts"], "seconds": run.result["seconds"]})
     print(f"{folder}: {', '.join(run.result['artefacts'])} in {run.result['seconds']:.0f} s")
+    if not wants_hints():
+        return
     print("next:")
     where = quoted(folder)
     if run.has("encoder"):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tyro.conf import Positional
 
-from contrafact.cli._methods import print_methods
+from contrafact.cli._globals import answer
+from contrafact.cli._methods import lines, print_methods
 from contrafact.cli._parse import parse, print_table
-from contrafact.core.catalog import PACKAGE_ROOT
+from contrafact.core.catalog import PACKAGE_ROOT, Catalog
 from contrafact.data import CATALOG as DATA
 from contrafact.generators import CATALOG as GENERATORS
 from contrafact.methods import CATALOG as METHODS
@@ -30,6 +32,8 @@ class Options:
 def list_(arguments: Sequence[str]) -> None:
     """Print one catalogue, or all."""
     options = parse(Options, arguments, "list")
+    wanted = {title: catalog for title, catalog in CATALOGS.items() if options.what in (title, "all")}
+    answer({title: _said(title, catalog) for title, catalog in wanted.items()})
     for title, catalog in CATALOGS.items():
         if options.what in (title, "all"):
             if title == "methods":
@@ -39,6 +43,20 @@ def list_(arguments: Sequence[str]) -> None:
             print(f"{title}:")
             print_table((name, catalog.summary(name)) for name in catalog)
             if title == "generators":
-                shipped = sorted(path.stem for path in (PACKAGE_ROOT / "generators" / "weights").glob("*.safetensors"))
                 print("generators with trained weights, by these names:")
-                print_table((name, f"contrafact show generator {name}") for name in shipped)
+                print_table((name, f"contrafact show generator {name}") for name in shipped())
+
+
+def shipped() -> list[str]:
+    """Names of the generators that come with trained weights."""
+    return sorted(path.stem for path in (PACKAGE_ROOT / "generators" / "weights").glob("*.safetensors"))
+
+
+def _said(title: str, catalog: Catalog) -> list[dict[str, Any]]:
+    """A catalogue's entries for ``--json``."""
+    if title == "methods":
+        return [dataclasses.asdict(line) for line in lines()]
+    entries: list[dict[str, Any]] = [{"name": name, "summary": catalog.summary(name)} for name in catalog]
+    if title == "generators":
+        entries += [{"name": name, "summary": "trained weights come with the package"} for name in shipped()]
+    return entries

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
+from contrafact.cli._globals import answer
 from contrafact.cli._parse import Assignments, changes_of, parse, print_table
 from contrafact.core.ranges import Seed, Side
 
@@ -76,6 +77,7 @@ def show(arguments: Sequence[str]) -> None:
         facts, sheet = describe(generator), generator_sheet(generator, torch.Generator().manual_seed(options.seed))
     path = options.out or Path(f"{slug(Path(options.name).name)}.png")
     save_png(sheet, path)
+    answer({"facts": dict(facts), "sheet": str(path)})
     print_table(((key, str(value)) for key, value in facts.items() if value not in (None, "", {}, [])), indent="")
     print(f"wrote {path}")
 
