@@ -48,6 +48,8 @@ _READING = {
 
 NOT_FOREIGN = {
     "bench.recipe": "recipes are code",
+    "core.declared": "the package's own source, or that of an installed plugin",
+    "evaluation.result": "the table it has just written, in memory",
     "cli": "opens the null device, and writes what went wrong",
     "core.catalog": "reads the package's own modules",
     "core.pictures": "writes videos",
