@@ -1,9 +1,14 @@
+import json
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
 import contrafact as cf
 from contrafact.bench.recipe import load_recipe, recipe_names
+from contrafact.cli import main
 from contrafact.core import plugins as module
 from contrafact.core.catalog import Catalog
 from contrafact.core.plugins import load_file, load_spelled_out
@@ -151,3 +156,61 @@ def test_a_dataset_of_a_file_is_loaded_by_its_name(tmp_path):
 
 def test_groups_are_read_once():
     assert module.plugins("methods") is module.plugins("methods")
+
+
+def test_where_a_file_fails_is_said(tmp_path):
+    (tmp_path / "bad.py").write_text("def part():\n    return 1 / 0\n\n\npart()\n")
+    with pytest.raises(ValueError, match=r"bad.py does not import \(ZeroDivisionError: .*\), line 2; mend it first"):
+        load_file(tmp_path / "bad.py")
+
+
+def test_a_file_finds_the_modules_beside_it_and_hides_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (tmp_path / "beside_it.py").write_text("VALUE = 3\n")
+    (tmp_path / "json.py").write_text("raise SystemExit('this ran')\n")
+    (tmp_path / "main_part.py").write_text("import json\nfrom beside_it import VALUE\n")
+    assert load_file(tmp_path / "main_part.py").VALUE == 3
+
+
+PLUGIN = METHOD.replace(
+    "from contrafact.core.directions import GlobalDirections",
+    "from contrafact.core.directions import Directions\n\n\n"
+    "class Axes(Directions):\n"
+    "    def shift(self, latent, index, magnitude):\n"
+    "        return magnitude[:, None] * torch.eye(self.latent_dim)[index]\n\n",
+).replace("GlobalDirections.of(torch.eye(source.latent_dim))", "Axes(source.latent_dim, 2)")
+
+
+def test_a_command_takes_files_of_classes(tmp_path, monkeypatch, capsys):
+    """The run holds a class of the file: another process reads it with --plugin, wherever that stands."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_axes.py").write_text(PLUGIN)
+
+    def call(*arguments):
+        command = [sys.executable, "-m", "contrafact", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = call("fit", "own_axes.py:LatentAxes", "--generator", "analytic", "--device", "cpu")
+    assert (code, list(Path("runs").iterdir())) == (0, [Path("runs/latent_axes-analytic-1")]), said
+    run = "runs/latent_axes-analytic-1"
+    code, said = call("name", run, "0", "smile")
+    assert code == 2
+    assert "holds a own_axes:Axes, somebody's own class" in said
+    assert "--plugin FILE.py" in said
+    for before, after in ((["--plugin", "own_axes.py"], []), ([], ["--plugin=own_axes.py"])):
+        assert call(*before, "name", run, "0", f"smile{len(before)}", *after)[0] == 0
+    assert json.loads(Path(run, "config.json").read_text())["method"] == "latent_axes"
+
+
+@pytest.mark.parametrize("arguments", [["list", "--plugin"], ["--plugin=", "list"], ["--plugin", "--help"]])
+def test_plugin_without_a_file(arguments, capsys):
+    assert main(arguments) == 2
+    assert "--plugin takes a Python file, as in --plugin mine.py" in capsys.readouterr().err
+
+
+def test_help_tells_of_own_files(capsys):
+    assert main(["--help"]) == 0
+    assert "--plugin FILE.py" in capsys.readouterr().out
+    assert main(["list", "data", "--plugin", "no_such.py"]) == 2
+    assert "no_such.py does not exist; expected a Python file" in capsys.readouterr().err

@@ -7,9 +7,10 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from contrafact.cli._globals import Globals, applied, split_globals
+from contrafact.cli._globals import Globals, applied, split_globals, split_plugins
 from contrafact.core.catalog import Catalog
 from contrafact.core.command import running
+from contrafact.core.plugins import load_file
 
 COMMANDS = Catalog("cli", "command")
 _GROUPS = {
@@ -40,8 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     usual, warnings.formatwarning = warnings.formatwarning, _one_line
     wanted = Globals()
     try:
+        arguments, files = split_plugins(arguments)
         arguments, wanted = split_globals(arguments)
-        with running(arguments), applied(wanted, arguments):
+        with running([*arguments, *(f"--plugin={file}" for file in files)]), applied(wanted, arguments):
+            for file in files:
+                load_file(file)
             _run(arguments)
         sys.stdout.flush()  # now, while a reader that went away can still be told from an error
     except KeyboardInterrupt as interruption:  # a run that saved itself says how to go on
@@ -144,6 +148,8 @@ def _help() -> str:
             "Point it at a pretrained generator or at images; get edit directions, an encoder and honest scores.",
             "",
             *lines,
+            "Wherever a name is taken, FILE.py:NAME is one of your own. Any command takes --plugin FILE.py (once for",
+            "each file): it runs a file whose classes a run folder needs.",
             "Anywhere: --json (of list, show, fit, evaluate, encode and compare the result as JSON on stdout), --quiet",
             "(errors only), --verbose (tracebacks, versions, time). -V, --version.",
             "",

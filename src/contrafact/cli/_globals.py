@@ -127,3 +127,24 @@ def _say_versions(seconds: float) -> None:
         except PackageNotFoundError:  # run from a source tree
             said.append(f"{package} of no known version")
     print(f"{', '.join(said)}; {seconds:.1f} s", file=sys.stderr)
+
+
+def split_plugins(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments without ``--plugin FILE.py``, wherever it stands, and the files it names.
+
+    Raises:
+        ValueError: ``--plugin`` without a file.
+    """
+    rest: list[str] = []
+    files: list[str] = []
+    left = iter(arguments)
+    for argument in left:
+        option, given, file = argument.partition("=")
+        if option != "--plugin":
+            rest.append(argument)
+            continue
+        file = file if given else next(left, "")
+        if not file.strip() or file.startswith("-"):
+            raise ValueError("--plugin takes a Python file, as in --plugin mine.py")
+        files.append(file)
+    return rest, files

@@ -43,13 +43,14 @@ def bench(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "bench")
     from contrafact.bench.recipe import load_recipe, recipe_names
     from contrafact.bench.suite import Bench, run_bench
+    from contrafact.core.catalog import slug
 
     if options.name is None:
         print("recipes:")
         print_table((name, load_recipe(name).title) for name in recipe_names())
         return
     recipe = load_recipe(options.name)
-    name = options.name.replace("_", "-").lower()
+    name = slug(Path(options.name).name)
     out = options.out or Path("runs", "bench", f"{name}-{options.scale}")
     job = Bench(
         name,

@@ -99,7 +99,7 @@ def fit(arguments: Sequence[str]) -> None:
 
     from contrafact.core.run import Run
 
-    with _run_folder(name, options) as folder:
+    with _run_folder(method.name(), options) as folder:
         run = Run(
             folder,
             seed=options.seed,

@@ -35,6 +35,7 @@ from contrafact.core.format_version import check_format_version
 from contrafact.core.generator import Generator
 from contrafact.core.pictures import enlarge, tile, to_bytes
 from contrafact.core.places import find_place
+from contrafact.core.plugins import is_spelled_out
 from contrafact.core.run import CONFIG, LOG, RESULT, read_log
 
 if TYPE_CHECKING:
@@ -304,11 +305,11 @@ class FinishedRun:
                 f"you build, load_run(folder, {artefact}=...)"
             )
         has = ", ".join(self.result["artefacts"]) or "nothing"
-        own = (
-            "; it ran on a module of your own: pass it, load_run(folder, generator=...)"
-            if artefact == "generator"
-            else ""
-        )
+        own, name = "", self.config["source"]["name"]
+        if artefact == "generator":
+            own = "; it ran on a module of your own: pass it, load_run(folder, generator=...)"
+        if own and is_spelled_out(name):
+            own += f', such as load_generator("{name}"); on a command line: --generator {name}'
         raise ValueError(f"the {self.config['method']} run in {self.folder} yields {has}, but no {artefact}{own}")
 
 

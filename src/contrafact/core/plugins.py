@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+import traceback
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -97,6 +98,8 @@ def load_file(path: str | Path) -> ModuleType:
 
     Raises:
         ValueError: no such file, or one that does not import; the message says at which line.
+
+    Its folder is searched for modules it imports, after all others.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -115,12 +118,22 @@ def load_file(path: str | Path) -> ModuleType:
         raise ValueError(f"{file} cannot be imported; expected a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickles of its classes look it up there
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))
     try:
         spec.loader.exec_module(module)
-    except (ImportError, SyntaxError, NameError, AttributeError, TypeError) as error:
+    except Exception as error:  # the documented border: somebody's program may fail in any way
         del sys.modules[name]
-        raise ValueError(f"{file} does not import ({type(error).__name__}: {error}); mend it first") from error
+        raise ValueError(
+            f"{file} does not import ({type(error).__name__}: {error}){_line(error, file)}; mend it first"
+        ) from error
     return module
+
+
+def _line(error: BaseException, file: Path) -> str:
+    """At which line of a file an error arose, as far as it was there."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+    return f", line {lines[-1]}" if lines else ""
 
 
 def load_spelled_out(text: str) -> Any:

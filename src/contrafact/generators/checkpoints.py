@@ -24,6 +24,7 @@ from contrafact.core.generator import Generator
 from contrafact.core.method import load_run
 from contrafact.core.run import CONFIG, RESULT
 from contrafact.generators import CATALOG
+from contrafact.generators._own import build_own, is_own
 from contrafact.generators._ration import Ration
 from contrafact.generators._settings import Settings
 from contrafact.generators._stored import outline, read_stored
@@ -58,7 +59,8 @@ def load_generator(source: str | Path, changes: Mapping[str, Any] | None = None)
         source: a shipped generator (``shapes3d``), an analytic scene (``analytic:room``), a run folder whose run has a
             generator, a file written by ``contrafact convert`` or a run, or another program's checkpoint: StyleGAN2
             (rosinality's, NVIDIA's, genforce's), BigGAN, ProgGAN, SNGAN, Glow. A name wins over a file of the same
-            name; write ``./shapes3d`` for the file.
+            name; write ``./shapes3d`` for the file. Or one of your own (:func:`contrafact.generators._own.build_own`):
+            ``FILE.py:NAME``, or the name that an installed package gives it.
         changes: constructor arguments that shall differ from the file's: ``{"label": 207}`` fixes a conditional
             generator to a class, ``{"space": "z"}`` edits StyleGAN2's prior noise, ``{"size": 128}`` sets Glow's side.
             So are settings given that another program's file does not hold: ``{"clamp": 256, "mapping_lr": 0.01}``.
@@ -127,6 +129,8 @@ def _load(source: str | Path, changes: dict[str, Any]) -> Generator:
             return Analytic(**_ANALYTIC[name])
         if name in shipped_names():
             return load_artefact(WEIGHTS / f"{name}.safetensors", Generator)
+        if is_own(source):
+            return build_own(source, changes)
     if not str(source).strip() or not path.exists():
         raise ValueError(_unknown(str(source)))
     if path.is_dir() and ((path / RESULT).exists() or ((path / CONFIG).exists() and not _holds_weights(path))):
