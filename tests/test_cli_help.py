@@ -1,6 +1,7 @@
 """What the command line says of itself: help, lists, names that do not exist, machine-readable answers, completion."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -34,7 +35,9 @@ def shown(capsys, *arguments, code=0):
 
 def test_commands_stand_under_headings_each_once(capsys):
     text = shown(capsys, "--help")
-    headings = [line for line in text.splitlines() if line in ("make:", "score:", "edit:", "share:", "else:")]
+    headings = [
+        line for line in text.splitlines() if line in ("make:", "score:", "edit:", "share:", "set up:", "else:")
+    ]
     assert headings[:4] == ["make:", "score:", "edit:", "share:"]
     assert "else:" not in headings
     assert all(text.count(f"\n  {name} ") == 1 for name in COMMANDS)
@@ -191,3 +194,68 @@ def test_verbose_says_where_and_with_what(capsys):
 )
 def test_what_cannot_be_answered_is_refused_first(arguments, message, capsys):
     assert message in shown(capsys, *arguments, code=2)
+
+
+# -- completion -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "some", "none"),
+    [
+        ("", {"fit", "list", "--version"}, {"_parse"}),
+        ("eva", {"evaluate"}, {"fit"}),
+        ("fit ", {"sefa", "disco"}, {"--data"}),
+        ("--quiet fit se", {"sefa", "semi_supervised_vae"}, {"vae"}),
+        ("fit contralord --preset ", {"paper", "quick"}, {"tiny"}),
+        ("fit sefa --generator sh", {"shapes3d"}, {"dsprites"}),
+        ("fit vae --data sh", {"shapes3d"}, {"stl10"}),
+        ("fit vae --precision b", {"bfloat16"}, {"auto"}),
+        ("fit disco --max", {"--max-shift"}, {"--min-shift"}),
+        ("fit sefa --", {"--generator", "--set", "--num-directions", "--no-resume", "--json"}, {"--data", "--labels"}),
+        ("fit vae --", {"--data", "--latent-dim", "--from"}, {"--generator", "--labels", "--begin-from"}),
+        ("evaluate x --metrics mi", {"mig"}, {"sap"}),
+        ("show d", {"data"}, {"generator"}),
+        ("show data ds", {"dsprites"}, {"data"}),
+        ("list m", {"methods", "metrics"}, {"data"}),
+        ("encode runs/x ", {"shapes3d"}, {"fit"}),
+        ("completion z", {"zsh"}, {"bash"}),
+        ("fit --plugin mine.py zero", {"zerodim"}, {"vae"}),
+        ("fit vae --plugin ", set(), {"--data", "shapes3d"}),
+        ("--plugin m", set(), {"metrics"}),
+        ("nonsense ", set(), {"fit"}),
+    ],
+)
+def test_completes(line, some, none, capsys):
+    found = set(shown(capsys, "--complete", *line.split(" ")).split())
+    assert some <= found
+    assert not none & found
+
+
+def test_every_option_of_every_command_is_completed(capsys):
+    for command in sorted({*COMMANDS} - {"fit"}):
+        text = shown(capsys, command, "--help")
+        options = set(re.findall(r"^│ (--[a-z-]+)", text, flags=re.MULTILINE))
+        assert options <= set(shown(capsys, "--complete", command, "--").split()), command
+
+
+def test_bash_completes(tmp_path):
+    program = tmp_path / "contrafact"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -X importtime -m contrafact "$@" 2>{tmp_path}/imports\n')
+    program.chmod(0o755)
+    script = """
+eval "$(contrafact completion bash)"
+try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _contrafact; echo "${COMPREPLY[*]}"; }
+try contrafact fit zero
+try contrafact fit vae --preset = q
+try contrafact fit vae --data ''
+complete -p contrafact
+"""
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, env=environment)
+    methods, presets, data, registered = done.stdout.splitlines()
+    assert (methods, presets) == ("zerodim", "quick")
+    assert "shapes3d" in data.split()
+    assert registered == "complete -o default -F _contrafact contrafact"
+    imports = (tmp_path / "imports").read_text()
+    assert "contrafact.cli._complete" in imports
+    assert not re.search(r"\| +(torch|numpy|tyro|rich)\n", imports)

@@ -18,6 +18,7 @@ _GROUPS = {
     "score": ("evaluate", "encode", "compare"),
     "edit": ("traverse", "name", "plane", "cube", "invert", "edit", "study"),
     "share": ("report", "export"),
+    "set up": ("completion",),
 }
 """Headings of ``--help``, and their commands in the order somebody meets them; others come last."""
 
@@ -41,8 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     usual, warnings.formatwarning = warnings.formatwarning, _one_line
     wanted = Globals()
     try:
-        arguments, files = split_plugins(arguments)
-        arguments, wanted = split_globals(arguments)
+        files: list[str] = []
+        if arguments[:1] != ["--complete"]:  # what a shell asks is about these options too, and runs nothing
+            arguments, files = split_plugins(arguments)
+            arguments, wanted = split_globals(arguments)
         with running([*arguments, *(f"--plugin={file}" for file in files)]), applied(wanted, arguments):
             for file in files:
                 load_file(file)
@@ -125,6 +128,10 @@ def _internal_error(error: Exception, arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
+    elif arguments[0] == "--complete":  # asked by a shell, at every press of its key
+        from contrafact.cli._complete import completions
+
+        print("\n".join(completions(arguments[1:], COMMANDS)))
     elif arguments[0] in ("-V", "--version"):
         from contrafact import __version__
 

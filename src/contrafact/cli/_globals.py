@@ -20,7 +20,7 @@ _ANSWERING = ("list", "show", "fit", "evaluate", "encode", "compare")
 """Commands that have an answer for ``--json``."""
 _CALLED_FOR_TEXT = ("list", "show", "evaluate", "completion", "bench")
 """Commands whose printed text is what somebody wants, so that ``--quiet`` leaves it."""
-_OPTIONS = ("json", "quiet", "verbose")
+OPTIONS = ("json", "quiet", "verbose")
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def split_globals(arguments: Sequence[str]) -> tuple[list[str], Globals]:
     >>> split_globals(["list", "--json", "metrics"])
     (['list', 'metrics'], Globals(json=True, quiet=False, verbose=False))
     """
-    found = Globals(**{name: f"--{name}" in arguments for name in _OPTIONS})
+    found = Globals(**{name: f"--{name}" in arguments for name in OPTIONS})
     rest = [
-        argument for argument in arguments if argument.removeprefix("--") == argument or argument[2:] not in _OPTIONS
+        argument for argument in arguments if argument.removeprefix("--") == argument or argument[2:] not in OPTIONS
     ]
     if found.quiet and found.verbose:
         raise ValueError("--quiet and --verbose ask for opposite things; leave one out")

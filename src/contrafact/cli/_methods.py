@@ -13,6 +13,11 @@ from contrafact.methods import CATALOG
 FOR_TESTS = frozenset({"tiny"})
 """Presets that make a method small enough to be tested; nobody would want what they train."""
 
+OF_A_GENERATOR = ("generator", "space", "of_class", "changes")
+OF_IMAGES = ("data", "size", "split", "background", "channels", "skip_damaged")
+OF_LABELS = ("labels", "label_seed", "factors")
+"""Options of one kind of source, or of labels: a method is shown those it can use."""
+
 GENERATOR = "a generator (--generator)"
 FEW_LABELS = "images, and labels of a few of them (--data, --labels)"
 IMAGES = "images (--data)"

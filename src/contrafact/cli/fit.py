@@ -12,17 +12,21 @@ from typing import Annotated, Any, Literal, get_type_hints
 import tyro
 
 from contrafact.cli._globals import answer, wants_hints
-from contrafact.cli._methods import check_preset, print_methods, shown_presets, what_it_declares
+from contrafact.cli._methods import (
+    OF_A_GENERATOR,
+    OF_IMAGES,
+    OF_LABELS,
+    check_preset,
+    print_methods,
+    shown_presets,
+    what_it_declares,
+)
 from contrafact.cli._parse import Assignments, changes_of, parse
 from contrafact.core.command import quoted
 from contrafact.core.numbered import numbered_folder
 from contrafact.core.ranges import CountOrZero, Seed, Side, Weight
 from contrafact.methods import CATALOG
 
-_OF_A_GENERATOR = ("generator", "space", "of_class", "changes")
-_OF_IMAGES = ("data", "size", "split", "background", "channels", "skip_damaged")
-_OF_LABELS = ("labels", "label_seed", "factors")
-"""Options of one kind of source, or of labels: a method is shown those it can use."""
 _SPELLED = {"changes": "set"}
 
 
@@ -153,16 +157,16 @@ def _refuse_foreign(name: str, cls: Any, arguments: Sequence[str]) -> frozenset[
         return ", ".join(option for option in spelled if {option, f"--no-{option[2:]}"} & given)
 
     if cls.source == "generator":
-        if foreign := among(_OF_IMAGES + _OF_LABELS):
+        if foreign := among(OF_IMAGES + OF_LABELS):
             raise ValueError(f"{name} learns from a generator: give --generator NAME-OR-FILE, and no {foreign}")
-        return frozenset(_OF_IMAGES + _OF_LABELS)
-    if foreign := among(_OF_A_GENERATOR):
+        return frozenset(OF_IMAGES + OF_LABELS)
+    if foreign := among(OF_A_GENERATOR):
         raise ValueError(f"{name} learns from images: give --data NAME-OR-PATH, and no {foreign}")
     if cls.labels != "none":
-        return frozenset(_OF_A_GENERATOR)
-    if foreign := among(_OF_LABELS):
+        return frozenset(OF_A_GENERATOR)
+    if foreign := among(OF_LABELS):
         raise ValueError(f"{name} takes no labels; leave out {foreign}")
-    return frozenset(_OF_A_GENERATOR + _OF_LABELS)
+    return frozenset(OF_A_GENERATOR + OF_LABELS)
 
 
 def _without(hidden: frozenset[str]) -> type[RunOptions]:

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
+from contrafact.cli._complete import shipped
 from contrafact.cli._globals import answer
 from contrafact.cli._methods import lines, print_methods
 from contrafact.cli._parse import parse, print_table
-from contrafact.core.catalog import PACKAGE_ROOT, Catalog
+from contrafact.core.catalog import Catalog
 from contrafact.data import CATALOG as DATA
 from contrafact.generators import CATALOG as GENERATORS
 from contrafact.methods import CATALOG as METHODS
@@ -45,11 +46,6 @@ def list_(arguments: Sequence[str]) -> None:
             if title == "generators":
                 print("generators with trained weights, by these names:")
                 print_table((name, f"contrafact show generator {name}") for name in shipped())
-
-
-def shipped() -> list[str]:
-    """Names of the generators that come with trained weights."""
-    return sorted(path.stem for path in (PACKAGE_ROOT / "generators" / "weights").glob("*.safetensors"))
 
 
 def _said(title: str, catalog: Catalog) -> list[dict[str, Any]]:
