@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 RUNTIME := .venv/.runtime-stamp
 DEVELOPMENT := .venv/.development-stamp
 
-.PHONY: demo test lint docs golden bench fuzz kill system clean
+.PHONY: demo test lint docs golden bench fuzz kill smoke lowest system clean
 
 # The main job from a generator that comes with the package to a report: under ten minutes on two cores.
 demo: $(RUNTIME)
@@ -50,11 +50,27 @@ fuzz: $(DEVELOPMENT)
 kill: $(DEVELOPMENT)
 	$(BIN)/python -m tests.kill --lives 500 --races 70 --jobs 2 --seed 0
 
+# What a user gets: the wheel in an environment of its own, and the main commands once. PYTHON= names the interpreter.
+smoke:
+	rm -rf .venv-smoke dist/smoke
+	"$(PYTHON)" -m venv .venv-smoke
+	.venv-smoke/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist/smoke .
+	.venv-smoke/bin/python -m pip install --quiet --constraint constraints.txt dist/smoke/*.whl
+	.ci/smoke .venv-smoke/bin/python
+
+# The same with the oldest releases that the package says it takes. They have wheels for Python 3.11.
+lowest:
+	rm -rf .venv-lowest dist/lowest
+	"$(PYTHON)" -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist/lowest .
+	.venv-lowest/bin/python -m pip install --quiet --only-binary :all: --constraint constraints-lowest.txt dist/lowest/*.whl
+	.ci/smoke .venv-lowest/bin/python
+
 system:
 	@.ci/system
 
 clean:
-	rm -rf docs/_build docs/reference dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf docs/_build docs/reference dist .venv-smoke .venv-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): pyproject.toml constraints.txt
