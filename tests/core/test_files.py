@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from contrafact.core import files
 from contrafact.core.command import running
 from contrafact.core.files import append_text, atomic_path, explained, read_json, write_bytes, write_json, write_text
 
@@ -32,6 +33,23 @@ def test_an_error_while_writing_keeps_the_old_file(tmp_path):
         fail_halfway()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["old"]
+
+
+def test_ctrl_c_just_after_the_temporary_file_was_made_leaves_none(tmp_path, monkeypatch):
+    def interrupted(path, mode):
+        open(path, mode).close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "open", interrupted, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        write_text(tmp_path / "page.html", "text")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_whose_place_a_file_lies_is_named(tmp_path):
+    (tmp_path / "runs").touch()
+    with pytest.raises(FileExistsError):
+        write_text(tmp_path / "runs" / "page.html", "text")
 
 
 def test_appending(tmp_path):

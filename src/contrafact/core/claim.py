@@ -30,7 +30,7 @@ _LOOKS = 25
 # A byte far behind what the file says: Windows forbids others to read what is locked.
 _LOCKED_BYTE = 1 << 30
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
-# As tempfile names what core.files writes: .config.json.k3x9_a2b.json
+# As core.files names what it writes: .config.json.0f3a9c2b.json
 _LEFTOVER = re.compile(r"\..+(?P<suffix>\.\w+)\.[a-z0-9_]{8}(?P=suffix)")
 
 

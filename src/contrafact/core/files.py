@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         OSError: the disk is full or read-only; the message names the file and the remedy, the old file is intact.
     """
     target = Path(path)
+    # Named before it is made: Ctrl-C at any moment finds a name to remove.
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
-        os.close(handle)
-    except OSError as error:
-        raise explained(error, target) from error
-    temporary = Path(name)
-    try:
+        with open(temporary, "xb"):
+            pass
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
@@ -44,7 +42,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise explained(error, target) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # gone, as it should be; nor shall this hide why it could not be made
+            temporary.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
