@@ -201,6 +201,16 @@ def test_beside_a_file_only_its_own_temporary_files_are_swept_up(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [another]
 
 
+def test_ctrl_c_while_it_is_signed_frees_the_folder(tmp_path, monkeypatch):
+    def interrupted(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("contrafact.core.claim._sign", interrupted)
+    with pytest.raises(KeyboardInterrupt), claim(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_command_names_itself(tmp_path):
     with running(["evaluate", "run"]), claim(tmp_path):
         assert read_json(tmp_path / CLAIM)["command"] == "contrafact evaluate"

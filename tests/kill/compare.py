@@ -50,9 +50,10 @@ def _damage_of(path: Path) -> str:
     return ""
 
 
-def leftovers(folder: Path) -> list[str]:
-    """Temporary files, a line each: a command that could end by itself removes its own."""
-    return [f"{path.relative_to(folder)} is left over" for path in sorted(folder.rglob(".*")) if path.is_file()]
+def leftovers(folder: Path, spared: str | None = None) -> list[str]:
+    """Temporary files, a line each, but for one name: a command that could end by itself removes its own."""
+    found = sorted(path for path in folder.rglob(".*") if path.is_file() and path.name != spared)
+    return [f"{path.relative_to(folder)} is left over" for path in found]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

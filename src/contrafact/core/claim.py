@@ -114,6 +114,9 @@ def _take(lock: Path, target: Path, deadline: float) -> int:
             except OSError as error:
                 _release(lock, descriptor)
                 raise explained(error, lock) from error
+            except KeyboardInterrupt:
+                _release(lock, descriptor)
+                raise
             return descriptor
         os.close(descriptor)
         looks += 1
