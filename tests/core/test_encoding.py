@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from contrafact.contract.samples import Counter, Flags
 from contrafact.core.encoding import remembered
 from contrafact.metrics import Codes
-from tests.metrics.samples import Counter, Flags
 
 
 def test_each_image_is_encoded_once():

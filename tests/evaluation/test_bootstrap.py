@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.evaluation.bootstrap import bootstrap, centred_limits, draw_rows, split_as_scored
 from contrafact.evaluation.codes import call_static
 from contrafact.metrics import CATALOG, evaluate, infomec, sap
-from tests.metrics.samples import draw_factors, noisy_codes
 
 FACTORS = draw_factors(300)
 CODES = noisy_codes(FACTORS)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from contrafact.contract.samples import Counter, Flags, draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
 from contrafact.evaluation.codes import resolve_metrics, static_metrics
 from contrafact.metrics import dci, evaluate, evaluate_encoder, mig
-from tests.metrics.samples import Counter, Flags, draw_factors, noisy_codes
 
 FACTORS = draw_factors(300)
 CODES = noisy_codes(FACTORS, extra=1)

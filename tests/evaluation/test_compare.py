@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
 from contrafact.evaluation import bootstrap as _bootstrap
 from contrafact.evaluation.compare import comparison_table, write_comparisons
 from contrafact.metrics import compare, compare_runs
-from tests.metrics.samples import draw_factors, noisy_codes
 
 FACTORS = draw_factors(300)
 

@@ -5,9 +5,9 @@ import math
 import pytest
 from rich.console import Console
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.evaluation.reference import put_beside, read_reference, reference_table
 from contrafact.metrics import evaluate
-from tests.metrics.samples import draw_factors, noisy_codes
 
 FACTORS = draw_factors(200)
 RESULT = evaluate(noisy_codes(FACTORS), FACTORS, metrics="mig,modularity,irs")

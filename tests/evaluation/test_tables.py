@@ -4,9 +4,9 @@ import zipfile
 import numpy as np
 import pytest
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.evaluation.tables import read_matrix
 from contrafact.metrics import evaluate_files, mig
-from tests.metrics.samples import draw_factors, noisy_codes
 
 FACTORS = draw_factors(120)
 CODES = noisy_codes(FACTORS)

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from contrafact.contract.samples import Counter, Flags
 from contrafact.core.encoding import draw_fixed_factor
 from contrafact.metrics import Codes, beta_vae_score
 from contrafact.metrics.beta_vae_score import _votes, from_votes
-from tests.metrics.samples import Counter, Flags
 
 
 def test_votes_equal_encoding_every_draw():

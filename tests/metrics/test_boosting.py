@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.metrics import _bins
 from contrafact.metrics._bins import MAX_BINS, bin_codes
 from contrafact.metrics._boosting import boosted_classifiers, boosted_regressors, determination
-from tests.metrics.samples import draw_factors, noisy_codes
 
 
 def by_sklearn(codes, labels, codes_test, labels_test):

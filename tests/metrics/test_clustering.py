@@ -4,9 +4,9 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 
+from contrafact.contract.samples import draw_factors
 from contrafact.metrics import clustering
 from contrafact.metrics.clustering import compare_partitions
-from tests.metrics.samples import draw_factors
 
 
 @pytest.mark.parametrize("clusters", [3, 5, 9])

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
 from contrafact.metrics import dci
 from contrafact.metrics._importance import concentration, weighted_concentration
-from tests.metrics.samples import draw_factors, noisy_codes
 
 
 def test_concentrations_equal_the_reference_formula():

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.metrics import dci, dci_es
 from contrafact.metrics.dci_es import CAPACITIES, area_explicitness
-from tests.metrics.samples import draw_factors, noisy_codes
 
 
 def test_area_in_closed_form():

@@ -4,8 +4,8 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.model_selection import KFold
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.metrics import downstream
-from tests.metrics.samples import draw_factors, noisy_codes
 
 
 def test_boosted_trees_come_close_to_scikit_learn_at_every_size():

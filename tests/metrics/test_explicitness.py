@@ -3,11 +3,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
 from contrafact.metrics import explicitness
 from contrafact.metrics._linear import standardize
 from contrafact.metrics.explicitness import area_under_roc
-from tests.metrics.samples import draw_factors, noisy_codes
 
 
 def test_area_equals_scikit_learn_with_ties():

@@ -4,10 +4,10 @@ from sklearn.feature_selection import mutual_info_classif
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, mutual_info_score
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
 from contrafact.metrics import infomec
 from contrafact.metrics._neighbours import neighbour_information
-from tests.metrics.samples import draw_factors, noisy_codes
 
 
 def test_neighbour_information_equals_scikit_learn():

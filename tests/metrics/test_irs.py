@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
 from contrafact.metrics import irs
-from tests.metrics.samples import draw_factors, noisy_codes
 
 
 def by_hand(codes, factors, quantile):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.metrics import knn_probe
-from tests.metrics.samples import draw_factors, noisy_codes
 
 
 def test_equals_the_vote_point_by_point():

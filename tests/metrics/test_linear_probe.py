@@ -3,9 +3,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.metrics import linear_probe
 from contrafact.metrics.linear_probe import top_accuracy
-from tests.metrics.samples import draw_factors, noisy_codes
 
 
 def test_equals_scikit_learn():

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
 from contrafact.metrics import med, mig
 from contrafact.metrics._importance import weighted_concentration
 from contrafact.metrics.med import select_codes
-from tests.metrics.samples import draw_factors, noisy_codes
 
 
 def test_equals_dci_of_normalised_information():

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
 from contrafact.metrics import med, mig, modularity
 from contrafact.metrics._information import discretize
-from tests.metrics.samples import draw_factors, noisy_codes
 
 
 def by_hand(codes, factors, num_bins):

@@ -3,9 +3,9 @@ import warnings
 import numpy as np
 import pytest
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
 from contrafact.metrics import mig, modularity
-from tests.metrics.samples import draw_factors, noisy_codes
 
 
 def test_equals_the_definition():

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from sklearn.svm import LinearSVC
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
 from contrafact.metrics import sap
 from contrafact.metrics._margin import margin_accuracies
-from tests.metrics.samples import draw_factors, noisy_codes
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.5, 3.0])

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from contrafact.contract.samples import draw_factors
 from contrafact.metrics import linear_probe, sub_embedding_gaps
-from tests.metrics.samples import draw_factors
 
 
 def halves(n=400):

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
+from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.metrics import dci, mig, sap, zerodim
 from contrafact.metrics._importance import weighted_concentration
-from tests.metrics.samples import draw_factors, noisy_codes
 
 
 def test_is_mig_of_all_and_sap_and_dci_of_the_split():

@@ -14,7 +14,7 @@ from contrafact.core.plugins import load_file
 
 COMMANDS = Catalog("cli", "command")
 _GROUPS = {
-    "make": ("list", "show", "fit", "bench", "convert"),
+    "make": ("list", "show", "fit", "bench", "convert", "check"),
     "score": ("evaluate", "encode", "compare"),
     "edit": ("traverse", "name", "plane", "cube", "invert", "edit", "study"),
     "share": ("report", "export"),
@@ -157,8 +157,8 @@ def _help() -> str:
             *lines,
             "Wherever a name is taken, FILE.py:NAME is one of your own. Any command takes --plugin FILE.py (once for",
             "each file): it runs a file whose classes a run folder needs.",
-            "Anywhere: --json (of list, show, fit, evaluate, encode and compare the result as JSON on stdout), --quiet",
-            "(errors only), --verbose (tracebacks, versions, time). -V, --version.",
+            "Anywhere: --json (of list, show, fit, evaluate, encode, compare and check the result as JSON on stdout),",
+            "--quiet (errors only), --verbose (tracebacks, versions, time). -V, --version.",
             "",
             "`contrafact COMMAND --help` explains one. A first run:",
             "  contrafact fit disco --generator shapes3d --preset quick --out runs/first",

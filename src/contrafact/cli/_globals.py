@@ -16,9 +16,9 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
-_ANSWERING = ("list", "show", "fit", "evaluate", "encode", "compare")
+_ANSWERING = ("list", "show", "fit", "evaluate", "encode", "compare", "check")
 """Commands that have an answer for ``--json``."""
-_CALLED_FOR_TEXT = ("list", "show", "evaluate", "completion", "bench")
+_CALLED_FOR_TEXT = ("list", "show", "evaluate", "check", "completion", "bench")
 """Commands whose printed text is what somebody wants, so that ``--quiet`` leaves it."""
 OPTIONS = ("json", "quiet", "verbose")
 
