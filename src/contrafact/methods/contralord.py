@@ -19,7 +19,7 @@ Shape suffixes: N images, F factors, E code dimensions, R residual dimensions, J
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -38,7 +38,7 @@ from contrafact.losses.reconstruction import Reconstruction, image_distance
 from contrafact.nn.factor_codes import AssignedEncoder, SharedEncoder, parts_of
 from contrafact.nn.trainable import EncoderChoice
 from contrafact.training.gather import gathered_rows
-from contrafact.training.latent_table import EpochOrder, cosine_rate
+from contrafact.training.latent_table import EpochOrder, LatentTable, Taken, cosine_rate
 from contrafact.training.latent_training import (
     FewLabelWeights,
     TrainingImages,
@@ -53,6 +53,7 @@ from contrafact.training.latent_training import (
     start_values,
 )
 from contrafact.training.momentum import FeatureQueue, check_queue, follow, momentum_copy
+from contrafact.training.stages import stages
 from contrafact.training.views import Views, choose_kinds
 
 
@@ -156,112 +157,59 @@ class ContraLORD(Method):
         return "encoder_steps"
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
-        """Both stages in one loop, so that a run resumes anywhere."""
+        """Optimise codes with the generator, then teach the encoder."""
         views = Views(choose_kinds(source, self.augmentations))
-        labels = labels_or_none_of(source)
-        factors = isinstance(source, AnnotatedDataset)
+        made = self._made(source, run)
+        first, second = stages(run, (self.steps, self.encoder_steps), made.state())
+        self._optimise_codes(first, made, run)
+        self._teach_encoder(second, made, views, run)
+        made.generator.note = fit_prior(made.generator, made.encoder, made.images, run)
+        return Artefacts(encoder=made.encoder, generator=made.generator)
+
+    def _made(self, source: ImageDataset, run: Run) -> Networks:
+        """Networks, tables and optimisers of both stages."""
+        labels, has_factors = labels_or_none_of(source), isinstance(source, AnnotatedDataset)
         images = TrainingImages(source, labels, self.num_images, run)
-        names, code_dim = (labels.names, self.factor_dim) if factors else (("content",), self.content_dim)
-        discriminative = 0 if factors else self.discriminative_dim
+        names, code_dim = (labels.names, self.factor_dim) if has_factors else (("content",), self.content_dim)
+        discriminative = 0 if has_factors else self.discriminative_dim
         parts = {"discriminative": (0, discriminative)} if discriminative else {}
         for name, (first, last) in parts_of(names, code_dim, self.residual_dim).items():
             parts[name] = (first + discriminative, last + discriminative)
         width = max(last for _, last in parts.values())
-        with run.seeded_init("networks"):
+        with run.seeded_init("networks"):  # all of them, so that those in use start alike with and without factors
             embeddings = ValueEmbeddings(labels.sizes, discriminative).to(run.device)
-            classifiers = AssignedEncoder(source.image_shape, labels.names, labels.sizes, code_dim, 0, self.width)
-            assigned = classifiers.to(run.device) if factors else None
+            assigned = AssignedEncoder(source.image_shape, labels.names, labels.sizes, code_dim, 0, self.width)
             generator: Any = architecture("lord")(width, source.image_shape, self.decoder, self.width, parts)
             generator.to(run.device)
             encoder = SharedEncoder(
                 source.image_shape, names, code_dim, self.residual_dim, discriminative, self.encoder, self.encoder_width
             ).to(run.device)
-        slow = momentum_copy(encoder)
-        table = run_table(len(images), self.residual_dim if factors else width, run)
-        order = EpochOrder(len(images), self.batch_size, run.numpy_rng("order"))
-        encoder_order = EpochOrder(len(images), self.encoder_batch_size, run.numpy_rng("encoder order"))
-        pick, noise, view_rng = run.numpy_rng("annotated"), run.rng("noise"), run.rng("views")
+        codes: AnnotatedCodes | OwnCodes = OwnCodes(self, images, embeddings)
+        if has_factors:
+            codes = AnnotatedCodes(self, images, embeddings, assigned.to(run.device), run)
         queues = [
             FeatureQueue(self.queue_length, max(1, size), run.rng(f"queue {i}", shared=True)).to(run.device)
             for i, size in enumerate((len(names) * code_dim, self.residual_dim))
         ]
-        value_rate = start_values(assigned, self.value_codes, self.latent_rate) if assigned else self.latent_rate
         groups: list[dict[str, Any]] = [
             {"params": list(generator.parameters()) if self.update_generator else [], "top": self.generator_rate},
-            {"params": [*embeddings.parameters(), *([assigned.embeddings] if assigned else [])], "top": value_rate},
-            {"params": list(assigned.classifiers.parameters()) if assigned else [], "top": self.classifier_rate},
+            {"params": codes.embedded, "top": codes.rate},
+            {"params": codes.classifying, "top": self.classifier_rate},
         ]
-        optimizer = torch.optim.Adam(groups, betas=(0.5, 0.999), fused=True)
-        second = torch.optim.Adam(encoder.parameters(), lr=self.encoder_rate, fused=True)
-        learned = nn.ModuleList([generator, embeddings, *([assigned] if assigned else [])])
-        state: dict[str, Any] = {"learned": learned, "encoder": encoder, "slow": slow, "table": table, "noise": noise}
-        state |= {"queues": nn.ModuleList(queues), "first": optimizer, "second": second}
-        state |= {"annotated": pick, "views": view_rng}
-        of_annotated = (self.classification_weight, self.supervised_weight)
-        taught: Tensor | None = None  # the classifiers rest in stage 2: they say once what L_sup regresses
-        for step in run.steps(self.steps + self.encoder_steps, state):
-            if step < self.steps:
-                for group in optimizer.param_groups:
-                    group["lr"] = cosine_rate(step, self.steps, group["top"], 0.1 * group["top"])
-                places = order.batch(step)
-                if assigned:
-                    annotated = images.pick_annotated(pick, self.batch_size)
-                    taken = table.take(np.concatenate([places, annotated]))
-                    sharpen = 1e-3 if step >= self.entropy_after * self.steps else 0.0
-                    weights = FewLabelWeights(self.reconstruction, self.sigma, self.decay, sharpen, *of_annotated)
-                    loss, scalars = few_label_loss(
-                        assigned, generator, images, places, annotated, taken.values_ND, noise, weights, run
-                    )
-                else:
-                    taken = table.take(places)
-                    loss, scalars = self.latent_loss(embeddings, generator, images, places, taken.values_ND, noise, run)
-                descend(optimizer, loss, run)
-                table.update(taken, cosine_rate(step, self.steps, self.latent_rate, 0.1 * self.latent_rate))
-            else:
-                done = step - self.steps
-                second.param_groups[0]["lr"] = cosine_rate(done, self.encoder_steps, self.encoder_rate, 1e-5)
-                places = encoder_order.batch(done)
-                generator.requires_grad_(False)
-                pictures = images.batch(places, run)
-                if assigned:
-                    taught = assigned_codes(assigned, images, run) if taught is None else taught
-                    target = torch.cat([taught[places], table.read(places)], dim=1)
-                else:
-                    own_ND, generative = table.read(places).tensor_split([self.discriminative_dim], dim=1)
-                    given_ND = images.codes(embeddings, places, own_ND, run).detach()
-                    target = torch.cat([given_ND, generative], dim=1)
-                loss, scalars, keys = self.encoder_loss(
-                    encoder, slow, generator, queues, pictures, target, views, view_rng, run
-                )
-                descend(second, loss, run)
-                follow(slow, encoder, self.momentum)
-                for queue, key in zip(queues, keys, strict=True):
-                    queue.push(gathered_rows(key, run))
-            run.log(loss=loss, **scalars)
-
-        generator.note = fit_prior(generator, encoder, images, run)
-        return Artefacts(encoder=encoder, generator=generator)
-
-    def latent_loss(
-        self,
-        embeddings: ValueEmbeddings,
-        generator: Generator,
-        images: TrainingImages,
-        places: IntArray,
-        rows_ND: Tensor,
-        noise: torch.Generator,
-        run: Run,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Eq. 1 where no factors are annotated: all codes per image, noise on content and residual."""
-        pictures = images.batch(places, run)
-        code_ND = images.codes(embeddings, places, rows_ND[:, : self.discriminative_dim], run)
-        generative = rows_ND[:, self.discriminative_dim :]
-        drawn = torch.randn(generative.shape, generator=noise).to(run.device)
-        with run.autocast():
-            made = generator(torch.cat([code_ND, generative + self.sigma * drawn], dim=1))
-        distance = image_distance(made.float(), pictures, self.reconstruction)
-        decay = generative.square().sum(dim=1).mean()
-        return distance + self.decay * decay, {"distance": distance, "decay": decay}
+        return Networks(
+            images=images,
+            codes=codes,
+            generator=generator,
+            encoder=encoder,
+            slow=momentum_copy(encoder),
+            table=run_table(len(images), self.residual_dim if has_factors else width, run),
+            queues=queues,
+            code_optimizer=torch.optim.Adam(groups, betas=(0.5, 0.999), fused=True),
+            encoder_optimizer=torch.optim.Adam(encoder.parameters(), lr=self.encoder_rate, fused=True),
+            pick=run.numpy_rng("annotated"),
+            noise=run.rng("noise"),
+            views=run.rng("views"),
+        )
 
     def encoder_loss(
         self,
@@ -300,3 +248,149 @@ class ContraLORD(Method):
             contrast = queue_infonce_loss(query, positive, queue.features, self.temperature)
             loss, scalars[f"{name}_contrast"] = loss + weight * contrast, contrast
         return loss, scalars, [unit(key) if key.shape[1] else key.new_zeros(n, 1) for key in keys]
+
+    def _optimise_codes(self, steps: Iterable[int], made: Networks, run: Run) -> None:
+        """Stage 1: codes and generator, down Eq. 1 or ZeroDIM's loss."""
+        order = EpochOrder(len(made.images), self.batch_size, run.numpy_rng("order"))
+        for step in steps:
+            for group in made.code_optimizer.param_groups:
+                group["lr"] = cosine_rate(step, self.steps, group["top"], 0.1 * group["top"])
+            taken, loss, scalars = made.codes.loss(step, order.batch(step), made, run)
+            descend(made.code_optimizer, loss, run)
+            made.table.update(taken, cosine_rate(step, self.steps, self.latent_rate, 0.1 * self.latent_rate))
+            run.log(loss=loss, **scalars)
+
+    def _teach_encoder(self, steps: Iterable[int], made: Networks, views: Views, run: Run) -> None:
+        """Stage 2: the encoder alone, down Eq. 6, towards stage 1's codes and away from the queues."""
+        order = EpochOrder(len(made.images), self.encoder_batch_size, run.numpy_rng("encoder order"))
+        made.generator.requires_grad_(False)
+        made.codes.rest(run)
+        for step in steps:
+            rate = cosine_rate(step, self.encoder_steps, self.encoder_rate, 1e-5)
+            made.encoder_optimizer.param_groups[0]["lr"] = rate
+            places = order.batch(step)
+            pictures, target_NL = made.images.batch(places, run), made.codes.target(places, made.table, run)
+            loss, scalars, keys = self.encoder_loss(
+                made.encoder, made.slow, made.generator, made.queues, pictures, target_NL, views, made.views, run
+            )
+            descend(made.encoder_optimizer, loss, run)
+            follow(made.slow, made.encoder, self.momentum)
+            for queue, key in zip(made.queues, keys, strict=True):
+                queue.push(gathered_rows(key, run))
+            run.log(loss=loss, **scalars)
+
+
+@dataclass
+class Networks:
+    """What both stages train, and what they draw from."""
+
+    images: TrainingImages
+    codes: AnnotatedCodes | OwnCodes
+    generator: Any
+    encoder: SharedEncoder
+    slow: SharedEncoder
+    table: LatentTable
+    queues: list[FeatureQueue]
+    code_optimizer: torch.optim.Optimizer
+    encoder_optimizer: torch.optim.Optimizer
+    pick: np.random.Generator
+    noise: torch.Generator
+    views: torch.Generator
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold."""
+        return {
+            "learned": nn.ModuleList([self.generator, *self.codes.modules]),
+            "encoder": self.encoder,
+            "slow": self.slow,
+            "table": self.table,
+            "noise": self.noise,
+            "queues": nn.ModuleList(self.queues),
+            "first": self.code_optimizer,
+            "second": self.encoder_optimizer,
+            "annotated": self.pick,
+            "views": self.views,
+        }
+
+
+class AnnotatedCodes:
+    """Codes of images with annotated factors: gᶜ by ZeroDIM's classifiers and value embeddings, gʳ in the table.
+
+    Attributes:
+        modules: what learns them.
+        embedded: value embeddings, which learn at ``rate``.
+        classifying: the classifiers' weights.
+    """
+
+    def __init__(
+        self,
+        method: ContraLORD,
+        images: TrainingImages,
+        embeddings: ValueEmbeddings,
+        assigned: AssignedEncoder,
+        run: Run,
+    ) -> None:
+        self.method, self.images, self.assigned = method, images, assigned
+        self.rate = start_values(assigned, method.value_codes, method.latent_rate)
+        self.modules: list[nn.Module] = [embeddings, assigned]
+        self.embedded = [*embeddings.parameters(), assigned.embeddings]
+        self.classifying = list(assigned.classifiers.parameters())
+        self._taught_ND: Tensor | None = None
+
+    def loss(self, step: int, places: IntArray, made: Networks, run: Run) -> tuple[Taken, Tensor, dict[str, Tensor]]:
+        """ZeroDIM's objective on a batch and annotated images: the rows it is of, the loss, what to log."""
+        method = self.method
+        annotated = self.images.pick_annotated(made.pick, method.batch_size)
+        taken = made.table.take(np.concatenate([places, annotated]))
+        sharpen = 1e-3 if step >= method.entropy_after * method.steps else 0.0
+        of_annotated = (method.classification_weight, method.supervised_weight)
+        weights = FewLabelWeights(method.reconstruction, method.sigma, method.decay, sharpen, *of_annotated)
+        rows = (self.images, places, annotated, taken.values_ND)
+        return taken, *few_label_loss(self.assigned, made.generator, *rows, made.noise, weights, run)
+
+    def rest(self, run: Run) -> None:
+        """Learn no more: say once what L_sup regresses."""
+        self._taught_ND = assigned_codes(self.assigned, self.images, run)
+
+    def target(self, places: IntArray, table: LatentTable, run: Run) -> Tensor:
+        """All codes of a batch ``(N, F·E + R)``, without gradient."""
+        assert self._taught_ND is not None
+        return torch.cat([self._taught_ND[places], table.read(places)], dim=1)
+
+
+class OwnCodes:
+    """Codes of images without annotated factors: d, gᶜ and gʳ of each in the table; a class label fixes d.
+
+    Attributes: as of :class:`AnnotatedCodes`.
+    """
+
+    def __init__(self, method: ContraLORD, images: TrainingImages, embeddings: ValueEmbeddings) -> None:
+        self.method, self.images, self.embeddings = method, images, embeddings
+        self.rate = method.latent_rate
+        self.modules: list[nn.Module] = [embeddings]
+        self.embedded = list(embeddings.parameters())
+        self.classifying: list[nn.Parameter] = []
+
+    def _split(self, rows_NL: Tensor, places: IntArray, run: Run) -> tuple[Tensor, Tensor]:
+        own_ND, generative = rows_NL.tensor_split([self.method.discriminative_dim], dim=1)
+        return self.images.codes(self.embeddings, places, own_ND, run), generative
+
+    def loss(self, step: int, places: IntArray, made: Networks, run: Run) -> tuple[Taken, Tensor, dict[str, Tensor]]:
+        """Eq. 1, noise on content and residual: the rows it is of, the loss, what to log."""
+        method, taken = self.method, made.table.take(places)
+        pictures = self.images.batch(places, run)
+        code_ND, generative = self._split(taken.values_ND, places, run)
+        drawn = torch.randn(generative.shape, generator=made.noise).to(run.device)
+        with run.autocast():
+            images = made.generator(torch.cat([code_ND, generative + method.sigma * drawn], dim=1))
+        distance = image_distance(images.float(), pictures, method.reconstruction)
+        decay = generative.square().sum(dim=1).mean()
+        return taken, distance + method.decay * decay, {"distance": distance, "decay": decay}
+
+    def rest(self, run: Run) -> None:
+        """Learn no more."""
+
+    def target(self, places: IntArray, table: LatentTable, run: Run) -> Tensor:
+        """All codes of a batch ``(N, D + E + R)``, without gradient."""
+        code_ND, generative = self._split(table.read(places), places, run)
+        return torch.cat([code_ND.detach(), generative], dim=1)
