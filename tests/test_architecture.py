@@ -1,9 +1,7 @@
 """Rules of the whole: who may import whom, what a catalogue's file must say, that one file is enough."""
 
 import importlib.util
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -63,22 +61,3 @@ def test_sources_hold_nothing_unfinished(path):
     assert not re.search(r"except( Exception| BaseException)?:", text), "name the exceptions"
     assert path.name != "utils.py"
     assert text.startswith(('"""', "#")) or not text.strip()
-
-
-def test_adding_a_method_is_adding_one_file(tmp_path):
-    """The example of docs/adding.md, put into a copy of the package: it is listed, explained and fitted."""
-    source = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "adding.md").read_text(), re.DOTALL).group(1)
-    shutil.copytree(PACKAGE, tmp_path / "contrafact", ignore=shutil.ignore_patterns("__pycache__", "weights"))
-    (tmp_path / "contrafact" / "methods" / "nearest.py").write_text(source)
-
-    def call(*arguments):
-        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "contrafact", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    assert "nearest Nearest: directions towards other samples" in " ".join(call("list", "methods").split())
-    assert "--num-directions" in call("fit", "nearest", "--help")
-    call("fit", "nearest", "--generator", "analytic", "--num-directions", "3", "--device", "cpu", "--out", "run")
-    assert (tmp_path / "run" / "directions.safetensors").exists()

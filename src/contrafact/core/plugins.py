@@ -117,6 +117,8 @@ def load_file(path: str | Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ValueError(f"{file} cannot be imported; expected a Python file")
     module = importlib.util.module_from_spec(spec)
+    package = name.partition(".")[0]
+    sys.modules.setdefault(package, ModuleType(package))
     sys.modules[name] = module  # dataclasses and pickles of its classes look it up there
     if str(file.parent) not in sys.path:
         sys.path.append(str(file.parent))
