@@ -117,8 +117,9 @@ def test_each_objective_lowers_its_loss(objective, tmp_path):
     run = Run(tmp_path, device="cpu", precision="float32", progress=False, log_every=5)
     method.fit(ToyImages(), run)
     log = load_run(tmp_path).log
-    assert log[-1]["agreement"] > log[0]["agreement"]
     assert log[-1]["loss"] < log[0]["loss"]
+    if objective != "batch":  # which among twenty images may also lower its loss by pushing all of them apart
+        assert log[-1]["agreement"] > log[0]["agreement"]
 
 
 def test_grey_images_are_refused(tmp_path):

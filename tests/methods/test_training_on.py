@@ -5,11 +5,12 @@ import shutil
 
 import pytest
 
+from contrafact.contract.method import Subject
 from contrafact.core.files import read_json
 from contrafact.core.run import Run
 from contrafact.data.load import load_dataset
 from contrafact.generators.analytic import Analytic
-from tests.methods.test_contract import tiny
+from contrafact.methods import CATALOG
 
 # A rate of its own for two groups, a falling rate, drops, a rate set in every step, two networks against each other,
 # and stages.
@@ -23,7 +24,7 @@ def sources():
 
 def fit(method, source, folder, **options):
     run = Run(folder, device="cpu", precision="float32", progress=False, log_every=2, **options)
-    return weights_of(method.fit(source, run), source)
+    return weights_of(method.fit(source, run).artefacts(), source)
 
 
 def weights_of(learned, source):
@@ -38,7 +39,7 @@ def distance(first, second):
 @pytest.mark.filterwarnings("ignore:mode collapse")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_method_trains_on_and_a_changed_rate_acts(name, sources, tmp_path):
-    method = tiny(name, None)
+    method = Subject(CATALOG.get(name), tmp_path).tiny()
     source, grows = sources[method.source], method.grows()
     rates = [f.name for f in dataclasses.fields(method) if f.name.endswith("rate")]
     longer = dataclasses.replace(method, **{grows: getattr(method, grows) + 4})
@@ -53,7 +54,7 @@ def test_a_method_trains_on_and_a_changed_rate_acts(name, sources, tmp_path):
 @pytest.mark.filterwarnings("ignore:mode collapse")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_method_begins_from_weights(name, sources, tmp_path):
-    method = tiny(name, None)
+    method = Subject(CATALOG.get(name), tmp_path).tiny()
     source = sources[method.source]
     rates = [f.name for f in dataclasses.fields(method) if f.name.endswith("rate")]
     first = fit(method, source, tmp_path / "first")

@@ -34,15 +34,9 @@ def flat_fields(options: Any) -> dict[str, dataclasses.Field[Any]]:
     Raises:
         ValueError: two settings of one name.
 
-    >>> @dataclass(frozen=True)
-    ... class Edits(Group):
-    ...     max_shift: float = 6.0
-    >>> @dataclass(frozen=True)
-    ... class Own(Configured):
-    ...     edits: Edits = Edits()
-    ...     steps: int = 100
-    >>> list(flat_fields(Own)), flat_settings(Own()), Own.of(max_shift=2.0)
-    (['max_shift', 'steps'], {'max_shift': 6.0, 'steps': 100}, Own(edits=Edits(max_shift=2.0), steps=100))
+    >>> from contrafact.methods.disco import DisCo
+    >>> list(flat_fields(DisCo))[:2], DisCo.of(max_shift=2.0).edits.max_shift, flat_settings(DisCo())["max_shift"]
+    (['formulation', 'num_directions'], 2.0, 6.0)
     """
     found: dict[str, dataclasses.Field[Any]] = {}
     for field in dataclasses.fields(options):
