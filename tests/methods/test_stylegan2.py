@@ -29,7 +29,7 @@ def test_learns_images_and_classes(tmp_path):
     assert learned.note["trained_on"] == "halves"
     for label, left in ((0, 1.0), (1, 0.0)):
         distance, share = distance_and_left(learned, torch.full((200,), label))
-        assert distance < 0.22
+        assert distance < 0.26  # 0.3 and more untrained
         assert share == pytest.approx(left, abs=0.3)  # chance is 0.5, and no two processors train alike
     untrained = Generator(8, 8, channels=[16, 16], mapping_layers=2, image_channels=1, classes=2).freeze()
     assert distance_and_left(untrained, torch.zeros(200, dtype=torch.long))[0] > 0.3
