@@ -157,7 +157,7 @@ def test_an_encoder_is_scored_with_each_image_encoded_once():
     assert result.results["mig"].score > 0.9
     assert result.results["factor_vae_score"].score == 1.0
     assert result.factor_names == ("first", "second", "third")
-    assert result.notes[-1] == "images: tests"
+    assert result.notes[-1] == f"images: {Flags.source}"
     only = evaluate_encoder(counter, Flags(), metrics=["beta_vae_score"])
     assert list(only.results) == ["beta_vae_score"]
 
