@@ -214,3 +214,21 @@ def test_help_tells_of_own_files(capsys):
     assert "--plugin FILE.py" in capsys.readouterr().out
     assert main(["list", "data", "--plugin", "no_such.py"]) == 2
     assert "no_such.py does not exist; expected a Python file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({'    source: ClassVar = "generator"\n': ""}, "does not say what it learns from: set source"),
+        ({"    def train": "    seed: int = 3\n\n    def train"}, "options of `contrafact fit` itself: seed; call"),
+        ({"    def train": "    size_: int\n\n    def train"}, "has settings without a default: size_; give each one"),
+    ],
+)
+def test_a_method_that_is_not_finished(tmp_path, changes, message, capsys):
+    text = METHOD
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "unfinished.py").write_text(text)
+    assert main(["fit", f"{tmp_path}/unfinished.py:LatentAxes", "--generator", "analytic"]) == 2
+    assert message in capsys.readouterr().err

@@ -25,6 +25,7 @@ from contrafact.cli._parse import Assignments, changes_of, parse
 from contrafact.core.command import quoted
 from contrafact.core.numbered import numbered_folder
 from contrafact.core.ranges import CountOrZero, Seed, Side, Weight
+from contrafact.core.settings import flat_fields
 from contrafact.methods import CATALOG
 
 _SPELLED = {"changes": "set"}
@@ -129,6 +130,7 @@ def _parse(name: str, arguments: Sequence[str]) -> tuple[RunOptions, Any]:
     cls = CATALOG.get(name)
     if preset is not None:
         check_preset(name, tuple(cls.presets), preset)
+    _refuse_unfinished(name, cls)
     hidden = _refuse_foreign(name, cls, arguments)
     options = _without(hidden)
     method = cls() if preset is None else cls.preset(preset)
@@ -142,6 +144,22 @@ def _parse(name: str, arguments: Sequence[str]) -> tuple[RunOptions, Any]:
     unprefixed: Any = Annotated[command, tyro.conf.OmitArgPrefixes]
     parsed = parse(unprefixed, arguments, f"fit {name}", default, description)
     return parsed.run, parsed.method.changed()  # made anew, and checked: the parser made it unchecked
+
+
+def _refuse_unfinished(name: str, cls: Any) -> None:
+    """Refuse a class of somebody's own that cannot be shown as options (ValueError); `contrafact check` says more."""
+    if getattr(cls, "source", None) not in ("generator", "images"):
+        raise ValueError(f"{name} does not say what it learns from: set source: ClassVar = 'generator', or 'images'")
+    settings = flat_fields(cls)
+    taken = settings.keys() & {field.name for field in dataclasses.fields(RunOptions)}
+    if taken:
+        raise ValueError(
+            f"{name} has settings that are options of `contrafact fit` itself: {', '.join(sorted(taken))}; call them "
+            "something else"
+        )
+    missing = [n for n, f in settings.items() if f.default is f.default_factory is dataclasses.MISSING]
+    if missing:
+        raise ValueError(f"{name} has settings without a default: {', '.join(missing)}; give each one")
 
 
 def _refuse_foreign(name: str, cls: Any, arguments: Sequence[str]) -> frozenset[str]:

@@ -1,0 +1,1 @@
+"""An item of each kind for contrafact, in a package of its own."""
