@@ -31,8 +31,7 @@ from torch import Tensor, nn
 from contrafact.core.generator import Generator
 from contrafact.core.run import Run
 from contrafact.generators import VAE, StyleGAN2
-from contrafact.methods.latentclr import LatentCLR
-from contrafact.nn.latent_directions import LatentDirections
+from contrafact.methods.latentclr import LatentCLR, LatentDirections
 from generators import plain_conv
 
 Features = Callable[[Tensor], Tensor]

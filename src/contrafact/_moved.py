@@ -17,6 +17,7 @@ MOVED = {
     **{f"nn.{name}": f"training.{name}" for name in ("gather", "momentum", "schedule", "latent_table", "pairs")},
     **{f"nn.{name}": f"training.{name}" for name in ("latent_training", "image_pool", "anchors", "augment", "views")},
     "nn.adaptive_augmentation": "training.adaptive_augmentation",
+    "nn.latent_directions": "methods.latentclr",
 }
 """Old place to new place, under ``contrafact``."""
 

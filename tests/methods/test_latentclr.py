@@ -11,8 +11,7 @@ from contrafact.generators.analytic import Analytic
 from contrafact.generators.biggan import BigGAN
 from contrafact.generators.stylegan2 import StyleGAN2
 from contrafact.generators.wrap import wrap
-from contrafact.methods.latentclr import LatentCLR, contrast_edits, default_layer
-from contrafact.nn.latent_directions import LatentDirections
+from contrafact.methods.latentclr import LatentCLR, LatentDirections, contrast_edits, default_layer
 
 SMALL = {"num_directions": 3, "batch_size": 4, "steps": 6, "truncation": 1.0}
 

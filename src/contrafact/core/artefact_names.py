@@ -16,7 +16,7 @@ PLACES = {
     "directions/global": "contrafact.core.directions:GlobalDirections",
     "directions/curved": "contrafact.core.directions:CurvedDirections",
     "directions/chosen": "contrafact.core.direction_files:ChosenDirections",
-    "directions/latent": "contrafact.nn.latent_directions:LatentDirections",
+    "directions/latent": "contrafact.methods.latentclr:LatentDirections",
     "encoder/conv": "contrafact.nn.encoders:ConvEncoder",
     "encoder/locatello": "contrafact.nn.encoders:LocatelloEncoder",
     "encoder/gaussian": "contrafact.nn.encoders:GaussianEncoder",

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from contrafact.core.artefact import load_artefact, save_artefact
 from contrafact.core.direction_files import choose
 from contrafact.core.directions import CurvedDirections, Directions, GlobalDirections
-from contrafact.nn.latent_directions import LatentDirections
+from contrafact.methods.latentclr import LatentDirections
 
 
 def _rng(seed: int = 0) -> torch.Generator:
