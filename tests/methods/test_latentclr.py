@@ -11,7 +11,7 @@ from contrafact.generators.analytic import Analytic
 from contrafact.generators.biggan import BigGAN
 from contrafact.generators.stylegan2 import StyleGAN2
 from contrafact.generators.wrap import wrap
-from contrafact.methods.latentclr import LatentCLR, LatentDirections, contrast_edits, default_layer
+from contrafact.methods.latentclr import LatentCLR, LatentDirections, check_effect, contrast_edits, default_layer
 
 SMALL = {"num_directions": 3, "batch_size": 4, "steps": 6, "truncation": 1.0}
 
@@ -170,9 +170,42 @@ def test_style_layers_are_learned_and_moved_alone(tmp_path):
     changed = (moved - latent[:, None]).abs().sum(dim=(0, 2)) > 0
     assert changed.tolist() == [1 <= layer < 3 for layer in range(generator.num_layers)]
     with pytest.raises(
-        ValueError, match=r"style layers \(3, 5\) changes nothing at layer 'b4.conv1', which comes before"
+        ValueError, match=r"style layers 3 to 4 changes nothing at layer 'b4.conv1', which comes before"
     ):
         LatentCLR(**SMALL, layer="b4.conv1", first_layer=3, last_layer=5).fit(generator, quiet(tmp_path / "behind"))
+
+
+def test_one_direction_without_effect_is_none_for_all():
+    generator = Analytic.tiny()
+    directions = GlobalDirections(generator.latent_dim, 3, "free")
+    with torch.no_grad():
+        torch.nn.init.normal_(directions.weight)[0] = 0
+        check_effect(generator, directions, "image")
+        directions.weight.zero_()
+        with pytest.raises(ValueError, match="moving the latent changes nothing at layer 'image', so there is nothing"):
+            check_effect(generator, directions, "image")
+
+
+def test_a_layer_that_the_latent_does_not_reach_is_refused_in_words_of_its_own(tmp_path):
+    class Beside(torch.nn.Module):
+        """A picture of a latent, beside a layer that reads a constant."""
+
+        def __init__(self):
+            super().__init__()
+            self.aside, self.picture = torch.nn.Linear(2, 4), torch.nn.Linear(5, 3 * 8 * 8)
+
+        def forward(self, z):
+            constant = self.aside(z.new_ones(len(z), 2)).sum(dim=1, keepdim=True)
+            return torch.sigmoid(self.picture(z) + 0 * constant).view(-1, 3, 8, 8)
+
+    torch.manual_seed(0)
+    generator = wrap(Beside(), latent_dim=5, image_range=(0, 1))
+    with pytest.raises(
+        ValueError, match=r"changes nothing at layer 'aside'.*depends on it, of aside, picture, image"
+    ) as raised:
+        LatentCLR(**SMALL, layer="aside").fit(generator, quiet(tmp_path / "run"))
+    assert "None" not in str(raised.value)
+    LatentCLR(**SMALL, layer="picture").fit(generator, quiet(tmp_path / "run"))
 
 
 def test_directions_of_one_class_move_another(tmp_path):

@@ -139,7 +139,6 @@ class LatentCLR(Method):
         assert cfg.rate_drops is not None
         layer = cfg.layer or default_layer(source)
         directions = cfg.build_directions(source, run)
-        check_effect(source, directions, layer)  # for batch norm's statistics, which begin with this latent
         fused = run.device.type in ("cpu", "cuda")  # networks of many directions are most of a step otherwise
         optimizer = torch.optim.Adam(
             directions.parameters(), lr=cfg.learning_rate, weight_decay=cfg.weight_decay, fused=fused
@@ -318,17 +317,29 @@ def default_layer(generator: Generator) -> str:
 
 @torch.no_grad()
 def check_effect(generator: Generator, directions: Directions, layer: str) -> None:
-    """Refuse directions that change nothing at ``layer``: then every difference would be zero, and learn nothing.
+    """Refuse directions none of which changes anything at ``layer``: every difference would be zero, and teach nothing.
+
+    A direction alone may: a network of few units can be dead at one latent and not at others.
 
     Raises:
-        ValueError: unknown layer, or directions that act only behind it.
+        ValueError: unknown layer, or one that the latent, or the part of it that is moved, does not reach.
     """
     latent = generator.sample(1, torch.Generator().manual_seed(0))
-    if torch.equal(features_of(generator, latent, layer), features_of(generator, directions(latent, 0, 1.0), layer)):
+    before = features_of(generator, latent, layer)
+    for direction in range(directions.num_directions):
+        if not torch.equal(before, features_of(generator, directions(latent, direction, 1.0), layer)):
+            return
+    if directions.layers is None:
+        known = ", ".join((*generator.layer_names, IMAGE))
         raise ValueError(
-            f"moving style layers {directions.layers} changes nothing at layer {layer!r}, which comes before them; "
-            "contrast a later layer, or move earlier ones (first_layer, last_layer)"
+            f"moving the latent changes nothing at layer {layer!r}, so there is nothing to contrast; name one that "
+            f"depends on it, of {known}"
         )
+    first, last = directions.layers
+    raise ValueError(
+        f"moving style layers {first} to {last - 1} changes nothing at layer {layer!r}, which comes before them; "
+        "contrast a later layer, or move earlier ones (first_layer, last_layer)"
+    )
 
 
 def contrast_edits(
