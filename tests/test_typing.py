@@ -73,7 +73,7 @@ def test_every_public_name_is_there():
     for name in cf.__all__:
         assert getattr(cf, name) is not None
         assert name in dir(cf)
-    assert not hasattr(cf, "app")
+    assert not hasattr(cf, "apps")
     with pytest.raises(AttributeError, match="module 'contrafact' has no attribute 'load_generater'"):
         _ = cf.load_generater
 

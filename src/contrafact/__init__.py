@@ -25,7 +25,7 @@ _LAZY = {
 }
 _SUBPACKAGES = (
     *("core", "nn", "losses", "training", "data", "generators", "methods", "metrics"),
-    *("evaluation", "editing", "bench", "report"),
+    *("evaluation", "editing", "bench", "report", "app"),
 )
 
 __all__ = [*_LAZY, *_SUBPACKAGES]

@@ -1,4 +1,5 @@
 # Written by `python -m tests.stubs`; a test keeps it fresh.
+from contrafact import app as app
 from contrafact import bench as bench
 from contrafact import core as core
 from contrafact import data as data
@@ -38,4 +39,5 @@ __all__ = [
     "editing",
     "bench",
     "report",
+    "app",
 ]

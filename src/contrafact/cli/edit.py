@@ -14,8 +14,8 @@ from contrafact.core.command import quoted
 from contrafact.core.ranges import Layer, Seed, Share, Steps
 
 if TYPE_CHECKING:
-    from contrafact.cli._subject import Subject
     from contrafact.editing.latents import StoredLatents
+    from contrafact.report.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ def edit(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "edit")
     import torch
 
-    from contrafact.cli._subject import find_subject
     from contrafact.core.claim import hold
     from contrafact.core.pictures import save_png
     from contrafact.editing.latents import StoredLatents
     from contrafact.editing.latents import edit as move
     from contrafact.report.edits import edit_sheet, save_images
+    from contrafact.report.subject import find_subject
 
     if (bool(options.image) + bool(options.latent) + (options.latents is not None)) != 1:
         raise ValueError("say what to edit: --image FILE, --latents FILE or --latent SEED, one of the three")

@@ -15,7 +15,7 @@ from contrafact.core.ranges import Panels, Positive, Seed, Share
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from contrafact.cli._subject import Subject
+    from contrafact.report.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ def plane(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "plane")
     import torch
 
-    from contrafact.cli._subject import find_subject
     from contrafact.core.claim import hold
     from contrafact.core.generator import sample_latents
     from contrafact.report.figures import FIGURES
     from contrafact.report.planes import plane as map_plane
     from contrafact.report.planes import write_plane
+    from contrafact.report.subject import find_subject
 
     changes = changes_of(options.changes)
     subject = find_subject(options.run, options.generator, options.use, options.device, options.truncation, changes)

@@ -54,12 +54,12 @@ def traverse(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "traverse")
     import torch
 
-    from contrafact.cli._subject import find_subject
     from contrafact.core.claim import hold
     from contrafact.core.generator import sample_latents
     from contrafact.core.pictures import video_writer
     from contrafact.editing.latents import load_latents
     from contrafact.report.figures import FIGURES, magnitude_range, sweep, write_sweep
+    from contrafact.report.subject import find_subject
 
     changes = changes_of(options.changes)
     subject = find_subject(options.run, options.generator, options.use, options.device, options.truncation, changes)
