@@ -112,4 +112,6 @@ def test_old_exported_directions_and_latents_load():
     assert directions.names == ["hue", "direction 2"]
     latents = load_latents(FOLDER / "latents.safetensors")
     assert latents.names == ["one", "two"]
-    latents.check_fit(cf.load_generator("analytic"))
+    # Not check_fit: analytic's rotation is computed where it is asked for, so another processor gives it other weights.
+    assert (latents.space, latents.generator, latents.weights) == ("z", "analytic", "470aca6ba8f12ccb")
+    cf.load_generator("analytic").check_latent(latents.latents)

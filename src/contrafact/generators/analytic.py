@@ -45,6 +45,9 @@ class Analytic(Generator):
         mix_seed: seed of the rotation and the bend; None leaves factors on the latent's axes, in order.
         warp: also bend the latent, so that the true directions differ from place to place.
 
+    The rotation is computed when the generator is made, and its last digits, and with them its fingerprint, are the
+    processor's own: to share latents with another kind of machine, save the generator and share its file with them.
+
     Attributes:
         factor_names: what each factor changes, ``(K,)``.
 
