@@ -124,7 +124,7 @@ def compare(
         yield from rows("modularity", fast["modularity"]["modularity_score"], modularity(codes, factors).score, EXACT)
         explicit = fast["explicitness_default_lbfgs_multinomial"]
         if "raises" not in explicit:
-            linear = explicitness(codes, factors, *test)
+            linear = explicitness(codes, factors, *test, solver="multinomial")
             yield from rows("explicitness train", explicit["explicitness_score_train"], linear.score_train, OPTIMISED)
             yield from rows("explicitness test", explicit["explicitness_score_test"], linear.score, OPTIMISED)
         robust, theirs = irs(codes, factors), fast["irs_q0.99"]

@@ -24,8 +24,6 @@ REPORTED = {
     "mig": "mig.score",
     "sap": "sap.score",
     "modularity": "modularity.score",
-    "explicitness train": "explicitness.score_train",
-    "explicitness test": "explicitness.score",
     "irs": "irs.score",
     "total correlation": "total_correlation.total_correlation",
     "wasserstein": "total_correlation.wasserstein",

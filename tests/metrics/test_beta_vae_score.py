@@ -36,7 +36,7 @@ def test_perfect_and_useless_codes():
     assert perfect.num_encoded == len(counter.seen) <= len(Flags())
     useless = beta_vae_score(Counter(np.zeros((3, 2))), Flags(), num_train=200, num_test=300)
     assert useless.score < 0.5
-    assert perfect.protocol == "beta_vae_votes200_test100_batch64"
+    assert perfect.protocol == "beta_vae_votes200_test100_logistic_C1_batch64"
 
 
 def test_same_seed_same_score_and_shared_codes_cost_nothing():

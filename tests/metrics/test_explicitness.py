@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.multiclass import OneVsRestClassifier
 
 from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
@@ -16,13 +17,22 @@ def test_area_equals_scikit_learn_with_ties():
     assert area_under_roc(scores, positive) == pytest.approx(roc_auc_score(positive, scores))
 
 
-def test_equals_the_protocol():
+@pytest.mark.parametrize(
+    ("solver", "classifier"),
+    [
+        ("one_vs_rest", lambda c: OneVsRestClassifier(LogisticRegression(C=c))),
+        ("multinomial", lambda c: LogisticRegression(C=c)),
+    ],
+)
+@pytest.mark.parametrize("inverse_penalty", [1.0, 1e10])
+def test_equals_the_protocol(solver, classifier, inverse_penalty):
     factors, test_factors = draw_factors(300), draw_factors(200, seed=9)
     codes, test = noisy_codes(factors), noisy_codes(test_factors)
-    result = explicitness(codes, factors, test, test_factors)
+    result = explicitness(codes, factors, test, test_factors, solver=solver, inverse_penalty=inverse_penalty)
+    assert result.protocol == f"explicitness_n300_test200_{solver}_C{inverse_penalty:g}"
     mean, deviation = codes.mean(axis=0), codes.std(axis=0)
-    for k in range(2):
-        model = LogisticRegression().fit((codes - mean) / deviation, factors[:, k])
+    for k in range(2):  # scikit-learn's area wants one column for two values
+        model = classifier(inverse_penalty).fit((codes - mean) / deviation, factors[:, k])
         theirs = roc_auc_score(
             np.eye(factors[:, k].max() + 1)[test_factors[:, k]], model.predict_proba((test - mean) / deviation)
         )
@@ -58,3 +68,22 @@ def test_standardized_codes():
     assert train[:, 0].std() == pytest.approx(1.0)
     assert (train[:, 1] == 0).all()
     np.testing.assert_array_equal(test, train[:5])
+
+
+def test_one_model_per_value_cannot_see_the_middle_of_an_ordered_factor():
+    rng = np.random.default_rng(0)
+    factors = rng.integers([15, 2], size=(3000, 2))
+    codes = factors + 0.1 * rng.normal(size=factors.shape)
+    published, multinomial = explicitness(codes, factors), explicitness(codes, factors, solver="multinomial")
+    assert multinomial.per_factor[0] > 0.99
+    assert published.per_factor[0] < 0.95
+    # Two values are one question, whoever asks.
+    assert published.per_factor[1] == multinomial.per_factor[1] == 1.0
+
+
+def test_unknown_solvers_and_penalties_are_refused():
+    factors = draw_factors(60)
+    with pytest.raises(ValueError, match="solver must be 'one_vs_rest' or 'multinomial', got 'ovr'"):
+        explicitness(noisy_codes(factors), factors, solver="ovr")
+    with pytest.raises(ValueError, match=r"inverse_penalty must be positive \(numpy.inf for no penalty\), got 0"):
+        explicitness(noisy_codes(factors), factors, inverse_penalty=0.0)

@@ -57,7 +57,7 @@ def test_discrete_codes_are_counted():
         own = mutual_info_score(factors[:, k], factors[:, k])
         assert result.matrix[j, k] == pytest.approx(mutual_info_score(codes[:, j], factors[:, k]) / own, abs=1e-12)
     assert result.active.tolist() == [True, True, False]
-    assert result.protocol == "infomec_n400_discrete"
+    assert result.protocol == "infomec_n400_discrete_logistic_Cinf_balanced"
 
 
 def test_codes_of_small_range_are_pruned():

@@ -26,7 +26,7 @@ from contrafact.core.metric import (
     check_factors,
     measured,
 )
-from contrafact.metrics._linear import fit_logistic
+from contrafact.metrics._linear import LOGISTIC, fit_logistic
 
 INFO = MetricInfo(kind="interventional", low=0.0, high=1.0, higher_is_better=True, source="Higgins et al. 2017")
 CHUNK = 512  # votes gathered at a time
@@ -86,7 +86,7 @@ def from_votes(points: ArrayLike, labels: ArrayLike, points_test: ArrayLike, lab
     return BetaVaeResult(
         score=float(right_W.mean()),
         score_train=float(np.mean(model.predict(points_VJ) == labels_V)),
-        protocol=f"beta_vae_votes{len(points_VJ)}_test{len(points_WJ)}",
+        protocol=f"beta_vae_votes{len(points_VJ)}_test{len(points_WJ)}_{LOGISTIC}",
         num_train=len(points_VJ),
         num_test=len(points_WJ),
         per_factor=np.array([right_W[labels_W == k].mean() if (labels_W == k).any() else 0.0 for k in factors]),

@@ -133,9 +133,10 @@ def downstream(
             accuracy_SK[s, columns] = fit(pair.codes_NJ[:size], seen_NK[:, columns], pair, columns, seed)
     accuracies = accuracy_SK.mean(axis=1)
     last = float(accuracies[-1])
+    fitted = predictor if predictor == "boosted_trees" else f"logistic_cv{NUM_FOLDS}"
     return DownstreamResult(
         score=last,
-        protocol=f"downstream_{pair.tag}_{predictor}_{used[0]}to{used[-1]}",
+        protocol=f"downstream_{pair.tag}_{fitted}_{used[0]}to{used[-1]}",
         num_train=used[-1],
         num_test=len(pair.codes_test_NJ),
         per_factor=accuracy_SK[-1],

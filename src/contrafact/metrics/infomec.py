@@ -163,7 +163,7 @@ def infomec(
     per_factor = _explicitness(codes_NJ, factors_NK, discrete)
     return InfoMecResult(
         score=modularity,
-        protocol=f"infomec_n{len(codes_NJ)}_{'discrete' if discrete else f'k{neighbours}'}",
+        protocol=f"infomec_n{len(codes_NJ)}_{'discrete' if discrete else f'k{neighbours}'}_logistic_Cinf_balanced",
         num_train=len(codes_NJ),
         per_factor=per_factor,
         matrix=information_JK,

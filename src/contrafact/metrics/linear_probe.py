@@ -16,7 +16,7 @@ import numpy as np
 from contrafact.core.dataset import check_count
 from contrafact.core.matrices import Pair, read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, MetricResult, measured
-from contrafact.metrics._linear import fit_logistic, standardize
+from contrafact.metrics._linear import LOGISTIC, fit_logistic, standardize
 
 INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Chen et al. 2020, Section 2.2")
 TOP = 5
@@ -109,7 +109,7 @@ def check_solver(solver: str, epochs: int) -> str:
     """
     if solver not in ("logistic", "sgd"):
         raise ValueError(f"solver must be 'logistic' or 'sgd', got {solver!r}")
-    return f"sgd{check_count('epochs', epochs)}" if solver == "sgd" else "logistic"
+    return f"sgd{check_count('epochs', epochs)}" if solver == "sgd" else LOGISTIC
 
 
 @measured

@@ -100,7 +100,11 @@ def sap(
         else:
             raise ValueError(f"estimator must be 'fast' or 'exact', got {estimator!r}")
         notes = pair.notes
-        num_train, num_test, protocol = len(pair.codes_NJ), len(pair.codes_test_NJ), f"sap_{pair.tag}_{estimator}"
+        num_train, num_test, protocol = (
+            len(pair.codes_NJ),
+            len(pair.codes_test_NJ),
+            f"sap_{pair.tag}_svm_C0.01_{estimator}",
+        )
     per_factor = top_two_gap(scores_JK)
     return MetricResult(
         score=float(per_factor.mean()),

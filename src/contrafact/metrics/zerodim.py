@@ -26,7 +26,7 @@ from contrafact.core.metric import (
     measured,
 )
 from contrafact.metrics._importance import weighted_concentration
-from contrafact.metrics._linear import fit_logistic, standardize
+from contrafact.metrics._linear import LOGISTIC, fit_logistic, standardize
 from contrafact.metrics.dci import dci
 from contrafact.metrics.mig import mig
 from contrafact.metrics.sap import sap
@@ -128,7 +128,7 @@ def zerodim(
     models = [fit_logistic(linear_train, labels_N, SPLIT_SEED) for labels_N in factors_train_NK.T]
     return ZerodimResult(
         score=disentanglement,
-        protocol=f"zerodim_n{len(codes_NJ)}_split{SPLIT_SEED}_groups{len(importance_GK)}x{width}_{estimator}",
+        protocol=f"zerodim_n{len(codes_NJ)}_split{SPLIT_SEED}_groups{len(importance_GK)}x{width}_{estimator}_{LOGISTIC}",
         num_train=len(train_NJ),
         num_test=len(test_MJ),
         per_factor=per_factor,
