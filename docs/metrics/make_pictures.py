@@ -185,6 +185,15 @@ def draw_modularity(axes: tuple[Axes, Axes]) -> None:
     static(axes, "modularity", ("score",), "two in one")
 
 
+def draw_mcc(axes: tuple[Axes, Axes]) -> None:
+    def score(codes: np.ndarray) -> dict[str, float]:
+        return {kind: metrics.mcc(codes, FACTORS, alignment=kind).score for kind in ("strong", "weak")}
+
+    bars(axes[0], of_kinds(score))
+    heat(axes[1], metrics.mcc(KINDS["rotated"], FACTORS).matrix, "code", "factor")
+    axes[1].set_title("|correlation|, rotated codes", fontsize=8)
+
+
 def draw_irs(axes: tuple[Axes, Axes]) -> None:
     static(axes, "irs", ("score",))
 

@@ -17,6 +17,7 @@ from contrafact.core.metric import MetricWarning
 from contrafact.metrics import dci, explicitness, irs, mig, modularity, sap, total_correlation, zerodim
 from contrafact.metrics.beta_vae_score import from_votes as beta_vae_from_votes
 from contrafact.metrics.factor_vae_score import from_votes as factor_vae_from_votes
+from tests.metrics.golden_peers import rows as of_peers
 
 FOLDER = Path(__file__).parent / "golden"
 CASES = (
@@ -151,6 +152,9 @@ def compare(
         yield from rows("dci informativeness train", train, trees.informativeness_train, INFORMATIVENESS)
         if "zerodim" in reference:
             yield from _zerodim(rows, data, reference["zerodim"])
+        if data is load(case):
+            for name, value, ours, tolerance in of_peers(case, data):
+                yield from rows(name, value, ours, tolerance)
 
 
 def _voted(rows: Any, votes: dict[str, np.ndarray], fast: dict[str, Any]) -> Iterator[Row]:

@@ -42,6 +42,7 @@ class Subject:
         guesses: whether codes that say nothing score what a guess scores, instead of nothing.
         accuracies: whether its matrix holds accuracies, which are not 0 for codes that say nothing.
         omits: whether values on one side of a split are left out, instead of counted as errors.
+        measures: whether factors are quantities to it, of which any value may be new on one side of a split.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Subject:
     guesses: bool = False
     accuracies: bool = False
     omits: bool = False
+    measures: bool = False
 
     @property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
@@ -112,6 +114,7 @@ PECULIAR: Mapping[str, Mapping[str, Any]] = {
     "sub_embedding_gaps": {"ordered": True, "accuracies": True},
     "sap": {"accuracies": True},
     "irs": {"continuous": True},
+    "mcc": {"continuous": True, "measures": True},
     "kid": {"small": {"subset_size": 10}},
     "lpips": {"judge": lambda images: [images]},
     "mds": {"judge": lambda images: (images.mean((2, 3)) > 0.5).long()},
@@ -241,7 +244,7 @@ def refuses_factors_that_do_not_match(subject: Subject) -> None:
 
 def notes_values_on_one_side(subject: Subject) -> None:
     """Factor values on one side of a split alone are noted."""
-    if not subject.takes("codes_test", "factors"):
+    if subject.measures or not subject.takes("codes_test", "factors"):
         return
     rare = FACTORS.copy()
     rare[:80, 0], rare[80:, 0] = FACTORS[:80, 0] % 3, np.maximum(FACTORS[80:, 0], 1)  # 3 in training, 0 in test only

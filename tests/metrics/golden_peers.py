@@ -1,0 +1,51 @@
+"""Values of metrics that other papers' programs gave for the recorded codes and factors, and ours beside them.
+
+Their programs are named in ``golden/README.md``; each entry of ``OURS`` says what of ours is one of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contrafact.metrics import mcc
+
+FILE = Path(__file__).parent / "golden" / "peers.json"
+Arrays = dict[str, np.ndarray]
+
+
+@functools.cache
+def peers() -> dict[str, dict[str, float]]:
+    """The programs' values by case."""
+    return json.loads(FILE.read_text())
+
+
+def _mcc(data: Arrays, held_out: bool = False, **settings: Any) -> float:
+    """Theirs takes as many codes as factors."""
+    num_factors = data["factors_train"].shape[1]
+    given = [data["codes_train"][:, :num_factors], data["factors_train"]]
+    if held_out:
+        given += [data["codes_test"][:, :num_factors], data["factors_test"]]
+    return mcc(*given, **settings).score
+
+
+OURS: dict[str, tuple[Callable[[Arrays], float], float]] = {
+    "mcc_pearson": (_mcc, 1e-9),
+    "mcc_pearson_out": (lambda data: _mcc(data, held_out=True), 1e-9),
+    "mcc_spearman": (lambda data: _mcc(data, correlation="spearman"), 1e-9),
+    "mcc_spearman_out": (lambda data: _mcc(data, held_out=True, correlation="spearman"), 1e-9),
+    # Canonical correlations by iteration there.
+    "mcc_weak_out": (lambda data: _mcc(data, held_out=True, alignment="weak"), 1e-4),
+}
+
+
+def rows(case: str, data: Arrays) -> Iterator[tuple[str, float, float, float]]:
+    """Name, their value, ours, and how far apart they may be."""
+    for name, theirs in peers().get(case, {}).items():
+        ours, tolerance = OURS[name]
+        yield name.replace("_", " "), theirs, ours(data), tolerance
