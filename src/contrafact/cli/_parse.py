@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
@@ -17,7 +18,12 @@ Assignments = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.ar
 
 
 def parse(
-    options: type[OptionsT], arguments: Sequence[str], command: str, default: Any = None, description: str | None = None
+    options: type[OptionsT],
+    arguments: Sequence[str],
+    command: str,
+    default: Any = None,
+    description: str | None = None,
+    finish: Callable[[OptionsT], OptionsT] | None = None,
 ) -> OptionsT:
     """``arguments`` as an instance of the dataclass ``options``; its fields' docstrings are the help.
 
@@ -27,6 +33,7 @@ def parse(
         command: the command's name, for the usage line.
         default: an instance whose values are the defaults.
         description: what the command does; by default the dataclass's docstring.
+        finish: makes of the options what they name, before their values are checked.
 
     Raises:
         ValueError: a value out of its field's range, an empty argument, or a device that is not here.
@@ -40,6 +47,7 @@ def parse(
         parsed: OptionsT = tyro.cli(
             options, args=list(arguments), prog=f"contrafact {command}", description=description, **given
         )
+        parsed = parsed if finish is None else finish(parsed)
     check_ranges(parsed)
     _check_device(getattr(parsed, "device", None) or getattr(getattr(parsed, "run", None), "device", None))
     return parsed
@@ -66,6 +74,8 @@ def _may_be_left_out(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] |
     ``None`` is still read: it takes back what a preset sets.
     """
     options = get_args(info.type)
+    if get_origin(info.type) in (Union, UnionType) and any(map(is_module, options)):
+        return _module_or_name(options)
     if get_origin(info.type) not in (Union, UnionType) or type(None) not in options:
         return None
     rest: Any = Union[tuple(option for option in options if option is not type(None))]  # noqa: UP007 - at run time
@@ -79,6 +89,28 @@ def _may_be_left_out(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] |
         str_from_instance=lambda value: shown if value is None else spec.str_from_instance(value),
         is_instance=lambda value: value is None or spec.is_instance(value),
         choices=None if spec.choices is None else (*spec.choices, *none),
+    )
+
+
+def is_module(kind: Any) -> bool:
+    """Whether a type is torch's modules; where torch is not loaded, none is."""
+    torch: Any = sys.modules.get("torch")
+    return torch is not None and isinstance(kind, type) and issubclass(kind, torch.nn.Module)
+
+
+def _module_or_name(options: tuple[Any, ...]) -> PrimitiveConstructorSpec[Any]:
+    """A network by one of the names there are, or ``FILE.py:NAME``, which stays a text for whoever loads it.
+
+    Any other text is read, too: what refuses it then knows the nearest name.
+    """
+    names = [str(name) for option in options if get_origin(option) is Literal for name in get_args(option)]
+    absent = ["not", "set"]
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="|".join([*(["{" + ",".join(names) + "}"] if names else []), "FILE.py:NAME"]),
+        instance_from_str=lambda texts: None if texts == ["None"] and type(None) in options else texts[0],
+        is_instance=lambda value: value is None or isinstance(value, str) or is_module(type(value)),
+        str_from_instance=lambda value: absent if value is None else [str(value)],
     )
 
 

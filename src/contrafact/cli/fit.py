@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import tyro
 
@@ -21,11 +21,12 @@ from contrafact.cli._methods import (
     shown_presets,
     what_it_declares,
 )
-from contrafact.cli._parse import Assignments, changes_of, parse
+from contrafact.cli._parse import Assignments, changes_of, is_module, parse
 from contrafact.core.command import quoted
 from contrafact.core.numbered import numbered_folder
+from contrafact.core.plugins import is_spelled_out
 from contrafact.core.ranges import CountOrZero, Seed, Side, Weight
-from contrafact.core.settings import flat_fields
+from contrafact.core.settings import flat_fields, refuse_without
 from contrafact.methods import CATALOG
 
 _SPELLED = {"changes": "set"}
@@ -142,8 +143,25 @@ def _parse(name: str, arguments: Sequence[str]) -> tuple[RunOptions, Any]:
     description = f"{CATALOG.summary(name)}\n\nLearns from {needs}. Presets: {presets}."
     default = command(method=method, run=options(preset=preset))
     unprefixed: Any = Annotated[command, tyro.conf.OmitArgPrefixes]
-    parsed = parse(unprefixed, arguments, f"fit {name}", default, description)
+    parsed = parse(unprefixed, arguments, f"fit {name}", default, description, _with_modules)
     return parsed.run, parsed.method.changed()  # made anew, and checked: the parser made it unchecked
+
+
+def _with_modules(command: Any) -> Any:
+    """The options, and in the method the modules that ``FILE.py:NAME`` names where it takes one of somebody's own."""
+    hints = get_type_hints(type(command.method))
+    texts = {
+        field.name: text
+        for field in dataclasses.fields(command.method)
+        if is_spelled_out(text := getattr(command.method, field.name))
+        and any(map(is_module, get_args(hints[field.name])))
+    }
+    if not texts:
+        return command
+    from contrafact.core.own_module import load_module
+
+    modules = {name: load_module(text, command.run.seed) for name, text in texts.items()}
+    return dataclasses.replace(command, method=dataclasses.replace(command.method, **modules))
 
 
 def _refuse_unfinished(name: str, cls: Any) -> None:
@@ -169,6 +187,7 @@ def _refuse_foreign(name: str, cls: Any, arguments: Sequence[str]) -> frozenset[
         ValueError: one of them is given.
     """
     given = {argument.partition("=")[0].replace("_", "-") for argument in arguments if argument.startswith("--")}
+    refuse_without(cls, [option for option in cls.without if f"--{option.replace('_', '-')}" in given])
 
     def among(names: Sequence[str]) -> str:
         spelled = [f"--{_SPELLED.get(option, option).replace('_', '-')}" for option in names]

@@ -23,6 +23,7 @@ from contrafact.core.checksum import check_tensors, write_tensors
 from contrafact.core.describe import listed, open_safetensors
 from contrafact.core.foreign import first_line, parse_json, reading
 from contrafact.core.format_version import FORMAT_VERSION, check_format_version
+from contrafact.core.own_module import OWN, described, find_module
 from contrafact.core.skeleton import build, damaged_header
 
 
@@ -75,9 +76,6 @@ def _unsayable(cls: type[Any], missing: tuple[str, ...]) -> str:
         "give its constructor numbers and texts instead, or define arguments()"
     )
 
-
-OWN = "module of your own"
-"""Marks, in a file's header or a run's configuration, an argument that is somebody's own module."""
 
 ArtefactT = TypeVar("ArtefactT", bound=Artefact)
 
@@ -210,11 +208,6 @@ def read_header(path: str | Path, example: str = "generator.safetensors") -> dic
     }
 
 
-def described(value: Any) -> Any:
-    """``value``, or in a module's place a mark that names its class."""
-    return {OWN: f"{type(value).__module__}.{type(value).__qualname__}"} if isinstance(value, nn.Module) else value
-
-
 def load_artefact(path: str | Path, kind: type[ArtefactT], own: nn.Module | type[nn.Module] | None = None) -> ArtefactT:
     """Read an artefact file back, in evaluation mode, with float32 weights.
 
@@ -245,10 +238,12 @@ def load_artefact(path: str | Path, kind: type[ArtefactT], own: nn.Module | type
         given = own if isinstance(own, nn.Module) else None
         for name, value in around.items():
             if isinstance(value, dict) and OWN in value:
+                given = find_module(str(value[OWN])) if given is None else given
                 if given is None:
                     raise ValueError(
                         f"{path} holds weights of a module of your own ({value[OWN]}), not its code: pass the module, "
-                        f"load_run(folder, {kind.__name__.lower()}=...)"
+                        f"load_run(folder, {kind.__name__.lower()}=...); on a command line name the file that "
+                        "contrafact fit was given, --plugin FILE.py"
                     )
                 around[name] = given
         module = build(cls, arguments, header["shapes"], Path(path), given)

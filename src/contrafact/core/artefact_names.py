@@ -21,6 +21,7 @@ PLACES = {
     "encoder/locatello": "contrafact.nn.encoders:LocatelloEncoder",
     "encoder/gaussian": "contrafact.nn.encoders:GaussianEncoder",
     "encoder/resnet": "contrafact.nn.resnet:ResNetEncoder",
+    "encoder/own": "contrafact.nn.own_encoder:OwnEncoder",
     "encoder/projected": "contrafact.nn.projected:ProjectedEncoder",
     "encoder/features": "contrafact.nn.critics:FeatureEncoder",
     "encoder/class": "contrafact.nn.critics:ClassEncoder",

@@ -106,26 +106,29 @@ def _imported(path: Path) -> dict[str, Path]:
     return found
 
 
-def _assigned(path: Path, name: str) -> ast.expr | None:
-    """What a file, or the one it imports the name from, assigns to a name."""
+def _assigned(path: Path, name: str) -> tuple[Path, ast.expr] | None:
+    """What a file, or the one it imports the name from, assigns to a name, and in which file."""
     for node in _tree(path).body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
-            return node.value
+            return path, node.value
     imported = _imported(path).get(name)
     return None if imported is None else _assigned(imported, name)
 
 
 def _alias(path: Path, annotation: str) -> str:
-    """The type that a name such as ``EncoderKind`` stands for."""
-    value = _assigned(path, annotation) if annotation.isidentifier() else None
-    return annotation if value is None else ast.unparse(value)
+    """The type that a name such as ``EncoderKind`` stands for, and each part of a union of names."""
+    if not annotation.isidentifier():
+        parts = annotation.split(" | ")
+        return " | ".join(_alias(path, part) for part in parts) if len(parts) > 1 else annotation
+    found = _assigned(path, annotation)
+    return annotation if found is None else _alias(found[0], ast.unparse(found[1]))
 
 
 def _option(path: Path, annotation: ast.expr) -> str:
     """The name that ``arg(name=...)`` in an annotation gives."""
     if isinstance(annotation, ast.Name):
-        value = _assigned(path, annotation.id)
-        return "" if value is None else _option(path, value)
+        found = _assigned(path, annotation.id)
+        return "" if found is None else _option(*found)
     for node in ast.walk(annotation):
         if isinstance(node, ast.Call):
             for keyword in node.keywords:

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal
 from torch import nn
 
 from contrafact.core import command, outside
-from contrafact.core.artefact import described, fingerprint, save_weights, unbuildable
+from contrafact.core.artefact import fingerprint, save_weights, unbuildable
 from contrafact.core.catalog import slug
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.finished import ARTEFACT_KINDS
@@ -31,6 +31,7 @@ from contrafact.core.finished import load_run as load_run
 from contrafact.core.generator import Generator
 from contrafact.core.memory import as_dataset
 from contrafact.core.numbered import numbered_folder
+from contrafact.core.own_module import described
 from contrafact.core.places import portable, remember_place
 from contrafact.core.run import LABELS, RESULT, Run
 from contrafact.core.settings import Configured

@@ -138,6 +138,19 @@ def _line(error: BaseException, file: Path) -> str:
     return f", line {lines[-1]}" if lines else ""
 
 
+def find_in_named_files(text: str) -> Any:
+    """What ``FILE.py:NAME`` names, if a file called so, in whatever folder, has been run by :func:`load_file`; or None.
+
+    Nothing is run for it, so the text may be a stranger's.
+    """
+    place, _, name = text.rpartition(":")
+    for module_id, module in reversed(sys.modules.copy().items()):
+        file = getattr(module, "__file__", None)
+        if re.match(rf"{_FILES}(_\d+)?\.", module_id) and file and Path(file).name == Path(place).name:
+            return getattr(module, name, None)
+    return None
+
+
 def load_spelled_out(text: str) -> Any:
     """The item ``NAME`` that the file of ``FILE.py:NAME`` defines; the file is run.
 

@@ -115,7 +115,8 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
     """``value`` if it fits an annotation, numpy's numbers as Python's and lists as tuples.
 
     Numbers must be finite, text must not be blank, and a bool is no number. Annotations that are none of ``bool``,
-    ``int``, ``float``, ``str``, ``Path``, ``Literal``, dataclasses, tuples and unions of these are not looked at.
+    ``int``, ``float``, ``str``, ``Path``, ``Literal``, dataclasses, tuples and unions of these are not looked at; in a
+    union, of any other class instances are taken.
 
     Args:
         name: what the message calls it.
@@ -205,13 +206,24 @@ def _hints(cls: type[Any]) -> Mapping[str, Any]:
 def _check_union(name: str, value: Any, parts: tuple[Any, ...]) -> Any:
     if value is None and type(None) in parts:
         return None
-    kinds = [part for part in parts if part is not type(None)]
+    others = [part for part in parts if isinstance(part, type) and _is_other(part)]
+    if isinstance(value, (*others,)):
+        return value
+    kinds = [part for part in parts if part is not type(None) and part not in others]
+    if not kinds:
+        expected = " or ".join(other.__name__ for other in others)
+        raise ValueError(f"{name} must be a {expected} or None, got {value!r}")
     for kind in kinds[:-1]:
         try:
             return check_value(name, value, kind)
         except ValueError:
             continue
     return check_value(name, value, kinds[-1])
+
+
+def _is_other(kind: type[Any]) -> bool:
+    """Whether a part of a union is a class whose instances pass as they are, such as a module of somebody's own."""
+    return kind is not type(None) and kind not in _CHECKS and not dataclasses.is_dataclass(kind)
 
 
 def _check_tuple(name: str, value: Any, parts: tuple[Any, ...]) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -56,6 +56,13 @@ def flat_settings(options: Any) -> dict[str, Any]:
     return values
 
 
+def refuse_without(options: Any, settings: Iterable[str]) -> None:
+    """Refuse settings that a method says it cannot have (ValueError, with its reason)."""
+    for name in settings:
+        if name in options.without:
+            raise ValueError(f"{options.name()} takes no {name}: {options.without[name]}")
+
+
 def check_names(options: Any, settings: Mapping[str, Any], owner: str = "") -> None:
     """Refuse names of no setting (ValueError); the message names the nearest, and whose settings they are."""
     known = flat_fields(options)
@@ -85,9 +92,16 @@ class Configured:
 
     Attributes:
         presets: named settings, flat: values that differ from the defaults.
+        without: settings that others of its kind have and this one cannot have, each with the reason.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    without: ClassVar[Mapping[str, str]] = {}
+
+    def __new__(cls, *given: Any, **settings: Any) -> Self:
+        """Say why a setting cannot be, where there is a reason, before Python says that there is none (ValueError)."""
+        refuse_without(cls, settings)
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         """Refuse settings out of their fields' ranges, or that do not go together, whatever the method (ValueError)."""
@@ -102,6 +116,7 @@ class Configured:
         Raises:
             ValueError: no such setting (the message names the nearest), or a value out of range.
         """
+        refuse_without(cls, settings)
         check_names(cls, settings, cls.name())
         return cls(**_nested(cls, settings))
 
@@ -122,6 +137,7 @@ class Configured:
         Raises:
             ValueError: as :meth:`of`.
         """
+        refuse_without(self, settings)
         check_names(self, settings, self.name())
         return dataclasses.replace(self, **_nested(self, settings))
 

@@ -29,7 +29,9 @@ def budget_of(run: FinishedRun) -> RegressionSettings:
         raise ValueError(
             f"a control is for runs that find directions and an encoder together; {run.config['method']} does not"
         )
-    method: Any = DisCo.of(**run.config["hyperparameters"]).resolved()
+    settings = run.config["hyperparameters"]
+    # A mark stands where the run had an encoder of somebody's own; the control's is the usual one all the same.
+    method: Any = DisCo.of(**{n: v for n, v in settings.items() if not isinstance(v, dict)}).resolved()
     return RegressionSettings(steps=method.steps, batch_size=method.edits.images_per_step(), width=method.encoder_width)
 
 

@@ -24,6 +24,7 @@ from contrafact.core.run import Run
 from contrafact.losses.independence import Posterior, kl_to_standard_normal
 from contrafact.losses.likelihood import Likelihood, reconstruction_loss
 from contrafact.nn.encoders import GaussianEncoder, Network
+from contrafact.nn.own_encoder import Backbone
 
 ACTIVE_NATS = 0.1
 """A latent whose posterior tells less than this about an image is called inactive."""
@@ -47,6 +48,9 @@ class Variational(Method):
     """Networks: the small ones of Locatello et al. 2019, or those of DisCo's Tables 7 and 8."""
     width: Width = 1.0
     """Multiplies the channel counts of both networks."""
+    encoder: Backbone = None
+    """A network of your own that reads the images; a linear layer on its features makes mean and variance of the codes.
+    Empty: the one that network names."""
     likelihood: Likelihood = "bernoulli"
     """Reconstruction term: bernoulli (cross-entropy) or gaussian (squared error)."""
     sigma: Positive = 0.1
@@ -85,7 +89,7 @@ class Autoencoder:
         self._settings, self._source, self._run = settings, source, run
         shape, latents = source.image_shape, settings.latent_dim
         with run.seeded_init("networks"):
-            encoder = GaussianEncoder(shape, latents, settings.width, network=settings.network)
+            encoder = GaussianEncoder(shape, latents, settings.width, network=settings.network, own=settings.encoder)
             decoder = architecture("vae")(
                 latents, shape, settings.width, flow_layers=flow_layers, network=settings.network
             )

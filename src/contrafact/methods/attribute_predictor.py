@@ -28,6 +28,7 @@ from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Rate, Share, Size, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.nn.attributes import AttributeClassifier
+from contrafact.nn.own_encoder import Backbone
 
 HELD_OUT = 2000
 """Images kept from training to measure accuracy on, at most a tenth of all."""
@@ -46,6 +47,8 @@ class AttributePredictor(Method):
 
     width: Width = 0.5
     """Multiplies the encoder's channel counts."""
+    encoder: Backbone = None
+    """A network of your own that reads the images; a linear layer on its features makes the logits. Empty: DisCo's."""
     noise: Weight = 0.03
     """Largest standard deviation of the noise added to an image."""
     blur: Share = 0.5
@@ -62,7 +65,8 @@ class AttributePredictor(Method):
         known = KnownFactors(source)
         train, held_out = _divided(known, run)
         with run.seeded_init("classifier"):
-            classifier = AttributeClassifier(source.image_shape, known.names, known.sizes, self.width).to(run.device)
+            classifier = AttributeClassifier(source.image_shape, known.names, known.sizes, self.width, self.encoder)
+        classifier.to(run.device)
         optimizer = torch.optim.Adam(classifier.parameters(), lr=self.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, self.steps) / self.steps))

@@ -31,7 +31,7 @@ from contrafact.core.run import Run
 from contrafact.losses.adversarial import frozen
 from contrafact.losses.contrastive import Reading, supervised_contrastive_loss
 from contrafact.methods._gan import Game, GANMethod, probe_classes
-from contrafact.nn.critics import ClassEncoder
+from contrafact.nn.critics import ClassEncoder, ClassEncoderChoice
 from contrafact.training.anchors import Anchors, MovingAverage
 from contrafact.training.augment import Augmentation, AugmentationName
 from contrafact.training.image_pool import ImagePool
@@ -77,8 +77,8 @@ class CDGAN(GANMethod):
     """Dimensions of the content z, and of the content code e."""
     class_dim: Size = 50
     """Dimensions of the class code f, of unit length."""
-    encoder: Literal["conv", "residual", "resnet18"] = "conv"
-    """Encoder: conv (the critic's trunk), residual, or resnet18 (CIFAR-10)."""
+    encoder: ClassEncoderChoice = "conv"
+    """Encoder: conv (the critic's trunk), residual, resnet18 (CIFAR-10), or one of your own."""
     contrast_weight: Weight = 50.0
     """β₁, weight of the contrastive loss; 0 is the ablation: no class loss at all."""
     content_weight: Weight = 5e-4

@@ -25,6 +25,7 @@ from contrafact.core.ranges import Positive, Size, Weight
 from contrafact.core.run import Run
 from contrafact.methods._gan import Game, GANMethod, probe_classes
 from contrafact.nn.critics import ClassEncoder
+from contrafact.nn.own_encoder import Backbone
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class ClusterGAN(GANMethod):
     """Standard deviation of the noise."""
     critic_steps: Size = 5
     """Critic steps per generator step."""
+    encoder: Backbone = None
+    """A network of your own that reads the images; a linear layer on its features makes the codes. Empty: a trunk like
+    the critic's."""
     noise_weight: Weight = 0.0
     """β_n, weight of the noise's squared error; 10 on MNIST."""
     class_weight: Weight = 10.0
@@ -55,7 +59,8 @@ class ClusterGAN(GANMethod):
         count = self.class_count(source)
         game = Game(self, source, run, class_count=count)
         with run.seeded_init("encoder"):
-            encoder = ClassEncoder(source.image_shape, count, self.noise_dim, self.trunk, self.width, "softmax")
+            kind = self.trunk if self.encoder is None else self.encoder
+            encoder = ClassEncoder(source.image_shape, count, self.noise_dim, kind, self.width, "softmax")
         encoder.to(run.device)
         optimizer = self.adam(encoder.parameters())
         state = game.state() | {"encoder": encoder, "encoder_optimizer": optimizer}

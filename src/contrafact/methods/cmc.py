@@ -53,7 +53,7 @@ class CMC(Method):
     }  # fmt: skip
 
     encoder: EncoderKind = "resnet50"
-    """Network of each view."""
+    """Network of each view; none of your own, for it takes two, one of one channel and one of two."""
     width: Width = 1.0
     """Multiplies the channel counts; each of the two networks gets half."""
     stem: Stem = "auto"
@@ -80,6 +80,15 @@ class CMC(Method):
     """SGD's learning rate; a tenth of it after half, two thirds and five sixths of the steps."""
     weight_decay: Weight = 1e-4
     """SGD's weight decay."""
+
+    def __post_init__(self) -> None:
+        """Say why no module can be the encoder, before it is called an unknown name (ValueError)."""
+        if isinstance(self.encoder, nn.Module):
+            raise ValueError(
+                "cmc takes no encoder of your own: it trains two networks, of one channel (lightness) and of two "
+                "(colour), and one module cannot be both; use simclr or moco"
+            )
+        super().__post_init__()
 
     def check_source(self, source: ImageDataset, run: Run) -> None:
         """Refuse grey images, and views that the images do not have."""

@@ -31,7 +31,7 @@ from contrafact.core.ranges import Layer, Positive, Rate, Size, Steps, Weight, W
 from contrafact.core.run import Run
 from contrafact.core.settings import Group
 from contrafact.losses import contrastive
-from contrafact.nn.trainable import EncoderKind, NavigatorKind, trainable_directions, trainable_encoder
+from contrafact.nn.trainable import EncoderChoice, NavigatorKind, trainable_directions, trainable_encoder
 
 FORMULATIONS: dict[str, dict[str, Any]] = {
     "released": {
@@ -209,11 +209,11 @@ class DisCo(Method):
     num_directions: Size = 64
     """Candidate directions D."""
     code_dim: Size | None = None
-    """Code dimensions J; by default the formulation's."""
+    """Code dimensions J; by default the formulation's, of an encoder of your own as many as it has."""
     navigator: NavigatorKind = "unit"
     """Directions of unit length, an orthonormal frame, or a three-layer network (Table 4)."""
-    encoder: EncoderKind = "conv"
-    """The light encoder of Table 7, or a ResNet-50, which collapses (Table 11)."""
+    encoder: EncoderChoice = "conv"
+    """The light encoder of Table 7, a ResNet-50, which collapses (Table 11), or one of your own with J outputs."""
     encoder_width: Width = 1.0
     """Multiplies the light encoder's channel counts."""
     domination: contrastive.Domination | None = None
@@ -234,6 +234,8 @@ class DisCo(Method):
         """The same settings with every empty option filled in from the formulation."""
         given = self.hyperparameters()
         empty = {name: value for name, value in FORMULATIONS[self.formulation].items() if given[name] is None}
+        if isinstance(self.encoder, nn.Module):  # it has as many codes as it has
+            empty.pop("code_dim", None)
         return self.changed(**empty) if empty else self
 
     def check_options(self) -> None:
@@ -267,14 +269,14 @@ class DisCo(Method):
 
     def _encoder(self, source: Generator, run: Run) -> Encoder:
         kind, codes = (self.encoder, self.encoder_width, self.start.pretrained_encoder), self.resolved().code_dim
-        return trainable_encoder(run, source.image_shape, codes or 0, *kind)
+        return trainable_encoder(run, source.image_shape, codes, *kind)
 
     def train(self, source: Generator, run: Run) -> Artefacts:
         """Minimise Eq. 9 over encoder and directions."""
         cfg = self.resolved()
-        assert cfg.code_dim and cfg.steps and cfg.learning_rate  # noqa: PT018 - for the type checker
+        assert cfg.steps and cfg.learning_rate  # noqa: PT018 - for the type checker
         encoder, directions = cfg._encoder(source, run).train(cfg.start.train_encoder), cfg._directions(source, run)
-        features = cfg.code_dim * (2 if cfg.contrast.variation == "concatenation" else 1)
+        features = encoder.code_dim * (2 if cfg.contrast.variation == "concatenation" else 1)
         with run.seeded_init("classifier"):
             classifier = nn.Linear(features, cfg.num_directions + 1).to(run.device)
         encoder.requires_grad_(cfg.start.train_encoder)

@@ -24,6 +24,10 @@ from contrafact.nn.critics import FeatureEncoder, plain_weights
 class GANFeatures(GANMethod):
     """GAN with the critic's features as codes."""
 
+    without: ClassVar[Mapping[str, str]] = {
+        "encoder": "its encoder is the critic without its last layer, which the game trains; cluster_gan and cd_gan "
+        "train one of your own"
+    }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "quick": {"width": 0.5, "steps": 2000, "critic_steps": 1, "learning_rate": 1e-3},

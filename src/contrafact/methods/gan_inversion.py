@@ -32,6 +32,10 @@ from contrafact.methods._gan import Game, GANMethod, play
 class GANInversion(GANMethod):
     """GAN with latents found by gradient descent."""
 
+    without: ClassVar[Mapping[str, str]] = {
+        "encoder": "it trains none: codes are latents, found by descent through the generator; cluster_gan and cd_gan "
+        "train one of your own"
+    }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "quick": {"width": 0.5, "steps": 2000, "critic_steps": 1, "learning_rate": 1e-3, "inversion_steps": 50},

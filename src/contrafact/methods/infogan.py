@@ -30,6 +30,10 @@ from contrafact.nn.critics import ClassEncoder, plain_weights
 class InfoGAN(GANMethod):
     """GAN with mutual information between codes and images."""
 
+    without: ClassVar[Mapping[str, str]] = {
+        "encoder": "its encoder is Q, a head on the critic's own features, so no other network can be it; "
+        "cluster_gan and cd_gan train one of your own"
+    }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "cifar10": {"network": "sngan", "adversary": "hinge"},

@@ -35,6 +35,10 @@ from contrafact.nn.critics import ClassEncoder, make_trunk, plain_weights
 class InfoGANCR(GANMethod):
     """InfoGAN with a contrastive regulariser."""
 
+    without: ClassVar[Mapping[str, str]] = {
+        "encoder": "its encoder is Q, a head on the critic's own features, so no other network can be it; "
+        "cluster_gan and cd_gan train one of your own"
+    }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "cifar10": {"network": "sngan", "adversary": "hinge"},

@@ -22,6 +22,7 @@ from contrafact.core.ranges import Rate, Size, Steps, Width
 from contrafact.core.run import Run
 from contrafact.losses.assignment import classification_loss
 from contrafact.nn.factor_codes import AssignedEncoder
+from contrafact.nn.own_encoder import Backbone
 from contrafact.training.latent_table import EpochOrder, cosine_rate
 from contrafact.training.latent_training import descend
 
@@ -37,6 +38,8 @@ class LabelsOnly(Method):
 
     width: Width = 1.0
     """Multiplies every channel count."""
+    encoder: Backbone = None
+    """A network of your own that reads the images, one for all classifiers. Empty: a small one for each."""
     steps: Steps = 2_000
     """Training steps."""
     batch_size: Size = 100
@@ -53,7 +56,8 @@ class LabelsOnly(Method):
         """Minimise the cross-entropy of the annotated images."""
         labels = labels_or_none_of(source)
         with run.seeded_init("networks"):
-            encoder = AssignedEncoder(source.image_shape, labels.names, labels.sizes, 1, 0, self.width).to(run.device)
+            sizes = (labels.sizes, 1, 0, self.width)
+            encoder = AssignedEncoder(source.image_shape, labels.names, *sizes, self.encoder).to(run.device)
         encoder.space_values(1.0)
         optimizer = torch.optim.Adam(encoder.classifiers.parameters(), lr=self.learning_rate)
         order = EpochOrder(len(labels), min(self.batch_size, len(labels)), run.numpy_rng("order"))

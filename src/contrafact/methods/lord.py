@@ -29,6 +29,7 @@ from contrafact.core.ranges import Count, Rate, Size, SizeOrZero, Steps, Weight,
 from contrafact.core.run import Run
 from contrafact.losses.reconstruction import Reconstruction, image_distance
 from contrafact.nn.factor_codes import RegressedEncoder, parts_of
+from contrafact.nn.own_encoder import Backbone
 from contrafact.training.latent_table import EpochOrder, cosine_rate
 from contrafact.training.latent_training import (
     TrainingImages,
@@ -77,6 +78,9 @@ class LORD(Method):
     """The factor benchmarks' decoder, or a StyleGAN2 synthesis network for photographs."""
     width: Width = 1.0
     """Multiplies every channel count."""
+    encoder: Backbone = None
+    """A network of your own that reads the images in stage 2: a copy for the codes, one for the residual. Empty: a
+    small one for each."""
     batch_size: Size = 128
     """Images per step."""
     steps: Steps = 31_400
@@ -103,7 +107,7 @@ class LORD(Method):
         labels = images.labels
         with run.seeded_init("networks"):
             encoder = RegressedEncoder(
-                source.image_shape, labels.names, self.factor_dim, self.residual_dim, self.width
+                source.image_shape, labels.names, self.factor_dim, self.residual_dim, self.width, own=self.encoder
             ).to(run.device)
             embeddings = ValueEmbeddings(labels.sizes, self.factor_dim).to(run.device)
             parts = parts_of(labels.names, self.factor_dim, self.residual_dim)

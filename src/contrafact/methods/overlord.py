@@ -36,6 +36,7 @@ from contrafact.losses.adversarial import (
 from contrafact.losses.reconstruction import Reconstruction, image_distance
 from contrafact.nn.encoders import ConvEncoder, LocatelloEncoder
 from contrafact.nn.factor_codes import ParallelEncoders, RegressedEncoder, parts_of
+from contrafact.nn.own_encoder import Backbone
 from contrafact.training.latent_table import EpochOrder, cosine_rate
 from contrafact.training.latent_training import (
     TrainingImages,
@@ -91,6 +92,9 @@ class OverLORD(Method):
     """A StyleGAN2 synthesis network, or the factor benchmarks' decoder."""
     width: Width = 1.0
     """Multiplies every channel count."""
+    encoder: Backbone = None
+    """A network of your own that reads the images from stage 2 on: a copy for the codes, one for the latent. Empty: a
+    small one for each."""
     batch_size: Size = 32
     """Images per step."""
     steps: Steps = 62_500
@@ -122,7 +126,7 @@ class OverLORD(Method):
         views = Views(("crop", "flip"), ViewSettings(crop_scale=(self.smallest_crop, 1.0), crop_ratio=(1.0, 1.0)))
         with run.seeded_init("networks"):
             shape, sizes = source.image_shape, (self.factor_dim, self.residual_dim, self.width, extra)
-            encoder = RegressedEncoder(shape, labels.names, *sizes).to(run.device)
+            encoder = RegressedEncoder(shape, labels.names, *sizes, self.encoder).to(run.device)
             correlated = ParallelEncoders(shape, 1, max(1, extra), self.width).to(run.device)
             embeddings = ValueEmbeddings(labels.sizes, self.factor_dim).to(run.device)
             parts = parts_of(labels.names, self.factor_dim, self.residual_dim, extra)

@@ -23,7 +23,7 @@ from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Keep, Positive, Rate, Size, Steps, Width
 from contrafact.core.run import Run
 from contrafact.losses.contrastive import Reading, supervised_contrastive_loss
-from contrafact.nn.critics import ClassEncoder
+from contrafact.nn.critics import ClassEncoder, ClassEncoderChoice
 from contrafact.training.anchors import Anchors, MovingAverage
 from contrafact.training.augment import Augmentation, AugmentationName
 
@@ -44,8 +44,8 @@ class SupCon(Method):
         "standard": {"steps": 2000},
     }
 
-    encoder: Literal["conv", "residual", "resnet18"] = "conv"
-    """Encoder: conv (CD-GAN's at 28 px), residual, or resnet18 (CD-GAN's on CIFAR-10)."""
+    encoder: ClassEncoderChoice = "conv"
+    """Encoder: conv (CD-GAN's at 28 px), residual, resnet18 (CD-GAN's on CIFAR-10), or one of your own."""
     class_dim: Size = 50
     """Dimensions of the class code f."""
     width: Width = 1.0

@@ -30,6 +30,7 @@ from contrafact.core.ranges import Count, Rate, Share, Size, SizeOrZero, Steps, 
 from contrafact.core.run import Run
 from contrafact.losses.reconstruction import Reconstruction, image_distance
 from contrafact.nn.factor_codes import AssignedEncoder, parts_of
+from contrafact.nn.own_encoder import Backbone
 from contrafact.training.latent_table import EpochOrder, cosine_rate
 from contrafact.training.latent_training import (
     FewLabelWeights,
@@ -80,6 +81,9 @@ class ZeroDIM(Method):
     """The factor benchmarks' decoder, or a StyleGAN2 synthesis network for photographs."""
     width: Width = 1.0
     """Multiplies every channel count."""
+    encoder: Backbone = None
+    """A network of your own that reads the images: a copy for all classifiers, one for the residual. Empty: a small one
+    for each."""
     batch_size: Size = 128
     """Images per step; as many annotated ones are added, or all of them where there are fewer."""
     steps: Steps = 31_400
@@ -116,7 +120,13 @@ class ZeroDIM(Method):
         labels, stages = images.labels, (self.steps, self.amortization_steps, self.tuning_steps)
         with run.seeded_init("networks"):
             encoder = AssignedEncoder(
-                source.image_shape, labels.names, labels.sizes, self.factor_dim, self.residual_dim, self.width
+                source.image_shape,
+                labels.names,
+                labels.sizes,
+                self.factor_dim,
+                self.residual_dim,
+                self.width,
+                self.encoder,
             ).to(run.device)
             parts = parts_of(labels.names, self.factor_dim, self.residual_dim)
             generator: Any = architecture("lord")(

@@ -25,6 +25,7 @@ from contrafact.core.method import load_run
 from contrafact.core.metric import as_array
 from contrafact.core.plugins import is_spelled_out, load_spelled_out
 from contrafact.nn.encoders import ConvEncoder
+from contrafact.nn.own_encoder import Backbone, HeadedEncoder, own_argument
 
 
 class Predictor(ABC):
@@ -69,6 +70,7 @@ class AttributeClassifier(Encoder, Predictor):
         factor_names: K names.
         factor_sizes: how many values each has, at least two.
         width: multiplies the trunk's channel counts.
+        own: a module for the trunk, with a linear layer on its features.
 
     >>> classifier = AttributeClassifier((3, 16, 16), ["hue", "size"], [10, 4], width=0.1)
     >>> images = torch.rand(5, 3, 16, 16)
@@ -82,6 +84,7 @@ class AttributeClassifier(Encoder, Predictor):
         factor_names: Sequence[str],
         factor_sizes: Sequence[int],
         width: float = 1.0,
+        own: Backbone = None,
     ) -> None:
         super().__init__()
         self.names, self.sizes = tuple(factor_names), tuple(int(size) for size in factor_sizes)
@@ -90,8 +93,12 @@ class AttributeClassifier(Encoder, Predictor):
                 f"expected different names and a size of at least 2 for each factor, got {self.names}, {self.sizes}"
             )
         self.code_dim = check_count("the number of factors", len(self.names))
-        self.trunk = ConvEncoder(image_shape, sum(self.sizes), width)
-        self.image_shape, self.width = self.trunk.image_shape, width
+        self.trunk: ConvEncoder | HeadedEncoder
+        if own is None:
+            self.trunk = ConvEncoder(image_shape, sum(self.sizes), width)
+        else:
+            self.trunk = HeadedEncoder(own, image_shape, sum(self.sizes))
+        self.image_shape, self.width, self._own = self.trunk.image_shape, width, own_argument(own)
 
     def log_probabilities(self, images: Tensor) -> tuple[Tensor, ...]:
         """For each factor, ``(N, values)``: the log of each value's probability."""
@@ -137,6 +144,7 @@ class AttributeClassifier(Encoder, Predictor):
             "factor_names": self.names,
             "factor_sizes": self.sizes,
             "width": self.width,
+            **self._own,
         }
 
 

@@ -19,6 +19,7 @@ from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.encoder import Encoder
 from contrafact.nn.decoders import num_doublings
+from contrafact.nn.own_encoder import HeadedEncoder
 from contrafact.nn.resnet import ResNetEncoder
 
 TrunkKind = Literal["conv", "residual"]
@@ -195,6 +196,8 @@ def plain_weights(module: nn.Module) -> nn.Module:
 
 
 Head = Literal["unit", "softmax", "plain"]
+ClassEncoderKind = Literal["conv", "residual", "resnet18"]
+ClassEncoderChoice = ClassEncoderKind | nn.Module
 
 
 class ClassEncoder(Encoder):
@@ -204,7 +207,7 @@ class ClassEncoder(Encoder):
         image_shape: ``(C, H, W)``.
         class_dim: dimensions of f.
         content_dim: dimensions of e, may be 0.
-        kind: ``conv``, ``residual``, or ``resnet18``.
+        kind: ``conv``, ``residual``, ``resnet18``, or a module, with a linear layer on its features.
         width: multiplies the trunk's channel counts (a ResNet-18 keeps its own).
         head: what f is: ``unit`` length, a ``softmax`` over classes, or ``plain``.
         trunk: a trunk of this kind and width to share (InfoGAN's Q stands on its critic's); None for one of its own.
@@ -218,7 +221,7 @@ class ClassEncoder(Encoder):
         image_shape: tuple[int, int, int],
         class_dim: int,
         content_dim: int = 0,
-        kind: Literal["conv", "residual", "resnet18"] = "conv",
+        kind: ClassEncoderChoice = "conv",
         width: float = 1.0,
         head: Head = "unit",
         trunk: nn.Module | None = None,
@@ -232,9 +235,12 @@ class ClassEncoder(Encoder):
         self.image_shape = (channels, height, image_width)
         self.class_dim: int = check_count("class_dim", class_dim)
         self.content_dim, self.code_dim = content_dim, class_dim + content_dim
-        self.kind, self.width, self.head_name = kind, width, head
+        # A dictionary holds a module without making it a part of this one.
+        self.head_name, self._arguments = head, {"kind": kind, "width": width, "head": head}
         self.body: nn.Module
-        if kind == "resnet18":
+        if isinstance(kind, nn.Module):
+            self.body = HeadedEncoder(kind, self.image_shape, self.code_dim)
+        elif kind == "resnet18":
             self.body = ResNetEncoder(self.image_shape, self.code_dim, 18)
         else:
             own = make_trunk(kind, self.image_shape, width)
@@ -257,7 +263,5 @@ class ClassEncoder(Encoder):
             "image_shape": self.image_shape,
             "class_dim": self.class_dim,
             "content_dim": self.content_dim,
-            "kind": self.kind,
-            "width": self.width,
-            "head": self.head_name,
+            **self._arguments,
         }

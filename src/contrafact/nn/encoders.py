@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.encoder import Encoder
+from contrafact.nn.own_encoder import Backbone, HeadedEncoder, own_argument
 
 Activation = Literal["relu", "leaky_relu"]
 Network = Literal["disco", "locatello"]
@@ -165,6 +166,7 @@ class GaussianEncoder(Encoder):
         width: multiplies every channel count of the network inside.
         activation: ``leaky_relu`` or ``relu``, of the network ``disco``; the other's is ReLU.
         network: ``disco``, a :class:`ConvEncoder`, or ``locatello``, a :class:`LocatelloEncoder`.
+        own: a module in their place, with a linear layer on its features.
     """
 
     def __init__(
@@ -174,18 +176,21 @@ class GaussianEncoder(Encoder):
         width: float = 1.0,
         activation: Activation = "leaky_relu",
         network: Network = "disco",
+        own: Backbone = None,
     ) -> None:
         super().__init__()
         outputs = 2 * check_count("code_dim", code_dim)
-        self.body: ConvEncoder | LocatelloEncoder
-        if network == "disco":
+        self.body: ConvEncoder | LocatelloEncoder | HeadedEncoder
+        if own is not None:
+            self.body = HeadedEncoder(own, image_shape, outputs)
+        elif network == "disco":
             self.body = ConvEncoder(image_shape, outputs, width, activation)
         elif network == "locatello":
             self.body = LocatelloEncoder(image_shape, outputs, width)
         else:
             raise ValueError(unknown_name_message("network", network, ["disco", "locatello"]))
         self.image_shape, self.code_dim = self.body.image_shape, code_dim
-        self.width, self.activation, self.network = width, activation, network
+        self.width, self.activation, self.network, self._own = width, activation, network, own_argument(own)
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, each ``(N, J)``, of the posterior of each image."""
@@ -202,4 +207,5 @@ class GaussianEncoder(Encoder):
             "width": self.width,
             "activation": self.activation,
             "network": self.network,
+            **self._own,
         }

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from contrafact.core.dataset import check_count
 from contrafact.core.encoder import Encoder
 from contrafact.nn.encoders import num_halvings
+from contrafact.nn.own_encoder import Backbone, HeadedEncoder, own_argument
 from contrafact.nn.trainable import EncoderChoice, fresh_encoder
 
 SPREAD = 0.05
@@ -63,6 +64,15 @@ class ParallelEncoders(nn.Module):
         hidden = F.relu(torch.baddbmm(self.biases[0], flat_GNI, self.weights[0]))
         outputs: Tensor = torch.baddbmm(self.biases[1], hidden, self.weights[1]).transpose(0, 1)
         return outputs
+
+
+def parallel_encoders(
+    image_shape: tuple[int, int, int], num_encoders: int, outputs: int, width: float = 1.0, own: Backbone = None
+) -> ParallelEncoders | HeadedEncoder:
+    """Encoders side by side; or one copy of somebody's module in the place of all, a linear layer on it for each."""
+    if own is None:
+        return ParallelEncoders(image_shape, num_encoders, outputs, width)
+    return HeadedEncoder(own, image_shape, outputs, groups=num_encoders)
 
 
 class FactorEncoder(Encoder):
@@ -135,6 +145,7 @@ class AssignedEncoder(FactorEncoder):
         factor_dim: E.
         residual_dim: R, 0 for none.
         width: multiplies every channel count.
+        own: a module that reads the images for all classifiers, and, another copy, for the residual.
     """
 
     def __init__(
@@ -145,6 +156,7 @@ class AssignedEncoder(FactorEncoder):
         factor_dim: int = 1,
         residual_dim: int = 7,
         width: float = 1.0,
+        own: Backbone = None,
     ) -> None:
         super().__init__()
         channels, height, image_width = image_shape
@@ -157,10 +169,11 @@ class AssignedEncoder(FactorEncoder):
         self.factor_dim, self.residual_dim, self.width = check_count("factor_dim", factor_dim), residual_dim, width
         self.code_dim = len(self.factor_names) * factor_dim
         most = max(self.factor_sizes)
-        self.classifiers = ParallelEncoders(self.image_shape, len(self.factor_names), most, width)
+        self._own = own_argument(own)
+        self.classifiers = parallel_encoders(self.image_shape, len(self.factor_names), most, width, own)
         spread = (2 * torch.rand(len(self.factor_names), most, factor_dim) - 1) * SPREAD
         self.embeddings = nn.Parameter(spread)
-        self.residual_encoder = ParallelEncoders(self.image_shape, 1, max(1, residual_dim), width)
+        self.residual_encoder = _residual_encoder(self.image_shape, residual_dim, width, own)
         absent = torch.arange(most)[None] >= torch.tensor(self.factor_sizes)[:, None]
         self.register_buffer("absent", absent, persistent=False)
 
@@ -195,7 +208,7 @@ class AssignedEncoder(FactorEncoder):
         return residual.float()[:, 0, : self.residual_dim]
 
     def arguments(self) -> dict[str, Any]:
-        return {**self.factor_arguments(), "factor_sizes": self.factor_sizes, "width": self.width}
+        return {**self.factor_arguments(), "factor_sizes": self.factor_sizes, "width": self.width, **self._own}
 
 
 class RegressedEncoder(FactorEncoder):
@@ -208,6 +221,7 @@ class RegressedEncoder(FactorEncoder):
         residual_dim: R, 0 for none.
         width: multiplies every channel count.
         extra_dim: further codes after the factors', such as OverLORD's correlated attributes.
+        own: a module that reads the images for the codes, and, another copy, for the residual.
     """
 
     def __init__(
@@ -218,6 +232,7 @@ class RegressedEncoder(FactorEncoder):
         residual_dim: int = 7,
         width: float = 1.0,
         extra_dim: int = 0,
+        own: Backbone = None,
     ) -> None:
         super().__init__()
         channels, height, image_width = image_shape
@@ -225,8 +240,9 @@ class RegressedEncoder(FactorEncoder):
         self.factor_names, self.width = tuple(factor_names), width
         self.factor_dim, self.residual_dim = check_count("factor_dim", factor_dim), residual_dim
         self.extra_dim, self.code_dim = extra_dim, len(self.factor_names) * factor_dim + extra_dim
-        self.code_encoder = ParallelEncoders(self.image_shape, 1, self.code_dim, width)
-        self.residual_encoder = ParallelEncoders(self.image_shape, 1, max(1, residual_dim), width)
+        self._own = own_argument(own)
+        self.code_encoder = parallel_encoders(self.image_shape, 1, self.code_dim, width, own)
+        self.residual_encoder = _residual_encoder(self.image_shape, residual_dim, width, own)
 
     def encode(self, images: Tensor) -> Tensor:
         codes: Tensor = self.code_encoder(images)
@@ -237,7 +253,14 @@ class RegressedEncoder(FactorEncoder):
         return residual.float()[:, 0, : self.residual_dim]
 
     def arguments(self) -> dict[str, Any]:
-        return {**self.factor_arguments(), "width": self.width, "extra_dim": self.extra_dim}
+        return {**self.factor_arguments(), "width": self.width, "extra_dim": self.extra_dim, **self._own}
+
+
+def _residual_encoder(
+    image_shape: tuple[int, int, int], residual_dim: int, width: float, own: Backbone
+) -> ParallelEncoders | HeadedEncoder:
+    """One encoder of R outputs; where there is no residual, one that nothing reads, and no copy of a module."""
+    return parallel_encoders(image_shape, 1, max(1, residual_dim), width, own if residual_dim else None)
 
 
 class SharedEncoder(FactorEncoder):
@@ -269,7 +292,8 @@ class SharedEncoder(FactorEncoder):
         super().__init__()
         self.factor_names, self.factor_dim = tuple(factor_names), check_count("factor_dim", factor_dim)
         self.residual_dim, self.discriminative_dim = residual_dim, discriminative_dim
-        self.encoder_kind, self.width = encoder, width
+        # A dictionary holds a module without making it a part of this one.
+        self._arguments = {"discriminative_dim": discriminative_dim, "encoder": encoder, "width": width}
         self.trunk = fresh_encoder(encoder, image_shape, None, width)
         self.image_shape = self.trunk.image_shape
         self.sizes = [discriminative_dim, len(self.factor_names) * factor_dim, residual_dim]
@@ -304,5 +328,4 @@ class SharedEncoder(FactorEncoder):
         return torch.cat(self.split(images), dim=1)
 
     def arguments(self) -> dict[str, Any]:
-        own = {"discriminative_dim": self.discriminative_dim, "encoder": self.encoder_kind, "width": self.width}
-        return {**self.factor_arguments(), **own}
+        return {**self.factor_arguments(), **self._arguments}

@@ -6,11 +6,23 @@ Shape suffixes: N images, D codes.
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from contrafact.core.encoder import Encoder
+
+Backbone = nn.Module | None
+"""A setting: a module of one's own in the place of a method's network, or none."""
+
+
+def own_argument(own: Backbone) -> dict[str, Backbone]:
+    """What an encoder's arguments say of a module that stands in it: nothing where there is none.
+
+    A dictionary, kept as it is, holds a module without making it a part of the encoder.
+    """
+    return {} if own is None else {"own": own}
 
 
 class OwnEncoder(Encoder):
@@ -28,7 +40,7 @@ class OwnEncoder(Encoder):
     def __init__(self, module: nn.Module, image_shape: tuple[int, int, int], code_dim: int | None = None) -> None:
         super().__init__()
         channels, height, width = image_shape
-        self.image_shape = (channels, height, width)
+        self.image_shape, self._given = (channels, height, width), (module, code_dim)
         self.module = copy.deepcopy(module).requires_grad_()
         self.code_dim = self._probe()
         if code_dim not in (None, self.code_dim):
@@ -62,3 +74,43 @@ class OwnEncoder(Encoder):
     def encode(self, images: Tensor) -> Tensor:
         codes: Tensor = self.module(images)
         return codes
+
+    def arguments(self) -> dict[str, Any]:
+        module, code_dim = self._given
+        return {"module": module, "image_shape": self.image_shape, "code_dim": code_dim}
+
+
+class HeadedEncoder(nn.Module):
+    """A copy of somebody's module, and a linear layer that makes what a method asks for of its features.
+
+    Args:
+        module: takes images ``(N, C, H, W)`` in [0, 1] and returns features ``(N, D)``, whatever D.
+        image_shape: ``(C, H, W)``.
+        outputs: numbers the method asks for.
+        groups: how many times so many, each in a row of its own; None for once, and no rows.
+
+    Raises:
+        ValueError: as of :class:`OwnEncoder`.
+
+    >>> encoder = HeadedEncoder(nn.Flatten(), (1, 4, 4), outputs=3, groups=2)
+    >>> encoder(torch.rand(5, 1, 4, 4)).shape, encoder.encode(torch.rand(5, 1, 4, 4)).shape
+    (torch.Size([5, 2, 3]), torch.Size([5, 6]))
+    """
+
+    def __init__(
+        self, module: nn.Module, image_shape: tuple[int, int, int], outputs: int, groups: int | None = None
+    ) -> None:
+        super().__init__()
+        self.trunk = OwnEncoder(module, image_shape)
+        self.image_shape, self.groups = self.trunk.image_shape, groups
+        self.head = nn.Linear(self.trunk.code_dim, (groups or 1) * outputs)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Outputs in one row ``(N, groups · outputs)``."""
+        made: Tensor = self.head(self.trunk.encode(images))
+        return made
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Outputs ``(N, outputs)``, or ``(N, groups, outputs)``."""
+        made = self.encode(images)
+        return made if self.groups is None else made.unflatten(1, (self.groups, -1))

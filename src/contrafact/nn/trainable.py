@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Literal
 
 from torch import nn
 
@@ -17,10 +17,7 @@ from contrafact.nn.own_encoder import OwnEncoder
 from contrafact.nn.resnet import Depth, ResNetEncoder, Stem
 
 EncoderKind = Literal["conv", "locatello", "resnet18", "resnet34", "resnet50"]
-if TYPE_CHECKING:
-    EncoderChoice = EncoderKind | nn.Module
-else:  # the command line offers the names, a method's check of its fields allows the module as well
-    EncoderChoice = Annotated[EncoderKind, nn.Module]
+EncoderChoice = EncoderKind | nn.Module
 NavigatorKind = Literal["unit", "orthonormal", "curved"]
 
 
@@ -61,8 +58,8 @@ def fresh_encoder(
 def trainable_encoder(
     run: Run,
     image_shape: tuple[int, int, int],
-    code_dim: int,
-    kind: EncoderKind = "conv",
+    code_dim: int | None,
+    kind: EncoderChoice = "conv",
     width: float = 1.0,
     pretrained: str | None = None,
 ) -> Encoder:
@@ -71,17 +68,18 @@ def trainable_encoder(
     Args:
         run: supplies seed and device.
         image_shape: ``(C, H, W)``.
-        code_dim: J.
-        kind: a light convolutional encoder, or a ResNet of full width.
+        code_dim: J; None for as many as the network has features, as in :func:`fresh_encoder`.
+        kind: a light convolutional encoder, a ResNet of full width, or somebody's own module.
         width: multiplies a light encoder's channel counts.
-        pretrained: an ``encoder.safetensors``; kind and width are then the file's.
+        pretrained: an ``encoder.safetensors``; kind and width are then the file's. One that was built around a module
+            needs that module as ``kind``.
 
     Raises:
         ValueError: the file's encoder takes other images or gives another number of codes.
     """
     if pretrained is not None:
-        encoder = load_artefact(pretrained, Encoder)
-        if encoder.image_shape != tuple(image_shape) or encoder.code_dim != code_dim:
+        encoder = load_artefact(pretrained, Encoder, kind if isinstance(kind, nn.Module) else None)
+        if encoder.image_shape != tuple(image_shape) or code_dim not in (None, encoder.code_dim):
             raise ValueError(
                 f"the pretrained encoder takes images {encoder.image_shape} to {encoder.code_dim} codes; expected "
                 f"images {tuple(image_shape)} and code_dim {code_dim}: use a fitting one, or set code_dim"
