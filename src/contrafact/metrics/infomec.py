@@ -28,7 +28,8 @@ from contrafact.core.metric import (
     check_factors,
     measured,
 )
-from contrafact.metrics._information import entropy, mutual_information
+from contrafact.metrics._debias import Bias, bias_tag, informations
+from contrafact.metrics._information import entropy
 from contrafact.metrics._linear import standardize
 
 INFO = MetricInfo(
@@ -103,7 +104,13 @@ def _explicitness(codes_NJ: FloatArray, factors_NK: IntArray, discrete: bool) ->
 
 @measured
 def infomec(
-    codes: ArrayLike, factors: ArrayLike, *, discrete: bool = False, neighbours: int = 10, seed: int = 0
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    discrete: bool = False,
+    neighbours: int = 10,
+    bias: Bias = "none",
+    seed: int = 0,
 ) -> InfoMecResult:
     """InfoM, InfoC and InfoE.
 
@@ -116,6 +123,8 @@ def infomec(
         factors: ``(N, K)`` whole numbers.
         discrete: the codes are quantised: count values instead of measuring distances, one-hot inputs for InfoE.
         neighbours: of the mutual information estimate; the protocol's is 10.
+        bias: of ``discrete`` codes, correction of the counted informations for chance: ``none`` (as published),
+            ``miller-madow`` or ``shuffle``. Neighbours need none.
         seed: of the noise that breaks ties.
 
     Returns:
@@ -123,7 +132,8 @@ def infomec(
         definition; with no active code InfoM and InfoC are 0. A note says so.
 
     Raises:
-        ValueError: shapes, values or lengths do not fit, or a factor is constant.
+        ValueError: shapes, values or lengths do not fit, a factor is constant, or the correction is unknown or
+            asked for continuous codes.
 
     >>> import numpy as np
     >>> factors = np.random.default_rng(0).integers(3, size=(600, 2))
@@ -132,6 +142,9 @@ def infomec(
     (True, True, True)
     """
     check_count("neighbours", neighbours)
+    tag = bias_tag(bias)
+    if tag and not discrete:
+        raise ValueError(f"bias={bias!r} corrects counts; it needs discrete=True, informations from neighbours do not")
     codes_NJ = check_codes(codes)
     factors_NK = check_varying(check_factors(factors, len(codes_NJ)))
     range_J = np.ptp(codes_NJ, axis=0)
@@ -143,7 +156,7 @@ def infomec(
     live_J = ~dead_codes(codes_NJ)
     if discrete:
         labels_JN = np.stack([np.unique(code_N, return_inverse=True)[1] for code_N in codes_NJ.T])
-        information_JK = mutual_information(labels_JN, factors_NK)
+        information_JK, entropy_K = informations(labels_JN, factors_NK, bias)
     elif live_J.any():
         from contrafact.metrics._neighbours import neighbour_information
 
@@ -163,7 +176,7 @@ def infomec(
     per_factor = _explicitness(codes_NJ, factors_NK, discrete)
     return InfoMecResult(
         score=modularity,
-        protocol=f"infomec_n{len(codes_NJ)}_{'discrete' if discrete else f'k{neighbours}'}_logistic_Cinf_balanced",
+        protocol=f"infomec_n{len(codes_NJ)}_{'discrete' if discrete else f'k{neighbours}'}{tag}_logistic_Cinf_balanced",
         num_train=len(codes_NJ),
         per_factor=per_factor,
         matrix=information_JK,

@@ -22,8 +22,9 @@ from contrafact.core.metric import (
     check_codes_as_given,
     measured,
 )
+from contrafact.metrics._debias import Bias, bias_tag, informations
 from contrafact.metrics._importance import concentration, weighted_concentration
-from contrafact.metrics._information import discretize, mutual_information, read_labels
+from contrafact.metrics._information import discretize, read_labels
 
 INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Cao et al. 2022, Section 3")
 
@@ -68,7 +69,13 @@ def select_codes(importance_JK: FloatArray, k: int) -> IntArray:
 
 @measured
 def med(
-    codes: ArrayLike, factors: ArrayLike, *, top_k: int = 1, num_bins: int = 20, continuous: bool = False
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    top_k: int = 1,
+    num_bins: int = 20,
+    continuous: bool = False,
+    bias: Bias = "none",
 ) -> MedResult:
     """Mutual-information-based entropy disentanglement.
 
@@ -80,13 +87,16 @@ def med(
         top_k: codes kept per factor in Top-k MED.
         num_bins: equal-width bins per code.
         continuous: factors may take any value, and are binned as codes are.
+        bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
+            (chance is 0, full knowledge the factor's entropy).
 
     Returns:
         score in [0, 1], higher is better. Dead codes have weight 0. With one factor the score is 1 by definition, and
         a note says so.
 
     Raises:
-        ValueError: shapes, values or lengths do not fit, a factor is constant, or a count is not positive.
+        ValueError: shapes, values or lengths do not fit, a factor is constant, a count is not positive, or the
+            correction is unknown.
 
     >>> import numpy as np
     >>> factors = np.random.default_rng(0).integers(4, size=(10_000, 2))
@@ -94,9 +104,10 @@ def med(
     1.0
     """
     check_count("top_k", top_k)
+    tag = bias_tag(bias)
     codes_NJ = check_codes_as_given(codes)
     factors_NK = check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins))
-    information_JK = mutual_information(discretize(codes_NJ, num_bins), factors_NK)
+    information_JK, _ = informations(discretize(codes_NJ, num_bins), factors_NK, bias)
     total_K = information_JK.sum(axis=0)
     importance_JK = information_JK / np.where(total_K > 0, total_K, 1.0)
     disentanglement, per_code = weighted_concentration(importance_JK)
@@ -109,7 +120,7 @@ def med(
         notes.append("one code only: completeness is 1 by definition")
     return MedResult(
         score=disentanglement,
-        protocol=f"med_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}_top{top_k}",
+        protocol=f"med_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}_top{top_k}{tag}",
         num_train=len(codes_NJ),
         per_factor=per_factor,
         matrix=importance_JK,

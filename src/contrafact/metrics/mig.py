@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from contrafact.core.matrices import SINGLE_CODE, check_varying, top_two_gap
 from contrafact.core.metric import (
     ArrayLike,
@@ -21,7 +19,8 @@ from contrafact.core.metric import (
     check_codes_as_given,
     measured,
 )
-from contrafact.metrics._information import discretize, entropy, mutual_information, read_labels
+from contrafact.metrics._debias import Bias, bias_tag, informations
+from contrafact.metrics._information import discretize, read_labels
 
 INFO = MetricInfo(
     kind="static", low=0.0, high=1.0, higher_is_better=True, source="Chen et al. 2018, Eq. 6; 20-bin protocol of 2019"
@@ -40,7 +39,14 @@ class MigResult(MetricResult):
 
 
 @measured
-def mig(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20, continuous: bool = False) -> MigResult:
+def mig(
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    num_bins: int = 20,
+    continuous: bool = False,
+    bias: Bias = "none",
+) -> MigResult:
     """Mutual information gap, mean over factors of ``(I(best code) - I(second best)) / H(factor)``.
 
     Args:
@@ -48,6 +54,8 @@ def mig(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20, continuous:
         factors: ``(N, K)`` whole numbers.
         num_bins: equal-width bins per code.
         continuous: factors may take any value, and are binned as codes are.
+        bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
+            (chance is 0, full knowledge the factor's entropy).
 
     Returns:
         score in [0, 1], higher is better; ``per_factor`` ``(K,)``. A perfect code reaches about 0.988 at 10,000
@@ -55,21 +63,21 @@ def mig(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20, continuous:
         best is 0, and a note says so.
 
     Raises:
-        ValueError: shapes, values or lengths do not fit, or a factor is constant.
+        ValueError: shapes, values or lengths do not fit, a factor is constant, or the correction is unknown.
 
     >>> import numpy as np
     >>> factors = np.random.default_rng(0).integers(4, size=(10_000, 2))
     >>> round(mig(factors * [1.0, -2.0], factors).score, 2)
     1.0
     """
+    tag = bias_tag(bias)
     codes_NJ = check_codes_as_given(codes)
     factors_NK = check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins))
-    information_JK = mutual_information(discretize(codes_NJ, num_bins), factors_NK)
-    entropy_K = np.array([entropy(factors_NK[:, k]) for k in range(factors_NK.shape[1])])
+    information_JK, entropy_K = informations(discretize(codes_NJ, num_bins), factors_NK, bias)
     per_factor = top_two_gap(information_JK) / entropy_K
     return MigResult(
         score=float(per_factor.mean()),
-        protocol=f"mig_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}",
+        protocol=f"mig_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}{tag}",
         num_train=len(codes_NJ),
         per_factor=per_factor,
         matrix=information_JK,

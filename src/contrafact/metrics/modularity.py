@@ -21,7 +21,8 @@ from contrafact.core.metric import (
     check_codes_as_given,
     measured,
 )
-from contrafact.metrics._information import discretize, mutual_information, read_labels
+from contrafact.metrics._debias import Bias, bias_tag, informations
+from contrafact.metrics._information import discretize, read_labels
 
 INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Ridgeway & Mozer 2018, Section 3")
 COLLAPSED_SHARE = 1 / 100
@@ -41,7 +42,12 @@ class ModularityResult(MetricResult):
 
 @measured
 def modularity(
-    codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20, continuous: bool = False
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    num_bins: int = 20,
+    continuous: bool = False,
+    bias: Bias = "none",
 ) -> ModularityResult:
     """Mean over codes of ``1 - Σ_{k≠k*} I(j,k)² / ((K-1) I(j,k*)²)``, k* being the factor the code knows best.
 
@@ -50,22 +56,25 @@ def modularity(
         factors: ``(N, K)`` whole numbers. A constant factor is nobody's secret and counts as unknown to every code.
         num_bins: equal-width bins per code.
         continuous: factors may take any value, and are binned as codes are.
+        bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
+            (chance is 0, full knowledge the factor's entropy).
 
     Returns:
         score in [0, 1], higher is better. A dead code scores 0. With one factor every informative code scores 1, by
         definition, and a note says so.
 
     Raises:
-        ValueError: shapes, values or lengths do not fit.
+        ValueError: shapes, values or lengths do not fit, or the correction is unknown.
 
     >>> import numpy as np
     >>> factors = np.random.default_rng(0).integers(4, size=(10_000, 2))
     >>> round(modularity(factors * [1.0, -2.0], factors).score, 2)
     1.0
     """
+    tag = bias_tag(bias)
     codes_NJ = check_codes_as_given(codes)
     factors_NK = read_labels(factors, len(codes_NJ), continuous, num_bins)
-    information_JK = mutual_information(discretize(codes_NJ, num_bins), factors_NK)
+    information_JK, _ = informations(discretize(codes_NJ, num_bins), factors_NK, bias)
     squares_JK = information_JK**2
     best_J = squares_JK.max(axis=1)
     num_factors = factors_NK.shape[1]
@@ -86,7 +95,7 @@ def modularity(
         )
     return ModularityResult(
         score=float(per_code.mean()),
-        protocol=f"modularity_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}",
+        protocol=f"modularity_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}{tag}",
         num_train=len(codes_NJ),
         matrix=information_JK,
         per_code=per_code,
