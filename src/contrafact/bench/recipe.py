@@ -55,6 +55,9 @@ class Row:
         regression: settings of the encoder for a method that finds directions only, and for a control; None takes the
             recipe's, and for a control the budget of the run it controls.
         num_images: images it is scored on, where that is costly; None takes the recipe's numbers.
+
+    >>> Row("random", "random", published={"MIG": (0.1, 0.02)}, settings={"num_directions": 10}).scales
+    ('small', 'paper')
     """
 
     name: str
@@ -88,6 +91,11 @@ class Recipe:
         num_test: held-out images.
         best: also print the best seed, in brackets, for papers that report nothing else.
         remark: how the small scale differs from the paper, for the reader of the table.
+
+    >>> from contrafact.bench.recipe import load_recipe
+    >>> table = load_recipe("disco-table1")
+    >>> isinstance(table, Recipe), table.rows[0].method in __import__("contrafact").methods.CATALOG
+    (True, True)
     """
 
     title: str
@@ -127,6 +135,9 @@ def load_recipe(name: str) -> Recipe:
 
     Raises:
         ValueError: unknown name (the nearest one is suggested), or a file that holds no recipe.
+
+    >>> load_recipe("disco-table1").table
+    'Ren et al. 2022, Table 1, Shapes3D'
     """
     path = recipe_folder() / f"{name.replace('-', '_').lower()}.py"
     offered = {point.replace("_", "-"): entry for point, entry in plugins("recipes").items()}

@@ -34,6 +34,15 @@ class Artefact(nn.Module):
 
     Attributes:
         note: anything JSON-ready that travels with the weights: what made them, their scores.
+
+    >>> from contrafact.core.directions import GlobalDirections
+    >>> axes = GlobalDirections.of(torch.eye(2))
+    >>> axes.note["found"] = "by hand"  # travels with the weights
+    >>> save_artefact(axes, "axes.safetensors")
+    >>> load_artefact("axes.safetensors", GlobalDirections).note
+    {'found': 'by hand'}
+    >>> axes.arguments()["num_directions"]
+    2
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

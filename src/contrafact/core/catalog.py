@@ -58,6 +58,12 @@ class Catalog:
         noun: what one entry is called in errors (``"method"``).
         helpers: modules of the folder that are not entries.
         base: ``module:class`` that an item from outside must be a subclass of; None where items are functions.
+
+    >>> from contrafact.metrics import CATALOG
+    >>> "mig" in CATALOG, CATALOG.resolve("DCI-ES"), CATALOG.get("mig").__name__, CATALOG.module("mig").__name__
+    (True, 'dci_es', 'mig', 'contrafact.metrics.mig')
+    >>> CATALOG.summary("mig").split()[0], set(CATALOG.own_names()) <= set(CATALOG.names())
+    ('Mutual', True)
     """
 
     def __init__(self, folder: str, noun: str, helpers: Collection[str] = (), base: str | None = None) -> None:

@@ -44,6 +44,15 @@ class ImageDataset(ABC):
         few_labels: the annotations a method may use, None for none; ``load_dataset(..., labels=100)`` chooses them.
         destroyed_by: which factors (or ``"class"``) an augmentation makes unreadable, by its name: ``crop``, ``flip``,
             ``light``, ``color``, ``grayscale``, ``blur``; contrastive methods leave such augmentations out.
+
+    >>> import contrafact as cf
+    >>> data = cf.load_dataset("shapes3d", size=16)
+    >>> len(data), data.batch([0, 1]).shape, data.random_batch(3, np.random.default_rng(0)).shape
+    (480000, torch.Size([2, 3, 16, 16]), torch.Size([3, 3, 16, 16]))
+    >>> data.labels is None, data.source_name, data.place(), data.parts()
+    (True, 'procedural stand-in', None, None)
+    >>> data.fingerprint() == cf.load_dataset("shapes3d", size=16).fingerprint()
+    True
     """
 
     destroyed_by: ClassVar[Mapping[str, tuple[str, ...]]] = {}
@@ -124,6 +133,11 @@ class AnnotatedDataset(ImageDataset):
         factor_names: K names.
         factor_sizes: K numbers of values.
         factors_of_interest: names of the factors that few-label methods annotate; empty for all.
+
+    >>> import contrafact as cf
+    >>> data = cf.load_dataset("shapes3d", size=16)
+    >>> dict(zip(data.factor_names, data.factors_of([479_999])[0].tolist()))["shape"]
+    3
     """
 
     factor_names: tuple[str, ...]
@@ -156,6 +170,25 @@ class PairDataset(AnnotatedDataset):
 
     Attributes:
         held: names of the factors both images of a pair share.
+
+    >>> import torch
+    >>> class Twins(PairDataset):
+    ...     name, source, image_shape = "twins", "made up", (1, 8, 8)
+    ...     factor_names, factor_sizes, held = ("grey", "side"), (2, 2), ("grey",)
+    ...     def __len__(self):
+    ...         return 2
+    ...     def factors_of(self, indices):
+    ...         return np.stack([indices, np.zeros_like(indices)], axis=1)
+    ...     def batch(self, indices):
+    ...         return self.pairs(indices).first
+    ...     def pairs(self, indices):
+    ...         first = self.factors_of(np.asarray(indices))
+    ...         images = torch.from_numpy(first[:, :1, None, None]).float().expand(-1, *self.image_shape)
+    ...         return Pairs(images, images.flip(3), first, first + [0, 1])
+    >>> Twins().pairs([0, 1]).factors_second_NK.tolist()
+    [[0, 1], [1, 1]]
+    >>> Twins().random_pairs(5, np.random.default_rng(0)).first.shape
+    torch.Size([5, 1, 8, 8])
     """
 
     held: tuple[str, ...]
@@ -170,7 +203,14 @@ class PairDataset(AnnotatedDataset):
 
 
 class FactorDataset(AnnotatedDataset):
-    """A full grid of known factors, row-major, the last factor fastest; the names and sizes are in grid order."""
+    """A full grid of known factors, row-major, the last factor fastest; the names and sizes are in grid order.
+
+    >>> import contrafact as cf
+    >>> data = cf.load_dataset("shapes3d", size=16)
+    >>> factors = data.sample(4, np.random.default_rng(0))
+    >>> data.images(factors).shape, bool((data.factors_of(data.index_of(factors)) == factors).all())
+    (torch.Size([4, 3, 16, 16]), True)
+    """
 
     def __len__(self) -> int:
         return int(np.prod(self.factor_sizes))

@@ -142,6 +142,13 @@ def load_directions(source: str | Path) -> Directions:
 
     Raises:
         ValueError: no such file or folder, or one without directions.
+
+    >>> import contrafact as cf
+    >>> run = cf.methods.Random(num_directions=3).fit(cf.load_generator("analytic"), "runs/three")
+    >>> run_directions = cf.load_directions("runs/three")
+    >>> few = export_directions(run, "one.safetensors", which=[2])
+    >>> len(run_directions), cf.load_directions("one.safetensors").names
+    (3, ['direction 2'])
     """
     path = Path(source)
     if path.is_dir():

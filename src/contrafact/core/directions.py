@@ -32,6 +32,17 @@ class Directions(Artefact, ABC):
         scale: length of a unit step in the edit space (:meth:`Generator.latent_scale`).
         layers: ``(first, last)`` layers (last excluded) the shift acts on, None for all.
         num_layers: layers of the generator the directions belong to; needed when ``layers`` is given.
+
+    >>> axes = GlobalDirections.of(torch.eye(3), names=["left", "up", "back"])
+    >>> latent = torch.zeros(2, 3)
+    >>> axes(latent, "up", 2.0).tolist()  # all along one
+    [[0.0, 2.0, 0.0], [0.0, 2.0, 0.0]]
+    >>> axes(latent, torch.tensor([0, 2]), torch.tensor([1.0, -1.0])).tolist()  # each along its own
+    [[1.0, 0.0, 0.0], [0.0, 0.0, -1.0]]
+    >>> axes.every(latent, torch.ones(3)).shape, axes.shift_every(latent, torch.ones(3)).shape
+    (torch.Size([6, 3]), torch.Size([3, 2, 3]))
+    >>> axes.rename("back", "far"), axes.index("far"), axes.names
+    (2, 2, ['left', 'up', 'far'])
     """
 
     latent_dim: int
@@ -233,6 +244,12 @@ class GlobalDirections(Directions):
 
     Raises:
         ValueError: more orthonormal directions than dimensions.
+
+    >>> frame = GlobalDirections.random(8, 3, torch.Generator().manual_seed(0), constraint="orthonormal")
+    >>> torch.allclose(frame.vectors() @ frame.vectors().T, torch.eye(3), atol=1e-6)
+    True
+    >>> GlobalDirections.of(torch.tensor([[3.0, 4.0]])).vectors().tolist()  # of unit length
+    [[0.6000000238418579, 0.800000011920929]]
     """
 
     def __init__(
@@ -328,6 +345,11 @@ class CurvedDirections(Directions):
         names: D names.
         layers: layer range the shift acts on.
         num_layers: layers of the generator.
+
+    >>> curved = CurvedDirections(latent_dim=8, num_directions=3)
+    >>> moved = curved(torch.zeros(2, 8), 1, -1.5)
+    >>> [round(length, 4) for length in moved.norm(dim=1).tolist()]
+    [1.5, 1.5]
     """
 
     def __init__(

@@ -29,6 +29,18 @@ class Encoder(Artefact, ABC):
         code_dim: J.
         num_parts: how many equal parts the codes, and each representation of them, fall into (sub-embeddings).
         class_dim: how many codes, the first ones, tell an image's class; None when all of them may.
+
+    >>> from contrafact.nn.encoders import ConvEncoder
+    >>> encoder = ConvEncoder((1, 16, 16), 3, 0.05).eval()
+    >>> encoder(torch.zeros(2, 1, 16, 16)).shape  # a tensor, as a loop needs it
+    torch.Size([2, 3])
+    >>> encoder.transform(np.zeros((5, 1, 16, 16), dtype=np.float32), batch_size=2).shape  # an array, of anything
+    (5, 3)
+    >>> encoder.representations
+    ()
+    >>> encoder.represent(torch.zeros(2, 3), "z")
+    Traceback (most recent call last):
+    ValueError: this ConvEncoder has no representation 'z'; it has none but its codes
     """
 
     image_shape: tuple[int, int, int]

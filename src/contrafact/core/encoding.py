@@ -34,6 +34,12 @@ class Codes:
 
     Attributes:
         num_encoded: images encoded so far.
+
+    >>> from contrafact.contract.samples import Counter, Flags  # an encoder that reads three factors off
+    >>> flags = Flags()
+    >>> codes = Codes(Counter(), flags)
+    >>> codes.at(np.array([0, 23])).shape, codes.of(np.array([[3, 2, 1]])).round(2).tolist()
+    ((2, 3), [[0.75, 0.67, 0.5]])
     """
 
     def __init__(self, encode: Encode, dataset: FactorDataset, batch_size: int = 256) -> None:

@@ -68,6 +68,12 @@ class Artefacts:
         encoder: images to codes.
         directions: how to change one factor.
         generator: what a latent looks like.
+
+    >>> from pathlib import Path
+    >>> from contrafact.core.directions import GlobalDirections
+    >>> made = Artefacts(directions=GlobalDirections.of(torch.eye(3)))
+    >>> made.encoder is None, made.save(Path(".")), Path("directions.safetensors").exists()
+    (True, ['directions'], True)
     """
 
     encoder: Encoder | None = None
@@ -114,6 +120,19 @@ class FinishedRun:
     Raises:
         ValueError: no run folder, a run that has not finished (the message says how to go on), one whose
             ``config.json`` or ``result.json`` is damaged, or one that a newer version wrote.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> run = cf.methods.VAE(width=0.1, steps=20, batch_size=8, latent_dim=6).fit(images, "runs/vae")
+    >>> run.encoder.code_dim, run.generator.latent_dim, run.has("directions"), run.artefacts().directions
+    (6, 6, False, None)
+    >>> run.directions
+    Traceback (most recent call last):
+    ValueError: the vae run in runs/vae yields encoder, generator, but no directions
+    >>> run.log[-1]["step"], run.annotated_factors
+    (20, ())
+    >>> 0 <= run.evaluate("mig", num_train=200, num_test=100).scores()["mig.score"] <= 1
+    True
     """
 
     def __init__(
@@ -226,6 +245,11 @@ class FinishedRun:
 
         Args:
             out: the page to write; by default the run's ``report.html``.
+
+        >>> import contrafact as cf
+        >>> scene = cf.load_generator("analytic", {"size": 16})
+        >>> cf.methods.Random(num_directions=2).fit(scene, "runs/two").report().name
+        'report.html'
         """
         data = import_module("contrafact.evaluation.sampling").dataset_of(self)
         factors, images = (data, None) if isinstance(data, FactorDataset) else (None, data)
@@ -331,5 +355,11 @@ def load_run(
 
     Raises:
         ValueError: no run there, or an unfinished one.
+
+    >>> import contrafact as cf
+    >>> run = cf.methods.Random(num_directions=2).fit(cf.load_generator("analytic"), "runs/two")
+    >>> again = cf.load_run("runs/two")
+    >>> torch.equal(again.directions.vectors(), run.directions.vectors())
+    True
     """
     return FinishedRun(folder, generator, encoder, directions)

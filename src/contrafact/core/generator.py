@@ -46,6 +46,19 @@ class Generator(Artefact, ABC):
         truncated_in: where truncation acts. ``latents``: ``map`` pulls them towards their mean, each call as it likes.
             ``images``: making the image takes part in it, so it is the generator's own, and all calls keep to it (see
             :meth:`truncated`). ``nowhere``: only the latent's direction counts and no direction is their mean.
+
+    >>> import contrafact as cf
+    >>> scene = cf.load_generator("analytic", {"size": 16})
+    >>> latent = scene.sample(4, seed=0)  # map of prior noise
+    >>> scene(latent).shape, scene.features(latent, "factors").shape, scene.activations(latent, "image").shape
+    (torch.Size([4, 3, 16, 16]), torch.Size([4, 8]), torch.Size([4, 768]))
+    >>> noise = scene.prior(2, torch.Generator().manual_seed(0))
+    >>> torch.equal(scene.map(noise, truncation=0.5), scene.truncated(0.5).map(noise))
+    True
+    >>> round(scene.latent_scale(), 1), scene.latent_weights().shape, scene.device.type
+    (1.0, torch.Size([8, 8]), 'cpu')
+    >>> next(cf.generators.DCGAN.tiny().freeze().parameters()).requires_grad
+    False
     """
 
     name: str = "generator"
@@ -107,6 +120,10 @@ class Generator(Artefact, ABC):
 
         Raises:
             ValueError: an empty range, or layers that the generator does not have.
+
+        >>> from contrafact.generators import StyleGAN2
+        >>> StyleGAN2.tiny().layer_range(1, None), StyleGAN2.tiny().layer_range()
+        ((1, 6), None)
         """
         if first is None and last is None:
             return None
@@ -193,6 +210,12 @@ class Generator(Artefact, ABC):
 
         Raises:
             ValueError: no class knob, or no such class.
+
+        >>> from contrafact.generators import ClassKnob
+        >>> generator = ClassKnob.tiny()
+        >>> latent = generator.latents_of_class(torch.tensor([2, 0]), torch.Generator().manual_seed(0))
+        >>> generator.classes_of(latent).tolist()
+        [2, 0]
         """
         first, last = self.class_range
         if first == last:
@@ -204,7 +227,12 @@ class Generator(Artefact, ABC):
         return latent
 
     def classes_of(self, latent: Tensor) -> Tensor:
-        """Where the class knob of latents ``(N, L)`` stands: ``(N,)``."""
+        """Where the class knob of latents ``(N, L)`` stands: ``(N,)``.
+
+        >>> from contrafact.generators import ClassKnob
+        >>> ClassKnob.tiny().classes_of(ClassKnob.tiny().sample(5, seed=0)).shape
+        torch.Size([5])
+        """
         return latent[:, slice(*self.class_range)].argmax(dim=1)
 
     @torch.no_grad()
@@ -247,6 +275,12 @@ class Generator(Artefact, ABC):
 
         Raises:
             ValueError: an unconditional generator, or no such class.
+
+        >>> from contrafact.generators import BigGAN
+        >>> generator = BigGAN.tiny()
+        >>> generator.fix_label(1)
+        >>> generator.label, generator.sample(2, seed=0).shape[0]  # it asks for no label now
+        (1, 2)
         """
         if self.num_classes == 0:
             raise ValueError(f"this {type(self).__name__} has no classes to choose from: give it no label")

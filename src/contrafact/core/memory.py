@@ -110,6 +110,12 @@ def as_dataset(source: Any, name: str = "yours") -> ImageDataset:
 
     Raises:
         ValueError: nothing of the kind; says what came.
+
+    >>> data = as_dataset((torch.zeros(4, 3, 8, 8), [0, 1, 1, 0]))  # images and labels
+    >>> len(data), data.image_shape, data.labels.tolist()
+    (4, (3, 8, 8), [0, 1, 1, 0])
+    >>> as_dataset(data) is data, len(as_dataset(np.zeros((2, 16, 16, 3), dtype=np.uint8)))  # bytes, as files hold them
+    (True, 2)
     """
     if isinstance(source, ImageDataset):
         return source

@@ -48,6 +48,14 @@ class Method(Configured, ABC):
         draws: whether the method draws random numbers, so that another seed gives another result.
         labels: of images, what it does with few labels: ``none``, it takes none; ``few``, it learns from them;
             ``optional``, they may say something else, such as which changes of an image to leave out.
+
+    >>> import contrafact as cf
+    >>> scene = cf.load_generator("analytic", {"size": 16})
+    >>> run = cf.methods.Random.preset("quick", num_directions=3).fit(scene, "runs/three", seed=1)
+    >>> run
+    FinishedRun('runs/three': random on analytic, yields directions, generator)
+    >>> cf.methods.Random().fit(scene).folder.name  # the next free folder in runs/
+    'random-analytic-1'
     """
 
     source: ClassVar[Literal["generator", "images"]]

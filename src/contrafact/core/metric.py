@@ -61,6 +61,10 @@ class MetricInfo:
         source: paper and equation.
         repeats: whether rows may repeat in a resample; where not, confidence limits come from random halves.
         ranges: lowest and highest value of the scores that have another range than the headline's, by name.
+
+    >>> info = MetricInfo("static", 0.0, 1.0, True, "Somebody 2030, Eq. 1", ranges={"bits": (0.0, 8.0)})
+    >>> info.range_of("score"), info.range_of("bits")
+    ((0.0, 1.0), (0.0, 8.0))
     """
 
     kind: Literal["static", "models", "interventional", "directions", "images"]
@@ -90,6 +94,10 @@ class MetricResult:
         seed: seed of the metric's own randomness, None when it has none.
         seconds: wall time.
         notes: what a reader must know (degenerate input that was given a documented value).
+
+    >>> result = MetricResult(score=0.5, protocol="mine_n100", num_train=100, per_factor=np.array([0.25, 0.75]))
+    >>> result.scores(), result.to_dict()["per_factor"], result.details()
+    ({'score': 0.5}, [0.25, 0.75], [])
     """
 
     score: float

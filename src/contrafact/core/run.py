@@ -76,6 +76,29 @@ class Run:
 
     Raises:
         ValueError: an argument out of range, or a device this machine does not have.
+
+    >>> import contrafact as cf
+    >>> run = cf.Run("runs/own", seed=3, device="cpu", progress=False)
+    >>> with run.seeded_init("network"):
+    ...     network = nn.Linear(2, 1)
+    >>> optimizer, rng = torch.optim.Adam(network.parameters()), run.rng("points")
+    >>> state = {"network": network, "optimizer": optimizer, "points": rng}  # all that the loop changes
+    >>> with run.claimed():
+    ...     run.start({"method": "own"})
+    ...     for step in run.steps(40, state):
+    ...         with run.autocast():
+    ...             loss = network(torch.randn(8, 2, generator=rng)).square().mean()
+    ...         optimizer.zero_grad()
+    ...         loss.backward()
+    ...         run.average_gradients(network.parameters())
+    ...         optimizer.step()
+    ...         run.log(loss=run.average(loss))
+    >>> [line["step"] for line in read_log("runs/own/log.jsonl")]  # a line for every 20 steps
+    [20, 40]
+    >>> [int(cf.Run(f"runs/{seed}", seed=seed).numpy_rng("order").integers(100)) for seed in (3, 3, 4)]
+    [61, 61, 94]
+    >>> run.rank, run.world_size, run.is_main  # one process of one
+    (0, 1, True)
     """
 
     def __init__(

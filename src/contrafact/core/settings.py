@@ -93,6 +93,14 @@ class Configured:
     Attributes:
         presets: named settings, flat: values that differ from the defaults.
         without: settings that others of its kind have and this one cannot have, each with the reason.
+
+    >>> from contrafact.methods import DisCo
+    >>> brief = DisCo.preset("quick", steps=400)
+    >>> brief.hyperparameters()["steps"], brief.changed(steps=50).steps, DisCo.of(max_shift=2.0).edits.max_shift
+    (400, 50, 2.0)
+    >>> DisCo.of(step=400)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: unknown setting of disco 'step'; did you mean 'steps'? known: ...
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

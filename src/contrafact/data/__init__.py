@@ -1,4 +1,9 @@
-"""Datasets, one per file."""
+"""Datasets, one per file.
+
+>>> from contrafact import data
+>>> "shapes3d" in data.CATALOG, data.Shapes3D.factor_names[0]
+(True, 'floor hue')
+"""
 
 import sys
 

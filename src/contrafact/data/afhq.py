@@ -28,6 +28,17 @@ class AFHQ(Images):
 
     Raises:
         ValueError: an unknown split, no such folder, or one that lacks a class.
+
+    >>> from pathlib import Path
+    >>> import contrafact as cf
+    >>> from PIL import Image
+    >>> for kind in ("cat", "dog", "wild"):
+    ...     for part in ("train", "val"):
+    ...         Path("afhq", part, kind).mkdir(parents=True)
+    ...         Image.new("RGB", (512, 512)).save(f"afhq/{part}/{kind}/1.jpg")
+    >>> faces = cf.data.AFHQ("afhq", size=32)
+    >>> len(faces), faces.class_names
+    (3, ('cat', 'dog', 'wild'))
     """
 
     name = "afhq"

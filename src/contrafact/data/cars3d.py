@@ -52,6 +52,11 @@ class Cars3D(FactorDataset):
 
     Raises:
         ValueError: unknown split or size, no file, a damaged one, or another number of cars.
+
+    >>> import contrafact as cf
+    >>> cf.data.Cars3D("nowhere")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: cars3d: ...
     """
 
     name = "cars3d"

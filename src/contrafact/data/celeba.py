@@ -26,7 +26,7 @@ SPLITS = {"train": (0,), "valid": (1,), "test": (2,), "all": (0, 1, 2)}
 
 
 class CelebA(Images, AnnotatedDataset):
-    """CelebA: photographs ``(3, size, size)`` with attributes as factors and people as classes.
+    r"""CelebA: photographs ``(3, size, size)`` with attributes as factors and people as classes.
 
     Without the identity file there are no classes. Pictures are shrunk until their shorter side is ``size`` and cropped
     to the centre, once, into the cache.
@@ -40,6 +40,17 @@ class CelebA(Images, AnnotatedDataset):
 
     Raises:
         ValueError: an unknown split, no such folder, a damaged annotation file, or one that lists missing pictures.
+
+    >>> from pathlib import Path
+    >>> import contrafact as cf
+    >>> from PIL import Image
+    >>> Path("celeba/img_align_celeba").mkdir(parents=True)
+    >>> for number in (1, 2):
+    ...     Image.new("RGB", (178, 218)).save(f"celeba/img_align_celeba/{number:06}.jpg")
+    >>> _ = Path("celeba/list_attr_celeba.txt").write_text("2\nSmiling Male\n000001.jpg 1 -1\n000002.jpg -1 -1\n")
+    >>> faces = cf.data.CelebA("celeba", size=32)
+    >>> faces.factor_names, faces.factors_of([0, 1]).tolist()
+    (('Smiling', 'Male'), [[1, 0], [0, 0]])
     """
 
     name = "celeba"

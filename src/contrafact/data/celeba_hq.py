@@ -37,7 +37,7 @@ GENDER = "Male"
 
 
 class CelebAHQ(Images, AnnotatedDataset):
-    """CelebA-HQ in CelebAMask-HQ's layout: faces ``(3, size, size)``, attributes as factors, gender as class.
+    r"""CelebA-HQ in CelebAMask-HQ's layout: faces ``(3, size, size)``, attributes as factors, gender as class.
 
     Args:
         path: folder with ``CelebA-HQ-img`` and the attribute file; by default ``celeba_hq`` or ``CelebAMask-HQ`` in the
@@ -46,6 +46,17 @@ class CelebAHQ(Images, AnnotatedDataset):
 
     Raises:
         ValueError: no such folder, a damaged attribute file, or one that lists missing pictures.
+
+    >>> from pathlib import Path
+    >>> import contrafact as cf
+    >>> from PIL import Image
+    >>> Path("hq/CelebA-HQ-img").mkdir(parents=True)
+    >>> for number in (0, 1):
+    ...     Image.new("RGB", (1024, 1024)).save(f"hq/CelebA-HQ-img/{number}.jpg")
+    >>> _ = Path("hq/CelebAMask-HQ-attribute-anno.txt").write_text("2\nMale Young\n0.jpg  1 1\n1.jpg -1 1\n")
+    >>> faces = cf.data.CelebAHQ("hq", size=32)
+    >>> faces.labels.tolist(), faces.factors_of([0, 1]).tolist()
+    ([1, 0], [[1, 1], [0, 1]])
     """
 
     name = "celeba-hq"

@@ -20,6 +20,15 @@ class CIFAR10(CifarImages):
 
     Raises:
         ValueError: unknown split or size, no files, or damaged ones.
+
+    >>> from pathlib import Path
+    >>> import contrafact as cf
+    >>> Path("cifar").mkdir()
+    >>> for name in cf.data.CIFAR10.batches["train"]:  # the binary form: a label, then 3,072 bytes, for each image
+    ...     _ = Path(f"cifar/{name}.bin").write_bytes(bytes([3]) + bytes(3072))
+    >>> images = cf.data.CIFAR10("cifar")
+    >>> len(images), images.class_names[images.labels[0]], images.batch([0]).shape
+    (5, 'cat', torch.Size([1, 3, 32, 32]))
     """
 
     name = "cifar10"

@@ -30,6 +30,14 @@ class CIFAR100(CifarImages):
 
     Raises:
         ValueError: unknown split or size, no files, or damaged ones.
+
+    >>> from pathlib import Path
+    >>> import contrafact as cf
+    >>> Path("cifar").mkdir()  # the binary form: two labels, then 3,072 bytes, for each image
+    >>> _ = Path("cifar/train.bin").write_bytes(bytes([0, 1]) + bytes(3072))
+    >>> images = cf.data.CIFAR100("cifar")
+    >>> len(images), images.class_names[images.labels[0]], images.batch([0]).shape
+    (1, 'aquarium fish', torch.Size([1, 3, 32, 32]))
     """
 
     name = "cifar100"

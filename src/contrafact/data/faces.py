@@ -29,6 +29,16 @@ class Faces(Images):
 
     Raises:
         ValueError: no such folder, no pictures in it, a file whose pose is not in its name, or a single pose.
+
+    >>> from pathlib import Path
+    >>> import contrafact as cf
+    >>> from PIL import Image
+    >>> Path("heads").mkdir()
+    >>> for name in ("anna_-70", "anna_0", "anna_70", "ben_0"):
+    ...     Image.new("RGB", (64, 64)).save(f"heads/{name}.png")
+    >>> heads = cf.data.Faces("heads")
+    >>> heads.class_names, heads.labels.tolist()
+    (('-70°', '+0°', '+70°'), [0, 1, 2, 1])
     """
 
     name = "faces"

@@ -24,6 +24,17 @@ class FashionMNIST(_idx.IdxImages):
 
     Raises:
         ValueError: unknown split or size, no files (the message says how to get them), or damaged ones.
+
+    >>> from pathlib import Path
+    >>> import contrafact as cf
+    >>> import numpy as np
+    >>> Path("idx").mkdir()
+    >>> for kind, array in (("images-idx3", np.zeros((2, 28, 28), "u1")), ("labels-idx1", np.array([9, 0], "u1"))):
+    ...     head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    ...     _ = Path(f"idx/train-{kind}-ubyte").write_bytes(head + array.tobytes())
+    >>> images = cf.data.FashionMNIST("idx")
+    >>> [images.class_names[label] for label in images.labels], images.image_shape
+    (['ankle boot', 'T-shirt/top'], (1, 28, 28))
     """
 
     name = "fashion-mnist"

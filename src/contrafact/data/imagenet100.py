@@ -29,6 +29,17 @@ class ImageNet100(Images):
 
     Raises:
         ValueError: an unknown split, no such folder, or class folders of another number or other names.
+
+    >>> from pathlib import Path
+    >>> import contrafact as cf
+    >>> from PIL import Image
+    >>> for number in range(100):  # a folder for each class, as ImageNet calls it
+    ...     for part in ("train", "val"):
+    ...         Path(f"imagenet/{part}/n{number:08}").mkdir(parents=True)
+    ...         Image.new("RGB", (80, 64)).save(f"imagenet/{part}/n{number:08}/1.JPEG")
+    >>> images = cf.data.ImageNet100("imagenet", size=64)
+    >>> len(images), images.class_names[0]
+    (100, 'n00000000')
     """
 
     name = "imagenet100"

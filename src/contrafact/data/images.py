@@ -90,6 +90,16 @@ class Images(ImageDataset):
         ValueError: no such folder, no pictures in it, a size below 1, an unknown colour, or another number of channels;
             on first use also pictures that cannot be decoded, are too small, or have more than 8 bits a channel: all of
             them are named.
+
+    >>> from pathlib import Path
+    >>> import contrafact as cf
+    >>> from PIL import Image
+    >>> for file, colour in (("pets/cat/1.png", "red"), ("pets/dog/1.jpg", "white"), ("pets/dog/2.png", "black")):
+    ...     Path(file).parent.mkdir(parents=True, exist_ok=True)
+    ...     Image.new("RGB", (80, 64), colour).save(file)
+    >>> pets = cf.data.Images("pets", size=32)
+    >>> pets.class_names, pets.labels.tolist(), pets.batch([0]).mean((0, 2, 3)).tolist()  # red, green, blue
+    (('cat', 'dog'), [0, 1, 1], [1.0, 0.0, 0.0])
     """
 
     name = "images"

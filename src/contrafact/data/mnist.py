@@ -23,6 +23,17 @@ class MNIST(_idx.IdxImages):
 
     Raises:
         ValueError: unknown split or size, no files, or damaged ones.
+
+    >>> from pathlib import Path
+    >>> import contrafact as cf
+    >>> import numpy as np
+    >>> Path("idx").mkdir()
+    >>> for kind, array in (("images-idx3", np.zeros((2, 28, 28), "u1")), ("labels-idx1", np.array([7, 2], "u1"))):
+    ...     head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    ...     _ = Path(f"idx/train-{kind}-ubyte").write_bytes(head + array.tobytes())
+    >>> digits = cf.data.MNIST("idx", size=32)
+    >>> digits.labels.tolist(), digits.image_shape
+    ([7, 2], (1, 32, 32))
     """
 
     name = "mnist"

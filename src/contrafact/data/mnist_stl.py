@@ -73,6 +73,13 @@ class MNISTSTL(PairDataset):
 
     Raises:
         ValueError: an unknown variant, split or size, a ``path`` without the files, or damaged ones.
+
+    >>> import contrafact as cf
+    >>> dict(zip(cf.data.MNISTSTL.factor_names, cf.data.MNISTSTL.factor_sizes))
+    {'digit class': 10, 'digit location': 8, 'background class': 10}
+    >>> cf.data.MNISTSTL(variant="dc")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: ...
     """
 
     name = "mnist-stl"

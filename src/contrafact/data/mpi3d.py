@@ -35,6 +35,13 @@ class MPI3D(FactorDataset):
 
     Raises:
         ValueError: unknown variant or size, no file, or one that is not a published one.
+
+    >>> import contrafact as cf
+    >>> dict(zip(cf.data.MPI3D.factor_names, cf.data.MPI3D.known_sizes[0]))["horizontal axis"]
+    40
+    >>> cf.data.MPI3D("nowhere")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: mpi3d: ...
     """
 
     name = "mpi3d"

@@ -46,6 +46,13 @@ class SmallNORB(FactorDataset):
 
     Raises:
         ValueError: unknown split or size, no files, damaged ones, or labels that do not fill the grid.
+
+    >>> import contrafact as cf
+    >>> dict(zip(cf.data.SmallNORB.factor_names, cf.data.SmallNORB.split_sizes))
+    {'category': 5, 'instance': 5, 'elevation': 9, 'azimuth': 18, 'lighting': 6}
+    >>> cf.data.SmallNORB("nowhere")
+    Traceback (most recent call last):
+    ValueError: small-norb: nowhere holds neither smallnorb-5x46789x9x18x6x2x96x96-training-dat.mat nor ...
     """
 
     name = "small-norb"

@@ -33,6 +33,15 @@ class STL10(ImageDataset):
 
     Raises:
         ValueError: unknown split or size, no files, or damaged ones.
+
+    >>> from pathlib import Path
+    >>> import contrafact as cf
+    >>> Path("stl").mkdir()
+    >>> _ = Path("stl/train_X.bin").write_bytes(bytes(2 * 3 * 96 * 96))
+    >>> _ = Path("stl/train_y.bin").write_bytes(bytes([1, 10]))
+    >>> images = cf.data.STL10("stl", size=32)
+    >>> [images.class_names[label] for label in images.labels], images.image_shape
+    (['airplane', 'truck'], (3, 32, 32))
     """
 
     name = "stl10"

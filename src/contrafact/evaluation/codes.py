@@ -246,6 +246,12 @@ def evaluate_encoder(
 
     Raises:
         ValueError: the encoder misbehaves, or what the metrics refuse.
+
+    >>> from contrafact.contract.samples import Counter, Flags  # three factors, and an encoder that reads them off
+    >>> few = {"num_train": 200, "num_test": 100}
+    >>> evaluation = evaluate_encoder(Counter(), Flags(), metrics="modularity,beta_vae_score", **few)
+    >>> {name: round(value, 3) for name, value in evaluation.scores().items()}
+    {'modularity.score': 1.0, 'beta_vae_score.score': 1.0, 'beta_vae_score.score_train': 1.0}
     """
     from contrafact.core.encoding import Codes
 

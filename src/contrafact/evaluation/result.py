@@ -82,6 +82,18 @@ class Evaluation:
         factor_names: one per factor that was scored.
         intervals: confidence limits by score name (``"dci.completeness"``), where they were asked for.
         notes: what happened to the input before any metric saw it.
+
+    >>> from contrafact.metrics import evaluate
+    >>> factors = np.random.default_rng(0).integers(4, size=(1000, 2))
+    >>> result = evaluate(factors * [1.0, -2.0], factors, metrics=["mig", "modularity"], factor_names=["hue", "size"])
+    >>> list(result.scores()), result.to_dict()["factor_names"]
+    (['mig.score', 'modularity.score'], ['hue', 'size'])
+    >>> result.to_csv().splitlines()[0]
+    'metric,score,value,low,high,protocol,num_train,num_test,seed,seconds'
+    >>> result.to_frame()["metric"].tolist(), json.loads(result.to_json())["notes"]
+    (['mig', 'modularity'], [])
+    >>> result.write("scores.json").name, result.heat_maps()[0].columns, result.table().row_count
+    ('scores.json', ('hue', 'size'), 2)
     """
 
     results: dict[str, MetricResult]

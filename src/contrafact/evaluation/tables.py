@@ -141,6 +141,13 @@ def evaluate_files(
 
     Raises:
         ValueError: a file that is missing or does not parse (line and column are named), or what ``evaluate`` refuses.
+
+    >>> factors = np.arange(100)[:, None] % 2
+    >>> np.savetxt("codes.csv", factors * [1.0, -2.0], delimiter=",", header="a,b", comments="")
+    >>> np.savetxt("factors.csv", factors, fmt="%d", header="hue", comments="")
+    >>> result = evaluate_files("codes.csv", "factors.csv", metrics="modularity")
+    >>> result.code_names, result.factor_names
+    (('a', 'b'), ('hue',))
     """
     values, names = read_matrices(codes, factors, codes_test, factors_test)
     return evaluate(

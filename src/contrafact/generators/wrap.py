@@ -71,6 +71,11 @@ def wrap(
         ValueError: no module; a module that does not return images for such latents, or NaN, or other values than
             between black and white; noise, or batch statistics, inside it; no gradient to the latent; unknown layers;
             an image range that is none.
+
+    >>> module = nn.Sequential(nn.Linear(4, 3 * 8 * 8), nn.Tanh(), nn.Unflatten(1, (3, 8, 8)))
+    >>> generator = wrap(module, latent_dim=4)
+    >>> generator(generator.sample(2, seed=0)).shape, generator.layer_names
+    (torch.Size([2, 3, 8, 8]), ('0', '1', '2'))
     """
     return Wrapped(module, latent_dim, image_range, latent_shape, sample, map, output, layers, noise_seed, name)
 

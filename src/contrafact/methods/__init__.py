@@ -1,4 +1,9 @@
-"""Methods, one paper per file."""
+"""Methods, one paper per file.
+
+>>> from contrafact import methods
+>>> "sefa" in methods.CATALOG, methods.SeFa().num_directions
+(True, 10)
+"""
 
 import sys
 

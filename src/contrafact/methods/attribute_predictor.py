@@ -36,7 +36,14 @@ HELD_OUT = 2000
 
 @dataclass(frozen=True)
 class AttributePredictor(Method):
-    """One softmax per factor on a light convolutional encoder."""
+    """One softmax per factor on a light convolutional encoder.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16, labels=40, factors=["shape", "scale"])
+    >>> run = cf.methods.AttributePredictor(width=0.1, steps=2, batch_size=8).fit(images, "runs/attributes")
+    >>> run.annotated_factors, run.encoder(images.batch([0, 1])).shape  # a guess of each factor's value
+    (('shape', 'scale'), torch.Size([2, 2]))
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"

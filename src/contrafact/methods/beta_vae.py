@@ -23,7 +23,15 @@ from contrafact.methods._variational import QUICK, Variational, active
 
 @dataclass(frozen=True)
 class BetaVAE(Variational):
-    """β-VAE (Eq. 4)."""
+    """β-VAE (Eq. 4).
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> run = cf.methods.BetaVAE.preset("quick", beta=4.0, width=0.1, steps=2).fit(images, "runs/beta-vae")
+    >>> codes = run.encoder(images.batch([0, 1]))
+    >>> codes.shape, run.generator(codes).shape
+    (torch.Size([2, 10]), torch.Size([2, 3, 16, 16]))
+    """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}, "quick": QUICK}
 

@@ -48,7 +48,15 @@ _QUICK = {**_BEYOND, "width": 0.5, "encoder_batch": 50, "steps": 2000}
 
 @dataclass(frozen=True)
 class CDGAN(GANMethod):
-    """Contrastive disentanglement of class (c) and content (z)."""
+    """Contrastive disentanglement of class (c) and content (z).
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16, labels=40, factors=["shape"])
+    >>> run = cf.methods.CDGAN.preset("quick", width=0.1, steps=1, batch_size=8).fit(images, "runs/cd-gan")
+    >>> first, last = run.generator.class_range  # the class knob among the latent's dimensions: four shapes
+    >>> last - first, run.encoder.class_dim < run.encoder.code_dim
+    (4, True)
+    """
 
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

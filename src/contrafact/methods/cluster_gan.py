@@ -30,7 +30,15 @@ from contrafact.nn.own_encoder import Backbone
 
 @dataclass(frozen=True)
 class ClusterGAN(GANMethod):
-    """GAN that clusters by inverting its own prior."""
+    """GAN that clusters by inverting its own prior.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> run = cf.methods.ClusterGAN.preset("quick", width=0.1, steps=1, batch_size=10).fit(images, "runs/cluster-gan")
+    >>> classes = run.generator.classes_of(run.generator.sample(5, seed=0))
+    >>> classes.shape, int(classes.max()) < 10
+    (torch.Size([5]), True)
+    """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},

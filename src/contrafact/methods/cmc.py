@@ -39,7 +39,14 @@ _XYZ_OF_RGB = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.07217
 
 @dataclass(frozen=True)
 class CMC(Method):
-    """Contrast of lightness and colour."""
+    """Contrast of lightness and colour.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> run = cf.methods.CMC.preset("quick", encoder="conv", width=0.1, steps=1, batch_size=8).fit(images, "runs/cmc")
+    >>> run.encoder.code_dim // 2, run.encoder(images.batch([0, 1])).shape  # lightness's codes, then colour's
+    (13, torch.Size([2, 26]))
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     yields: ClassVar[tuple[str, ...]] = ("encoder",)

@@ -59,7 +59,15 @@ from contrafact.training.views import Views, choose_kinds
 
 @dataclass(frozen=True)
 class ContraLORD(Method):
-    """Codes by latent optimisation, an encoder by regression and contrast."""
+    """Codes by latent optimisation, an encoder by regression and contrast.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16, labels=40, factors=["shape"])
+    >>> settings = {"width": 0.1, "steps": 1, "encoder_steps": 1, "batch_size": 8, "encoder_batch_size": 8}
+    >>> run = cf.methods.ContraLORD.preset("quick", **settings).fit(images, "runs/contralord")
+    >>> run.annotated_factors, run.encoder.code_dim, run.generator.latent_dim
+    (('shape',), 1, 8)
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"
@@ -323,17 +331,12 @@ class AnnotatedCodes:
     """
 
     def __init__(
-        self,
-        method: ContraLORD,
-        images: TrainingImages,
-        embeddings: ValueEmbeddings,
-        assigned: AssignedEncoder,
-        run: Run,
+        self, method: ContraLORD, images: TrainingImages, values: ValueEmbeddings, assigned: AssignedEncoder, run: Run
     ) -> None:
         self.method, self.images, self.assigned = method, images, assigned
         self.rate = start_values(assigned, method.value_codes, method.latent_rate)
-        self.modules: list[nn.Module] = [embeddings, assigned]
-        self.embedded = [*embeddings.parameters(), assigned.embeddings]
+        self.modules: list[nn.Module] = [values, assigned]
+        self.embedded = [*values.parameters(), assigned.embeddings]
         self.classifying = list(assigned.classifiers.parameters())
         self._taught_ND: Tensor | None = None
 
@@ -359,10 +362,7 @@ class AnnotatedCodes:
 
 
 class OwnCodes:
-    """Codes of images without annotated factors: d, gᶜ and gʳ of each in the table; a class label fixes d.
-
-    Attributes: as of :class:`AnnotatedCodes`.
-    """
+    """d, gᶜ and gʳ of images without annotated factors; a class label fixes d. As :class:`AnnotatedCodes` otherwise."""
 
     def __init__(self, method: ContraLORD, images: TrainingImages, embeddings: ValueEmbeddings) -> None:
         self.method, self.images, self.embeddings = method, images, embeddings

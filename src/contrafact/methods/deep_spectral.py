@@ -33,7 +33,16 @@ _FLOAT32_RANK = 1e-7
 
 @dataclass(frozen=True)
 class DeepSpectral(Method):
-    """Leading right singular vectors of a layer's Jacobian, averaged over latents; nothing is trained."""
+    """Leading right singular vectors of a layer's Jacobian, averaged over latents; nothing is trained.
+
+    >>> import torch
+    >>> import contrafact as cf
+    >>> scene = cf.load_generator("analytic")
+    >>> run = cf.methods.DeepSpectral(num_directions=4, num_latents=4, steps=5).fit(scene, "runs/deep-spectral")
+    >>> vectors = run.directions.vectors()
+    >>> torch.allclose(vectors @ vectors.T, torch.eye(4), atol=1e-4)  # orthonormal
+    True
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "generator"
     yields: ClassVar[tuple[str, ...]] = ("directions", "generator")

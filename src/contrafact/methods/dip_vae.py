@@ -25,7 +25,15 @@ from contrafact.methods._variational import QUICK, Variational, active
 
 @dataclass(frozen=True)
 class DIPVAE(Variational):
-    """Disentangled inferred prior VAE (Eqs 6 and 7)."""
+    """Disentangled inferred prior VAE (Eqs 6 and 7).
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> run = cf.methods.DIPVAE.preset("quick", width=0.1, steps=2).fit(images, "runs/dip-vae")
+    >>> codes = run.encoder(images.batch([0, 1]))
+    >>> codes.shape, run.generator(codes).shape
+    (torch.Size([2, 10]), torch.Size([2, 3, 16, 16]))
+    """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}, "quick": QUICK}
 

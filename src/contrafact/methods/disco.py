@@ -189,7 +189,15 @@ class Contrast(Group):
 
 @dataclass(frozen=True)
 class DisCo(Method):
-    """Disentanglement via Contrast. Options left empty take the value their formulation gives them."""
+    """Disentanglement via Contrast. Options left empty take the value their formulation gives them.
+
+    >>> import contrafact as cf
+    >>> scene = cf.load_generator("analytic", {"size": 16})
+    >>> run = cf.methods.DisCo.preset("quick", steps=1, encoder_width=0.1).fit(scene, "runs/disco")
+    >>> edited = run.directions(scene.sample(4, seed=0), index=3, magnitude=2.0)
+    >>> run.encoder(run.generator(edited)).shape  # 4 images to 32 codes
+    torch.Size([4, 32])
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "generator"
     yields: ClassVar[tuple[str, ...]] = ("encoder", "directions", "generator")

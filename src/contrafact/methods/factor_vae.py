@@ -31,7 +31,15 @@ LAYERS, UNITS = 6, 1000
 
 @dataclass(frozen=True)
 class FactorVAE(Variational):
-    """FactorVAE (Algorithm 2)."""
+    """FactorVAE (Algorithm 2).
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> run = cf.methods.FactorVAE.preset("quick", width=0.1, steps=2, batch_size=8).fit(images, "runs/factor-vae")
+    >>> codes = run.encoder(images.batch([0, 1]))
+    >>> codes.shape, run.generator(codes).shape
+    (torch.Size([2, 10]), torch.Size([2, 3, 16, 16]))
+    """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},

@@ -22,7 +22,14 @@ from contrafact.nn.critics import FeatureEncoder, plain_weights
 
 @dataclass(frozen=True)
 class GANFeatures(GANMethod):
-    """GAN with the critic's features as codes."""
+    """GAN with the critic's features as codes.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> run = cf.methods.GANFeatures.preset("quick", width=0.1, steps=1, batch_size=10).fit(images, "runs/gan-features")
+    >>> run.encoder(images.batch([0, 1])).shape[1] == run.encoder.code_dim
+    True
+    """
 
     without: ClassVar[Mapping[str, str]] = {
         "encoder": "its encoder is the critic without its last layer, which the game trains; cluster_gan and cd_gan "

@@ -30,7 +30,15 @@ from contrafact.methods._gan import Game, GANMethod, play
 
 @dataclass(frozen=True)
 class GANInversion(GANMethod):
-    """GAN with latents found by gradient descent."""
+    """GAN with latents found by gradient descent.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> small = {"width": 0.1, "steps": 1, "batch_size": 10, "inversion_steps": 1}
+    >>> run = cf.methods.GANInversion.preset("quick", **small).fit(images, "runs/gan-inversion")
+    >>> run.encoder(images.batch([0])).shape[1] == run.generator.latent_dim  # codes are latents
+    True
+    """
 
     without: ClassVar[Mapping[str, str]] = {
         "encoder": "it trains none: codes are latents, found by descent through the generator; cluster_gan and cd_gan "

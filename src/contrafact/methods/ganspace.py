@@ -43,7 +43,14 @@ _EXTRA_COLUMNS = 10
 
 @dataclass(frozen=True)
 class GANSpace(Method):
-    """PCA over a million samples, none of which is kept."""
+    """PCA over a million samples, none of which is kept.
+
+    >>> import contrafact as cf
+    >>> scene = cf.load_generator("analytic")
+    >>> run = cf.methods.GANSpace(num_directions=4, num_samples=1000).fit(scene, "runs/ganspace")
+    >>> run.directions.num_directions, run.directions.note["analysed"], run.directions.note["samples"]
+    (4, 'factors', 1000)
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "generator"
     yields: ClassVar[tuple[str, ...]] = ("directions", "generator")

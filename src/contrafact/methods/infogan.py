@@ -28,7 +28,14 @@ from contrafact.nn.critics import ClassEncoder, plain_weights
 
 @dataclass(frozen=True)
 class InfoGAN(GANMethod):
-    """GAN with mutual information between codes and images."""
+    """GAN with mutual information between codes and images.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> run = cf.methods.InfoGAN.preset("quick", width=0.1, steps=1, batch_size=10).fit(images, "runs/infogan")
+    >>> run.generator(run.generator.sample(2, seed=0)).shape
+    torch.Size([2, 3, 16, 16])
+    """
 
     without: ClassVar[Mapping[str, str]] = {
         "encoder": "its encoder is Q, a head on the critic's own features, so no other network can be it; "

@@ -33,7 +33,14 @@ from contrafact.nn.critics import ClassEncoder, make_trunk, plain_weights
 
 @dataclass(frozen=True)
 class InfoGANCR(GANMethod):
-    """InfoGAN with a contrastive regulariser."""
+    """InfoGAN with a contrastive regulariser.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> run = cf.methods.InfoGANCR.preset("quick", width=0.1, steps=1, batch_size=10).fit(images, "runs/infogan-cr")
+    >>> run.generator(run.generator.sample(2, seed=0)).shape
+    torch.Size([2, 3, 16, 16])
+    """
 
     without: ClassVar[Mapping[str, str]] = {
         "encoder": "its encoder is Q, a head on the critic's own features, so no other network can be it; "

@@ -41,7 +41,14 @@ IMAGES_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class InterFaceGAN(Method):
-    """One direction per attribute of a predictor."""
+    """One direction per attribute of a predictor.
+
+    >>> import contrafact as cf
+    >>> scene = cf.load_generator("analytic", {"size": 16})
+    >>> run = cf.methods.InterFaceGAN(num_latents=400, chosen=0.1).fit(scene, "runs/interfacegan")
+    >>> run.directions.names[:3]  # the scene knows its own attributes; elsewhere a predictor is named
+    ['x', 'y', 'size']
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "generator"
     yields: ClassVar[tuple[str, ...]] = ("directions", "generator")

@@ -29,7 +29,14 @@ from contrafact.training.latent_training import descend
 
 @dataclass(frozen=True)
 class LabelsOnly(Method):
-    """One classifier per annotated factor, trained on the annotated images alone."""
+    """One classifier per annotated factor, trained on the annotated images alone.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16, labels=40, factors=["shape"])
+    >>> run = cf.methods.LabelsOnly(width=0.1, steps=2).fit(images, "runs/labels-only")
+    >>> run.annotated_factors, run.encoder(images.batch([0, 1])).shape
+    (('shape',), torch.Size([2, 1]))
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"

@@ -77,7 +77,14 @@ class LeNet(nn.Module):
 
 @dataclass(frozen=True)
 class LatentDiscovery(Method):
-    """Directions and a reconstructor that recognises them."""
+    """Directions and a reconstructor that recognises them.
+
+    >>> import contrafact as cf
+    >>> scene = cf.load_generator("analytic", {"size": 32})
+    >>> run = cf.methods.LatentDiscovery.preset("quick", steps=1).fit(scene, "runs/latent-discovery")
+    >>> run.directions.num_directions  # as many as the latent has dimensions, unless told
+    8
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "generator"
     yields: ClassVar[tuple[str, ...]] = ("directions", "generator")

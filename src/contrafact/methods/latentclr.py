@@ -50,7 +50,14 @@ RATE_FACTOR = 0.2
 
 @dataclass(frozen=True)
 class LatentCLR(Method):
-    """Contrastive directions. Options left empty take the value their formulation gives them."""
+    """Contrastive directions. Options left empty take the value their formulation gives them.
+
+    >>> import contrafact as cf
+    >>> scene = cf.load_generator("analytic", {"size": 16})
+    >>> run = cf.methods.LatentCLR.preset("quick", num_directions=5, steps=1).fit(scene, "runs/latentclr")
+    >>> run.directions(scene.sample(4, seed=0), index=2, magnitude=-1.5).shape
+    torch.Size([4, 8])
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "generator"
     yields: ClassVar[tuple[str, ...]] = ("directions", "generator")

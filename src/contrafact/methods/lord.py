@@ -43,7 +43,15 @@ from contrafact.training.latent_training import (
 
 @dataclass(frozen=True)
 class LORD(Method):
-    """Codes of labels and a residual of each image, optimised directly, then regressed."""
+    """Codes of labels and a residual of each image, optimised directly, then regressed.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16, labels=40, factors=["shape"])
+    >>> small = {"width": 0.1, "steps": 1, "encoder_steps": 1, "batch_size": 8}
+    >>> run = cf.methods.LORD.preset("quick", **small).fit(images, "runs/lord")
+    >>> run.encoder.code_dim, run.generator.latent_dim  # the factor's code; with seven for the rest
+    (1, 8)
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"

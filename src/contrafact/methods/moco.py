@@ -37,7 +37,16 @@ from contrafact.training.views import MOCO, Views, choose_kinds
 
 @dataclass(frozen=True)
 class MoCo(Method):
-    """Contrast with a queue and a momentum encoder."""
+    """Contrast with a queue and a momentum encoder.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> small = {"width": 0.1, "steps": 1, "batch_size": 8, "queue_length": 16}
+    >>> run = cf.methods.MoCo.preset("quick", **small).fit(images, "runs/moco")
+    >>> codes = run.encoder(images.batch([0, 1]))
+    >>> run.encoder.representations, run.encoder.represent(codes, "z").shape[0]  # what the contrast sees
+    (('z',), 2)
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     yields: ClassVar[tuple[str, ...]] = ("encoder",)

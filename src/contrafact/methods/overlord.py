@@ -51,7 +51,15 @@ from contrafact.training.views import Views, ViewSettings
 
 @dataclass(frozen=True)
 class OverLORD(Method):
-    """Attributes that go with a label, attributes that do not, and a generator trained against a discriminator."""
+    """Attributes that go with a label, attributes that do not, and a generator trained against a discriminator.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16, labels=40, factors=["shape"])
+    >>> small = {"width": 0.1, "steps": 1, "encoder_steps": 1, "synthesis_steps": 1, "batch_size": 8}
+    >>> run = cf.methods.OverLORD.preset("quick", **small).fit(images, "runs/overlord")
+    >>> run.encoder.code_dim, run.generator.latent_dim  # label and what goes with it; and the rest
+    (24, 40)
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"

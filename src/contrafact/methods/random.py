@@ -22,7 +22,15 @@ from contrafact.nn.spectral import check_fit
 
 @dataclass(frozen=True)
 class Random(Method):
-    """Random directions of unit length; nothing is trained."""
+    """Random directions of unit length; nothing is trained.
+
+    >>> import torch
+    >>> import contrafact as cf
+    >>> scene = cf.load_generator("analytic")
+    >>> run = cf.methods.Random(num_directions=10).fit(scene, "runs/random", seed=1)
+    >>> torch.allclose(run.directions.vectors().norm(dim=1), torch.ones(10))
+    True
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "generator"
     yields: ClassVar[tuple[str, ...]] = ("directions", "generator")

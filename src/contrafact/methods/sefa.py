@@ -29,7 +29,15 @@ from contrafact.nn.spectral import check_fit, leading_eigenvectors
 
 @dataclass(frozen=True)
 class SeFa(Method):
-    """Closed-form factorisation of the weights that act on the latent; nothing is trained and nothing is drawn."""
+    """Closed-form factorisation of the weights that act on the latent; nothing is trained and nothing is drawn.
+
+    >>> import contrafact as cf
+    >>> generator = cf.load_generator("shapes3d")
+    >>> run = cf.methods.SeFa(num_directions=3).fit(generator, "runs/sefa")
+    >>> lengths = (generator.latent_weights() @ run.directions.vectors().T).norm(dim=0)
+    >>> bool(lengths[0] >= lengths[1] >= lengths[2])  # the weights answer to the first the most
+    True
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "generator"
     yields: ClassVar[tuple[str, ...]] = ("directions", "generator")

@@ -33,7 +33,14 @@ Supervision = Literal["cross_entropy", "squared"]
 
 @dataclass(frozen=True)
 class SemiSupervisedVAE(Variational):
-    """β-VAE with a supervised regulariser (Eq. 1, S²/β-VAE)."""
+    """β-VAE with a supervised regulariser (Eq. 1, S²/β-VAE).
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16, labels=40, factors=["shape"])
+    >>> run = cf.methods.SemiSupervisedVAE.preset("quick", width=0.1, steps=2).fit(images, "runs/s2-vae")
+    >>> run.annotated_factors, run.encoder(images.batch([0, 1])).shape  # the first code is the shape's
+    (('shape',), torch.Size([2, 10]))
+    """
 
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}, "quick": QUICK}

@@ -36,7 +36,15 @@ SMALL = 96  # sides below this take the settings for small images
 
 @dataclass(frozen=True)
 class SimCLR(Method):
-    """Contrast of two views in one batch (NT-Xent)."""
+    """Contrast of two views in one batch (NT-Xent).
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> run = cf.methods.SimCLR.preset("quick", width=0.1, steps=1, batch_size=8).fit(images, "runs/simclr")
+    >>> codes = run.encoder(images.batch([0, 1]))
+    >>> run.encoder.representations, run.encoder.represent(codes, "z").shape[0]  # what the contrast sees
+    (('z',), 2)
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     yields: ClassVar[tuple[str, ...]] = ("encoder",)

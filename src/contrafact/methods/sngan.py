@@ -34,7 +34,15 @@ STATISTICS_BATCHES = 50
 
 @dataclass(frozen=True)
 class SNGAN(Method):
-    """Spectrally normalised GAN, its edit space the standard normal Z."""
+    """Spectrally normalised GAN, its edit space the standard normal Z.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> small = {"width": 0.05, "steps": 1, "batch_size": 4, "generator_batch_size": 4}
+    >>> run = cf.methods.SNGAN.preset("quick", **small).fit(images, "runs/sngan")
+    >>> run.generator.space, run.generator(run.generator.sample(2, seed=0)).shape
+    ('z', torch.Size([2, 3, 16, 16]))
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     labels: ClassVar[Literal["none", "optional", "few"]] = "none"

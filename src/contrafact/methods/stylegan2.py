@@ -40,7 +40,14 @@ W_MEAN_RATE = 0.005
 
 @dataclass(frozen=True)
 class StyleGAN2(Method):
-    """Style-based GAN, its edit space W."""
+    """Style-based GAN, its edit space W.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> run = cf.methods.StyleGAN2.preset("tiny", steps=1, batch_size=4).fit(images, "runs/stylegan2")
+    >>> run.generator.space, run.generator.num_layers  # directions may act on some of the layers
+    ('w', 6)
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     labels: ClassVar[Literal["none", "optional", "few"]] = "none"

@@ -48,7 +48,14 @@ _QUICK = {
 
 @dataclass(frozen=True)
 class SubInfoMax(Method):
-    """InfoMax on parts of the projection, with a regulariser between them (Eq. 3)."""
+    """InfoMax on parts of the projection, with a regulariser between them (Eq. 3).
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> run = cf.methods.SubInfoMax.preset("quick", width=0.1, steps=1, batch_size=8).fit(images, "runs/sub-infomax")
+    >>> run.encoder.num_parts, "z" in run.encoder.representations
+    (2, True)
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     yields: ClassVar[tuple[str, ...]] = ("encoder",)

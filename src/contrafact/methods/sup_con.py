@@ -30,7 +30,14 @@ from contrafact.training.augment import Augmentation, AugmentationName
 
 @dataclass(frozen=True)
 class SupCon(Method):
-    """Supervised contrast of two views of labelled images."""
+    """Supervised contrast of two views of labelled images.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16, labels=40, factors=["shape"])
+    >>> run = cf.methods.SupCon.preset("quick", width=0.1, steps=1).fit(images, "runs/sup-con")
+    >>> run.encoder(images.batch([0, 1])).shape[1] == run.encoder.code_dim
+    True
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"

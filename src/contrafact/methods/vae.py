@@ -34,7 +34,15 @@ FLOW_RATE, FLOW_IMAGES = 1e-3, 20_000
 
 @dataclass(frozen=True)
 class VAE(Variational):
-    """Variational autoencoder."""
+    """Variational autoencoder.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> run = cf.methods.VAE(width=0.1, steps=2, batch_size=8, latent_dim=6).fit(images, "runs/vae")
+    >>> codes = run.encoder(images.batch([0, 1]))
+    >>> codes.shape, run.generator(codes).shape
+    (torch.Size([2, 6]), torch.Size([2, 3, 16, 16]))
+    """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},

@@ -22,7 +22,14 @@ from contrafact.methods._gan import Game, GANMethod, play
 
 @dataclass(frozen=True)
 class WGANGP(GANMethod):
-    """Wasserstein GAN with gradient penalty."""
+    """Wasserstein GAN with gradient penalty.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16)
+    >>> run = cf.methods.WGANGP.preset("quick", width=0.1, steps=1, batch_size=8).fit(images, "runs/wgan-gp")
+    >>> run.has("encoder"), run.generator(run.generator.sample(2, seed=0)).shape
+    (False, torch.Size([2, 3, 16, 16]))
+    """
 
     yields: ClassVar[tuple[str, ...]] = ("generator",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -47,7 +47,15 @@ from contrafact.training.latent_training import (
 
 @dataclass(frozen=True)
 class ZeroDIM(Method):
-    """Codes of labelled factors by classification, a residual by latent optimisation."""
+    """Codes of labelled factors by classification, a residual by latent optimisation.
+
+    >>> import contrafact as cf
+    >>> images = cf.load_dataset("shapes3d", size=16, labels=40, factors=["shape"])
+    >>> small = {"width": 0.1, "steps": 1, "amortization_steps": 1, "tuning_steps": 1, "batch_size": 8}
+    >>> run = cf.methods.ZeroDIM.preset("quick", **small).fit(images, "runs/zerodim")
+    >>> run.annotated_factors, run.encoder(images.batch([0, 1])).shape
+    (('shape',), torch.Size([2, 1]))
+    """
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"

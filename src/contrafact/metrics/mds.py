@@ -119,6 +119,15 @@ def mds(
     Raises:
         ValueError: directions and generator do not fit, labels are not whole numbers, fewer than two attributes, or a
             setting is out of range.
+
+    >>> import torch
+    >>> import contrafact as cf
+    >>> from contrafact.core.directions import GlobalDirections
+    >>> pixels = cf.wrap(torch.nn.Unflatten(1, (1, 1, 2)), latent_dim=2, image_range=(-8.0, 8.0))
+    >>> axes = GlobalDirections.of(torch.eye(2))  # each changes one of two pixels
+    >>> dark = torch.full((20, 2), -0.5)
+    >>> mds(pixels, axes, lambda images: (images.flatten(1) > 0.5).long(), latents=dark).score
+    1.0
     """
     sweep = np.asarray(magnitudes, dtype=np.float64)
     if sweep.ndim != 1 or not len(sweep) or not (np.isfinite(sweep) & (sweep > 0)).all():

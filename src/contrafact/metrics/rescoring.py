@@ -92,6 +92,15 @@ def rescoring(
 
     Raises:
         ValueError: directions and generator do not fit, the predictor misbehaves, or a setting is not positive.
+
+    >>> import torch
+    >>> import contrafact as cf
+    >>> from contrafact.core.directions import GlobalDirections
+    >>> pixels = cf.wrap(torch.nn.Unflatten(1, (1, 1, 2)), latent_dim=2, image_range=(-8.0, 8.0))
+    >>> axes = GlobalDirections.of(torch.eye(2))  # each changes one of two pixels
+    >>> result = rescoring(pixels, axes, lambda images: images.flatten(1), num_latents=20, magnitude=4.0)
+    >>> result.matrix.round(4).tolist()  # 4 of the 16 between black and white
+    [[0.25, 0.0], [0.0, 0.25]]
     """
     if not magnitude > 0:
         raise ValueError(f"magnitude must be positive, got {magnitude}")
