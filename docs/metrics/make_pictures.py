@@ -194,6 +194,26 @@ def draw_mcc(axes: tuple[Axes, Axes]) -> None:
     axes[1].set_title("|correlation|, rotated codes", fontsize=8)
 
 
+def draw_mig_sup(axes: tuple[Axes, Axes]) -> None:
+    static(axes, "mig_sup", ("score",), "two in one")
+
+
+def draw_dcimig(axes: tuple[Axes, Axes]) -> None:
+    static(axes, "dcimig", ("score",), "two in one")
+
+
+def draw_rmig(axes: tuple[Axes, Axes]) -> None:
+    bars(axes[0], of_kinds(lambda codes: metrics.rmig(codes, FACTORS, num_bins=20).scores()))
+    widths = np.array([0.05, 0.1, 0.2, 0.4, 0.8, 1.6])
+    means = 1.2 * (FACTORS - FACTORS.mean(axis=0)) / FACTORS.std(axis=0)
+    scores = [metrics.rmig(means, FACTORS, deviations=np.full(means.shape, width)).score for width in widths]
+    lines(axes[1], widths, {"score": np.array(scores)}, "deviation of the posterior", log=True)
+
+
+def draw_jemmig(axes: tuple[Axes, Axes]) -> None:
+    against_noise(axes, "jemmig", ("score",))
+
+
 def draw_irs(axes: tuple[Axes, Axes]) -> None:
     static(axes, "irs", ("score",))
 

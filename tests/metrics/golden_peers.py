@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from contrafact.metrics import mcc
+from contrafact.metrics import dcimig, jemmig, mcc
 
 FILE = Path(__file__).parent / "golden" / "peers.json"
 Arrays = dict[str, np.ndarray]
@@ -23,6 +23,10 @@ Arrays = dict[str, np.ndarray]
 def peers() -> dict[str, dict[str, float]]:
     """The programs' values by case."""
     return json.loads(FILE.read_text())
+
+
+def _of_training(metric: Callable[..., Any], **settings: Any) -> Callable[[Arrays], float]:
+    return lambda data: metric(data["codes_train"], data["factors_train"], **settings).score
 
 
 def _mcc(data: Arrays, held_out: bool = False, **settings: Any) -> float:
@@ -41,6 +45,10 @@ OURS: dict[str, tuple[Callable[[Arrays], float], float]] = {
     "mcc_spearman_out": (lambda data: _mcc(data, held_out=True, correlation="spearman"), 1e-9),
     # Canonical correlations by iteration there.
     "mcc_weak_out": (lambda data: _mcc(data, held_out=True, alignment="weak"), 1e-4),
+    "dcimig_10": (_of_training(dcimig, num_bins=10), 1e-9),
+    "dcimig_20": (_of_training(dcimig), 1e-9),
+    "jemmig_10": (_of_training(jemmig, num_bins=10), 1e-9),
+    "jemmig_20": (_of_training(jemmig, num_bins=20), 1e-9),
 }
 
 

@@ -11,6 +11,7 @@ from contrafact.metrics.beta_vae_score import beta_vae_score as beta_vae_score
 from contrafact.metrics.clustering import clustering as clustering
 from contrafact.metrics.dci import dci as dci
 from contrafact.metrics.dci_es import dci_es as dci_es
+from contrafact.metrics.dcimig import dcimig as dcimig
 from contrafact.metrics.downstream import downstream as downstream
 from contrafact.metrics.explicitness import explicitness as explicitness
 from contrafact.metrics.factor_vae_score import factor_vae_score as factor_vae_score
@@ -18,6 +19,7 @@ from contrafact.metrics.fid import fid as fid
 from contrafact.metrics.inception_score import inception_score as inception_score
 from contrafact.metrics.infomec import infomec as infomec
 from contrafact.metrics.irs import irs as irs
+from contrafact.metrics.jemmig import jemmig as jemmig
 from contrafact.metrics.kid import kid as kid
 from contrafact.metrics.knn_probe import knn_probe as knn_probe
 from contrafact.metrics.linear_probe import linear_probe as linear_probe
@@ -26,9 +28,11 @@ from contrafact.metrics.mcc import mcc as mcc
 from contrafact.metrics.mds import mds as mds
 from contrafact.metrics.med import med as med
 from contrafact.metrics.mig import mig as mig
+from contrafact.metrics.mig_sup import mig_sup as mig_sup
 from contrafact.metrics.modularity import modularity as modularity
 from contrafact.metrics.recovery import recovery as recovery
 from contrafact.metrics.rescoring import rescoring as rescoring
+from contrafact.metrics.rmig import rmig as rmig
 from contrafact.metrics.sap import sap as sap
 from contrafact.metrics.smoothness import smoothness as smoothness
 from contrafact.metrics.sub_embedding_gaps import sub_embedding_gaps as sub_embedding_gaps

@@ -1,0 +1,56 @@
+"""DCIMIG (3CharM): disentanglement, completeness and informativeness in one gap of mutual informations.
+
+Sepliarskaia, Kiseleva and de Rijke, "How to Not Measure Disentanglement" ("Evaluating Disentangled Representations"),
+arXiv:1910.05587, Section 5.
+
+Shape suffixes: N points, J code dimensions, K factors.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from contrafact.core.matrices import check_varying, top_two_gap
+from contrafact.core.metric import ArrayLike, MetricInfo, MetricResult, check_codes_as_given, measured
+from contrafact.metrics._information import discretize, entropy, mutual_information, read_labels
+from contrafact.metrics.mig_sup import SINGLE_FACTOR
+
+INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Sepliarskaia et al. 2019, Section 5")
+
+
+@measured
+def dcimig(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20, continuous: bool = False) -> MetricResult:
+    """Sum over factors of the best gap among the codes that know the factor best, over the sum of factor entropies.
+
+    Args:
+        codes: ``(N, J)`` numbers.
+        factors: ``(N, K)`` whole numbers.
+        num_bins: equal-width bins per code.
+        continuous: factors may take any value, and are binned as codes are.
+
+    Returns:
+        score in [0, 1], higher is better; ``per_factor`` ``(K,)`` the factor's gap over its entropy; ``matrix``
+        ``(J, K)`` mutual informations in nats. With one factor a code's second best is 0, and a note says so.
+
+    Raises:
+        ValueError: shapes, values or lengths do not fit, or a factor is constant.
+
+    >>> import numpy as np
+    >>> factors = np.random.default_rng(0).integers(4, size=(10_000, 2))
+    >>> round(dcimig(factors * [1.0, -2.0], factors).score, 2)
+    1.0
+    """
+    codes_NJ = check_codes_as_given(codes)
+    factors_NK = check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins))
+    entropy_K = np.array([entropy(column_N) for column_N in factors_NK.T])
+    information_JK = mutual_information(discretize(codes_NJ, num_bins), factors_NK)
+    gaps_K = np.zeros(len(entropy_K))
+    np.maximum.at(gaps_K, information_JK.argmax(axis=1), top_two_gap(information_JK.T))
+    return MetricResult(
+        score=float(gaps_K.sum() / entropy_K.sum()),
+        protocol=f"dcimig_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}",
+        num_train=len(codes_NJ),
+        per_factor=gaps_K / entropy_K,
+        matrix=information_JK,
+        notes=(SINGLE_FACTOR,) if factors_NK.shape[1] == 1 else (),
+    )

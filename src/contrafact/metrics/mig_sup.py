@@ -1,0 +1,67 @@
+"""MIG-sup: does each code know one factor, and only one? The mutual information gap, asked of codes.
+
+Li et al., "Progressive Learning and Disentanglement of Hierarchical Representations", ICLR 2020, Section 4.1.
+
+Shape suffixes: N points, J code dimensions, K factors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from contrafact.core.matrices import check_varying, dead_codes, top_two_gap
+from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, check_codes_as_given, measured
+from contrafact.metrics._information import discretize, entropy, mutual_information, read_labels
+
+INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Li et al. 2020, Section 4.1")
+SINGLE_FACTOR = "one factor only: nothing competes with it, so the gap is its own information"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigSupResult(MetricResult):
+    """A mutual information gap of codes; ``matrix`` ``(J, K)`` holds informations as shares of the factor's entropy.
+
+    Attributes:
+        per_code: gap of each code ``(J,)``; 0 for a dead one, which the mean leaves out.
+    """
+
+    per_code: FloatArray
+
+
+@measured
+def mig_sup(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20, continuous: bool = False) -> MigSupResult:
+    """Mean over codes that vary of the gap between the two largest ``I(code, factor) / H(factor)``.
+
+    Args:
+        codes: ``(N, J)`` numbers.
+        factors: ``(N, K)`` whole numbers.
+        num_bins: equal-width bins per code.
+        continuous: factors may take any value, and are binned as codes are.
+
+    Returns:
+        score in [0, 1], higher is better. With one factor the second best is 0, and a note says so.
+
+    Raises:
+        ValueError: shapes, values or lengths do not fit, or a factor is constant.
+
+    >>> import numpy as np
+    >>> factors = np.random.default_rng(0).integers(4, size=(10_000, 2))
+    >>> twice = np.hstack([factors, factors]) * 1.0
+    >>> round(mig_sup(twice, factors).score, 2)
+    1.0
+    """
+    codes_NJ = check_codes_as_given(codes)
+    factors_NK = check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins))
+    entropy_K = np.array([entropy(column_N) for column_N in factors_NK.T])
+    known_JK = mutual_information(discretize(codes_NJ, num_bins), factors_NK) / entropy_K
+    per_code, live_J = top_two_gap(known_JK.T), ~dead_codes(codes_NJ)
+    return MigSupResult(
+        score=float(per_code[live_J].mean()) if live_J.any() else 0.0,
+        protocol=f"mig_sup_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}",
+        num_train=len(codes_NJ),
+        matrix=known_JK,
+        per_code=per_code,
+        notes=(SINGLE_FACTOR,) if factors_NK.shape[1] == 1 else (),
+    )
