@@ -214,6 +214,18 @@ def draw_jemmig(axes: tuple[Axes, Axes]) -> None:
     against_noise(axes, "jemmig", ("score",))
 
 
+def draw_r2(axes: tuple[Axes, Axes]) -> None:
+    bars(axes[0], of_kinds(lambda codes: {kind: metrics.r2(codes, FACTORS, probe=kind).score for kind in ("linear",)}))
+    levels = np.array([0.0, 0.25, 0.5, 1.0, 2.0, 4.0])
+    waves = np.hstack([np.sin(FACTORS), np.cos(FACTORS)])
+    noise = np.hstack([NOISE, NOISE[::-1]])
+    curves = {
+        kind: np.array([metrics.r2(waves + 0.3 * level * noise, FACTORS, probe=kind).score for level in levels])
+        for kind in ("linear", "kernel")
+    }
+    lines(axes[1], 0.3 * levels, curves, "noise on sines and cosines", score="r2")
+
+
 def draw_irs(axes: tuple[Axes, Axes]) -> None:
     static(axes, "irs", ("score",))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from contrafact.metrics import dcimig, jemmig, mcc
+from contrafact.metrics import dcimig, jemmig, mcc, r2
 
 FILE = Path(__file__).parent / "golden" / "peers.json"
 Arrays = dict[str, np.ndarray]
@@ -38,6 +38,11 @@ def _mcc(data: Arrays, held_out: bool = False, **settings: Any) -> float:
     return mcc(*given, **settings).score
 
 
+def _r2(data: Arrays, num_train: int | None = None, **settings: Any) -> float:
+    train = (data["codes_train"][:num_train], data["factors_train"][:num_train])
+    return r2(*train, data["codes_test"], data["factors_test"], **settings).score
+
+
 OURS: dict[str, tuple[Callable[[Arrays], float], float]] = {
     "mcc_pearson": (_mcc, 1e-9),
     "mcc_pearson_out": (lambda data: _mcc(data, held_out=True), 1e-9),
@@ -49,6 +54,8 @@ OURS: dict[str, tuple[Callable[[Arrays], float], float]] = {
     "dcimig_20": (_of_training(dcimig), 1e-9),
     "jemmig_10": (_of_training(jemmig, num_bins=10), 1e-9),
     "jemmig_20": (_of_training(jemmig, num_bins=20), 1e-9),
+    "r2_linear": (_r2, 1e-9),
+    "r2_kernel_500": (lambda data: _r2(data, num_train=500, probe="kernel"), 1e-9),
 }
 
 

@@ -115,6 +115,7 @@ PECULIAR: Mapping[str, Mapping[str, Any]] = {
     "sap": {"accuracies": True},
     "irs": {"continuous": True},
     "mcc": {"continuous": True, "measures": True},
+    "r2": {"continuous": True, "measures": True, "guesses": True},
     "kid": {"small": {"subset_size": 10}},
     "lpips": {"judge": lambda images: [images]},
     "mds": {"judge": lambda images: (images.mean((2, 3)) > 0.5).long()},
