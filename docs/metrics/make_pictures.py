@@ -318,6 +318,40 @@ def draw_smoothness(axes: tuple[Axes, Axes]) -> None:
     lines(axes[1], dimensions, {k: np.array(v) for k, v in curves.items()}, "dimensions", log=True, score="raw")
 
 
+def draw_cka(axes: tuple[Axes, Axes]) -> None:
+    of_similarity(axes, "linear", lambda models: metrics.cka(models).matrix)
+    sizes = np.array([20, 50, 100, 200, 500, 1000])
+    pairs = [np.random.default_rng(n).normal(size=(2, n, 100)) for n in sizes]
+    curves = {
+        "as it is": [metrics.cka(pair).score for pair in pairs],
+        "debiased": [metrics.cka(pair, debiased=True).score for pair in pairs],
+    }
+    lines(axes[1], sizes, {k: np.array(v) for k, v in curves.items()}, "points of 100 unrelated codes", log=True)
+
+
+def draw_svcca(axes: tuple[Axes, Axes]) -> None:
+    of_similarity(axes, "svcca", lambda models: metrics.svcca(models).matrix)
+    sizes = np.array([250, 500, 1000, 2000, 4000])
+    pairs = [np.random.default_rng(n).normal(size=(2, n, 100)) for n in sizes]
+    scores = np.array([metrics.svcca(pair).score for pair in pairs])
+    lines(axes[1], sizes, {"score": scores}, "points of 100 unrelated codes", log=True)
+
+
+def of_similarity(axes: tuple[Axes, Axes], name: str, score: Callable[[list[np.ndarray]], np.ndarray]) -> None:
+    """How like one model's codes others are, in bars."""
+    rng = np.random.default_rng(2)
+    base = rng.normal(size=(800, 8)) * [3, 2, 1, 1, 1, 0.5, 0.2, 0.1]
+    others = {
+        "rotated": base @ np.linalg.qr(rng.normal(size=(8, 8)))[0],
+        "noisy": base + 0.5 * rng.normal(size=base.shape),
+        "first two": base[:, :2],
+        "each of spread 1": base / base.std(axis=0),
+        "unrelated": rng.normal(size=(800, 8)),
+    }
+    found = score([base, *others.values()])[0, 1:]
+    bars(axes[0], {kind: {name: float(value)} for kind, value in zip(others, found, strict=True)})
+
+
 def draw_udr(axes: tuple[Axes, Axes]) -> None:
     rng = np.random.default_rng(2)
     base = rng.normal(size=(800, 3))

@@ -8,6 +8,7 @@ from contrafact.evaluation.compare import compare_runs as compare_runs
 from contrafact.evaluation.result import Evaluation as Evaluation
 from contrafact.evaluation.tables import evaluate_files as evaluate_files
 from contrafact.metrics.beta_vae_score import beta_vae_score as beta_vae_score
+from contrafact.metrics.cka import cka as cka
 from contrafact.metrics.clustering import clustering as clustering
 from contrafact.metrics.dci import dci as dci
 from contrafact.metrics.dci_es import dci_es as dci_es
@@ -37,6 +38,7 @@ from contrafact.metrics.rmig import rmig as rmig
 from contrafact.metrics.sap import sap as sap
 from contrafact.metrics.smoothness import smoothness as smoothness
 from contrafact.metrics.sub_embedding_gaps import sub_embedding_gaps as sub_embedding_gaps
+from contrafact.metrics.svcca import svcca as svcca
 from contrafact.metrics.total_correlation import total_correlation as total_correlation
 from contrafact.metrics.udr import udr as udr
 from contrafact.metrics.zerodim import zerodim as zerodim

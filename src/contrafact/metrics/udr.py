@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 
 from contrafact.core.matrices import dead_codes
-from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, check_codes, measured
+from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, measured
+from contrafact.core.several import read_models
 from contrafact.metrics._linear import standardize
 
 INFO = MetricInfo(kind="models", low=0.0, high=1.0, higher_is_better=True, source="Duan et al. 2020, Section 4")
@@ -92,11 +93,7 @@ def udr(
     """
     if correlation not in ("lasso", "spearman"):
         raise ValueError(f"correlation must be 'lasso' or 'spearman', got {correlation!r}")
-    if len(codes) < 2:
-        raise ValueError(f"models are compared with each other: pass the codes of at least two, got {len(codes)}")
-    matrices = [check_codes(values, f"codes[{s}]") for s, values in enumerate(codes)]
-    if len({len(values) for values in matrices}) > 1:
-        raise ValueError(f"all models must see the same images, got {[len(values) for values in matrices]} rows")
+    matrices = read_models(codes)
     if kl is not None and len(kl) != len(matrices):
         raise ValueError(f"kl needs one vector per model: {len(matrices)}, got {len(kl)}")
     live = []
