@@ -500,6 +500,49 @@ def draw_kid(axes: tuple[Axes, Axes]) -> None:
     lines(axes[1], sizes, {"same distribution": np.array(scores)}, "generated images", log=True)
 
 
+def draw_precision_recall(axes: tuple[Axes, Axes]) -> None:
+    rng = np.random.default_rng(0)
+    real = rng.normal(size=(2000, 8))
+    cases = {
+        "same": rng.normal(size=real.shape),
+        "shifted": rng.normal(size=real.shape) + 0.7,
+        "half as wide": 0.5 * rng.normal(size=real.shape),
+        "twice as wide": 2.0 * rng.normal(size=real.shape),
+        "copies of ten": real[rng.integers(10, size=2000)] + 1e-3 * rng.normal(size=real.shape),
+    }
+    bars(axes[0], {name: metrics.precision_recall(real, fake).scores() for name, fake in cases.items()})
+    sizes = np.array([50, 100, 300, 1000, 2000])
+    rows = [metrics.precision_recall(real[:n], cases["half as wide"][:n]).scores() for n in sizes]
+    names = ("precision", "recall", "density", "coverage")
+    lines(axes[1], sizes, {n: np.array([row[n] for row in rows]) for n in names}, "images, half as wide", log=True)
+
+
+def draw_ppl(axes: tuple[Axes, Axes]) -> None:
+    def pixels(images: torch.Tensor) -> list[torch.Tensor]:
+        return [torch.nn.functional.avg_pool2d(images, 2)]
+
+    plain, bent = Analytic("sprite", size=16), Analytic("sprite", size=16, warp=True)
+    settings = [(space, sampling) for space in ("w", "z") for sampling in ("end", "full")]
+    bars(
+        axes[0],
+        {
+            name: {
+                f"{space}, {sampling}": metrics.ppl(
+                    generator, extractor=pixels, space=space, sampling=sampling, num_latents=1000, batch_size=250
+                ).score
+                for space, sampling in settings
+            }
+            for name, generator in (("straight", plain), ("bent", bent))
+        },
+    )
+    steps = np.array([1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
+    scores = [
+        metrics.ppl(plain, extractor=pixels, epsilon=float(step), num_latents=500, batch_size=250).score
+        for step in steps
+    ]
+    lines(axes[1], steps, {"score": np.array(scores)}, "step", log=True)
+
+
 def draw_inception_score(axes: tuple[Axes, Axes]) -> None:
     classes = np.arange(2000) % 10
     cases = {

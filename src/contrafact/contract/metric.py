@@ -93,6 +93,8 @@ class Subject:
             sets = [images + 0.1 * i for i, name in enumerate(needed) if name not in judges]
             return self.metric(*sets, **dict.fromkeys(judges, judge), **given)
         generator = Analytic("sprite", size=8)
+        if self.info.kind == "generators":
+            return self.metric(generator, extractor=self.judge, **given)
         directions = GlobalDirections.random(generator.latent_dim, 2, torch.Generator().manual_seed(0))
         if self.name == "recovery":
             return self.metric(directions.vectors().detach(), generator.true_directions()[:2], **given)
@@ -118,6 +120,7 @@ PECULIAR: Mapping[str, Mapping[str, Any]] = {
     "r2": {"continuous": True, "measures": True, "guesses": True},
     "kid": {"small": {"subset_size": 10}},
     "lpips": {"judge": lambda images: [images]},
+    "ppl": {"judge": lambda images: [images]},
     "mds": {"judge": lambda images: (images.mean((2, 3)) > 0.5).long()},
 }
 """In what our own metrics differ from most."""

@@ -54,7 +54,7 @@ class MetricInfo:
     Attributes:
         kind: what it takes: ``static`` codes and factors, ``models`` the codes of several models on the same images,
             ``interventional`` an encoder and a dataset, ``directions`` directions and what judges them, ``images``
-            sets of images or their features.
+            sets of images or their features, ``generators`` a generator.
         low: lowest possible score.
         high: highest possible score.
         higher_is_better: direction of the score.
@@ -67,7 +67,7 @@ class MetricInfo:
     ((0.0, 1.0), (0.0, 8.0))
     """
 
-    kind: Literal["static", "models", "interventional", "directions", "images"]
+    kind: Literal["static", "models", "interventional", "directions", "images", "generators"]
     low: float
     high: float
     higher_is_better: bool

@@ -31,7 +31,7 @@ from contrafact.nn.features import Extractor, extractor_name, features_of, incep
 from contrafact.training.augment import Augmentation
 from contrafact.training.image_pool import ImagePool
 
-IMAGE_METRICS = ("fid", "kid", "inception_score")
+IMAGE_METRICS = ("fid", "kid", "precision_recall", "inception_score")
 CLASSIFIER_STEPS, CLASSIFIER_BATCH, CLASSIFIER_WIDTH = 800, 128, 0.5
 
 
@@ -64,7 +64,7 @@ def image_scores(
     device: torch.device | str,
     extractor: str | None = None,
 ) -> dict[str, MetricResult]:
-    """FID, KID and Inception Score of a generator.
+    """FID, KID, precision and recall, and Inception Score of a generator.
 
     Args:
         names: some of :data:`IMAGE_METRICS`.
@@ -90,7 +90,7 @@ def image_scores(
         for start in range(0, count, 500):
             yield generator(generator.sample(min(500, count - start), rng)).float().clamp(0, 1).cpu()
 
-    compared, seen, judged = bool({"fid", "kid"} & set(names)), [], []
+    compared, seen, judged = bool({"fid", "kid", "precision_recall"} & set(names)), [], []
     for images in generated():
         if compared:
             seen.append(features_of(images, features, "generated", 500))
@@ -99,12 +99,14 @@ def image_scores(
     given: dict[str, Any] = {}
     if compared:
         real = (dataset.batch(part) for part in np.array_split(chosen, max(1, count // 500)))
-        given["fid"] = given["kid"] = (features_of(real, features, "real", 500), np.concatenate(seen))
+        pair = (features_of(real, features, "real", 500), np.concatenate(seen))
+        given |= dict.fromkeys(("fid", "kid", "precision_recall"), pair)
     if judged:
         given["inception_score"] = (np.concatenate(judged),)
     results = {}
+    settings = {"fid": {}, "precision_recall": {"device": device}}
     for name in names:
-        result: MetricResult = CATALOG.get(name)(*given[name], **({} if name == "fid" else {"seed": seed}))
+        result: MetricResult = CATALOG.get(name)(*given[name], **settings.get(name, {"seed": seed}))
         protocol = result.protocol.replace("_features", f"_{seen_by}").replace("_logits", f"_{seen_by}")
         results[name] = dataclasses.replace(result, protocol=protocol)
     return results

@@ -69,6 +69,7 @@ def resolve_metrics(metrics: str | Sequence[str]) -> list[str]:
                 "interventional": "an encoder and a dataset: call it, or evaluate_encoder",
                 "directions": "directions",
                 "images": "sets of images",
+                "generators": "a generator",
             }[kind]
             raise ValueError(f"metric {name!r} cannot be computed from codes and factors: it takes {needs}")
     return list(dict.fromkeys(names))

@@ -31,6 +31,8 @@ from contrafact.metrics.med import med as med
 from contrafact.metrics.mig import mig as mig
 from contrafact.metrics.mig_sup import mig_sup as mig_sup
 from contrafact.metrics.modularity import modularity as modularity
+from contrafact.metrics.ppl import ppl as ppl
+from contrafact.metrics.precision_recall import precision_recall as precision_recall
 from contrafact.metrics.r2 import r2 as r2
 from contrafact.metrics.recovery import recovery as recovery
 from contrafact.metrics.rescoring import rescoring as rescoring

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from collections.abc import Callable
 from itertools import zip_longest
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contrafact.core.metric import MetricInfo, MetricResult, as_array, measured
+from contrafact.core.metric import FloatArray, MetricInfo, MetricResult, as_array, measured
 from contrafact.nn.features import (
     Extractor,
     Images,
@@ -60,6 +61,30 @@ def published(net: str) -> Any:
     return import_installed("lpips").LPIPS(net=net, verbose=False).eval()
 
 
+def judge_of(extractor: Extractor | str) -> Callable[[Tensor, Tensor], FloatArray]:
+    """What gives the distances ``(n,)`` of two batches of images in [0, 1].
+
+    Raises:
+        ValueError: an unknown name, or the published network is not at hand; of the judge, features that do not fit.
+    """
+    if isinstance(extractor, str) and extractor not in BACKBONES:
+        raise ValueError(f"extractor must be one of {', '.join(BACKBONES)} or a function of images, got {extractor!r}")
+    network = published(extractor) if isinstance(extractor, str) else None
+
+    def judge(first: Tensor, second: Tensor) -> FloatArray:
+        if network is not None:
+            with torch.no_grad():
+                distance = network(first * 2 - 1, second * 2 - 1).flatten()
+        else:
+            maps = [list(run(extractor, side)) for side in (first, second)]  # type: ignore[arg-type]
+            if not maps[0] or any(m.ndim != 4 or len(m) != len(first) for m in maps[0]):
+                raise ValueError("the extractor must return a list of feature maps (n, C, H, W), one row per image")
+            distance = feature_distance(*maps)
+        return as_array(distance).astype(np.float64)
+
+    return judge
+
+
 @measured
 def lpips(first: Images, second: Images, *, extractor: Extractor | str = "alex", batch_size: int = 64) -> MetricResult:
     """Mean perceptual distance between the n-th images of two sets.
@@ -81,27 +106,17 @@ def lpips(first: Images, second: Images, *, extractor: Extractor | str = "alex",
     >>> lpips(images, images, extractor=lambda x: [x]).score
     0.0
     """
-    if isinstance(extractor, str) and extractor not in BACKBONES:
-        raise ValueError(f"extractor must be one of {', '.join(BACKBONES)} or a function of images, got {extractor!r}")
-    network = published(extractor) if isinstance(extractor, str) else None
+    judge = judge_of(extractor)
     values = []
     sides = (batches_of(first, "first", batch_size), batches_of(second, "second", batch_size))
     for a, b in zip_longest(*sides):
         if a is None or b is None or a.shape != b.shape:
             shapes = " and ".join("none" if side is None else str(tuple(side.shape)) for side in (a, b))
             raise ValueError(f"images are compared in pairs, but first and second came in batches of {shapes}")
-        if network is not None:
-            with torch.no_grad():
-                distance = network(a * 2 - 1, b * 2 - 1).flatten()
-        else:
-            maps = [list(run(extractor, side)) for side in (a, b)]  # type: ignore[arg-type]
-            if not maps[0] or any(m.ndim != 4 or len(m) != len(a) for m in maps[0]):
-                raise ValueError("the extractor must return a list of feature maps (n, C, H, W), one row per image")
-            distance = feature_distance(*maps)
-        values.append(as_array(distance))
+        values.append(judge(a, b))
     if not values:
         raise ValueError("first holds no images")
-    distances_N = np.concatenate(values).astype(np.float64)
+    distances_N = np.concatenate(values)
     if not np.isfinite(distances_N).all():
         raise ValueError(f"the features of pair {int(np.argmin(np.isfinite(distances_N)))} are not finite")
     name = extractor if isinstance(extractor, str) else extractor_name(extractor)
