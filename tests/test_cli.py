@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from contrafact.cli import COMMANDS, main
 from contrafact.core.artefact import fingerprint
 from contrafact.core.method import load_run
 from contrafact.core.run import LOG
+from contrafact.evaluation.regression import RegressionSettings
 from contrafact.generators import checkpoints
 from tests.generators.recorded import Recorded
 
@@ -172,11 +174,32 @@ def test_from_images_to_a_report(finished, capsys):
     assert "control" in (disco / "report.html").read_text()
 
 
+@dataclass(frozen=True)
+class Light(RegressionSettings):
+    """The published protocol, but for what it costs."""
+
+    steps: int = 2
+    batch_size: int = 4
+    width: float = 0.1
+
+
+@pytest.mark.parametrize("source", ["vae", "sefa"])
+def test_a_control_of_an_encoder_or_of_directions_alone(source, finished, capsys, monkeypatch):
+    run("fit", "sefa", "--generator", finished / "vae", "--num-directions", 2, *CPU, "--out", "sefa")
+    monkeypatch.setattr("contrafact.evaluation.control.RegressionSettings", Light)
+    folder = {"vae": finished / "vae", "sefa": Path("sefa")}[source]
+    sizes = ["--num-train", 60, "--num-test", 20]
+    run("evaluate", folder, *sizes, "--control", "--device", "cpu")
+    of = [json.loads(line)["of"] for line in (folder / "scores.jsonl").read_text().splitlines()]
+    assert of == ["run"] * 2 + ["control"] * 2
+    assert "its control\n  mig " in capsys.readouterr().out
+
+
 def test_fit_says_what_to_do_next(finished, capsys):
     run("fit", *TINY_VAE, "--steps", 2, *CPU)
     shown = capsys.readouterr().out
     assert "runs/vae-shapes3d-1: encoder, generator in" in shown
-    assert "contrafact evaluate runs/vae-shapes3d-1" in shown
+    assert "contrafact evaluate runs/vae-shapes3d-1 --control" in shown
     assert "contrafact fit disco --generator runs/vae-shapes3d-1" in shown
     run("fit", *TINY_VAE, "--steps", 2, *CPU)
     assert "runs/vae-shapes3d-2:" in capsys.readouterr().out

@@ -119,6 +119,39 @@ def test_entries_of_an_array_are_columns_even_where_their_mean_has_its_name(tmp_
     assert 0 < values["DC, 0"] <= 1
 
 
+def test_controls_follow_rows_of_every_kind(tmp_path, vae_folder):
+    light = RegressionSettings(steps=2, batch_size=4, width=0.1)
+    settings = {"latent_dim": 3, "width": 0.1, "steps": 2, "batch_size": 4}
+    rows = (
+        Row("VAE", "beta_vae", settings=settings, source="shapes3d"),
+        Row("untrained", "control"),
+        Row("SeFa", "sefa", settings={"num_directions": 3}, regression=light),
+        Row("random", "control"),
+    )
+    sources, data = {"small": str(vae_folder)}, {"small": {"size": 16}}
+    recipe = Recipe("t", "t", rows, COLUMNS, sources=sources, data=data, num_train=60, num_test=20)
+    run_bench(Bench("tiny", recipe, tmp_path, seeds=1, device="cpu"))
+    cells = {
+        name: row["cells"][0]["scores"]
+        for name, row in json.loads((tmp_path / "results.json").read_text())["rows"].items()
+    }
+    assert all(0 <= cell["MIG"] <= 1 for cell in cells.values())
+    assert len({cell["MIG"] for cell in cells.values()}) == 4
+    assert "loss" in cells["VAE"]
+    assert "loss" not in cells["untrained"]
+    regressions = [tmp_path / "sefa" / "seed0" / place for place in ("regression", "control/regression")]
+    ours, its = (load_run(folder).config["hyperparameters"] for folder in regressions)
+    assert ours == its
+
+
+def test_a_row_without_a_control_is_refused_before_it_is_trained(tmp_path):
+    rows = (Row("GAN", "wgan_gp", source="shapes3d"), Row("nothing", "control"))
+    recipe = Recipe("t", "t", rows, COLUMNS, data={"small": {"size": 16}})
+    with pytest.raises(ValueError, match="t, row 'nothing': wgan_gp yields neither directions nor an enc"):
+        run_bench(Bench("t", recipe, tmp_path, seeds=1, device="cpu"))
+    assert not (tmp_path / "gan").exists()
+
+
 def test_the_training_log_can_be_a_column(recipe, tmp_path, vae_folder):
     recipe = Recipe("t", "t", (Row("DisCo", "disco", settings=TINY_DISCO),), COLUMNS, num_train=100, num_test=30)
     table = run_bench(Bench("tiny", recipe, tmp_path, seeds=1, source=str(vae_folder), device="cpu"))

@@ -206,6 +206,50 @@ def test_methods(check, old, new, said, tmp_path):
     with_match(found(getattr(method, check), subject), said)
 
 
+TWICE = """from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from contrafact.core.budget import Budget
+from contrafact.core.directions import GlobalDirections
+from contrafact.core.method import Artefacts, Method
+from contrafact.nn.encoders import ConvEncoder
+
+
+@dataclass(frozen=True)
+class Twice(Method):
+    source: ClassVar[str] = "generator"
+    yields: ClassVar[tuple[str, ...]] = ("encoder", "directions", "generator")
+
+    steps: int = 3
+    batch_size: int = 4
+
+    def train(self, source, run):
+        with run.seeded_init("encoder"):
+            encoder = ConvEncoder(source.image_shape, 4, 0.1)
+        optimizer, rng = torch.optim.Adam(encoder.parameters()), run.rng("latents")
+        for _ in run.steps(self.steps, {"encoder": encoder}):
+            first, second = (encoder(source(source.sample(self.batch_size, rng))) for _ in range(2))
+            optimizer.zero_grad()
+            (first - second).square().mean().backward()
+            optimizer.step()
+        directions = GlobalDirections.random(source.latent_dim, 4, run.rng("directions"))
+        return Artefacts(encoder=encoder, directions=directions, generator=source)
+"""
+
+
+def test_a_budget_is_counted(tmp_path):
+    """What a method's encoder sees in training is what its control may cost."""
+    (tmp_path / "twice.py").write_text(TWICE)
+    advice = found(method.has_a_control, method.Subject(METHODS.get(f"{tmp_path}/twice.py:Twice"), tmp_path))
+    with_match(advice, r"its encoder saw 32 images; its budget\(\) says 4 steps of 4: define budget\(\)")
+    said = "\n    def budget(self):\n        return Budget(self.steps, 2 * self.batch_size, 0.1)\n"
+    (tmp_path / "two.py").write_text(TWICE + said)
+    (outcome,) = outcomes([method.has_a_control], method.Subject(METHODS.get(f"{tmp_path}/two.py:Twice"), tmp_path))
+    assert outcome.kept, outcome.advice
+
+
 @pytest.mark.parametrize(("check", "old", "new", "said"), METRIC, ids=lambda part: str(part)[:34])
 def test_metrics(check, old, new, said, tmp_path):
     path = broken(tmp_path, "best_correlation.py", old, new)

@@ -224,17 +224,26 @@ def test_missing_control_is_said(copied):
     assert "No control stands beside these scores yet: `contrafact evaluate" in page.sections["scores"]
 
 
-def test_methods_without_a_control_are_not_offered_one(copied):
+@pytest.mark.parametrize(
+    ("artefacts", "offered"),
+    [
+        (("encoder", "directions", "generator"), True),
+        (("directions", "generator"), True),
+        (("encoder", "generator"), True),
+        (("encoder",), True),
+        (("generator",), False),
+    ],
+)
+def test_what_has_a_control_is_offered_one(artefacts, offered, copied):
     result = json.loads((copied / "result.json").read_text())
-    result["artefacts"].remove("directions")
-    (copied / "result.json").write_text(json.dumps(result))
+    (copied / "result.json").write_text(json.dumps(result | {"artefacts": artefacts}))
     (copied / "scores.jsonl").write_text(score("mig", score=0.5))
     page = Reader(write_report(load_run(copied), frames=3, samples=1).read_text())
-    assert "--control" not in page.sections["scores"]
+    assert ("--control" in page.sections["scores"]) == offered
     (copied / "scores.jsonl").unlink()
     page = Reader(write_report(load_run(copied), frames=3, samples=1).read_text())
-    assert "scores the run." in page.sections["scores"]
-    assert "--control" not in page.sections["scores"]
+    assert ("scores the run and a control." if offered else "scores the run.") in page.sections["scores"]
+    assert ("--control" in page.sections["scores"]) == offered
 
 
 def test_damaged_scores_stop_before_anything_is_written(copied):

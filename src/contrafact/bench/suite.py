@@ -157,6 +157,7 @@ def _check(bench: Bench, asked: set[str]) -> ImageDataset | None:
     if bench.predictor is not None:
         load_predictor(bench.predictor)
     dataset = None if bench.data is None else load_dataset(bench.data)
+    _check_controls(bench, asked)
     unfit: dict[str, str] = {}
     waiting = [row for row in bench.recipe.rows if row.method != CONTROL and row.name in asked and _can_run(bench, row)]
     for row in waiting:
@@ -185,6 +186,20 @@ def _check(bench: Bench, asked: set[str]) -> ImageDataset | None:
             f"Row {name!r} learns from {'a generator' if kind == 'generator' else 'images'}: {reason}"
         )
     return dataset
+
+
+def _check_controls(bench: Bench, asked: set[str]) -> None:
+    """Refuse a control of a row that can have none."""
+    before: Row | None = None
+    for row in bench.recipe.rows:
+        controlled = before if row.method == CONTROL and row.name in asked else None
+        known = controlled is not None and controlled.method in CATALOG
+        if controlled and known and not {"directions", "encoder"} & {*CATALOG.get(controlled.method).yields}:
+            raise ValueError(
+                f"{bench.name}, row {row.name!r}: {controlled.method} yields neither directions nor an encoder, so it "
+                "has no control; take the row out of the recipe"
+            )
+        before = row
 
 
 def _check_elsewhere(bench: Bench, row: Row, run: Run) -> None:
@@ -284,7 +299,9 @@ def _measure(
         judge = _judge(bench, run, dataset) if missing & set(JUDGED) else None
         evaluate_run(run, dataset, metrics, num_train, recipe.num_test, 0, who, device, judge)
     trained = load_run(run.folder / CONTROL) if who == "control" else run
-    scores = _scores_of(run, who) | {LOG: {"result": {}, "scores": trained.log[-1] if trained.log else {}}}
+    scores: dict[str, Any] = dict(_scores_of(run, who))
+    if trained.log:  # an untrained control has none
+        scores[LOG] = {"result": {}, "scores": trained.log[-1]}
     return {
         title: _number(scores[column.metric], column.scalar)
         for title, column in columns.items()

@@ -48,7 +48,8 @@ class Options:
     """Whose features fid and kid compare: inception, or FILE.py:FUNCTION from images (n, C, H, W) in [0, 1] to
     features (n, D); by default a classifier trained on the data's labels."""
     control: bool = False
-    """Also train and score a control: random directions and a regression encoder, same generator, same budget."""
+    """Also make and score a control: random directions on the same generator, read by an encoder that costs what the
+    run's did; of a run without directions, its encoder untrained."""
     num_train: Count = 10_000
     """Images that metrics are fitted on."""
     num_test: Count = 5_000
@@ -206,9 +207,9 @@ def _evaluate_run(options: Options, folder: Path) -> None:
     from contrafact.core.claim import hold
     from contrafact.core.method import load_run
     from contrafact.core.run import find_device
-    from contrafact.evaluation.control import fit_control
+    from contrafact.evaluation.control import budget_of, fit_control, fit_regression
     from contrafact.evaluation.result import Evaluation
-    from contrafact.evaluation.run import Who, check_asked, evaluate_run
+    from contrafact.evaluation.run import REGRESSION, Who, check_asked, evaluate_run, needs_regression
     from contrafact.evaluation.sampling import dataset_of
 
     run = load_run(folder)
@@ -218,7 +219,9 @@ def _evaluate_run(options: Options, folder: Path) -> None:
     whom: list[Who] = ["run"]
     scored: dict[str, MetricResult] = {}
     if options.control:
-        fit_control(run, device=options.device)
+        if needs_regression(run, options.metrics):  # the run's directions and the control's are read alike
+            fit_regression(run, run.directions, REGRESSION, budget_of(run), device=options.device)
+        fit_control(run, device=options.device, source=dataset)
         whom.append("control")
     device, metrics = find_device(options.device), options.metrics or None
     for who in whom:

@@ -297,7 +297,7 @@ def _print_next(folder: Path) -> None:
     print("next:")
     where = quoted(folder)
     if run.has("encoder"):
-        print(f"  contrafact evaluate {where}" + (" --control" if run.has("directions") else ""))
+        print(f"  contrafact evaluate {where} --control")
     if run.has("directions") and run.has("generator"):
         print(f"  contrafact traverse {where}")
     elif run.has("generator"):

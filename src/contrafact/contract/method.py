@@ -11,7 +11,8 @@ import inspect
 import itertools
 import math
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,10 @@ from contrafact.core.method import FinishedRun, Method, load_run
 from contrafact.core.run import Run
 from contrafact.core.settings import Group, flat_fields
 from contrafact.data.load import load_dataset
+from contrafact.evaluation.control import control_kind, fit_control, fit_regression
+from contrafact.evaluation.regression import RegressionSettings
+from contrafact.evaluation.run import REGRESSION, default_metrics, evaluate_run
+from contrafact.evaluation.untrained import WITHOUT_STEPS
 from contrafact.generators.analytic import Analytic
 
 SEED = 3
@@ -214,6 +219,58 @@ def yields_what_works_together(subject: Subject) -> None:
             expect(torch.allclose(still, latent, rtol=1.3e-6, atol=1e-5), "a direction's step of 0 moves the latent")
 
 
+def has_a_control(subject: Subject) -> None:
+    """What it yields has a control that is scored as it is, and whose budget is its own."""
+    calls: Counter[nn.Module] = Counter()
+
+    def count(module: nn.Module, args: tuple[Any, ...], _: Any) -> None:
+        calls[module] += len(args[0]) if args and isinstance(args[0], Tensor) and args[0].ndim else 0
+
+    hook = nn.modules.module.register_module_forward_hook(count)
+    try:
+        learned, _ = subject.fit()
+    finally:
+        hook.remove()
+    if control_kind(learned) is None:
+        expect_refusal(lambda: fit_control(learned), "has no control", "let it yield what it says it yields")
+        return
+    if control_kind(learned) == "regression":
+        _costs_what_it_says(subject, calls, learned.encoder)
+    images, settings = _sources()["images"], RegressionSettings(steps=2, batch_size=4, width=0.1)
+    try:
+        control = fit_control(learned, device="cpu", source=images)
+    except ValueError as error:
+        if WITHOUT_STEPS in str(error):  # such as a closed form: nothing of it is untrained
+            return
+        raise
+    for kind in ("encoder", "directions"):
+        if control.has(kind) and learned.has(kind):
+            same = fingerprint(getattr(control, kind)) == fingerprint(getattr(learned, kind))
+            expect(not same, f"its control's {kind} is its own: it learned nothing")
+    if control_kind(learned) != "regression":  # whose encoder is of another kind
+        usual, its = default_metrics(learned, images), default_metrics(control, images)
+        expect(usual == its, f"it is scored by {', '.join(usual)}, its control by {', '.join(its)}")
+    if control_kind(learned) == "directions":  # then the run's and the control's are read alike
+        fit_regression(learned, learned.directions, REGRESSION, settings, device="cpu")
+        fit_control(learned, device="cpu")
+    metrics = ["mig", *(["recovery"] if learned.has("directions") else [])]
+    for who in ("run", "control"):
+        scores = evaluate_run(learned, images, metrics, 80, 40, who=who)
+        expect([name for name, _ in scores] == metrics, f"its {who} is scored by {scores}")
+
+
+def _costs_what_it_says(subject: Subject, calls: Mapping[nn.Module, int], encoder: nn.Module) -> None:
+    """Images that the encoder's first network to be called has seen, counted, against the method's budget."""
+    counted = next((calls[module] for module in encoder.modules() if calls[module]), 0)
+    budget = subject.tiny().budget()
+    said = (budget.steps or 0) * (budget.images_per_step or 0)
+    expect(
+        counted in (0, said),  # none where what is trained is copied in the end
+        f"its encoder saw {counted} images; its budget() says {budget.steps} steps of {budget.images_per_step}: "
+        "define budget(), which its control is made by",
+    )
+
+
 def another_seed_gives_something_else(subject: Subject) -> None:
     """Another seed gives something else, unless the method says ``draws = False``."""
     (first, _), (other, _) = subject.fit(), subject.fit(SEED + 1)
@@ -238,6 +295,7 @@ CHECKS = (
     fits_and_its_artefacts_survive,
     computes_in_bfloat16,
     yields_what_works_together,
+    has_a_control,
     another_seed_gives_something_else,
 )
 """What is checked, cheap things first."""

@@ -12,7 +12,7 @@ from functools import cached_property
 from html import escape
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -169,7 +169,7 @@ class FinishedRun:
                 f"{result}: 'artefacts' must be among {', '.join(ARTEFACT_KINDS)}, got {self.result['artefacts']}; "
                 f"{_NO_RUN}"
             )
-        self._own = {"generator": generator, "encoder": encoder, "directions": directions}
+        self._own: dict[str, Any] = {"generator": generator, "encoder": encoder, "directions": directions}
 
     @classmethod
     def holding(
@@ -312,6 +312,23 @@ class FinishedRun:
         return artefact in self.result["artefacts"] or (
             isinstance(self._own[artefact], nn.Module) and (artefact == "generator" or self._path(artefact).exists())
         )
+
+    def own(self, artefact: str) -> Any:
+        """The module or class of somebody's own that was passed for an artefact; None where none was."""
+        return self._own[artefact]
+
+    def inside(self, name: str) -> FinishedRun:
+        """The run in this one's folder ``name``, such as its control: on its generator, with classes of your own.
+
+        Raises:
+            ValueError: there is none, or it has not finished.
+        """
+        generator, folder = self._own["generator"], self.folder / name
+        if not (folder / "generator.safetensors").exists():
+            generator = self.generator if self.has("generator") else generator
+        elif isinstance(generator, nn.Module):  # this run's, and the one inside has made its own
+            generator = type(generator)
+        return FinishedRun(folder, generator, self._own["encoder"], self._own["directions"])
 
     def artefacts(self) -> Artefacts:
         """All that the run yields."""

@@ -22,6 +22,7 @@ from torch import nn
 
 from contrafact.core import command, outside
 from contrafact.core.artefact import fingerprint, save_weights, unbuildable
+from contrafact.core.budget import Budget
 from contrafact.core.catalog import slug
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.finished import ARTEFACT_KINDS
@@ -72,6 +73,14 @@ class Method(Configured, ABC):
     def grows(self) -> str:
         """The field that may be larger when a run is resumed, to train on: how many steps the last stage has."""
         return "steps"
+
+    def budget(self) -> Budget:
+        """What a control may spend that trains an encoder along random directions, to be fair to this method.
+
+        It is asked of methods that find directions and an encoder together. One whose settings have other names, or
+        whose steps encode more than a batch, overrides this.
+        """
+        return Budget.of_settings(self.hyperparameters())
 
     @abstractmethod
     def train(self, source: Any, run: Run) -> Artefacts:

@@ -1,38 +1,79 @@
-"""Encoders beside a run: its control's (random directions, same generator and budget), or one for its directions."""
+"""The control beside a run: what the same scores say of something that learned nothing.
+
+What it is depends on what the run yields:
+
+- directions and an encoder: random directions on the same generator, and an encoder that is trained to read them for as
+  long as the method's budget says;
+- directions: as many random ones, read by an encoder trained as the run's is, where the run's are read by one;
+- an encoder: the same network, untrained.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import torch
 
 from contrafact.core import command
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.directions import Directions, GlobalDirections
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, FinishedRun, load_run
 from contrafact.core.run import RESULT, Run
+from contrafact.core.settings import check_names
 from contrafact.core.withdrawal import Withdrawal
 from contrafact.evaluation.regression import RegressionSettings, regress_encoder
-from contrafact.evaluation.run import CONTROL
-from contrafact.methods.disco import DisCo
+from contrafact.evaluation.run import CONTROL, REGRESSION
+from contrafact.evaluation.untrained import StillRun, settings_of, source_of, untrained
+
+Kind = Literal["regression", "directions", "untrained"]
+
+
+def control_kind(run: FinishedRun) -> Kind | None:
+    """What the run's control is; None for a run without one: it yields neither directions nor an encoder, or is one.
+
+    Returns:
+        ``regression``: random directions and an encoder that reads them. ``directions``: random directions.
+        ``untrained``: the run's encoder before its first step.
+    """
+    if run.config["method"] in (CONTROL, REGRESSION):
+        return None
+    if run.has("directions"):
+        return "regression" if run.has("encoder") else "directions"
+    return "untrained" if run.has("encoder") else None
 
 
 def budget_of(run: FinishedRun) -> RegressionSettings:
-    """Regression settings that cost what the run cost: as many steps, images encoded per step, and channels.
+    """How the encoder of the run's control is trained: at the same cost as the run's own.
+
+    For directions and an encoder that were found together, the method's :meth:`~contrafact.core.method.Method.budget`.
+    For directions alone, what the run's own regression encoder had, else the published protocol.
 
     Raises:
-        ValueError: not a DisCo run: other methods train no encoder together with directions.
+        ValueError: a run whose control trains no encoder.
     """
-    if run.config["method"] != DisCo.name():
-        raise ValueError(
-            f"a control is for runs that find directions and an encoder together; {run.config['method']} does not"
-        )
-    settings = run.config["hyperparameters"]
-    # A mark stands where the run had an encoder of somebody's own; the control's is the usual one all the same.
-    method: Any = DisCo.of(**{n: v for n, v in settings.items() if not isinstance(v, dict)}).resolved()
-    return RegressionSettings(steps=method.steps, batch_size=method.edits.images_per_step(), width=method.encoder_width)
+    kind = control_kind(run)
+    if kind == "directions":
+        return _recorded(load_run(run.folder / REGRESSION)) if _has_regression(run) else RegressionSettings()
+    if kind != "regression":
+        raise ValueError(f"a control of {run.folder} trains no encoder: the run found no directions")
+    budget = settings_of(run).budget()
+    given = {"steps": budget.steps, "batch_size": budget.images_per_step, "width": budget.encoder_width}
+    read = budget.num_directions or run.directions.num_directions
+    return RegressionSettings(num_directions=read, **{name: v for name, v in given.items() if v is not None})  # type: ignore[arg-type]
+
+
+def _recorded(regression: FinishedRun) -> RegressionSettings:
+    settings = regression.config["hyperparameters"]
+    check_names(RegressionSettings, settings, str(regression.folder))
+    return RegressionSettings(**settings)
+
+
+def _has_regression(run: FinishedRun) -> bool:
+    return (run.folder / REGRESSION / RESULT).exists()
 
 
 def fit_control(
@@ -41,28 +82,76 @@ def fit_control(
     *,
     device: str = "auto",
     generator: Generator | None = None,
+    source: ImageDataset | None = None,
 ) -> FinishedRun:
-    """Train the run's control (random directions, regression encoder) into the folder ``control`` inside the run's.
+    """Make the run's control, in the folder ``control`` inside the run's.
 
     Args:
-        run: a finished run on a generator.
-        settings: how to train the encoder; by default :func:`budget_of` the run.
+        run: a finished run that yields directions or an encoder.
+        settings: how to train the control's encoder, where it is one that reads random directions; by default
+            :func:`budget_of` the run.
         device: where to train.
         generator: the run's generator, when it is a module of your own.
+        source: the images the run learned from, when they are in no file.
 
     Returns:
         the control, as a run; a finished one is kept.
 
     Raises:
-        ValueError: a method without a control, or a control of another configuration already there.
+        ValueError: a run without a control (it says why), or a control of another configuration already there.
     """
-    settings = settings or budget_of(run)
+    kind = control_kind(run)
+    if run.config["method"] in (CONTROL, REGRESSION):
+        raise ValueError(f"{run.folder} was made to score another run; name the folder it lies in, {run.folder.parent}")
+    if kind is None:
+        yields = ", ".join(run.result["artefacts"]) or "nothing"
+        raise ValueError(
+            f"{run.folder} has no control: {run.config['method']} yields {yields}, neither directions, which random "
+            "ones could be compared with, nor an encoder, which could be compared with itself untrained"
+        )
+    if kind == "untrained":
+        if settings is not None:
+            raise ValueError(
+                f"the control of {run.folder} is its encoder untrained, so there are no settings to train one with; "
+                "leave them out"
+            )
+        return _fit_untrained(run, device, source)
     generator = generator or run.generator
-    rng = torch.Generator().manual_seed(run.config["seed"])
-    directions = GlobalDirections.random(
-        generator.latent_dim, settings.num_directions, rng, scale=generator.latent_scale()
+    if kind == "regression":
+        settings = settings or budget_of(run)
+        directions = _random_directions(run, generator, settings.num_directions)
+        return fit_regression(run, directions, CONTROL, settings, device=device, generator=generator)
+    found = run.directions
+    directions = _random_directions(run, generator, found.num_directions)
+    directions = GlobalDirections.of(
+        directions.vectors(), directions.scale, layers=found.layers, num_layers=found.num_layers
     )
-    return fit_regression(run, directions, CONTROL, settings, device=device, generator=generator)
+    inner = Run(run.folder / CONTROL, seed=run.config["seed"], device=device, resume=True)
+    _finish(run, inner, {"num_directions": found.num_directions}, lambda: Artefacts(directions=directions))
+    control = load_run(inner.folder, generator)
+    if _has_regression(run):
+        fit_regression(
+            control, control.directions, REGRESSION, settings or budget_of(run), device=device, generator=generator
+        )
+    return control
+
+
+def _random_directions(run: FinishedRun, generator: Generator, number: int) -> GlobalDirections:
+    rng = torch.Generator().manual_seed(run.config["seed"])
+    return GlobalDirections.random(generator.latent_dim, number, rng, scale=generator.latent_scale())
+
+
+def _fit_untrained(run: FinishedRun, device: str, source: ImageDataset | None) -> FinishedRun:
+    inner = StillRun(run.folder / CONTROL, seed=run.config["seed"], device=device, resume=True)
+
+    def make() -> Artefacts:
+        learned_from = source_of(run, source)
+        if isinstance(learned_from, Generator):
+            learned_from.to(inner.device).freeze()
+        return untrained(run, inner, learned_from)
+
+    _finish(run, inner, {"untrained": run.config["method"]}, make)
+    return run.inside(CONTROL)
 
 
 def fit_regression(
@@ -90,22 +179,31 @@ def fit_regression(
     Raises:
         ValueError: directions of another latent size, or another configuration already there.
     """
-    settings, generator = settings or RegressionSettings(), generator or run.generator
+    chosen, frozen = settings or RegressionSettings(), generator or run.generator
     inner = Run(run.folder / name, seed=run.config["seed"], device=device, resume=True)
+
+    def train() -> Artefacts:
+        directions.requires_grad_(False)
+        return Artefacts(encoder=regress_encoder(frozen.freeze(), directions, inner, chosen), directions=directions)
+
+    _finish(run, inner, dataclasses.asdict(chosen), train)
+    return load_run(inner.folder, frozen)
+
+
+def _finish(run: FinishedRun, inner: Run, settings: Mapping[str, Any], make: Callable[[], Artefacts]) -> None:
+    """A run inside another's folder, on the same source, made unless it is finished."""
     with inner.claimed():
         withdrawal = Withdrawal(inner)
         inner.start(
             {
-                "method": name,
-                "hyperparameters": dataclasses.asdict(settings),
+                "method": inner.folder.name,
+                "hyperparameters": dict(settings),
                 "source": run.config["source"],
                 "command": command.recorded(),
             }
         )
         if not (inner.folder / RESULT).exists():
             begin = time.monotonic()
-            directions.requires_grad_(False)
             with withdrawal:
-                encoder = regress_encoder(generator.freeze(), directions, inner, settings)
-            inner.finish(Artefacts(encoder=encoder, directions=directions), time.monotonic() - begin)
-        return load_run(inner.folder, generator)
+                artefacts = make()
+            inner.finish(artefacts, time.monotonic() - begin)

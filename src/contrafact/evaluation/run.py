@@ -103,8 +103,8 @@ def evaluate_run(
     """
     run = run if isinstance(run, FinishedRun) else load_run(run)
     scored = _control_of(run) if who == "control" else run
-    if who == "run" and not run.has("encoder") and (run.folder / REGRESSION).exists():
-        scored = load_run(run.folder / REGRESSION, run.generator)
+    if not scored.has("encoder") and (scored.folder / REGRESSION).exists():
+        scored = scored.inside(REGRESSION)
     if metrics is None and scored.has("encoder") and dataset is None:
         dataset = dataset_of(run)
     names = default_metrics(scored, dataset) if metrics is None else tuple(metrics)
@@ -112,7 +112,10 @@ def evaluate_run(
     targets = {str(target): target for target in map(parse_target, asked)}
     names = tuple(targets)
     if not names:
-        raise ValueError(f"no metric applies to {run.folder}, which yields {', '.join(run.result['artefacts'])}")
+        advice = "; --control also trains an encoder that reads its directions" if run.has("directions") else ""
+        raise ValueError(
+            f"no metric applies to {run.folder}, which yields {', '.join(run.result['artefacts'])}{advice}"
+        )
     kinds = {name: "static" if name == "all" else info_of(target.metric).kind for name, target in targets.items()}
     encoded = [name for name in names if kinds[name] in ("static", "interventional")]
     drawn = [name for name in names if name in IMAGE_METRICS]
@@ -167,6 +170,23 @@ def check_asked(
     if isinstance(predictor, str):
         load_predictor(predictor)
     check_extractor(extractor)
+
+
+def needs_regression(run: FinishedRun, metrics: Sequence[str]) -> bool:
+    """Whether a run that found directions alone is asked for scores of codes: by name, or because no other applies.
+
+    Args:
+        run: a finished run.
+        metrics: names, as for :func:`evaluate_run`; empty for the usual ones.
+
+    Raises:
+        ValueError: unknown metric.
+    """
+    if run.has("encoder") or not run.has("directions"):
+        return False
+    asked = [parse_target(part.strip()).metric for name in metrics for part in name.split(",")]
+    see_codes = [name == "all" or info_of(name).kind in ("static", "interventional") for name in asked]
+    return any(see_codes) if asked else not default_metrics(run)
 
 
 class Sizes(NamedTuple):
@@ -227,7 +247,7 @@ def _control_of(run: FinishedRun) -> FinishedRun:
         raise ValueError(
             f"{run.folder} has no control yet; make one with `contrafact evaluate {quoted(run.folder)} --control`"
         )
-    return load_run(folder, run.generator if run.has("generator") else None)
+    return run.inside(CONTROL)
 
 
 def _recovery(run: FinishedRun, seed: int) -> MetricResult:

@@ -106,6 +106,16 @@ def dataset_of(run: FinishedRun, data: str | None = None) -> ImageDataset | None
     return _load_again({"kind": "data", "split": "test", **about}, run, height, {})
 
 
+def training_data_of(run: FinishedRun) -> ImageDataset:
+    """The very images a run learned from, without its few labels.
+
+    Raises:
+        ValueError: they are not where they were.
+    """
+    source = run.config["source"]
+    return _load_again(source, run, source["image_shape"][-1], source)
+
+
 def _load_again(wanted: Mapping[str, Any], run: FinishedRun, size: int, known: Mapping[str, Any]) -> ImageDataset:
     """The dataset ``wanted``, from where it lies now when that can be found, else by its name; in parts, its split.
 

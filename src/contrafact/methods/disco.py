@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from contrafact.core.budget import Budget
 from contrafact.core.directions import Directions
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
@@ -245,6 +246,10 @@ class DisCo(Method):
         if isinstance(self.encoder, nn.Module):  # it has as many codes as it has
             empty.pop("code_dim", None)
         return self.changed(**empty) if empty else self
+
+    def budget(self) -> Budget:
+        """As many steps, and images encoded in each; the ten directions that Table 1 reads, however many are sought."""
+        return Budget(self.resolved().steps, self.edits.images_per_step(), self.encoder_width, 10)
 
     def check_options(self) -> None:
         """Refuse settings that do not go together, those of the formulation included."""

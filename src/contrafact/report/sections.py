@@ -20,6 +20,7 @@ from contrafact.core.method import FinishedRun
 from contrafact.core.pictures import ByteArray, tile, to_bytes, webp
 from contrafact.core.settings import flat_fields
 from contrafact.data import CATALOG as DATASETS
+from contrafact.evaluation.control import control_kind
 from contrafact.methods import CATALOG as METHODS
 from contrafact.report import charts, tables
 from contrafact.report.figures import Sweep, magnitude_labels
@@ -199,7 +200,7 @@ def _leaders(names: Sequence[str], matrix_KJ: charts.FloatArray) -> str:
 
 def scores_section(run: FinishedRun, table: tables.ScoreTable) -> Section:
     """The score table with its footnotes."""
-    controlled = run.has("directions") and run.has("encoder")  # found together, as a control's are not
+    controlled = control_kind(run) is not None
     if not table.rows:
         option, what = (" --control", "the run and a control") if controlled else ("", "the run")
         how = f"Not evaluated yet: `contrafact evaluate {_folder(run)}{option}` scores {what}."
