@@ -37,13 +37,23 @@ DOCS = Path(__file__).parent
 TITLES = {"methods": "Methods", "metrics": "Metrics", "data": "Data", "generators": "Generators"}
 CORE = (
     *("method", "metric", "dataset", "generator", "encoder", "directions", "direction_files", "artefact", "run"),
-    "catalog",
+    *("catalog", "budget"),
 )
 EVALUATION = tuple(
     f"evaluation.{name}"
     for name in (
         *("codes", "result", "bootstrap", "compare", "tables", "reference"),
-        *("run", "sampling", "scores", "representations", "classes", "control", "regression", "codes_file"),
+        *(
+            "run",
+            "sampling",
+            "scores",
+            "representations",
+            "classes",
+            "control",
+            "untrained",
+            "regression",
+            "codes_file",
+        ),
     )
 )
 EDITING = (
