@@ -382,6 +382,13 @@ def draw_factor_vae_score(axes: tuple[Axes, Axes]) -> None:
     axes[1].set_title("votes, rotated codes", fontsize=8)
 
 
+def draw_fairness(axes: tuple[Axes, Axes]) -> None:
+    bars(axes[0], of_encoders(metrics.fairness))
+    result = metrics.fairness(encoder(TURN, 0.3), Dots(), num_train=800, num_test=400)
+    heat(axes[1], result.matrix, "predicted", "sensitive")
+    axes[1].set_title("unfairness, rotated and noisy codes", fontsize=8)
+
+
 def encoder(mix: np.ndarray, noise: float = 0.0) -> Callable[[torch.Tensor], np.ndarray]:
     """Codes that are a linear map of the factors, with fixed noise."""
 

@@ -16,6 +16,7 @@ from contrafact.metrics.dcimig import dcimig as dcimig
 from contrafact.metrics.downstream import downstream as downstream
 from contrafact.metrics.explicitness import explicitness as explicitness
 from contrafact.metrics.factor_vae_score import factor_vae_score as factor_vae_score
+from contrafact.metrics.fairness import fairness as fairness
 from contrafact.metrics.fid import fid as fid
 from contrafact.metrics.inception_score import inception_score as inception_score
 from contrafact.metrics.infomec import infomec as infomec

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -69,15 +69,25 @@ def _boost(
     return importance_TJ, raw_TN, raw_TM
 
 
-def boosted_classifiers(
-    codes_NJ: FloatArray, factors_NK: IntArray, codes_test_MJ: FloatArray, factors_test_MK: IntArray, seed: int
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Fit one boosted classifier per factor.
+class _Fitted(NamedTuple):
+    """One boosted classifier per factor, its trees lying side by side.
 
-    Returns:
-        importances ``(J, K)`` (each column sums to 1, or to 0 where no tree could split), training accuracies ``(K,)``
-        and test accuracies ``(K,)``. Test values never seen in training count as errors.
+    Attributes:
+        classes: values of each factor, and the training points' places among them.
+        rows: trees of each factor.
+        importance_TJ: sums of gains.
+        raw_TN: raw scores of training points.
+        raw_TM: raw scores of test points.
     """
+
+    classes: list[tuple[IntArray, IntArray]]
+    rows: list[slice]
+    importance_TJ: Array
+    raw_TN: Array
+    raw_TM: Array
+
+
+def _fit_classifiers(codes_NJ: FloatArray, factors_NK: IntArray, codes_test_MJ: FloatArray, seed: int) -> _Fitted:
     classes = [np.unique(labels_N, return_inverse=True) for labels_N in factors_NK.T]
     starts = []
     for _, labels_N in classes:
@@ -91,14 +101,32 @@ def boosted_classifiers(
         for row, (_, labels_N) in zip(rows, classes, strict=True):
             _deviance_residuals(raw_TN[row], labels_N[points], out_TN[row])
 
-    importance_TJ, raw_TN, raw_TM = _boost(
-        codes_NJ, codes_test_MJ, np.concatenate(starts), scale_T, residuals, newton=True, seed=seed
-    )
-    mass_JK = np.stack([importance_TJ[row].sum(axis=0) for row in rows], axis=1)
-    train_K, test_K = np.zeros(len(rows)), np.zeros(len(rows))
-    for k, (row, (values, labels_N)) in enumerate(zip(rows, classes, strict=True)):
-        train_K[k] = np.mean(_predict(raw_TN[row]) == labels_N)
-        test_K[k] = np.mean(values[_predict(raw_TM[row])] == factors_test_MK[:, k])
+    start_T = np.concatenate(starts)
+    return _Fitted(classes, rows, *_boost(codes_NJ, codes_test_MJ, start_T, scale_T, residuals, newton=True, seed=seed))
+
+
+def boosted_predictions(codes_NJ: FloatArray, factors_NK: IntArray, codes_test_MJ: FloatArray, seed: int) -> IntArray:
+    """Values ``(M, K)`` that one boosted classifier per factor gives to the test points."""
+    fitted = _fit_classifiers(codes_NJ, factors_NK, codes_test_MJ, seed)
+    pairs = zip(fitted.classes, fitted.rows, strict=True)
+    return np.stack([values[_predict(fitted.raw_TM[row])] for (values, _), row in pairs], axis=1)
+
+
+def boosted_classifiers(
+    codes_NJ: FloatArray, factors_NK: IntArray, codes_test_MJ: FloatArray, factors_test_MK: IntArray, seed: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Fit one boosted classifier per factor.
+
+    Returns:
+        importances ``(J, K)`` (each column sums to 1, or to 0 where no tree could split), training accuracies ``(K,)``
+        and test accuracies ``(K,)``. Test values never seen in training count as errors.
+    """
+    fitted = _fit_classifiers(codes_NJ, factors_NK, codes_test_MJ, seed)
+    mass_JK = np.stack([fitted.importance_TJ[row].sum(axis=0) for row in fitted.rows], axis=1)
+    train_K, test_K = np.zeros(len(fitted.rows)), np.zeros(len(fitted.rows))
+    for k, (row, (values, labels_N)) in enumerate(zip(fitted.rows, fitted.classes, strict=True)):
+        train_K[k] = np.mean(_predict(fitted.raw_TN[row]) == labels_N)
+        test_K[k] = np.mean(values[_predict(fitted.raw_TM[row])] == factors_test_MK[:, k])
     return _normalized(mass_JK), train_K, test_K
 
 
