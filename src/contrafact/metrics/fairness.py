@@ -93,6 +93,10 @@ def fairness(
     Raises:
         ValueError: fewer than two factors, a factor that takes one value among the training points, counts that are not
             positive, an unknown estimator, or the encoder misbehaves.
+
+    >>> from contrafact.contract.samples import Counter, Flags  # three factors, and an encoder that reads them off
+    >>> fairness(Counter(), Flags(), num_train=200, num_test=20).score
+    0.0
     """
     if estimator not in ("fast", "exact"):
         raise ValueError(f"estimator must be 'fast' or 'exact', got {estimator!r}")

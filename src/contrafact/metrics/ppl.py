@@ -131,6 +131,13 @@ def ppl(
     Raises:
         ValueError: an unknown space or sampling, a step that is not positive, the published network is not at hand, or
             distances that are not finite.
+
+    >>> from contrafact.generators.analytic import Analytic
+    >>> scenes = [Analytic("sprite", size=16, warp=warp) for warp in (False, True)]  # straight and bent latent spaces
+    >>> settings = {"extractor": lambda images: [images], "epsilon": 0.01, "num_latents": 200, "batch_size": 200}
+    >>> straight, bent = (ppl(scene, **settings).score for scene in scenes)
+    >>> straight < bent
+    True
     """
     if space not in ("z", "w"):
         raise ValueError(f"space must be 'z' or 'w', got {space!r}")
