@@ -437,6 +437,21 @@ def draw_rescoring(axes: tuple[Axes, Axes]) -> None:
     lines(axes[1], sizes, {"score": np.array(scores)}, "magnitude")
 
 
+def draw_attribute_dependency(axes: tuple[Axes, Axes]) -> None:
+    generator, directions, predictor = scene()
+    sweep = (0.5, 1.0, 2.0, 3.0, 4.0)
+    result = metrics.attribute_dependency(generator, directions, predictor, num_latents=150, magnitudes=sweep)
+    heat(axes[0], result.matrix, "direction", "attribute")
+    axes[0].set_title(f"change at ±{sweep[-1]:g}, in deviations", fontsize=8)
+    mixed = GlobalDirections.of(directions.vectors().detach()[1:])
+    other = metrics.attribute_dependency(generator, mixed, predictor, num_latents=150, magnitudes=sweep)
+    for found, colour, name in ((result, BLUE, "its own direction"), (other, ORANGE, "a mixed one")):
+        axes[1].plot(found.target[0], found.mean_dependency[0], color=colour, marker="o", markersize=3, label=name)
+    axes[1].set_xlabel("change of the target (mean-AD above)")
+    axes[1].spines[["top", "right"]].set_visible(False)
+    axes[1].legend(frameon=False, fontsize=7)
+
+
 def draw_mds(axes: tuple[Axes, Axes]) -> None:
     generator, directions, predictor = scene()
 

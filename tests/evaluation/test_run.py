@@ -228,7 +228,7 @@ def test_a_trained_predictor_is_named_by_its_run(vae_folder, disco_folder, tmp_p
         evaluate_run(vae_folder, metrics=["rescoring"], predictor=str(tmp_path / "predictor"))
 
 
-@pytest.mark.parametrize("name", ["rescoring", "mds"])
+@pytest.mark.parametrize("name", ["rescoring", "mds", "attribute_dependency"])
 def test_somebody_must_judge(disco_folder, name):
     with pytest.raises(ValueError, match=rf"{name} needs .*--data shapes3d --size 16 .*--predictor FILE.py:FUNCTION"):
         evaluate_run(disco_folder, metrics=[name])

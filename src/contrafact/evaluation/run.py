@@ -33,7 +33,7 @@ RECOVERY_LATENTS = 64
 RESIDUAL = "residual"
 LEAKAGE = f"linear_probe:{RESIDUAL}"
 """What a probe reads of each factor from a residual that should hold none of the annotated ones."""
-JUDGED = ("rescoring", "mds")
+JUDGED = ("rescoring", "mds", "attribute_dependency")
 """Metrics in which an attribute predictor judges edited images."""
 CONTROL, REGRESSION = "control", "regression"
 """Folders inside a run's: its control, and the encoder made for a run that found directions only."""

@@ -7,6 +7,7 @@ from contrafact.evaluation.compare import compare as compare
 from contrafact.evaluation.compare import compare_runs as compare_runs
 from contrafact.evaluation.result import Evaluation as Evaluation
 from contrafact.evaluation.tables import evaluate_files as evaluate_files
+from contrafact.metrics.attribute_dependency import attribute_dependency as attribute_dependency
 from contrafact.metrics.beta_vae_score import beta_vae_score as beta_vae_score
 from contrafact.metrics.cka import cka as cka
 from contrafact.metrics.clustering import clustering as clustering

@@ -216,6 +216,7 @@ _MATRICES = {
     "mig": "Mutual information of codes and factors (MIG), in nats",
     "dci": "Importance of each code for each factor (DCI)",
     "mds": "How far each direction changes each attribute alone (MDS)",
+    "attribute_dependency": "How far each direction changes each attribute, in deviations (attribute dependency)",
     "rescoring": "What a step along each direction does to each attribute (rescoring)",
 }
 
