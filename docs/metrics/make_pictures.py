@@ -334,7 +334,7 @@ def draw_svcca(axes: tuple[Axes, Axes]) -> None:
     sizes = np.array([250, 500, 1000, 2000, 4000])
     pairs = [np.random.default_rng(n).normal(size=(2, n, 100)) for n in sizes]
     scores = np.array([metrics.svcca(pair).score for pair in pairs])
-    lines(axes[1], sizes, {"score": scores}, "points of 100 unrelated codes", log=True)
+    lines(axes[1], sizes, {"score": scores}, "points of 100 unrelated codes")
 
 
 def of_similarity(axes: tuple[Axes, Axes], name: str, score: Callable[[list[np.ndarray]], np.ndarray]) -> None:
@@ -384,9 +384,10 @@ def draw_factor_vae_score(axes: tuple[Axes, Axes]) -> None:
 
 def draw_fairness(axes: tuple[Axes, Axes]) -> None:
     bars(axes[0], of_encoders(metrics.fairness))
-    result = metrics.fairness(encoder(TURN, 0.3), Dots(), num_train=800, num_test=400)
+    summed = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    result = metrics.fairness(encoder(summed), Dots(), num_train=800, num_test=400)
     heat(axes[1], result.matrix, "predicted", "sensitive")
-    axes[1].set_title("unfairness, rotated and noisy codes", fontsize=8)
+    axes[1].set_title("unfairness, a + c and b", fontsize=8)
 
 
 def encoder(mix: np.ndarray, noise: float = 0.0) -> Callable[[torch.Tensor], np.ndarray]:

@@ -76,3 +76,22 @@ def test_refusals():
         udr(codes, kl=[[1.0] * 3] * 2)
     with pytest.raises(ValueError, match=r"kl\[0\] must have shape \(3,\), got \(2,\)"):
         udr(codes, kl=[[1.0] * 2] * 3)
+
+
+def test_groups_are_compared_within_themselves():
+    rng = np.random.default_rng(4)
+    codes = rng.normal(size=(300, 3))
+    models = [codes, codes[:, ::-1], rng.normal(size=(300, 3)), -codes, rng.normal(size=(300, 3)), codes * 2.0]
+    groups = ["a", "a", "b", "a", "b", "b"]
+    result = udr(models, groups=groups, correlation="spearman")
+    for name in ("a", "b"):
+        members = [s for s, group in enumerate(groups) if group == name]
+        alone = udr([models[s] for s in members], correlation="spearman")
+        np.testing.assert_allclose(result.per_model[members], alone.per_model)
+        np.testing.assert_allclose(result.matrix[np.ix_(members, members)], alone.matrix)
+    assert result.matrix[0, 2] == 0.0
+    assert result.protocol == "udr_spearman_models6_groups2_n300"
+    with pytest.raises(ValueError, match="groups needs one entry per model: 2, got 1"):
+        udr(models[:2], groups=["a"])
+    with pytest.raises(ValueError, match="group 'b' has one model, and nothing to compare it with"):
+        udr(models[:3], groups=["a", "a", "b"])

@@ -7,14 +7,14 @@ Shape suffixes: N points, J code dimensions (P and Q of two models), S models.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from contrafact.core.matrices import dead_codes
-from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, measured
+from contrafact.core.metric import ArrayLike, BoolArray, FloatArray, MetricInfo, MetricResult, measured
 from contrafact.core.several import read_models
 from contrafact.metrics._linear import standardize
 
@@ -24,7 +24,8 @@ LASSO_PENALTY = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class UdrResult(MetricResult):
-    """Agreement between models; ``score`` is the mean over models, ``matrix`` ``(S, S)`` the pairwise scores.
+    """Agreement between models; ``score`` is the mean over models, ``matrix`` ``(S, S)`` the pairwise scores, 0
+    where models are not compared.
 
     Attributes:
         per_model: each model's median agreement with the others ``(S,)``: the ranking.
@@ -62,6 +63,17 @@ def _spearman(codes_NP: FloatArray, codes_NQ: FloatArray) -> FloatArray:
     return np.asarray(np.abs(ranks_NP.T @ ranks_NQ) / len(codes_NP))
 
 
+def _together(groups: Sequence[Hashable] | None, num_models: int) -> BoolArray:
+    """Which models ``(S, S)`` are compared with which: those of one group, never a model with itself."""
+    names: list[Hashable] = [0] * num_models if groups is None else list(groups)
+    if len(names) != num_models:
+        raise ValueError(f"groups needs one entry per model: {num_models}, got {len(names)}")
+    alone = [name for name in dict.fromkeys(names) if names.count(name) == 1]
+    if alone:
+        raise ValueError(f"group {alone[0]!r} has one model, and nothing to compare it with; train another seed")
+    return np.array([[names[i] == names[j] and i != j for j in range(num_models)] for i in range(num_models)])
+
+
 @measured
 def udr(
     codes: Sequence[ArrayLike],
@@ -69,6 +81,7 @@ def udr(
     kl: Sequence[ArrayLike] | None = None,
     correlation: Literal["lasso", "spearman"] = "lasso",
     kl_threshold: float = 0.01,
+    groups: Sequence[Hashable] | None = None,
 ) -> UdrResult:
     """Unsupervised disentanglement ranking of models by how well their codes match one to one.
 
@@ -78,13 +91,15 @@ def udr(
             Without it, dead codes are.
         correlation: ``lasso`` (weights of a lasso regression, the paper's better one) or ``spearman``.
         kl_threshold: in nats.
+        groups: the hyperparameters of each model, by any name. Models are then compared with those of their own group,
+            seed against seed (UDR); without it all are compared with all (the paper's UDR-A2A, for few seeds).
 
     Returns:
         score in [0, 1], higher is better: models that agree have found something, though not necessarily the
         factors. Copies of one model score high by construction: seeds must differ.
 
     Raises:
-        ValueError: fewer than two models, shapes that do not fit, or an unknown correlation.
+        ValueError: fewer than two models, shapes that do not fit, an unknown correlation, or a group of one model.
 
     >>> import numpy as np
     >>> codes = np.random.default_rng(0).normal(size=(500, 3))
@@ -108,14 +123,16 @@ def udr(
         live.append(standardize(values)[0][:, keep])
     compare = _lasso if correlation == "lasso" else _spearman
     num_models = len(live)
+    together_SS = _together(groups, num_models)
     pairs_SS = np.zeros((num_models, num_models))
     for i, j in np.ndindex(pairs_SS.shape):
-        if i != j and live[i].shape[1] and live[j].shape[1]:
+        if together_SS[i, j] and live[i].shape[1] and live[j].shape[1]:
             pairs_SS[i, j] = relative_strength(compare(live[i], live[j]))
-    per_model = np.array([np.median(np.delete(pairs_SS[:, s], s)) for s in range(num_models)])
+    per_model = np.array([np.median(pairs_SS[together_SS[:, s], s]) for s in range(num_models)])
+    grouped = "" if groups is None else f"_groups{len(set(groups))}"
     return UdrResult(
         score=float(per_model.mean()),
-        protocol=f"udr_{correlation}_models{num_models}_n{len(matrices[0])}",
+        protocol=f"udr_{correlation}_models{num_models}{grouped}_n{len(matrices[0])}",
         num_train=len(matrices[0]),
         matrix=pairs_SS,
         per_model=per_model,
