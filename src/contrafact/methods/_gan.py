@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -128,6 +129,25 @@ class GANMethod(Method):
         """Adam with the method's β, at ``learning_rate`` unless another ``rate`` is given."""
         # Fused: the wide layers make an update in several passes over memory as dear as the gradient.
         return torch.optim.Adam(parameters, rate or self.learning_rate, (self.adam_beta1, self.adam_beta2), fused=True)
+
+
+@dataclass(frozen=True)
+class ReadCodes:
+    """Settings of a GAN whose codes are read off its images by Q, a head on the critic (InfoGAN's on MNIST)."""
+
+    without: ClassVar[Mapping[str, str]] = {
+        "encoder": "its encoder is Q, a head on the critic's own features, so no other network can be it; "
+        "cluster_gan and cd_gan train one of your own"
+    }
+
+    noise_dim: Size = 62
+    """Noise dimensions z."""
+    num_codes: Size = 2
+    """Uniform codes in [-1, 1]."""
+    class_weight: Weight = 1.0
+    """λ of the class."""
+    code_weight: Weight = 0.1
+    """λ of the uniform codes."""
 
 
 class Game:

@@ -30,11 +30,12 @@ from torch import Tensor, nn
 from contrafact.core.dataset import AnnotatedDataset, ImageDataset, IntArray
 from contrafact.core.few_labels import labels_or_none_of
 from contrafact.core.generator import Generator, architecture
-from contrafact.core.method import Artefacts, Method
-from contrafact.core.ranges import Count, Length, Positive, Rate, Share, Size, SizeOrZero, Steps, Weight, Width
+from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Length, Positive, Rate, Share, Size, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.losses.contrastive import queue_infonce_loss, unit
-from contrafact.losses.reconstruction import Reconstruction, image_distance
+from contrafact.losses.reconstruction import image_distance
+from contrafact.methods._latent_optimisation import FewLabelTerm, LatentOptimisation
 from contrafact.nn.factor_codes import AssignedEncoder, SharedEncoder, parts_of
 from contrafact.nn.trainable import EncoderChoice
 from contrafact.training.gather import gathered_rows
@@ -42,7 +43,6 @@ from contrafact.training.latent_table import EpochOrder, LatentTable, Taken, cos
 from contrafact.training.latent_training import (
     FewLabelWeights,
     TrainingImages,
-    ValueCodes,
     ValueEmbeddings,
     assigned_codes,
     descend,
@@ -58,7 +58,7 @@ from contrafact.training.views import Views, choose_kinds
 
 
 @dataclass(frozen=True)
-class ContraLORD(Method):
+class ContraLORD(FewLabelTerm, LatentOptimisation):
     """Codes by latent optimisation, an encoder by regression and contrast.
 
     >>> import contrafact as cf
@@ -69,9 +69,6 @@ class ContraLORD(Method):
     (('shape',), 1, 8)
     """
 
-    source: ClassVar[Literal["generator", "images"]] = "images"
-    labels: ClassVar[Literal["none", "optional", "few"]] = "few"
-    yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "quick": {
@@ -83,24 +80,14 @@ class ContraLORD(Method):
         "tiny": {"encoder": "conv", "encoder_batch_size": 4, "encoder_steps": 4, "queue_length": 10, "num_images": 9},
     }  # fmt: skip
 
-    num_images: Count = 20_000
-    """Training images, drawn from the dataset; the annotated ones are among them."""
     discriminative_dim: Size = 256
     """Dimensions of d where no factors are annotated."""
     content_dim: Size = 128
     """Dimensions of gᶜ where no factors are annotated."""
-    factor_dim: Size = 1
-    """Dimensions E of each annotated factor's code."""
-    residual_dim: SizeOrZero = 7
-    """Dimensions R of the residual gʳ."""
     sigma: Weight = 1.0
     """Standard deviation σ of the noise on codes that are not annotated."""
     decay: Weight = 1e-3
     """Weight λ of their squared length (Eq. 1)."""
-    reconstruction: Reconstruction = "squared"
-    """squared (synthetic), bernoulli (black and white), or multiscale (photographs without a perceptual network)."""
-    decoder: Literal["conv", "style"] = "conv"
-    """The factor benchmarks' decoder, or a StyleGAN2 synthesis network for photographs."""
     width: Width = 1.0
     """Multiplies the channel counts of generator and classifiers."""
     encoder: EncoderChoice = "resnet50"
@@ -111,26 +98,14 @@ class ContraLORD(Method):
     """Images per step of stage 1."""
     encoder_batch_size: Size = 256
     """Images per step of stage 2."""
-    steps: Steps = 31_400
-    """Steps of stage 1 (200 epochs of 20,000 images)."""
     encoder_steps: Steps = 15_700
     """Steps of stage 2."""
     latent_rate: Rate = 1e-3
     """Learning rate of the codes in stage 1, ten times the generator's."""
     generator_rate: Rate = 1e-4
     """Learning rate of the generator in stage 1."""
-    value_codes: ValueCodes = "learned"
-    """Embeddings of annotated values: learned from near zero, or spaced evenly in their order, as in ZeroDIM."""
-    classifier_rate: Rate = 1e-4
-    """Learning rate of the classifiers of annotated factors."""
     encoder_rate: Rate = 1e-3
     """Learning rate of stage 2."""
-    supervised_weight: Weight = 10.0
-    """Weight of the annotated images in stage 1 against the others, as in ZeroDIM."""
-    classification_weight: Weight = 1e-3
-    """Weight of the cross-entropy of annotated images, inside the supervised term, as in ZeroDIM."""
-    entropy_after: Share = 0.1
-    """Share of stage 1 after which the classifiers' entropy counts, as in ZeroDIM."""
     update_generator: bool = True
     """Train G in stage 1; off follows Algorithm 1 to the letter."""
     reconstruction_weight: Weight = 1.0

@@ -19,15 +19,14 @@ from typing import Any, ClassVar
 
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
-from contrafact.core.ranges import Size, Weight
 from contrafact.core.run import Run
 from contrafact.losses.adversarial import information_loss
-from contrafact.methods._gan import Game, GANMethod, probe_classes
+from contrafact.methods._gan import Game, GANMethod, ReadCodes, probe_classes
 from contrafact.nn.critics import ClassEncoder, plain_weights
 
 
 @dataclass(frozen=True)
-class InfoGAN(GANMethod):
+class InfoGAN(ReadCodes, GANMethod):
     """GAN with mutual information between codes and images.
 
     >>> import contrafact as cf
@@ -37,25 +36,12 @@ class InfoGAN(GANMethod):
     torch.Size([2, 3, 16, 16])
     """
 
-    without: ClassVar[Mapping[str, str]] = {
-        "encoder": "its encoder is Q, a head on the critic's own features, so no other network can be it; "
-        "cluster_gan and cd_gan train one of your own"
-    }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "cifar10": {"network": "sngan", "adversary": "hinge"},
         "quick": {"width": 0.5, "steps": 2000, "learning_rate": 1e-3},
         "tiny": {"noise_dim": 3},
     }
-
-    noise_dim: Size = 62
-    """Noise dimensions z."""
-    num_codes: Size = 2
-    """Uniform codes in [-1, 1]."""
-    class_weight: Weight = 1.0
-    """λ of the class."""
-    code_weight: Weight = 0.1
-    """λ of the uniform codes."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Critic's turn, then generator and Q together."""

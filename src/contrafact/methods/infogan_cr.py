@@ -27,12 +27,12 @@ from contrafact.core.method import Artefacts
 from contrafact.core.ranges import Range, Size, Weight
 from contrafact.core.run import Run
 from contrafact.losses.adversarial import information_loss
-from contrafact.methods._gan import Game, GANMethod, probe_classes
+from contrafact.methods._gan import Game, GANMethod, ReadCodes, probe_classes
 from contrafact.nn.critics import ClassEncoder, make_trunk, plain_weights
 
 
 @dataclass(frozen=True)
-class InfoGANCR(GANMethod):
+class InfoGANCR(ReadCodes, GANMethod):
     """InfoGAN with a contrastive regulariser.
 
     >>> import contrafact as cf
@@ -42,10 +42,6 @@ class InfoGANCR(GANMethod):
     torch.Size([2, 3, 16, 16])
     """
 
-    without: ClassVar[Mapping[str, str]] = {
-        "encoder": "its encoder is Q, a head on the critic's own features, so no other network can be it; "
-        "cluster_gan and cd_gan train one of your own"
-    }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "cifar10": {"network": "sngan", "adversary": "hinge"},
@@ -54,14 +50,6 @@ class InfoGANCR(GANMethod):
         "tiny": {"noise_dim": 3},
     }
 
-    noise_dim: Size = 62
-    """Noise dimensions z."""
-    num_codes: Size = 2
-    """Uniform codes in [-1, 1]."""
-    class_weight: Weight = 1.0
-    """λ of the class."""
-    code_weight: Weight = 0.1
-    """λ of the uniform codes."""
     contrast_weight: Weight = 1.0
     """α, coefficient of the regulariser at the end."""
     gap: Annotated[float, Range(at_least=0, below=2)] = 1.9

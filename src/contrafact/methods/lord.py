@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,10 +24,11 @@ from torch import Tensor
 from contrafact.core.dataset import ImageDataset, IntArray
 from contrafact.core.few_labels import labels_or_none_of
 from contrafact.core.generator import Generator, architecture
-from contrafact.core.method import Artefacts, Method
-from contrafact.core.ranges import Count, Rate, Size, SizeOrZero, Steps, Weight, Width
+from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Rate, Size, SizeOrZero, Steps, Weight
 from contrafact.core.run import Run
-from contrafact.losses.reconstruction import Reconstruction, image_distance
+from contrafact.losses.reconstruction import image_distance
+from contrafact.methods._latent_optimisation import LatentOptimisation
 from contrafact.nn.factor_codes import RegressedEncoder, parts_of
 from contrafact.nn.own_encoder import Backbone
 from contrafact.training.latent_table import EpochOrder, cosine_rate
@@ -42,7 +43,7 @@ from contrafact.training.latent_training import (
 
 
 @dataclass(frozen=True)
-class LORD(Method):
+class LORD(LatentOptimisation):
     """Codes of labels and a residual of each image, optimised directly, then regressed.
 
     >>> import contrafact as cf
@@ -53,9 +54,6 @@ class LORD(Method):
     (1, 8)
     """
 
-    source: ClassVar[Literal["generator", "images"]] = "images"
-    labels: ClassVar[Literal["none", "optional", "few"]] = "few"
-    yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "benchmark": {"factor_dim": 1, "residual_dim": 7, "generator_rate": 1e-3, "latent_rate": 1e-2},
@@ -72,27 +70,13 @@ class LORD(Method):
         },
     }
 
-    num_images: Count = 20_000
-    """Training images, drawn from the dataset; the annotated ones are among them."""
     factor_dim: Size = 256
     """Dimensions E of each factor's code (1 for factor benchmarks)."""
     residual_dim: SizeOrZero = 128
     """Dimensions R of the residual."""
-    sigma: Weight = 1.0
-    """Standard deviation of the noise on the residual."""
-    reconstruction: Reconstruction = "squared"
-    """squared (colour), bernoulli (black and white), or multiscale (photographs without a perceptual network)."""
-    decoder: Literal["conv", "style"] = "conv"
-    """The factor benchmarks' decoder, or a StyleGAN2 synthesis network for photographs."""
-    width: Width = 1.0
-    """Multiplies every channel count."""
     encoder: Backbone = None
     """A network of your own that reads the images in stage 2: a copy for the codes, one for the residual. Empty: a
     small one for each."""
-    batch_size: Size = 128
-    """Images per step."""
-    steps: Steps = 31_400
-    """Steps of stage 1 (200 epochs of 20,000 images)."""
     encoder_steps: Steps = 31_400
     """Steps of stage 2."""
     latent_rate: Rate = 3e-3

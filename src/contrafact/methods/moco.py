@@ -21,13 +21,12 @@ import torch
 from torch import Tensor
 
 from contrafact.core.dataset import ImageDataset
-from contrafact.core.method import Artefacts, Method
-from contrafact.core.ranges import Depth, Length, Positive, Rate, Share, Size, Steps, Weight, Width
+from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Depth, Length, Positive, Rate, Share, Size
 from contrafact.core.run import Run
 from contrafact.losses.contrastive import queue_infonce_loss, unit
+from contrafact.methods._views import ViewContrast
 from contrafact.nn.projected import ProjectedEncoder
-from contrafact.nn.resnet import Stem
-from contrafact.nn.trainable import EncoderChoice
 from contrafact.training.gather import gathered_rows
 from contrafact.training.momentum import FeatureQueue, check_queue, follow, momentum_copy
 from contrafact.training.pairs import draw_pairs
@@ -36,7 +35,7 @@ from contrafact.training.views import MOCO, Views, choose_kinds
 
 
 @dataclass(frozen=True)
-class MoCo(Method):
+class MoCo(ViewContrast):
     """Contrast with a queue and a momentum encoder.
 
     >>> import contrafact as cf
@@ -48,8 +47,6 @@ class MoCo(Method):
     (('z',), 2)
     """
 
-    source: ClassVar[Literal["generator", "images"]] = "images"
-    yields: ClassVar[tuple[str, ...]] = ("encoder",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "v2": {"head_layers": 2, "temperature": 0.2, "schedule": "cosine", "blur": True},
@@ -61,14 +58,6 @@ class MoCo(Method):
         "tiny": {"encoder": "conv", "queue_length": 7},
     }  # fmt: skip
 
-    encoder: EncoderChoice = "resnet50"
-    """Network that makes the codes r."""
-    width: Width = 1.0
-    """Multiplies its channel counts."""
-    stem: Stem = "auto"
-    """A ResNet's first layers: imagenet, small, or by the image size."""
-    code_dim: Size | None = None
-    """Dimensions of r; empty: the network's own (2048 for ResNet-50)."""
     feature_dim: Size = 128
     """Outputs of the head, which the queue holds."""
     head_layers: Depth = 1
@@ -81,21 +70,12 @@ class MoCo(Method):
     """Shuffled groups in which keys are encoded, each with batch statistics of its own (the paper's GPUs)."""
     temperature: Positive = 0.07
     """Temperature τ."""
-    augmentations: str = "auto"
-    """Changes of views: auto (crop, flip, light, color, grayscale, less those that destroy a labelled factor), none, or
-    some of crop, flip, light, color, grayscale, blur, separated by commas."""
     blur: bool = False
     """Count blur among the automatic changes (second version)."""
     schedule: Literal["steps", "cosine"] = "steps"
     """Learning rate: a tenth after 60 % of the steps and again after 80 % (first version), or a cosine (second)."""
-    steps: Steps = 46_900
-    """Training steps."""
-    batch_size: Size = 256
-    """Images per step and process."""
     learning_rate: Rate = 0.03
     """SGD's learning rate for 256 images; scaled by the images of a step over 256."""
-    weight_decay: Weight = 1e-4
-    """SGD's weight decay."""
 
     def check_options(self) -> None:
         """Refuse a queue shorter than a step's images."""
@@ -115,11 +95,7 @@ class MoCo(Method):
         views = Views(self._kinds(source), MOCO)
         with run.seeded_init("networks"):
             encoder = ProjectedEncoder(
-                self.encoder,
-                source.image_shape,
-                self.code_dim,
-                self.width,
-                self.stem,
+                *self.body(source.image_shape),
                 feature_dim=self.feature_dim,
                 head_layers=self.head_layers,
             ).to(run.device)

@@ -24,8 +24,8 @@ from contrafact.core.dataset import ImageDataset
 from contrafact.core.encoder import Encoder
 from contrafact.core.few_labels import labels_or_none_of
 from contrafact.core.generator import Generator, architecture
-from contrafact.core.method import Artefacts, Method
-from contrafact.core.ranges import Count, Range, Rate, Size, SizeOrZero, Steps, Weight, Width
+from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Range, Rate, Size, SizeOrZero, Steps, Weight
 from contrafact.core.run import Run
 from contrafact.losses.adversarial import (
     frozen,
@@ -34,6 +34,7 @@ from contrafact.losses.adversarial import (
     r1_penalty,
 )
 from contrafact.losses.reconstruction import Reconstruction, image_distance
+from contrafact.methods._latent_optimisation import LatentOptimisation
 from contrafact.nn.encoders import ConvEncoder, LocatelloEncoder
 from contrafact.nn.factor_codes import ParallelEncoders, RegressedEncoder, parts_of
 from contrafact.nn.own_encoder import Backbone
@@ -50,7 +51,7 @@ from contrafact.training.views import Views, ViewSettings
 
 
 @dataclass(frozen=True)
-class OverLORD(Method):
+class OverLORD(LatentOptimisation):
     """Attributes that go with a label, attributes that do not, and a generator trained against a discriminator.
 
     >>> import contrafact as cf
@@ -61,9 +62,6 @@ class OverLORD(Method):
     (24, 40)
     """
 
-    source: ClassVar[Literal["generator", "images"]] = "images"
-    labels: ClassVar[Literal["none", "optional", "few"]] = "few"
-    yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "quick": {
@@ -80,8 +78,6 @@ class OverLORD(Method):
         },
     }
 
-    num_images: Count = 20_000
-    """Training images, drawn from the dataset; the annotated ones are among them."""
     factor_dim: Size = 256
     """Dimensions E of each label's code."""
     correlated: Literal["none", "views"] = "views"
@@ -98,8 +94,6 @@ class OverLORD(Method):
     """squared, bernoulli, or multiscale (photographs without a perceptual network)."""
     decoder: Literal["conv", "style"] = "style"
     """A StyleGAN2 synthesis network, or the factor benchmarks' decoder."""
-    width: Width = 1.0
-    """Multiplies every channel count."""
     encoder: Backbone = None
     """A network of your own that reads the images from stage 2 on: a copy for the codes, one for the latent. Empty: a
     small one for each."""

@@ -14,18 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 
 from contrafact.core.dataset import ImageDataset
-from contrafact.core.method import Artefacts, Method
-from contrafact.core.ranges import CountOrZero, Depth, Positive, Rate, Size, Steps, Weight, Width
+from contrafact.core.method import Artefacts
+from contrafact.core.ranges import CountOrZero, Depth, Rate, Size
 from contrafact.core.run import Run
 from contrafact.losses.contrastive import nt_xent_loss, unit
+from contrafact.methods._views import ViewContrast
 from contrafact.nn.projected import ProjectedEncoder
-from contrafact.nn.resnet import Stem
-from contrafact.nn.trainable import EncoderChoice
 from contrafact.training.gather import gathered
 from contrafact.training.pairs import draw_pairs
 from contrafact.training.schedule import set_rate, warmup_cosine
@@ -35,7 +34,7 @@ SMALL = 96  # sides below this take the settings for small images
 
 
 @dataclass(frozen=True)
-class SimCLR(Method):
+class SimCLR(ViewContrast):
     """Contrast of two views in one batch (NT-Xent).
 
     >>> import contrafact as cf
@@ -46,8 +45,6 @@ class SimCLR(Method):
     (('z',), 2)
     """
 
-    source: ClassVar[Literal["generator", "images"]] = "images"
-    yields: ClassVar[tuple[str, ...]] = ("encoder",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"batch_size": 4096, "learning_rate": 0.3, "temperature": 0.1, "weight_decay": 1e-6},
         "quick": {
@@ -56,35 +53,16 @@ class SimCLR(Method):
         },
     }  # fmt: skip
 
-    encoder: EncoderChoice = "resnet50"
-    """Network that makes the codes r."""
-    width: Width = 1.0
-    """Multiplies its channel counts."""
-    stem: Stem = "auto"
-    """A ResNet's first layers: imagenet, small, or by the image size."""
-    code_dim: Size | None = None
-    """Dimensions of r; empty: the network's own (2048 for ResNet-50)."""
     feature_dim: Size = 128
     """Outputs of the projection head."""
     head_layers: Depth = 2
     """Linear layers of the head."""
     head_norm: bool = True
     """Batch normalisation in the head, as in the released program."""
-    temperature: Positive = 0.5
-    """Temperature τ."""
-    augmentations: str = "auto"
-    """Changes of views: auto (crop, flip, light, color, grayscale, less those that destroy a labelled factor), none, or
-    some of crop, flip, light, color, grayscale, blur, separated by commas."""
-    steps: Steps = 46_900
-    """Training steps."""
     warmup_steps: CountOrZero = 2345
     """Steps over which the learning rate rises (10 epochs)."""
-    batch_size: Size = 256
-    """Images per step and process."""
     learning_rate: Rate = 0.5
     """SGD's learning rate for 256 images; scaled by the images of a step over 256."""
-    weight_decay: Weight = 1e-4
-    """SGD's weight decay."""
 
     def check_source(self, source: ImageDataset, run: Run) -> None:
         """Refuse a batch of one, and views that the images do not have."""
@@ -98,11 +76,7 @@ class SimCLR(Method):
         views = Views(choose_kinds(source, self.augmentations), SIMCLR_SMALL if small else SIMCLR)
         with run.seeded_init("networks"):
             encoder = ProjectedEncoder(
-                self.encoder,
-                source.image_shape,
-                self.code_dim,
-                self.width,
-                self.stem,
+                *self.body(source.image_shape),
                 feature_dim=self.feature_dim,
                 head_layers=self.head_layers,
                 head_norm=self.head_norm,

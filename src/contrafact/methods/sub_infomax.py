@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 
 from contrafact.core.dataset import ImageDataset, PairDataset
-from contrafact.core.method import Artefacts, Method
-from contrafact.core.ranges import CountOrZero, Positive, Rate, Size, Steps, Weight, Width
+from contrafact.core.method import Artefacts
+from contrafact.core.ranges import CountOrZero, Rate, Size, Steps, Weight
 from contrafact.core.run import Run
 from contrafact.losses.contrastive import nt_xent_loss, supervised_contrastive_loss, unit
+from contrafact.methods._views import ViewContrast
 from contrafact.nn.projected import Heads, ProjectedEncoder
-from contrafact.nn.resnet import Stem
 from contrafact.nn.trainable import EncoderChoice
 from contrafact.training.gather import gathered, gathered_rows
 from contrafact.training.pairs import draw_pairs
@@ -47,7 +47,7 @@ _QUICK = {
 
 
 @dataclass(frozen=True)
-class SubInfoMax(Method):
+class SubInfoMax(ViewContrast):
     """InfoMax on parts of the projection, with a regulariser between them (Eq. 3).
 
     >>> import contrafact as cf
@@ -57,8 +57,6 @@ class SubInfoMax(Method):
     (2, True)
     """
 
-    source: ClassVar[Literal["generator", "images"]] = "images"
-    yields: ClassVar[tuple[str, ...]] = ("encoder",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "ceiling": {"positives": "disjoint_labels", "heads": "none"},
@@ -82,19 +80,11 @@ class SubInfoMax(Method):
     positives: Literal["pair", "joint_labels", "disjoint_labels"] = "pair"
     """Positives of a view: its other view (Eq. 1), all views of equal held factors, or, for part k, of equal kth held
     factor (the supervised ceiling of Table 1). Labels need a dataset of pairs, such as mnist-stl."""
-    temperature: Positive = 0.5
-    """Temperature τ."""
     augmentations: str = "auto"
     """Changes of views: auto (those that leave held factors alone), none, or some of crop, flip, light, color,
     grayscale, blur, separated by commas."""
     encoder: EncoderChoice = "resnet34"
     """Network that makes r."""
-    width: Width = 1.0
-    """Multiplies its channel counts."""
-    stem: Stem = "auto"
-    """A ResNet's first layers: imagenet, small, or by the image size."""
-    code_dim: Size | None = None
-    """Dimensions of r; empty: the network's own (512 for ResNet-34)."""
     feature_dim: Size | None = None
     """Outputs of a head; empty: 8 for separate heads, 8 per part for a joint one."""
     head_norm: bool = True
@@ -107,8 +97,6 @@ class SubInfoMax(Method):
     """Pairs per step and process."""
     learning_rate: Rate = 0.5
     """SGD's learning rate for 256 pairs; scaled by the pairs of a step over 256."""
-    weight_decay: Weight = 1e-4
-    """SGD's weight decay."""
 
     def check_options(self) -> None:
         """Refuse parts that nothing tells apart, and code dimensions that do not divide into the parts."""
@@ -161,11 +149,7 @@ class SubInfoMax(Method):
         heads: Heads = self.heads or ("joint" if self.regulariser == "hessian" else "separate")
         feature_dim = self.feature_dim or (8 * self.num_parts if heads == "joint" else 8)
         return ProjectedEncoder(
-            self.encoder,
-            image_shape,
-            self.code_dim,
-            self.width,
-            self.stem,
+            *self.body(image_shape),
             heads,
             feature_dim,
             head_norm=self.head_norm,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,17 +25,17 @@ from torch import Tensor
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.few_labels import labels_or_none_of
 from contrafact.core.generator import Generator, architecture
-from contrafact.core.method import Artefacts, Method
-from contrafact.core.ranges import Count, Rate, Share, Size, SizeOrZero, Steps, Weight, Width
+from contrafact.core.method import Artefacts
+from contrafact.core.ranges import Rate, Size, Steps, Weight
 from contrafact.core.run import Run
-from contrafact.losses.reconstruction import Reconstruction, image_distance
+from contrafact.losses.reconstruction import image_distance
+from contrafact.methods._latent_optimisation import FewLabelTerm, LatentOptimisation
 from contrafact.nn.factor_codes import AssignedEncoder, parts_of
 from contrafact.nn.own_encoder import Backbone
 from contrafact.training.latent_table import EpochOrder, cosine_rate
 from contrafact.training.latent_training import (
     FewLabelWeights,
     TrainingImages,
-    ValueCodes,
     descend,
     few_label_loss,
     fit_prior,
@@ -46,7 +46,7 @@ from contrafact.training.latent_training import (
 
 
 @dataclass(frozen=True)
-class ZeroDIM(Method):
+class ZeroDIM(FewLabelTerm, LatentOptimisation):
     """Codes of labelled factors by classification, a residual by latent optimisation.
 
     >>> import contrafact as cf
@@ -57,9 +57,6 @@ class ZeroDIM(Method):
     (('shape',), torch.Size([2, 1]))
     """
 
-    source: ClassVar[Literal["generator", "images"]] = "images"
-    labels: ClassVar[Literal["none", "optional", "few"]] = "few"
-    yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "quick": {
@@ -75,49 +72,21 @@ class ZeroDIM(Method):
         },
     }
 
-    num_images: Count = 20_000
-    """Training images, drawn from the dataset; the annotated ones are among them."""
-    factor_dim: Size = 1
-    """Dimensions E of each factor's code."""
-    residual_dim: SizeOrZero = 7
-    """Dimensions R of the residual."""
-    sigma: Weight = 1.0
-    """Standard deviation of the noise on the residual."""
-    reconstruction: Reconstruction = "squared"
-    """squared (colour), bernoulli (black and white), or multiscale (photographs without a perceptual network)."""
-    decoder: Literal["conv", "style"] = "conv"
-    """The factor benchmarks' decoder, or a StyleGAN2 synthesis network for photographs."""
-    width: Width = 1.0
-    """Multiplies every channel count."""
     encoder: Backbone = None
     """A network of your own that reads the images: a copy for all classifiers, one for the residual. Empty: a small one
     for each."""
     batch_size: Size = 128
     """Images per step; as many annotated ones are added, or all of them where there are fewer."""
-    steps: Steps = 31_400
-    """Steps of stage 1 (200 epochs of 20,000 images)."""
     amortization_steps: Steps = 7_850
     """Steps of stage 2: the residual encoder alone."""
     tuning_steps: Steps = 7_850
     """Steps of stage 3: residual encoder and generator."""
-    latent_rate: Rate = 1e-2
-    """Learning rate of latents and value embeddings."""
-    value_codes: ValueCodes = "learned"
-    """Value embeddings: learned from near zero, or spaced evenly in their order and learned a hundred times slower."""
-    classifier_rate: Rate = 1e-4
-    """Learning rate of the classifiers."""
     generator_rate: Rate = 1e-3
     """Learning rate of the generator in stage 1, of the residual encoder in stage 2; a tenth of it in stage 3."""
     decay_weight: Weight = 1e-5
     """Weight of the residual's mean square."""
     entropy_weight: Weight = 1e-3
     """Weight of the entropy of the classifiers' assignments."""
-    entropy_after: Share = 0.1
-    """Share of stage 1 after which the entropy counts (20 of 200 epochs)."""
-    classification_weight: Weight = 1e-3
-    """Weight of the cross-entropy of annotated images, inside the supervised term."""
-    supervised_weight: Weight = 10.0
-    """Weight of the annotated batch against the other."""
 
     def grows(self) -> str:
         return "tuning_steps"
