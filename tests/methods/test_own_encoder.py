@@ -172,16 +172,18 @@ class Net(nn.Sequential):
         super().__init__(nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
+class Needy(Net):
+    def __init__(self, codes):
+        super().__init__()
+
+
 def small():
-    return nn.Sequential(*Net())
+    print("small was called")
+    return Net()
 
 
-ready = small()
+ready = nn.Sequential(*Net())
 nothing = 3
-
-
-def broken():
-    raise OSError("no such weights")
 """
 
 
@@ -189,7 +191,7 @@ def encoder_of(folder):
     return load_file(folder / "encoder.safetensors")
 
 
-@pytest.mark.parametrize("named", ["Net", "small", "ready"])
+@pytest.mark.parametrize("named", ["Net", "ready"])
 def test_the_command_line_names_a_file_of_ones_own(named, tmp_path, capsys):
     (tmp_path / "mine.py").write_text(OWN_FILE)
     data = ["--data", "shapes3d", "--size", "16"]
@@ -225,10 +227,11 @@ def test_the_command_line_names_a_file_of_ones_own(named, tmp_path, capsys):
     [
         (
             "FILE:nothing",
-            "mine.py:nothing is a int; expected a torch module, its class, or a function",
+            "mine.py:nothing is a int; expected a torch module, or a class of one",
         ),
-        ("FILE:broken", r"mine.py:broken failed \(OSError: no such weights\); it is called without arguments"),
-        ("FILE:Nett", "defines no 'Nett'; it defines Net, small, broken"),
+        ("FILE:small", "mine.py:small is a function; expected a torch module, or a class of one"),
+        ("FILE:Needy", r"mine.py:Needy failed \(TypeError: .*; it is built without arguments: give them defaults"),
+        ("FILE:Nett", "defines no 'Nett'; it defines Net, Needy, small"),
         ("elsewhere.py:Net", "elsewhere.py does not exist"),
         ("resnet19", "encoder must be a Module or None, got 'resnet19'; give another --encoder"),
     ],
@@ -256,11 +259,17 @@ def test_the_command_line_says_why_a_method_takes_none_and_what_others_take(caps
     assert completions(["fit", "moco", "--encoder", "res"], COMMANDS) == ["resnet18", "resnet34", "resnet50"]
 
 
-def test_a_mark_runs_no_file(tmp_path, monkeypatch):
+def test_a_mark_runs_no_file(tmp_path, monkeypatch, capsys):
     """Neither a run's configuration nor a file's header gets code to run."""
     monkeypatch.chdir(tmp_path)
     Path("stranger.py").write_text("raise SystemExit('this ran')")
     assert find_module("stranger.py:Net") is None
+    Path("own.py").write_text(OWN_FILE)
+    assert isinstance(load_module("own.py:Net"), nn.Sequential)
+    assert isinstance(find_module("own.py:Net"), nn.Sequential)
+    with pytest.raises(ValueError, match=r"own\.py:small is a function"):  # no mark chooses what is called
+        find_module("own.py:small")
+    assert "small was called" not in capsys.readouterr().out
     with pytest.raises(ValueError, match="encoder must be a Module or None"):
         VAE.of(encoder="stranger.py:Net")
     with pytest.raises(ValueError, match="unknown encoder"):

@@ -28,14 +28,14 @@ def described(value: Any) -> Any:
 
 
 def load_module(text: str, seed: int = 0) -> nn.Module:
-    """The module ``NAME`` of ``FILE.py:NAME``, or what a class or function of that name makes without arguments.
+    """The module ``NAME`` of ``FILE.py:NAME``, or a module of the class of that name, built without arguments.
 
     Args:
         text: the file, which is run, and the name in it.
         seed: of the module's first weights.
 
     Raises:
-        ValueError: no such file or name, or nothing that is or makes a torch module.
+        ValueError: no such file or name, or neither a torch module nor a class of one.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -48,7 +48,8 @@ def find_module(mark: str) -> nn.Module | None:
     """The module that a mark names, if it stands in a file that somebody named; None otherwise.
 
     Raises:
-        ValueError: what has that name in the file makes no module.
+        ValueError: what has that name in the file is no module and no class of one. It is not called: which of a
+            file's functions runs is not for a mark to choose.
     """
     item = find_in_named_files(mark) if is_spelled_out(mark) else None
     return None if item is None else _made(item, mark)
@@ -56,18 +57,16 @@ def find_module(mark: str) -> nn.Module | None:
 
 def _made(item: Any, text: str) -> nn.Module:
     module = item
-    if callable(item) and not isinstance(item, nn.Module):
+    if isinstance(item, type) and issubclass(item, nn.Module):
         try:
             module = item()
         except Exception as error:  # the documented border: somebody's program may fail in any way
             raise ValueError(
-                f"{text} failed ({type(error).__name__}: {error}); it is called without arguments and must return a "
-                "torch module"
+                f"{text} failed ({type(error).__name__}: {error}); it is built without arguments: give them defaults, "
+                "or name a module that is built already"
             ) from error
     if not isinstance(module, nn.Module):
-        raise ValueError(
-            f"{text} is a {type(module).__name__}; expected a torch module, its class, or a function that returns one"
-        )
+        raise ValueError(f"{text} is a {type(module).__name__}; expected a torch module, or a class of one")
     place, _, name = text.rpartition(":")
     object.__setattr__(module, _NAME, f"{Path(place).name}:{name}")  # no part of the module: its copies keep it
     return module
