@@ -15,7 +15,7 @@ from tyro.conf import Positional
 from contrafact.cli._globals import answer, wants_hints
 from contrafact.cli._parse import parse
 from contrafact.core.command import quoted
-from contrafact.core.ranges import Count, CountOrZero, MetricSeed
+from contrafact.core.ranges import Count, CountOrZero, MetricSeed, Share
 
 if TYPE_CHECKING:
     from contrafact.core.metric import MetricResult
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _OF_A_RUN = ("data", "predictor", "extractor", "control", "num_train", "num_test", "device")
 _OF_FILES = (
-    *("factors", "codes_test", "factors_test", "continuous", "resamples"),
+    *("factors", "codes_test", "factors_test", "continuous", "resamples", "active"),
     *("compare", "compare_test", "reference", "heat_maps"),
 )
 """Options that only one of the two kinds of subject has."""
@@ -70,6 +70,8 @@ class Options:
     """For --codes: factors are continuous; metrics whose definition needs values to count are skipped."""
     resamples: CountOrZero = 0
     """For --codes: resamples for 95 % limits, each as costly as the scores; 0 for none (--compare: 200)."""
+    active: Share = 0.01
+    """For --codes: also score without codes that move less than this share of the widest; 0 for all codes only."""
     compare: Path | None = None
     """For --codes: other codes of the same images; which of the two scores higher, by a paired test."""
     compare_test: Path | None = None
@@ -141,14 +143,18 @@ def _evaluate_files(options: Options, codes: Path) -> None:
             continuous=options.continuous,
             seed=options.seed,
             num_resamples=options.resamples,
+            active=options.active or None,
             progress=status.update,
         )
     answer(evaluation.to_dict())
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     console.print(evaluation.table())
+    said: dict[str, list[str]] = {}
     for name, result in evaluation.results.items():
         for note in result.notes:
-            print(f"{name}: {note}")
+            said.setdefault(note, []).append(name)
+    for note, names in said.items():
+        print(f"{', '.join(names)}: {note}")
     for note in evaluation.notes:
         print(note)
     if options.heat_maps is not None:

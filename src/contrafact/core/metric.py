@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import math
 import time
 import warnings
@@ -130,14 +131,22 @@ _Result = TypeVar("_Result", bound=MetricResult)
 def measured(metric: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
     """Decorate a metric function: its result carries the wall time, and every note is also a :class:`MetricWarning`.
 
+    A metric that has a parameter ``active`` is handed the codes that the rule keeps, see
+    :func:`~contrafact.core.active.active_codes`; its protocol's name then ends in the rule, and without one a note
+    names the codes that hardly move.
+
     Raises:
         RuntimeError: the metric returned a score that is not a number (a mistake of its author).
     """
+    signature = inspect.signature(metric)
 
     @functools.wraps(metric)
     def timed(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
         start = time.perf_counter()
-        result = metric(*args, **kwargs)
+        if "active" in signature.parameters:
+            result = _on_active_codes(metric, signature.bind(*args, **kwargs))
+        else:
+            result = metric(*args, **kwargs)
         for name, value in result.scores().items():
             if math.isnan(value):
                 raise RuntimeError(f"{metric.__name__} returned NaN as its {name}; a metric must name the bad input")
@@ -146,6 +155,29 @@ def measured(metric: Callable[_Parameters, _Result]) -> Callable[_Parameters, _R
         return dataclasses.replace(result, seconds=time.perf_counter() - start)
 
     return timed
+
+
+def _on_active_codes(metric: Callable[..., _Result], call: inspect.BoundArguments) -> _Result:
+    from contrafact.core.active import active_codes, active_tag, nearly_dead  # it reads codes with what is defined here
+
+    given, active = call.arguments["codes"], call.arguments.get("active")
+    if active is None:
+        result = metric(*call.args, **call.kwargs)
+        narrow = nearly_dead(given)
+        note = (
+            f"codes {narrow} move less than a hundredth as far as the widest, as collapsed codes do; active=0.01 "
+            "leaves them out"
+        )
+        return dataclasses.replace(result, notes=(*result.notes, note)) if narrow else result
+    kept_J = active_codes(given, active)
+    for name in ("codes", "codes_test"):
+        values = call.arguments.get(name)
+        if values is not None:
+            array = as_array(values)
+            if array.ndim == 2 and array.shape[1] == len(kept_J):  # the metric refuses any other
+                call.arguments[name] = array[:, kept_J]
+    result = metric(*call.args, **call.kwargs)
+    return dataclasses.replace(result, protocol=result.protocol + active_tag(active, kept_J))
 
 
 def _plain(value: Any) -> Any:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from contrafact.core.active import NEARLY_DEAD, Active, active_codes
 from contrafact.core.dataset import FactorDataset, check_count
 from contrafact.core.metric import (
     ArrayLike,
+    BoolArray,
     MetricResult,
     MetricWarning,
     as_array,
@@ -125,6 +127,7 @@ def evaluate(
     num_resamples: int = 0,
     code_names: Sequence[str] | None = None,
     factor_names: Sequence[str] | None = None,
+    active: Active = NEARLY_DEAD,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Score codes against factors with any number of metrics.
@@ -143,6 +146,9 @@ def evaluate(
         num_resamples: bootstrap resamples for 95 % confidence limits; 0 for none. Each costs a full evaluation.
         code_names: J names for tables and heat maps.
         factor_names: K names.
+        active: which codes count, see :func:`~contrafact.core.active.active_codes`. Scores are of all codes; where the
+            rule leaves some out, each metric is asked again without them, and both values are reported. None for all
+            codes only.
         progress: called with each metric's name before it runs.
 
     Returns:
@@ -207,6 +213,12 @@ def evaluate(
     notes += [f"skipped {', '.join(refusing)}: {reason}" for reason, refusing in skipped.items()]
     if not results:
         raise ValueError(f"no metric accepts this input; {notes[-1]}")
+    kept_J = active_codes(given, active)
+    labels = _names(code_names, given.shape[1], "code")
+    of_active = _scores_of_active(kept_J, data, results, chosen, seed, progress)
+    if of_active:
+        left_out = [label for label, kept in zip(labels, kept_J, strict=True) if not kept]
+        notes.append(f"the second score of each metric leaves out {', '.join(left_out)}")
     intervals: dict[str, tuple[float, float]] = {}
     if num_resamples:
         from contrafact.evaluation.bootstrap import bootstrap
@@ -217,7 +229,33 @@ def evaluate(
                 progress(f"{name} (bootstrap)")
             limits = bootstrap(name, data, results[name], chosen.get(name, {}), num_resamples, seed)
             intervals |= {f"{name}.{score}": value for score, value in limits.items()}
-    return Evaluation(results, _names(code_names, given.shape[1], "code"), kept_names, intervals, tuple(notes))
+    return Evaluation(results, labels, kept_names, intervals, tuple(notes), of_active)
+
+
+def _scores_of_active(
+    kept_J: BoolArray,
+    data: Mapping[str, ArrayLike | None],
+    results: Mapping[str, MetricResult],
+    settings: Mapping[str, Mapping[str, Any]],
+    seed: int,
+    progress: Callable[[str], None] | None,
+) -> dict[str, float]:
+    """Scores by full name on the codes that count; none where all do, or where a metric refuses so few."""
+    if kept_J.all():
+        return {}
+    fewer = {
+        key: as_array(values)[:, kept_J] if key.startswith("codes") and values is not None else values
+        for key, values in data.items()
+    }
+    scores: dict[str, float] = {}
+    for name in results:
+        if progress is not None:
+            progress(f"{name} (active codes)")
+        with suppress(ValueError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", MetricWarning)  # the notes of all codes were given already
+            result = call_static(name, fewer, settings.get(name, {}), seed)
+            scores |= {f"{name}.{score}": value for score, value in result.scores().items()}
+    return scores
 
 
 def evaluate_encoder(
@@ -285,4 +323,5 @@ def evaluate_encoder(
         evaluation.factor_names or tuple(dataset.factor_names),
         {},
         (*evaluation.notes, f"images: {dataset.source_name}"),
+        evaluation.active,
     )

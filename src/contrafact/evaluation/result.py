@@ -82,6 +82,7 @@ class Evaluation:
         factor_names: one per factor that was scored.
         intervals: confidence limits by score name (``"dci.completeness"``), where they were asked for.
         notes: what happened to the input before any metric saw it.
+        active: the same scores, by full name, on the codes that count alone; empty where all do.
 
     >>> from contrafact.metrics import evaluate
     >>> factors = np.random.default_rng(0).integers(4, size=(1000, 2))
@@ -101,6 +102,7 @@ class Evaluation:
     factor_names: tuple[str, ...] = ()
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    active: dict[str, float] = field(default_factory=dict)
 
     def scores(self) -> dict[str, float]:
         """Every scalar by full name: ``{"mig.score": ..., "dci.disentanglement": ...}``."""
@@ -110,6 +112,7 @@ class Evaluation:
         """Plain numbers, lists and strings, ready for JSON."""
         return {
             "scores": {name: value if np.isfinite(value) else None for name, value in self.scores().items()},
+            "active": {name: value if np.isfinite(value) else None for name, value in self.active.items()},
             "intervals": {name: list(limits) for name, limits in self.intervals.items()},
             "code_names": list(self.code_names),
             "factor_names": list(self.factor_names),
@@ -122,18 +125,23 @@ class Evaluation:
         return json.dumps(self.to_dict(), indent=1, allow_nan=False)
 
     def to_csv(self) -> str:
-        """One line per scalar: metric, score, value, limits, protocol, sample sizes, seed, seconds."""
+        """One line per scalar: metric, score, value, limits, protocol, sizes, seed, seconds, value on active codes."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(
-            ["metric", "score", "value", "low", "high", "protocol", "num_train", "num_test", "seed", "seconds"]
+            [
+                *("metric", "score", "value", "low", "high", "protocol", "num_train", "num_test", "seed", "seconds"),
+                *(["active"] if self.active else []),
+            ]
         )
         for metric, result in self.results.items():
             for name, value in result.scores().items():
-                low, high = self.intervals.get(f"{metric}.{name}", ("", ""))
+                full = f"{metric}.{name}"
+                low, high = self.intervals.get(full, ("", ""))
                 seed = "" if result.seed is None else result.seed
                 sizes = (result.protocol, result.num_train, result.num_test, seed, f"{result.seconds:.4f}")
-                writer.writerow([metric, name, repr(value), low, high, *sizes])
+                active = [repr(self.active[full]) if full in self.active else ""] if self.active else []
+                writer.writerow([metric, name, repr(value), low, high, *sizes, *active])
         return out.getvalue()
 
     def to_frame(self) -> Any:
@@ -186,12 +194,14 @@ class Evaluation:
         return maps
 
     def table(self) -> Table:
-        """A ``rich`` table of all scores: value, limits, direction, per-factor values, seconds."""
+        """A ``rich`` table of all scores: value, the same on active codes alone, limits, direction, per factor."""
         from rich.table import Table
 
         table = Table(title="Scores", title_justify="left")
         table.add_column("metric")
         table.add_column("score", justify="right")
+        if self.active:
+            table.add_column("active codes", justify="right")
         if self.intervals:
             table.add_column("95 %", justify="right")
         table.add_column("per factor", overflow="fold")
@@ -202,6 +212,9 @@ class Evaluation:
             for i, (name, value) in enumerate(result.scores().items()):
                 label = metric if name == "score" else f"{metric} {name.replace('_', ' ')}"
                 row = [f"{label} {arrow}" if i == 0 else label, f"{value:.4f}"]
+                if self.active:
+                    of_active = self.active.get(f"{metric}.{name}")
+                    row.append("" if of_active is None else f"{of_active:.4f}")
                 if self.intervals:
                     limits = self.intervals.get(f"{metric}.{name}")
                     row.append("" if limits is None else f"{limits[0]:.4f} to {limits[1]:.4f}")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from contrafact.core.active import NEARLY_DEAD, Active
 from contrafact.core.npy import NpzFile, read_npy
 from contrafact.core.rows import read_rows
 from contrafact.evaluation.codes import evaluate
@@ -122,6 +123,7 @@ def evaluate_files(
     continuous: bool = False,
     seed: int = 0,
     num_resamples: int = 0,
+    active: Active = NEARLY_DEAD,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """:func:`~contrafact.metrics.evaluate` on files.
@@ -137,6 +139,7 @@ def evaluate_files(
         continuous: see ``evaluate``.
         seed: see ``evaluate``.
         num_resamples: see ``evaluate``.
+        active: see ``evaluate``.
         progress: see ``evaluate``.
 
     Raises:
@@ -162,6 +165,7 @@ def evaluate_files(
         num_resamples=num_resamples,
         code_names=names["codes"],
         factor_names=names.get("factors"),
+        active=active,
         progress=progress,
     )
 

@@ -22,6 +22,8 @@ _FUNCTIONS = {
     "compare": "evaluation.compare",
     "compare_runs": "evaluation.compare",
     "Codes": "core.encoding",
+    "active_codes": "core.active",
+    "active_by_kl": "core.active",
 }
 
 

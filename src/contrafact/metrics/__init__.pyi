@@ -1,5 +1,7 @@
 # Written by `python -m tests.stubs`; a test keeps it fresh.
 from contrafact.core.catalog import Catalog as Catalog
+from contrafact.core.active import active_by_kl as active_by_kl
+from contrafact.core.active import active_codes as active_codes
 from contrafact.core.encoding import Codes as Codes
 from contrafact.evaluation.codes import evaluate as evaluate
 from contrafact.evaluation.codes import evaluate_encoder as evaluate_encoder

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.dataset import check_count
 from contrafact.core.matrices import check_varying
 from contrafact.core.metric import (
@@ -107,7 +108,13 @@ def k_means(codes_NJ: FloatArray, num_clusters: int, num_starts: int, seed: int)
 
 @measured
 def clustering(
-    codes: ArrayLike, factors: ArrayLike, *, num_clusters: int | None = None, num_starts: int = 10, seed: int = 0
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    num_clusters: int | None = None,
+    num_starts: int = 10,
+    seed: int = 0,
+    active: Active = None,
 ) -> ClusteringResult:
     """Agreement of k-means clusters of the codes with the values of each factor.
 
@@ -117,6 +124,8 @@ def clustering(
         num_clusters: clusters; None takes each factor's number of values.
         num_starts: k-means runs, the tightest counts.
         seed: of the runs.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         four means over factors; accuracy, purity and NMI in [0, 1], ARI at most 1, higher is better.

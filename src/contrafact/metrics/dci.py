@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.matrices import Pair, read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, measured
 from contrafact.metrics._importance import weighted_concentration
@@ -92,6 +93,7 @@ def dci(
     continuous: bool = False,
     estimator: Literal["fast", "exact"] = "fast",
     seed: int = 0,
+    active: Active = None,
 ) -> DciResult:
     """Disentanglement, completeness and informativeness by gradient-boosted trees.
 
@@ -108,6 +110,8 @@ def dci(
         estimator: ``"fast"`` grows the same trees with compiled code (D and C within 0.005 at 10,000 points, 0.01
             below); ``"exact"`` runs scikit-learn's classifier, fifty times slower.
         seed: breaks ties between equally good splits.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         all four scores in [0, 1], higher is better. With one factor D is 1 and with one code C is 1, by definition

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.matrices import read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, MetricResult, measured
 from contrafact.metrics._linear import standardize
@@ -122,6 +123,7 @@ def dci_es(
     continuous: bool = False,
     estimator: Literal["fast", "exact"] = "fast",
     seed: int = 0,
+    active: Active = None,
 ) -> DciEsResult:
     """Disentanglement, completeness, informativeness, explicitness and size.
 
@@ -137,6 +139,8 @@ def dci_es(
         continuous: predict the factors' values, in DCI's part too.
         estimator: of DCI's trees, see :func:`~contrafact.metrics.dci`.
         seed: of the random features and of DCI's ties.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         scores in [0, 1], higher is better. Codes that know nothing have a flat curve and E = 1: read E together with

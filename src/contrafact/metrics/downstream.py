@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.dataset import check_count
 from contrafact.core.matrices import Pair, read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, MetricResult, measured
@@ -92,6 +93,7 @@ def downstream(
     sizes: Sequence[int] = SIZES,
     predictor: Literal["boosted_trees", "logistic"] = "boosted_trees",
     seed: int = 0,
+    active: Active = None,
 ) -> DownstreamResult:
     """Test accuracy of a classifier per factor, fitted on the first 10, 100, 1,000 and 10,000 points.
 
@@ -103,6 +105,8 @@ def downstream(
         sizes: numbers of labels; those beyond N become N, once.
         predictor: ``boosted_trees`` (as DCI's) or ``logistic`` (five-fold cross-validated penalty; minutes at 10,000).
         seed: of the predictor.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         score in [0, 1], higher is better. Where the labelled points show one value of a factor only, that value is

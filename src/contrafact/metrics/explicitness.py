@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.matrices import read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, MetricResult, measured
 from contrafact.metrics._linear import fit_logistic, one_vs_rest_probabilities, standardize
@@ -72,6 +73,7 @@ def explicitness(
     *,
     solver: Literal["one_vs_rest", "multinomial"] = "one_vs_rest",
     inverse_penalty: float = 1.0,
+    active: Active = None,
 ) -> ExplicitnessResult:
     """Mean area under the ROC curve, over factors and their values, of logistic regressions.
 
@@ -84,6 +86,8 @@ def explicitness(
             ``multinomial`` (one model per factor, what today's scikit-learn makes of the published programs).
         inverse_penalty: C of the L2 penalty: 1 in the protocol of 2019, 1e10 in the authors' program; ``numpy.inf``
             for none.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         score in [0, 1], higher is better; 0.5 is guessing. A value missing from either side is left out of its

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.dataset import check_count
 from contrafact.core.matrices import check_varying, dead_codes
 from contrafact.core.metric import (
@@ -111,6 +112,7 @@ def infomec(
     neighbours: int = 10,
     bias: Bias = "none",
     seed: int = 0,
+    active: Active = None,
 ) -> InfoMecResult:
     """InfoM, InfoC and InfoE.
 
@@ -126,6 +128,8 @@ def infomec(
         bias: of ``discrete`` codes, correction of the counted informations for chance: ``none`` (as published),
             ``miller-madow`` or ``shuffle``. Neighbours need none.
         seed: of the noise that breaks ties.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         three scores in [0, 1], higher is better. With one factor InfoM is 1, with one active code InfoC is 1, by

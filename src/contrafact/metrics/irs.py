@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.matrices import dead_codes
 from contrafact.core.metric import (
     ArrayLike,
@@ -47,7 +48,9 @@ class IrsResult(MetricResult):
 
 
 @measured
-def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 0.99, num_bins: int = 20) -> IrsResult:
+def irs(
+    codes: ArrayLike, factors: ArrayLike, *, quantile: float = 0.99, num_bins: int = 20, active: Active = None
+) -> IrsResult:
     """Interventional robustness, mean over codes weighted by how far they move.
 
     For code j and factor k: hold k at each of its values, take the ``quantile`` of the code's deviations from its mean
@@ -58,6 +61,8 @@ def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 0.99, num_bin
         factors: ``(N, K)`` numbers; more than ``num_bins`` values are binned, so continuous factors are welcome.
         quantile: in [0, 1]; 1 is the paper's maximum.
         num_bins: equal-width bins per factor.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         score of at most 1, higher is better; 0 when every code is dead. It can fall below 0, where codes deviate more

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.dataset import check_count
 from contrafact.core.matrices import read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, measured
@@ -32,6 +33,7 @@ def knn_probe(
     *,
     neighbours: int = 200,
     temperature: float = 0.07,
+    active: Active = None,
 ) -> MetricResult:
     """Accuracy of a weighted vote of the ``neighbours`` nearest training points, per factor.
 
@@ -42,6 +44,8 @@ def knn_probe(
         factors_test: ``(M, K)`` their factors.
         neighbours: voters, at most N.
         temperature: votes weigh ``exp(cosine / temperature)``.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         score in [0, 1], higher is better; a code vector of zeros has cosine 0 with all.

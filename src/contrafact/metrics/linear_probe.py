@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.dataset import check_count
 from contrafact.core.matrices import Pair, read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, MetricResult, measured
@@ -122,6 +123,7 @@ def linear_probe(
     solver: Literal["logistic", "sgd"] = "logistic",
     epochs: int = 90,
     seed: int = 0,
+    active: Active = None,
 ) -> ProbeResult:
     """Top-1 and top-5 accuracy of one linear classifier per factor on standardised codes.
 
@@ -133,6 +135,8 @@ def linear_probe(
         solver: ``logistic`` (L2-penalised, L-BFGS) or ``sgd`` (the self-supervision papers': no penalty, cosine decay).
         epochs: of ``sgd``.
         seed: of the ``sgd`` order.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         score in [0, 1], higher is better; guessing scores the share of the commonest value.

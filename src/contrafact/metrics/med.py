@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.dataset import check_count
 from contrafact.core.matrices import check_varying
 from contrafact.core.metric import (
@@ -76,6 +77,7 @@ def med(
     num_bins: int = 20,
     continuous: bool = False,
     bias: Bias = "none",
+    active: Active = None,
 ) -> MedResult:
     """Mutual-information-based entropy disentanglement.
 
@@ -89,6 +91,8 @@ def med(
         continuous: factors may take any value, and are binned as codes are.
         bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
             (chance is 0, full knowledge the factor's entropy).
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         score in [0, 1], higher is better. Dead codes have weight 0. With one factor the score is 1 by definition, and

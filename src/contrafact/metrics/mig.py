@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from contrafact.core.active import Active
 from contrafact.core.matrices import SINGLE_CODE, check_varying, top_two_gap
 from contrafact.core.metric import (
     ArrayLike,
@@ -46,6 +47,7 @@ def mig(
     num_bins: int = 20,
     continuous: bool = False,
     bias: Bias = "none",
+    active: Active = None,
 ) -> MigResult:
     """Mutual information gap, mean over factors of ``(I(best code) - I(second best)) / H(factor)``.
 
@@ -56,6 +58,8 @@ def mig(
         continuous: factors may take any value, and are binned as codes are.
         bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
             (chance is 0, full knowledge the factor's entropy).
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         score in [0, 1], higher is better; ``per_factor`` ``(K,)``. A perfect code reaches about 0.988 at 10,000

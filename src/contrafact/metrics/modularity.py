@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contrafact.core.matrices import dead_codes
+from contrafact.core.active import Active
 from contrafact.core.metric import (
     ArrayLike,
     FloatArray,
@@ -25,8 +25,6 @@ from contrafact.metrics._debias import Bias, bias_tag, informations
 from contrafact.metrics._information import discretize, read_labels
 
 INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Ridgeway & Mozer 2018, Section 3")
-COLLAPSED_SHARE = 1 / 100
-"""A code whose range is below this share of the widest code's is remarked upon."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +46,7 @@ def modularity(
     num_bins: int = 20,
     continuous: bool = False,
     bias: Bias = "none",
+    active: Active = None,
 ) -> ModularityResult:
     """Mean over codes of ``1 - Σ_{k≠k*} I(j,k)² / ((K-1) I(j,k*)²)``, k* being the factor the code knows best.
 
@@ -58,6 +57,8 @@ def modularity(
         continuous: factors may take any value, and are binned as codes are.
         bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
             (chance is 0, full knowledge the factor's entropy).
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         score in [0, 1], higher is better. A dead code scores 0. With one factor every informative code scores 1, by
@@ -87,12 +88,6 @@ def modularity(
     constant = [int(k) for k in np.flatnonzero(np.ptp(factors_NK, axis=0) == 0)]
     if constant:
         notes.append(f"constant factors {constant} count as unknown to every code")
-    range_J = np.ptp(codes_NJ, axis=0)
-    if narrow := [int(j) for j in np.flatnonzero((range_J < COLLAPSED_SHARE * range_J.max()) & ~dead_codes(codes_NJ))]:
-        notes.append(
-            f"codes {narrow} move less than a hundredth as far as the widest, as collapsed codes do, and count as much "
-            "as any other: leave them out if they are noise"
-        )
     return ModularityResult(
         score=float(per_code.mean()),
         protocol=f"modularity_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}{tag}",

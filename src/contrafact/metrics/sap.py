@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.matrices import SINGLE_CODE, Pair, check_varying, dead_codes, read_pair, top_two_gap
 from contrafact.core.metric import (
     ArrayLike,
@@ -60,6 +61,7 @@ def sap(
     *,
     continuous: bool = False,
     estimator: Literal["fast", "exact"] = "fast",
+    active: Active = None,
 ) -> MetricResult:
     """Separated attribute predictability, the mean over factors of best minus second-best single-code score.
 
@@ -70,6 +72,8 @@ def sap(
         factors_test: ``(M, K)`` their factors.
         continuous: score a code by its squared correlation with the factor instead of by classification.
         estimator: ``"fast"`` takes the steps of scikit-learn's ``LinearSVC`` in compiled code; ``"exact"`` runs it.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         score in [0, 1], higher is better; ``per_factor`` ``(K,)``; ``matrix`` ``(J, K)`` test accuracies or squared

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.matrices import dead_codes
 from contrafact.core.metric import (
     ArrayLike,
@@ -82,12 +83,14 @@ def gaussian_wasserstein(covariance_JJ: FloatArray) -> float:
 
 
 @measured
-def total_correlation(codes: ArrayLike, *, num_bins: int = 20) -> TotalCorrelationResult:
+def total_correlation(codes: ArrayLike, *, num_bins: int = 20, active: Active = None) -> TotalCorrelationResult:
     """Gaussian total correlation, Gaussian Wasserstein correlation and mean pairwise mutual information of codes.
 
     Args:
         codes: ``(N, J)`` numbers, at least two rows.
         num_bins: equal-width bins per code, for the mutual information.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         score in [0, ∞) nats, lower is better; infinite when a code is a linear function of the others. Dead codes
