@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from contrafact.contract.samples import draw_factors, noisy_codes
-from contrafact.evaluation.bootstrap import bootstrap, centred_limits, draw_rows, split_as_scored
+from contrafact.evaluation.bootstrap import bootstrap, centred_limits, deviations, draw_rows, split_as_scored
 from contrafact.evaluation.codes import call_static
 from contrafact.metrics import CATALOG, evaluate, infomec, sap
 
@@ -27,18 +27,29 @@ def test_limits_cover_the_truth_about_as_often_as_they_say():
 
 
 def test_limits_are_quantiles_moved_to_the_estimate():
-    low, high = centred_limits(0.5, np.linspace(10.0, 12.0, 201), level=0.9)
+    values = np.linspace(10.0, 12.0, 201)
+    low, high = centred_limits(0.5, deviations(values, repeats=True), level=0.9)
     assert (low, high) == (pytest.approx(0.5 - 0.9), pytest.approx(0.5 + 0.9))
+    # Two thirds of the rows lie from the whole at half of its variance.
+    low, high = centred_limits(0.5, deviations(values, repeats=False), level=0.9)
+    assert (low, high) == (pytest.approx(0.5 - 0.9 * 2**0.5), pytest.approx(0.5 + 0.9 * 2**0.5))
 
 
-def test_resamples_repeat_rows_and_halves_do_not():
+def test_two_thirds_stretched_have_the_spread_of_a_mean():
+    rng = np.random.default_rng(0)
+    sample = rng.normal(size=900)
+    means = [sample[draw_rows({"codes": sample[:, None]}, False, rng)["codes"]].mean() for _ in range(2000)]
+    assert deviations(np.array(means), repeats=False).std() == pytest.approx(sample.std() / 30, rel=0.06)
+
+
+def test_resamples_repeat_rows_and_two_thirds_do_not():
     data = {"codes": CODES, "factors": FACTORS, "codes_test": CODES[:99], "factors_test": FACTORS[:99]}
     rng = np.random.default_rng(0)
-    rows, halves = draw_rows(data, True, rng), draw_rows(data, False, rng)
-    assert set(rows) == set(halves) == set(data)
+    rows, parts = draw_rows(data, True, rng), draw_rows(data, False, rng)
+    assert set(rows) == set(parts) == set(data)
     assert [len(rows["codes"]), len(rows["codes_test"])] == [300, 99]
     assert len(np.unique(rows["codes"])) < 230
-    assert [len(halves["codes"]), len(np.unique(halves["codes"])), len(halves["codes_test"])] == [150, 150, 50]
+    assert [len(parts["codes"]), len(np.unique(parts["codes"])), len(parts["codes_test"])] == [200, 200, 66]
     assert rows["codes"] is rows["factors"]
 
 
@@ -56,12 +67,12 @@ def test_a_row_never_ends_on_both_sides_of_a_split():
     assert split_as_scored(data, call_static("zerodim", data, {}, 0), repeats=False) is data
 
 
-@pytest.mark.parametrize("name", ["infomec", "zerodim"])
-def test_metrics_that_break_on_repeated_rows_say_so(name):
+@pytest.mark.parametrize("name", ["infomec", "zerodim", "irs", "med", "modularity"])
+def test_metrics_misled_by_repeated_rows_say_so(name):
     assert not CATALOG.module(name).INFO.repeats
 
 
-def test_halves_measure_the_spread_of_fresh_samples():
+def test_two_thirds_measure_the_spread_of_fresh_samples():
     def sample(seed):
         rng = np.random.default_rng(seed)
         factors = rng.integers((4, 3, 2), size=(300, 3))

@@ -60,7 +60,7 @@ class MetricInfo:
         high: highest possible score.
         higher_is_better: direction of the score.
         source: paper and equation.
-        repeats: whether rows may repeat in a resample; where not, confidence limits come from random halves.
+        repeats: whether rows may repeat in a resample; where not, confidence limits come from random two thirds.
         ranges: lowest and highest value of the scores that have another range than the headline's, by name.
 
     >>> info = MetricInfo("static", 0.0, 1.0, True, "Somebody 2030, Eq. 1", ranges={"bits": (0.0, 8.0)})

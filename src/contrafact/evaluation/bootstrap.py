@@ -2,15 +2,19 @@
 
 Rows are drawn with replacement, training and held-out rows apart. Repeated rows make plug-in informations and training
 fits look better than fresh rows would, so the distribution is shifted to be centred on the estimate before limits are
-read off it. Metrics that break on repeated rows (nearest neighbours; a split of their own, which would put a row on
-both sides) are scored on random halves instead: a half differs from the whole with the variance that the whole has
-itself (Shao & Wu 1989).
+read off it. Metrics that repeated rows mislead (nearest neighbours; a split of their own, which would put a row on both
+sides; informations of few points, whose spread shrinks with their score) are scored on random two thirds instead, drawn
+without replacement: these differ from the whole with half of the variance that the whole has itself (Shao & Wu 1989).
+
+The limits are for what fresh samples of this size score on average. What the score would tend to with more points lies
+outside wherever the metric is biased at this size: see the measured rows on each metric's page.
 
 Shape suffixes: N points, B resamples.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +27,8 @@ from contrafact.evaluation.codes import call_static
 from contrafact.evaluation.result import info_of
 
 MOST_REDRAWS = 20
+KEPT = 2 / 3
+"""Share of the rows in a resample without repeated rows."""
 
 Data = Mapping[str, ArrayLike | None]
 
@@ -49,7 +55,7 @@ def draw_rows(data: Data, repeats: bool, rng: np.random.Generator) -> dict[str, 
 
     Args:
         data: ``codes`` and, as far as the metric takes them, ``factors``, ``codes_test``, ``factors_test``.
-        repeats: draw with replacement; else draw half of the rows.
+        repeats: draw with replacement; else draw two thirds of the rows.
         rng: draws.
 
     Raises:
@@ -61,7 +67,7 @@ def draw_rows(data: Data, repeats: bool, rng: np.random.Generator) -> dict[str, 
             continue
         size = len(as_array(data[codes]))  # type: ignore[arg-type]
         for _ in range(MOST_REDRAWS):
-            index = rng.integers(size, size=size) if repeats else rng.permutation(size)[: (size + 1) // 2]
+            index = rng.integers(size, size=size) if repeats else rng.permutation(size)[: math.ceil(KEPT * size)]
             labels = data.get(factors)
             if labels is None or codes == "codes_test" or (np.ptp(as_array(labels)[index], axis=0) > 0).all():
                 break
@@ -81,9 +87,19 @@ def score_rows(
         return call_static(name, drawn, settings, seed).scores()
 
 
-def centred_limits(estimate: float, values_B: FloatArray, level: float = 0.95) -> tuple[float, float]:
-    """Quantiles of resampled values once their mean is moved to the estimate."""
-    low, high = estimate + np.quantile(values_B - values_B.mean(), [(1 - level) / 2, (1 + level) / 2])
+def deviations(values_B: FloatArray, repeats: bool) -> FloatArray:
+    """How far resampled values lie from their mean ``(B,)``, stretched to the spread of samples of all rows.
+
+    >>> deviations(np.array([0.4, 0.6]), repeats=False).round(4).tolist()
+    [-0.1414, 0.1414]
+    """
+    stretch = 1.0 if repeats else math.sqrt(KEPT / (1.0 - KEPT))
+    return np.asarray(stretch * (values_B - values_B.mean()))
+
+
+def centred_limits(estimate: float, deviations_B: FloatArray, level: float = 0.95) -> tuple[float, float]:
+    """The estimate plus quantiles of deviations."""
+    low, high = estimate + np.quantile(deviations_B, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -119,6 +135,10 @@ def bootstrap(
         finite_B = values_B[np.isfinite(values_B)]
         if np.isfinite(value) and len(finite_B):
             lowest, highest = info.range_of(score)
-            low, high = np.clip(centred_limits(value, finite_B, level), min(lowest, value), max(highest, value))
+            low, high = np.clip(
+                centred_limits(value, deviations(finite_B, info.repeats), level),
+                min(lowest, value),
+                max(highest, value),
+            )
             limits[score] = (float(low), float(high))
     return limits

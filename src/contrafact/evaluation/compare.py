@@ -19,7 +19,7 @@ import numpy as np
 
 from contrafact.core.dataset import check_count
 from contrafact.core.metric import ArrayLike, as_array
-from contrafact.evaluation.bootstrap import Data, centred_limits, draw_rows, score_rows, split_as_scored
+from contrafact.evaluation.bootstrap import Data, centred_limits, deviations, draw_rows, score_rows, split_as_scored
 from contrafact.evaluation.codes import call_static, continuous_setting, resolve_metrics
 from contrafact.evaluation.result import info_of, write_results
 
@@ -119,16 +119,16 @@ def compare(
                 differences.append(drawn[1][score] - drawn[0][score])
         for score, differences in draws.items():
             difference, values_B = values[1][score] - values[0][score], np.array(differences)
-            values_B = values_B[np.isfinite(values_B)]
-            extreme = int((np.abs(values_B - values_B.mean()) >= abs(difference)).sum())
+            moved_B = deviations(values_B[np.isfinite(values_B)], repeats)
+            extreme = int((np.abs(moved_B) >= abs(difference)).sum())
             comparisons.append(
                 Comparison(
                     f"{name}.{score}",
                     values[0][score],
                     values[1][score],
                     difference,
-                    *centred_limits(difference, values_B),
-                    p_value=(1 + extreme) / (len(values_B) + 1),
+                    *centred_limits(difference, moved_B),
+                    p_value=(1 + extreme) / (len(moved_B) + 1),
                 )
             )
     return comparisons

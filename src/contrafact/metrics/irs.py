@@ -27,7 +27,9 @@ from contrafact.core.metric import (
 )
 from contrafact.metrics._information import discretize
 
-INFO = MetricInfo(kind="static", low=-math.inf, high=1.0, higher_is_better=True, source="Suter et al. 2019, Section 4")
+INFO = MetricInfo(
+    kind="static", low=-math.inf, high=1.0, higher_is_better=True, source="Suter et al. 2019, Section 4", repeats=False
+)
 
 
 @dataclass(frozen=True, kw_only=True)

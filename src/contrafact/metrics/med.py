@@ -27,7 +27,9 @@ from contrafact.metrics._debias import Bias, bias_tag, informations
 from contrafact.metrics._importance import concentration, weighted_concentration
 from contrafact.metrics._information import discretize, read_labels
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Cao et al. 2022, Section 3")
+INFO = MetricInfo(
+    kind="static", low=0.0, high=1.0, higher_is_better=True, source="Cao et al. 2022, Section 3", repeats=False
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,9 @@ from contrafact.core.metric import (
 from contrafact.metrics._debias import Bias, bias_tag, informations
 from contrafact.metrics._information import discretize, read_labels
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Ridgeway & Mozer 2018, Section 3")
+INFO = MetricInfo(
+    kind="static", low=0.0, high=1.0, higher_is_better=True, source="Ridgeway & Mozer 2018, Section 3", repeats=False
+)
 
 
 @dataclass(frozen=True, kw_only=True)
