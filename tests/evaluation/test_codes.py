@@ -115,7 +115,7 @@ def test_heat_maps_have_named_axes():
         ({"metrics": "mds"}, "it takes directions"),
         (
             {"metrics": "mig", "settings": {"mig": {"bins": 3}}},
-            "metric 'mig' has no setting 'bins'; it has: continuous, num_bins",
+            "metric 'mig' has no setting 'bins'; it has: active, bias, continuous, num_bins",
         ),
         ({"metrics": "mig", "settings": {"modul": {}}}, "unknown metric 'modul'; did you mean 'modularity'"),
         ({"metrics": "mig", "settings": {"mig": {"num_bins": 0}}}, "mig: num_bins must be a whole number"),
