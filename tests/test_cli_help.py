@@ -209,6 +209,7 @@ def test_what_cannot_be_answered_is_refused_first(arguments, message, capsys):
         ("fit contralord --preset ", {"paper", "quick"}, {"tiny"}),
         ("fit sefa --generator sh", {"shapes3d"}, {"dsprites"}),
         ("fit vae --data sh", {"shapes3d"}, {"stl10"}),
+        ("fit vae --preset=q", {"--preset=quick"}, {"quick"}),
         ("fit vae --precision b", {"bfloat16"}, {"auto"}),
         ("fit disco --max", {"--max-shift"}, {"--min-shift"}),
         ("fit sefa --", {"--generator", "--set", "--num-directions", "--no-resume", "--json"}, {"--data", "--labels"}),

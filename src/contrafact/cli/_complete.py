@@ -39,6 +39,9 @@ def completions(words: Sequence[str], commands: Catalog) -> list[str]:
     """
     words = [word for word in words if word != "="]  # bash takes --preset=quick for three words
     *before, last = words or [""]
+    option, given, value = last.partition("=")
+    if given and option.startswith("--"):  # the others take it for one
+        return [f"{option}={found}" for found in completions([*before, option, value], commands)]
     if before[-1:] != ["--plugin"]:  # its file is what comes next, and files are the shell's
         before, _ = split_plugins(before)
     before = [word for word in before if word not in _EVERYWHERE]

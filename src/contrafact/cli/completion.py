@@ -29,8 +29,9 @@ compdef _contrafact contrafact
 _FISH = """\
 function __contrafact_complete
     set -l words (commandline -opc)
+    set -l last (commandline -ct)
     set -e words[1]
-    contrafact --complete $words (commandline -ct | string collect --allow-empty) 2>/dev/null
+    contrafact --complete $words "$last" 2>/dev/null
 end
 complete -c contrafact -a "(__contrafact_complete)"
 """
