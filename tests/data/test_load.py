@@ -26,6 +26,7 @@ def test_it_is_exposed_at_the_top():
         ("shapes3d:noisy", {}, "shapes3d takes no variant; it takes path, size"),
         ("shapes3d:noisy", {"variant": "plain"}, "names the variant 'noisy', but variant='plain' was given too"),
         ("shapes3d", {"size": -1}, "shapes3d: size must be one of 64, 32, 16, got -1"),
+        ([[0.5]], {}, "load_dataset takes a name or a path, got list; images in memory"),
     ],
 )
 def test_what_it_refuses(name, options, message):

@@ -126,8 +126,15 @@ def test_an_installed_package_offers_one(file, monkeypatch, tmp_path):
 def test_a_run_on_it_says_how_to_name_it_again(file, tmp_path):
     cf.methods.Random(num_directions=2).fit(cf.load_generator(f"{file}:gan"), tmp_path / "run")
     with pytest.raises(
-        ValueError, match=r'load_generator\("mine.py:gan"\); on a command line: --generator mine.py:gan$'
+        ValueError,
+        match=r"on a command line --generator mine.py:gan, in Python "
+        r'load_run\(folder, generator=load_generator\("mine.py:gan"\)\)$',
     ):
         cf.load_run(tmp_path / "run").generator  # noqa: B018
     again = cf.load_run(tmp_path / "run", generator=cf.load_generator(f"{file}:gan"))
     assert again.directions(again.generator.sample(1, torch.Generator()), 0, 1.0).shape == (1, 4)
+
+
+def test_a_module_in_memory_is_pointed_to_wrap():
+    with pytest.raises(ValueError, match=r"got Linear; .* becomes a generator by .*wrap\(module, latent_dim\)"):
+        cf.load_generator(torch.nn.Linear(3, 3))

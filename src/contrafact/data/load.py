@@ -56,6 +56,11 @@ def load_dataset(
     >>> load_dataset("Shapes-3D", size=32).image_shape
     (3, 32, 32)
     """
+    if not isinstance(name_or_path, str | Path):
+        raise ValueError(
+            f"load_dataset takes a name or a path, got {type(name_or_path).__name__}; images in memory (tensors, "
+            "arrays, pictures, torch datasets) need no loading: pass them as they are, fit(images)"
+        )
     pictures = {"background": background, "channels": channels, "skip_damaged": skip_damaged or None}
     dataset = _load(str(name_or_path), {"size": size, "split": split, "variant": variant, **pictures})
     if labels is not None:

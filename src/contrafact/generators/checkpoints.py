@@ -81,6 +81,11 @@ def load_generator(source: str | Path, changes: Mapping[str, Any] | None = None)
     >>> load_generator("analytic", {"size": 32}).image_shape
     (3, 32, 32)
     """
+    if not isinstance(source, str | Path):
+        raise ValueError(
+            f"load_generator takes a name or a path, got {type(source).__name__}; a torch module of your own becomes a "
+            "generator by contrafact.wrap(module, latent_dim)"
+        )
     left = dict(changes or {})
     generator = _load(source, left)
     generator = changed(generator, left)
