@@ -212,7 +212,9 @@ def test_runs_on_a_module_of_ones_own(copied, finished):
     result["artefacts"].remove("generator")
     (copied / "result.json").write_text(json.dumps(result))
     without = Reader(write_report(load_run(copied), frames=3, samples=1).read_text())
-    assert "it ran on a module of your own. Pass it, load_run(folder, generator=...)" in without.sections["explore"]
+    assert (
+        "it ran on a generator of your own. Give it again and write the report again: " in without.sections["explore"]
+    )
     assert "moved = run.directions(" in without.sections["python"]
     own = write_report(load_run(copied, finished.generator), frames=3, samples=1)
     assert "generator=my_generator" in Reader(own.read_text()).sections["python"]

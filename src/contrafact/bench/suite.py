@@ -16,7 +16,7 @@ from typing import Any
 
 from contrafact.bench.recipe import LOG, Column, Recipe, Row, Scale, column_of
 from contrafact.bench.table import Cell, results_table
-from contrafact.core import command
+from contrafact.core import command, own_generator
 from contrafact.core.catalog import slug
 from contrafact.core.claim import claim
 from contrafact.core.dataset import ImageDataset
@@ -99,7 +99,7 @@ def _run_cells(bench: Bench, asked: set[str], dataset: ImageDataset | None) -> s
                 continue
             print(f"{bench.name}: {row.name}, seed {seed} of {bench.seeds}", file=sys.stderr)
             run, who = _train(bench, row, seed, run, row.name in asked)
-            cells.append(_score(bench, row, run, who, dataset, seed))
+            cells.append(_score(bench, row, run, who, _of_its_size(run, dataset, bench.data), seed))
             table = _write_results(bench, cells)
     if not cells:
         raise ValueError(
@@ -107,6 +107,12 @@ def _run_cells(bench: Bench, asked: set[str], dataset: ImageDataset | None) -> s
             "name it with --source"
         )
     return table
+
+
+def _of_its_size(run: FinishedRun, dataset: ImageDataset | None, name: str | None) -> ImageDataset | None:
+    """The images to score on at the side of the run's own."""
+    is_fit = dataset is None or dataset.image_shape[1:] == tuple(run.config["source"]["image_shape"][1:])
+    return dataset if is_fit else dataset_of(run, name)
 
 
 def _asked_rows(bench: Bench) -> set[str]:
@@ -229,13 +235,22 @@ def _train(bench: Bench, row: Row, seed: int, previous: FinishedRun | None, aske
         fit_control(previous, row.regression, device=bench.device)
         return previous, "control"
     if not asked:  # it is in the table as it was trained, on whatever source
-        run = load_run(bench.out / slug(row.name) / f"seed{seed}")
+        run = _read_again(bench, bench.out / slug(row.name) / f"seed{seed}")
     else:
         run = _fit(bench, row, _load_source(bench, row, seed), f"seed{seed}", seed)
     if not run.has("encoder"):
         regression = row.regression or bench.recipe.regression.get(bench.scale)
         fit_regression(run, run.directions, REGRESSION, regression, device=bench.device)
     return run, "run"
+
+
+def _read_again(bench: Bench, folder: Path) -> FinishedRun:
+    """A finished run, with the generator of somebody's own that it was made on, where that is the one asked for."""
+    run = load_run(folder)
+    if not run.is_on_own_generator or bench.source is None:
+        return run
+    generator = load_generator(bench.source)
+    return load_run(folder, generator) if own_generator.is_it(generator, run.config["source"]) else run
 
 
 def _data_options(bench: Bench, row: Row, seed: int) -> dict[str, Any]:
@@ -247,7 +262,7 @@ def _fit(bench: Bench, row: Row, source: Any, folder: str, seed: int, **fields: 
     """The row's method on a source, trained unless the run in ``folder`` is finished."""
     path = bench.out / slug(row.name) / folder
     _method_of(bench, row, **fields).fit(source, Run(path, seed=seed, device=bench.device, resume=True))
-    return load_run(path)
+    return load_run(path, source if isinstance(source, Generator) else None)
 
 
 def _method_of(bench: Bench, row: Row, **fields: Any) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from contrafact.cli._globals import answer
-from contrafact.cli._parse import parse
+from contrafact.cli._parse import Assignments, changes_of, parse
 from contrafact.core.ranges import Panels, Positive, Seed, Share
 
 
@@ -22,6 +22,10 @@ class Options:
     """Run folders, two or more."""
     directions: tuple[str, ...] = ()
     """Names or numbers of the first run's directions; by default those that change images most."""
+    generator: tuple[str, ...] = ()
+    """Generators of runs on modules of your own, which their folders cannot hold: FILE.py:FUNCTION that returns one."""
+    changes: Assignments = ()
+    """An argument of these generators: depth=3. May be repeated."""
     out: Path = Path("comparison")
     """Folder of the pictures."""
     samples: Panels = 3
@@ -41,12 +45,12 @@ class Options:
 def compare(arguments: Sequence[str]) -> None:
     """Write the pictures."""
     options = parse(Options, arguments, "compare")
+    from contrafact.cli._subject import find_runs
     from contrafact.core.claim import hold
-    from contrafact.core.method import load_run
     from contrafact.report.comparison import compare as compare_contenders
     from contrafact.report.comparison import contenders_of, write_comparison
 
-    runs = [load_run(folder) for folder in options.runs]
+    runs = find_runs(options.runs, options.generator, changes_of(options.changes))
     hold(options.out)
     compared = compare_contenders(
         contenders_of(runs),

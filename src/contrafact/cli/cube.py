@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from contrafact.cli._parse import parse
+from contrafact.cli._parse import Assignments, changes_of, parse
 from contrafact.core.ranges import MetricSeed, Panels
 
 
@@ -22,6 +22,10 @@ class Options:
     """Names of three factors; by default the three that codes of their own follow best."""
     data: str | None = None
     """Images with known factors; by default what the run, or its generator, was trained on."""
+    generator: str | None = None
+    """Generator of a run on a module of your own, which its folder cannot hold: FILE.py:FUNCTION that returns it."""
+    changes: Assignments = ()
+    """An argument of that generator: depth=3. May be repeated."""
     out: Path | None = None
     """PNG to write; by default figures/cube.png in the run."""
     values: Panels = 8
@@ -35,15 +39,15 @@ def cube(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "cube")
     import numpy as np
 
+    from contrafact.cli._subject import find_run
     from contrafact.core.claim import hold
     from contrafact.core.dataset import FactorDataset
-    from contrafact.core.method import load_run
     from contrafact.evaluation.sampling import dataset_of
     from contrafact.report.charts import save_chart
     from contrafact.report.cube import cube_chart, factor_cube
     from contrafact.report.figures import FIGURES
 
-    run = load_run(options.run)
+    run = find_run(options.run, options.generator, changes_of(options.changes))
     hold(options.out or options.run)
     dataset = dataset_of(run, options.data)
     if not isinstance(dataset, FactorDataset):

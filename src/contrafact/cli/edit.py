@@ -102,8 +102,14 @@ def edit(arguments: Sequence[str]) -> None:
     StoredLatents.of(generator, moved, start.names, facts=facts).save(options.out / "edited.safetensors")
     print(f"wrote {options.out / 'edit.png'}, {written[0]}" + (" …" if len(written) > 1 else ""))
     if options.image:
-        again = quoted(options.run or "RUN", "--latents", options.out / "latents.safetensors")
+        again = quoted(options.run or "RUN", *_generator(options), "--latents", options.out / "latents.safetensors")
         print(f"the search need not be repeated:\n  contrafact edit {again} ...")
+
+
+def _generator(options: Options) -> list[str]:
+    """The options that name the generator, for a command to come."""
+    named = [] if options.generator is None else ["--generator", options.generator]
+    return [*named, *(part for change in options.changes for part in ("--set", change))]
 
 
 def _start(options: Options, subject: Subject) -> StoredLatents:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from contrafact.cli._globals import answer
-from contrafact.cli._parse import parse
+from contrafact.cli._parse import Assignments, changes_of, parse
 from contrafact.core.ranges import Count, Seed
 
 
@@ -27,6 +27,10 @@ class Options:
     """Encode so many images, drawn at random; by default all, in order."""
     representation: str | None = None
     """Another representation than the codes, such as z, where the encoder has several."""
+    generator: str | None = None
+    """Generator of a run on a module of your own, which its folder cannot hold: FILE.py:FUNCTION that returns it."""
+    changes: Assignments = ()
+    """An argument of that generator: depth=3. May be repeated."""
     seed: Seed = 0
     """Seed of the draw."""
     device: str = "auto"
@@ -38,7 +42,7 @@ def encode(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "encode")
     import numpy as np
 
-    from contrafact.core.method import load_run
+    from contrafact.cli._subject import find_run
     from contrafact.core.run import find_device
     from contrafact.evaluation.codes_file import SUFFIXES, encode_images
     from contrafact.evaluation.sampling import dataset_of
@@ -46,7 +50,7 @@ def encode(arguments: Sequence[str]) -> None:
     if options.out.suffix not in SUFFIXES:
         raise ValueError(f"--out must end in {', '.join(SUFFIXES)}, got {options.out.name!r}")
     device = find_device(options.device)
-    run = load_run(options.run)
+    run = find_run(options.run, options.generator, changes_of(options.changes))
     encoder = run.encoder.to(device)
     dataset = dataset_of(run, options.data)
     if dataset is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from contrafact.cli._globals import answer, wants_hints
-from contrafact.cli._parse import parse
+from contrafact.cli._parse import Assignments, changes_of, parse
 from contrafact.core.command import quoted
 from contrafact.core.ranges import Count, CountOrZero, MetricSeed, Share
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contrafact.evaluation.result import Evaluation
 
 
-_OF_A_RUN = ("data", "predictor", "extractor", "control", "num_train", "num_test", "device")
+_OF_A_RUN = ("data", "generator", "changes", "predictor", "extractor", "control", "num_train", "num_test", "device")
 _OF_FILES = (
     *("factors", "codes_test", "factors_test", "continuous", "resamples", "active"),
     *("compare", "compare_test", "reference", "heat_maps"),
@@ -47,6 +47,10 @@ class Options:
     extractor: str | None = None
     """Whose features fid and kid compare: inception, or FILE.py:FUNCTION from images (n, C, H, W) in [0, 1] to
     features (n, D); by default a classifier trained on the data's labels."""
+    generator: str | None = None
+    """Generator of a run on a module of your own, which its folder cannot hold: FILE.py:FUNCTION that returns it."""
+    changes: Assignments = ()
+    """An argument of that generator: depth=3. May be repeated."""
     control: bool = False
     """Also make and score a control: random directions on the same generator, read by an encoder that costs what the
     run's did; of a run without directions, its encoder untrained."""
@@ -117,7 +121,10 @@ def _refuse_options_of_the_other(options: Options) -> None:
     """An option that would be ignored is refused: nobody gives one in vain."""
     others = _OF_A_RUN if options.run is None else _OF_FILES
     defaults = {field.name: field.default for field in dataclasses.fields(options)}
-    given = [f"--{name.replace('_', '-')}" for name in others if getattr(options, name) != defaults[name]]
+    spelled = {"changes": "set"}
+    given = [
+        f"--{spelled.get(name, name).replace('_', '-')}" for name in others if getattr(options, name) != defaults[name]
+    ]
     if given:
         what = "--codes" if options.run is None else "a run"
         raise ValueError(f"{', '.join(given)} has no meaning for {what}; leave it out (contrafact evaluate --help)")
@@ -210,15 +217,15 @@ def _compare_files(options: Options, codes: Path, other: Path) -> None:
 
 
 def _evaluate_run(options: Options, folder: Path) -> None:
+    from contrafact.cli._subject import find_run
     from contrafact.core.claim import hold
-    from contrafact.core.method import load_run
     from contrafact.core.run import find_device
     from contrafact.evaluation.control import budget_of, fit_control, fit_regression
     from contrafact.evaluation.result import Evaluation
     from contrafact.evaluation.run import REGRESSION, Who, check_asked, evaluate_run, needs_regression
     from contrafact.evaluation.sampling import dataset_of
 
-    run = load_run(folder)
+    run = find_run(folder, options.generator, changes_of(options.changes))
     check_asked(run, options.metrics, options.predictor, options.extractor)
     hold(folder)
     dataset = None if options.data is None else dataset_of(run, options.data)
@@ -250,7 +257,7 @@ def _evaluate_run(options: Options, folder: Path) -> None:
         print(f"wrote {Evaluation(scored).write(options.out)}")
     answer({"folder": str(run.folder), **Evaluation(scored).to_dict()})
     if wants_hints():
-        print(f"next:\n  contrafact report {quoted(run.folder)}")
+        print(f"next:\n  contrafact report {quoted(run.folder, *run.generator_options())}")
 
 
 def _print_results(results: Sequence[tuple[str, MetricResult]]) -> None:

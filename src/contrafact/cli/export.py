@@ -30,6 +30,8 @@ def export(arguments: Sequence[str]) -> None:
     from contrafact.core.direction_files import export_directions
     from contrafact.core.method import load_run
 
-    written = export_directions(load_run(options.run), options.out, options.directions)
+    run = load_run(options.run)
+    written = export_directions(run, options.out, options.directions)
     print(f"wrote {options.out}: {', '.join(written.names)}")
-    print(f"next:\n  contrafact traverse --generator {quoted(options.run)} --use {quoted(options.out)} --out pictures")
+    generator = run.generator_options() or ["--generator", str(options.run)]
+    print(f"next:\n  contrafact traverse {quoted(*generator, '--use', options.out, '--out', 'pictures')}")

@@ -295,10 +295,11 @@ def _print_next(folder: Path) -> None:
     if not wants_hints():
         return
     print("next:")
-    where = quoted(folder)
+    own = run.generator_options()
+    where = quoted(folder, *own)
     if run.has("encoder"):
         print(f"  contrafact evaluate {where} --control")
-    if run.has("directions") and run.has("generator"):
+    if run.has("directions") and (run.has("generator") or own):
         print(f"  contrafact traverse {where}")
     elif run.has("generator"):
         print(f"  contrafact fit disco --generator {where} --preset quick")

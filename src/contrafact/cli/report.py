@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from contrafact.cli._parse import parse
+from contrafact.cli._parse import Assignments, changes_of, parse
 from contrafact.core.ranges import MetricSeed, Panels, Positive
 
 
@@ -20,6 +20,10 @@ class Options:
     """Run folder."""
     data: str | None = None
     """Images with known factors for the heat map; by default what the run, or its generator, was trained on."""
+    generator: str | None = None
+    """Generator of a run on a module of your own, which its folder cannot hold: FILE.py:FUNCTION that returns it."""
+    changes: Assignments = ()
+    """An argument of that generator: depth=3. May be repeated."""
     out: Path | None = None
     """Page to write; by default the run's report.html."""
     samples: Panels = 4
@@ -33,13 +37,13 @@ class Options:
 def report(arguments: Sequence[str]) -> None:
     """Write the page."""
     options = parse(Options, arguments, "report")
+    from contrafact.cli._subject import find_run
     from contrafact.core.claim import hold
     from contrafact.core.dataset import FactorDataset
-    from contrafact.core.method import load_run
     from contrafact.evaluation.sampling import dataset_of
     from contrafact.report.page import write_report
 
-    run = load_run(options.run)
+    run = find_run(options.run, options.generator, changes_of(options.changes))
     hold(options.run if options.out is None else options.out.parent)
     dataset = dataset_of(run, options.data)
     if options.data is not None and not isinstance(dataset, FactorDataset):

@@ -9,7 +9,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from contrafact.cli._parse import parse
+from contrafact.cli._parse import Assignments, changes_of, parse
 from contrafact.core.command import quoted
 from contrafact.core.ranges import Count, Panels, Positive, Seed, Share, Size
 
@@ -26,6 +26,10 @@ class Options:
     """make: folder to write."""
     key: Path | None = None
     """score: the study's key.json, where it is not in the folder."""
+    generator: tuple[str, ...] = ()
+    """make: generators of runs on modules of your own, which folders cannot hold: FILE.py:FUNCTION."""
+    changes: Assignments = ()
+    """make: an argument of these generators: depth=3. May be repeated."""
     directions: tuple[str, ...] = ()
     """make: names or numbers of the directions, the same for every run; by default all."""
     participants: Count = 10
@@ -52,8 +56,8 @@ def study(arguments: Sequence[str]) -> None:
             raise ValueError(f"name one folder of answers to score, got {len(options.folders)}")
         print(study_text(score_study(options.folders[0], options.key)))
         return
+    from contrafact.cli._subject import find_runs
     from contrafact.core.claim import hold
-    from contrafact.core.method import load_run
     from contrafact.report.comparison import contenders_of
     from contrafact.report.study import StudySettings, make_study
 
@@ -65,7 +69,7 @@ def study(arguments: Sequence[str]) -> None:
         seed=options.seed,
         truncation=options.truncation,
     )
-    contenders = contenders_of([load_run(folder) for folder in options.folders])
+    contenders = contenders_of(find_runs(options.folders, options.generator, changes_of(options.changes)))
     hold(options.out)
     make_study(contenders, options.out, [options.directions for _ in contenders], settings)
     print(f"wrote {options.out}: a folder for each of {options.participants} participants; key.json says what is what")

@@ -63,7 +63,7 @@ def traverse(arguments: Sequence[str]) -> None:
 
     changes = changes_of(options.changes)
     subject = find_subject(options.run, options.generator, options.use, options.device, options.truncation, changes)
-    if options.out is None and (subject.folder is None or options.generator or options.use):
+    if options.out is None and not subject.is_one_run:
         raise ValueError("these pictures are not of one run alone; name a folder for them with --out")
     folder = options.out or Path(subject.folder or ".", FIGURES)
     hold(options.out or subject.folder or ".")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from contrafact.core import command
+from contrafact.core import command, own_generator
 from contrafact.core.artefact import (
     Artefact,
     is_from_outside,
@@ -35,7 +35,6 @@ from contrafact.core.format_version import check_format_version
 from contrafact.core.generator import Generator
 from contrafact.core.pictures import enlarge, tile, to_bytes
 from contrafact.core.places import find_place
-from contrafact.core.plugins import is_spelled_out
 from contrafact.core.run import CONFIG, LOG, RESULT, read_log
 
 if TYPE_CHECKING:
@@ -56,6 +55,8 @@ _SOURCE: dict[str, Kind] = {
     "from": str | None,
     "split": str | None,
     "labels": dict | None,
+    "weights": str | None,
+    "given": dict | None,
 }
 _NO_RUN = "it was damaged or changed by hand; take it from a copy of the run, or run again"
 
@@ -292,6 +293,8 @@ class FinishedRun:
         """What a latent looks like."""
         given, file = self._own["generator"], self._path("generator")
         if isinstance(given, Generator) and not (file.is_file() and is_from_outside(file)):
+            if self.is_on_own_generator:
+                own_generator.check(given, self.config["source"], self.folder)
             return given
         return load_artefact(self._file("generator"), Generator, given).requires_grad_(False)
 
@@ -330,6 +333,22 @@ class FinishedRun:
             generator = type(generator)
         return FinishedRun(folder, generator, self._own["encoder"], self._own["directions"])
 
+    @property
+    def is_on_own_generator(self) -> bool:
+        """Whether the run was made on a generator that its folder does not hold, or not without its class."""
+        if self.config["source"]["kind"] != "generator":
+            return False
+        if "generator" not in self.result["artefacts"]:
+            return True
+        try:
+            return is_from_outside(self._path("generator"))
+        except ValueError:  # it is damaged, or gone: who reads it will say so
+            return False
+
+    def generator_options(self) -> list[str]:
+        """What a command on this run takes to be given its generator again; nothing where the folder holds it."""
+        return own_generator.options(self.config["source"], self.folder) if self.is_on_own_generator else []
+
     def artefacts(self) -> Artefacts:
         """All that the run yields."""
         return Artefacts(**{name: getattr(self, name) for name in ARTEFACT_KINDS if self.has(name)})
@@ -346,11 +365,10 @@ class FinishedRun:
                 f"you build, load_run(folder, {artefact}=...)"
             )
         has = ", ".join(self.result["artefacts"]) or "nothing"
-        own, name = "", self.config["source"]["name"]
-        if artefact == "generator":
-            own = "; it ran on a module of your own: pass it, load_run(folder, generator=...)"
-        if own and is_spelled_out(name):
-            own += f', such as load_generator("{name}"); on a command line: --generator {name}'
+        own = ""
+        if artefact == "generator" and self.is_on_own_generator:
+            how = own_generator.missing(self.config["source"], self.folder)
+            own = f"; it ran on a generator of your own, which you give again: {how}"
         raise ValueError(f"the {self.config['method']} run in {self.folder} yields {has}, but no {artefact}{own}")
 
 

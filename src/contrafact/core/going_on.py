@@ -23,7 +23,7 @@ CHANGES = "changes"
 BEGUN_FROM = "begun_from"
 """Key of ``config.json``: the run whose weights this one began with."""
 _NOT_COMPARED = ("command", "environment", "format", CHANGES)
-_NEWER = ("source.fingerprint", "source.labels.fingerprint", "source.arguments")
+_NEWER = ("source.fingerprint", "source.labels.fingerprint", "source.arguments", "source.given")
 """What older versions did not write down."""
 _FREE = ("precision", "processes")
 """What may change besides hyperparameters."""
@@ -46,6 +46,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
         found.pop("source.labels.chosen", None)
     if "source.weights" in flat_before:
         found.pop("source.name", None)
+        found.pop("source.from", None)
     if found.pop("source.from", None) is not None and "source.fingerprint" not in flat_before:
         names = [Path(str(flat.get("source.from"))).name for flat in (flat_before, flat_now)]
         if names[0] != names[1]:

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import nn
 
-from contrafact.core import command, outside
+from contrafact.core import command, outside, own_generator
 from contrafact.core.artefact import fingerprint, save_weights, unbuildable
 from contrafact.core.budget import Budget
 from contrafact.core.catalog import slug
@@ -250,6 +250,7 @@ def _describe(source: Generator | ImageDataset, folder: Path) -> dict[str, Any]:
         }
         if unbuildable(source) is None:  # equal weights make other images with another clamp, space, class, truncation
             described["arguments"] = outside.written(source.arguments())
+        described |= own_generator.origin(source, folder)
     else:
         place, content = source.place(), source.fingerprint()
         if place is not None:

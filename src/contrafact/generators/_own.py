@@ -10,6 +10,7 @@ from torch import nn
 
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.generator import Generator
+from contrafact.core.own_generator import GIVEN
 from contrafact.core.plugins import is_spelled_out, load_plugin, load_spelled_out, plugins
 from contrafact.generators.wrap import wrap
 
@@ -43,9 +44,10 @@ def build_own(name: str, changes: dict[str, Any]) -> Generator:
         torch.manual_seed(0)
         item = load_spelled_out(name) if offered is None else load_plugin(plugins("generators")[offered])
         torch.manual_seed(0)  # again: whether the file ran just now or long ago must not matter
-        made = item if isinstance(item, nn.Module) else _called(item, name, changes)
+        arguments: dict[str, Any] = {}
+        made = item if isinstance(item, nn.Module) else _called(item, name, changes, arguments)
     if isinstance(made, Generator):
-        return made
+        return _noted(made, arguments)
     latent_dim = getattr(made, "latent_dim", None)
     if not isinstance(made, nn.Module) or not isinstance(latent_dim, int):
         what = f"a {type(made).__name__}" + (" without latent_dim" if isinstance(made, nn.Module) else "")
@@ -53,10 +55,17 @@ def build_own(name: str, changes: dict[str, Any]) -> Generator:
             f"{name} makes {what}; expected a contrafact.core.generator.Generator, such as "
             "contrafact.wrap(module, latent_dim) makes, or a torch module with an attribute latent_dim"
         )
-    return wrap(made, latent_dim, name=name)
+    return _noted(wrap(made, latent_dim, name=name), arguments)
 
 
-def _called(item: Any, name: str, changes: dict[str, Any]) -> Any:
+def _noted(made: Generator, arguments: dict[str, Any]) -> Generator:
+    """With what it was called, for runs on it to say."""
+    if arguments:
+        made.note = {**made.note, GIVEN: arguments}
+    return made
+
+
+def _called(item: Any, name: str, changes: dict[str, Any], arguments: dict[str, Any]) -> Any:
     if not callable(item):
         raise ValueError(f"{name} is a {type(item).__name__}; expected a class or a function that makes a generator")
     parameters = inspect.signature(item).parameters
@@ -67,4 +76,6 @@ def _called(item: Any, name: str, changes: dict[str, Any]) -> Any:
     if missing := [argument for argument in needed if argument not in changes]:
         said = " ".join(f"{argument}=..." for argument in missing)
         raise ValueError(f"{name} needs {said}: give a default, or the value (on a command line --set {said})")
-    return item(**{argument: changes.pop(argument) for argument in list(changes)})
+    arguments.update(changes)
+    changes.clear()
+    return item(**arguments)

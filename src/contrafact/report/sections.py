@@ -63,10 +63,10 @@ def guarded(name: str, heading: str, make: Callable[[], Section | Sequence[Secti
 def traversal_sections(run: FinishedRun, swept: Sweep | None, step: int) -> list[Section]:
     """The explorer and the strips; ``step`` explorer frames lie between two columns of a strip."""
     if swept is None:
-        foreign = run.config.get("source", {}).get("kind") == "generator"
         why = "This run holds no generator, so there is nothing to draw" + (
-            ": it ran on a module of your own. Pass it, load_run(folder, generator=...), and write the report again."
-            if foreign
+            ": it ran on a generator of your own. Give it again and write the report again: "
+            f"`contrafact report {_folder(run)}`."
+            if run.is_on_own_generator
             else f": {method_name(run)} yields {listed(run.result['artefacts'])}."
         )
         return [Section("explore", "Explore", missing(why))]
@@ -306,8 +306,8 @@ def settings_section(run: FinishedRun) -> Section:
 
 
 def _folder(run: FinishedRun) -> str:
-    """The run's folder, for a command, as a page that is passed on may name it."""
-    return quoted(without_home(str(run.folder)))
+    """The run's folder, and the option that gives its generator, as a page that is passed on may name them."""
+    return quoted(*map(without_home, [str(run.folder), *run.generator_options()]))
 
 
 def _facts(facts: Mapping[str, Any], bold: Collection[str] = ()) -> str:
@@ -323,7 +323,7 @@ def _facts(facts: Mapping[str, Any], bold: Collection[str] = ()) -> str:
 
 def loading_section(run: FinishedRun) -> Section:
     """The lines of Python that load the run."""
-    own = ", generator=my_generator" if run.has("generator") and "generator" not in run.result["artefacts"] else ""
+    own = ", generator=my_generator" if run.is_on_own_generator and run.has("generator") else ""
     lines = ["import contrafact as cf", f"run = cf.load_run({without_home(str(run.folder))!r}{own})"]
     if run.has("encoder"):
         lines.append("codes = run.encoder(images)  # float images (N, C, H, W) in [0, 1]")
