@@ -45,10 +45,10 @@ class Options:
 def compare(arguments: Sequence[str]) -> None:
     """Write the pictures."""
     options = parse(Options, arguments, "compare")
-    from contrafact.cli._subject import find_runs
     from contrafact.core.claim import hold
     from contrafact.report.comparison import compare as compare_contenders
     from contrafact.report.comparison import contenders_of, write_comparison
+    from contrafact.report.subject import find_runs
 
     runs = find_runs(options.runs, options.generator, changes_of(options.changes))
     hold(options.out)

@@ -39,13 +39,13 @@ def cube(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "cube")
     import numpy as np
 
-    from contrafact.cli._subject import find_run
     from contrafact.core.claim import hold
     from contrafact.core.dataset import FactorDataset
     from contrafact.evaluation.sampling import dataset_of
     from contrafact.report.charts import save_chart
     from contrafact.report.cube import cube_chart, factor_cube
     from contrafact.report.figures import FIGURES
+    from contrafact.report.subject import find_run
 
     run = find_run(options.run, options.generator, changes_of(options.changes))
     hold(options.out or options.run)

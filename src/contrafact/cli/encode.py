@@ -42,10 +42,10 @@ def encode(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "encode")
     import numpy as np
 
-    from contrafact.cli._subject import find_run
     from contrafact.core.run import find_device
     from contrafact.evaluation.codes_file import SUFFIXES, encode_images
     from contrafact.evaluation.sampling import dataset_of
+    from contrafact.report.subject import find_run
 
     if options.out.suffix not in SUFFIXES:
         raise ValueError(f"--out must end in {', '.join(SUFFIXES)}, got {options.out.name!r}")

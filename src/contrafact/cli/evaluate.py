@@ -217,13 +217,13 @@ def _compare_files(options: Options, codes: Path, other: Path) -> None:
 
 
 def _evaluate_run(options: Options, folder: Path) -> None:
-    from contrafact.cli._subject import find_run
     from contrafact.core.claim import hold
     from contrafact.core.run import find_device
     from contrafact.evaluation.control import budget_of, fit_control, fit_regression
     from contrafact.evaluation.result import Evaluation
     from contrafact.evaluation.run import REGRESSION, Who, check_asked, evaluate_run, needs_regression
     from contrafact.evaluation.sampling import dataset_of
+    from contrafact.report.subject import find_run
 
     run = find_run(folder, options.generator, changes_of(options.changes))
     check_asked(run, options.metrics, options.predictor, options.extractor)

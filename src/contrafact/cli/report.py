@@ -37,11 +37,11 @@ class Options:
 def report(arguments: Sequence[str]) -> None:
     """Write the page."""
     options = parse(Options, arguments, "report")
-    from contrafact.cli._subject import find_run
     from contrafact.core.claim import hold
     from contrafact.core.dataset import FactorDataset
     from contrafact.evaluation.sampling import dataset_of
     from contrafact.report.page import write_report
+    from contrafact.report.subject import find_run
 
     run = find_run(options.run, options.generator, changes_of(options.changes))
     hold(options.run if options.out is None else options.out.parent)

@@ -56,10 +56,10 @@ def study(arguments: Sequence[str]) -> None:
             raise ValueError(f"name one folder of answers to score, got {len(options.folders)}")
         print(study_text(score_study(options.folders[0], options.key)))
         return
-    from contrafact.cli._subject import find_runs
     from contrafact.core.claim import hold
     from contrafact.report.comparison import contenders_of
     from contrafact.report.study import StudySettings, make_study
+    from contrafact.report.subject import find_runs
 
     settings = StudySettings(
         participants=options.participants,

@@ -29,7 +29,7 @@ class Subject:
     encoder: Encoder | None
     folder: Path | None
     kind: str
-    is_one_run: bool
+    is_one_run: bool = False
 
 
 def find_subject(
