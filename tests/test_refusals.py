@@ -8,6 +8,9 @@ from __future__ import annotations
 import builtins
 import dataclasses
 import math
+import re
+import shlex
+from contextlib import suppress
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -15,7 +18,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from contrafact.cli import main
+from contrafact.cli import COMMANDS, main
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.run import Run
@@ -309,3 +312,47 @@ def test_every_command_refuses_such_options_before_it_reads_or_writes(
     assert said.startswith("contrafact: ")
     assert said.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("traverse runs --samples abc", "--samples: expected a whole number, got 'abc' (contrafact traverse --help)"),
+        ("fit vae --learning-rate fast", "--learning-rate: expected a number, got 'fast' (contrafact fit vae --help)"),
+        (
+            "fit vae --precision half",
+            "--precision: expected one of auto, float32, bfloat16, got 'half' (contrafact fit vae --help)",
+        ),
+        ("fit vae --channels two", "--channels: expected one of 1, 3, 4, got 'two' (contrafact fit vae --help)"),
+        ("fit disco --max-shift=q", "--max-shift: expected a number, got 'q' (contrafact fit disco --help)"),
+        ("edit run --by 1 x", "--by: expected a number, got 'x' (contrafact edit --help)"),
+        ("edit run --layers 1 b", "--layers: expected a whole number, got 'b' (contrafact edit --help)"),
+        ("fit vae --stepz 3", "unknown option --stepz; did you mean --steps? (contrafact fit vae --help)"),
+        ("encode run images --frob", "unknown option --frob (contrafact encode --help)"),
+        ("show pictures x", "expected one of data, generator, got 'pictures' (contrafact show --help)"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_in_one_plain_line(arguments, message, capsys):
+    assert main(arguments.split()) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("contrafact: ")
+    assert said.endswith(f"{message}\n")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [("report", "FOLDER"), ("show data", "NAME"), ("edit run --layers 1", "--layers"), ("report a 'b c'", "b c")],
+)
+def test_what_is_missing_or_too_much_is_named(arguments, option, capsys):
+    assert main(shlex.split(arguments)) == 2
+    said = capsys.readouterr().err
+    assert option in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "fit disco", "fit simclr", "fit cd_gan"])
+def test_help_speaks_of_names_numbers_files_and_folders(command, capsys):
+    with suppress(SystemExit):
+        main([*command.split(), "--help"])
+    assert not re.search(r"\b(STR|INT|FLOAT)\b", capsys.readouterr().out)

@@ -112,7 +112,7 @@ def test_help_shows_groups_and_no_none(capsys):
     assert [t for t in titles if re.fullmatch(r"\w+ options", t)] == [
         f"{group} options" for group in ("contrast", "edits", "start", "run")
     ]
-    assert "--code-dim INT" in shown
+    assert "--code-dim NUMBER" in shown
     assert "None" not in shown
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-from collections.abc import Callable, Iterable, Sequence
-from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, TypeVar
 
 import tyro
-from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from contrafact.cli._types import refusing_in_a_line, registry
 
 OptionsT = TypeVar("OptionsT")
 
@@ -36,14 +34,15 @@ def parse(
         finish: makes of the options what they name, before their values are checked.
 
     Raises:
-        ValueError: a value out of its field's range, an empty argument, or a device that is not here.
+        ValueError: a value of another type or out of its field's range, an unknown option, something missing, an empty
+            argument, or a device that is not here.
     """
     from contrafact.core.ranges import check_ranges, checked_later
 
     _refuse_blanks(arguments)
     given = {} if default is None else {"default": default}
     # Checked later: the parser would print what is refused in a box, broken into lines.
-    with checked_later(), _registry():
+    with checked_later(), registry(), refusing_in_a_line(command):
         parsed: OptionsT = tyro.cli(
             options, args=list(arguments), prog=f"contrafact {command}", description=description, **given
         )
@@ -59,59 +58,6 @@ def _check_device(name: str | None) -> None:
         from contrafact.core.run import find_device
 
         find_device(name)
-
-
-def _registry() -> ConstructorRegistry:
-    """How the parser reads and shows types, where not its own way."""
-    registry = ConstructorRegistry()
-    registry.primitive_rule(_may_be_left_out)
-    return registry
-
-
-def _may_be_left_out(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """``int | None`` is shown as INT, and its default None as "not set", for ``{None}|INT`` helps nobody.
-
-    ``None`` is still read: it takes back what a preset sets.
-    """
-    options = get_args(info.type)
-    if get_origin(info.type) in (Union, UnionType) and any(map(is_module, options)):
-        return _module_or_name(options)
-    if get_origin(info.type) not in (Union, UnionType) or type(None) not in options:
-        return None
-    rest: Any = Union[tuple(option for option in options if option is not type(None))]  # noqa: UP007 - at run time
-    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(rest, info.markers))
-    if not isinstance(spec, PrimitiveConstructorSpec):
-        return None
-    none, shown = ["None"], ["not", "set"]
-    return dataclasses.replace(
-        spec,
-        instance_from_str=lambda texts: None if texts in (none, shown) else spec.instance_from_str(texts),
-        str_from_instance=lambda value: shown if value is None else spec.str_from_instance(value),
-        is_instance=lambda value: value is None or spec.is_instance(value),
-        choices=None if spec.choices is None else (*spec.choices, *none),
-    )
-
-
-def is_module(kind: Any) -> bool:
-    """Whether a type is torch's modules; where torch is not loaded, none is."""
-    torch: Any = sys.modules.get("torch")
-    return torch is not None and isinstance(kind, type) and issubclass(kind, torch.nn.Module)
-
-
-def _module_or_name(options: tuple[Any, ...]) -> PrimitiveConstructorSpec[Any]:
-    """A network by one of the names there are, or ``FILE.py:NAME``, which stays a text for whoever loads it.
-
-    Any other text is read, too: what refuses it then knows the nearest name.
-    """
-    names = [str(name) for option in options if get_origin(option) is Literal for name in get_args(option)]
-    absent = ["not", "set"]
-    return PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="|".join([*(["{" + ",".join(names) + "}"] if names else []), "FILE.py:NAME"]),
-        instance_from_str=lambda texts: None if texts == ["None"] and type(None) in options else texts[0],
-        is_instance=lambda value: value is None or isinstance(value, str) or is_module(type(value)),
-        str_from_instance=lambda value: absent if value is None else [str(value)],
-    )
 
 
 def _refuse_blanks(arguments: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ import tyro
 from tyro.conf import Positional
 
 from contrafact.cli._parse import parse, print_table
+from contrafact.cli._types import Folder
 from contrafact.core.ranges import Panels
 
 
@@ -26,7 +27,7 @@ class Options:
     """Number of seeds."""
     rows: tuple[str, ...] = ()
     """Rows to run, by name or a part of it; by default all. Others are in the table where they are finished."""
-    out: Path | None = None
+    out: Folder | None = None
     """Folder of results and runs; by default runs/bench/NAME-SCALE."""
     source: Annotated[str | None, tyro.conf.arg(aliases=["--generator"])] = None
     """Generator, or data for rows on images, to use instead of the recipe's; rows that cannot use it are refused."""

@@ -16,6 +16,7 @@ from tyro.conf import Positional
 
 from contrafact.cli._globals import answer
 from contrafact.cli._parse import parse
+from contrafact.cli._types import FileOrFolder
 
 if TYPE_CHECKING:
     from contrafact.contract.promise import Outcome
@@ -31,7 +32,7 @@ class Options:
     """FILE.py:NAME, or a name (contrafact list)."""
     kind: Kind | None = None
     """What it is, where that is not plain: by default it is found from what it derives from."""
-    path: Path | None = None
+    path: FileOrFolder | None = None
     """Of a dataset that reads files: where they are."""
 
 

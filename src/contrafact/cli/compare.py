@@ -11,6 +11,7 @@ from tyro.conf import Positional
 
 from contrafact.cli._globals import answer
 from contrafact.cli._parse import Assignments, changes_of, parse
+from contrafact.cli._types import Folder
 from contrafact.core.ranges import Panels, Positive, Seed, Share
 
 
@@ -18,7 +19,7 @@ from contrafact.core.ranges import Panels, Positive, Seed, Share
 class Options:
     """Compare runs on one generator: the first run's directions, and of every other run those most like them."""
 
-    runs: Positional[tuple[Path, ...]]
+    runs: Positional[tuple[Folder, ...]]
     """Run folders, two or more."""
     directions: tuple[str, ...] = ()
     """Names or numbers of the first run's directions; by default those that change images most."""
@@ -26,7 +27,7 @@ class Options:
     """Generators of runs on modules of your own, which their folders cannot hold: FILE.py:FUNCTION that returns one."""
     changes: Assignments = ()
     """An argument of these generators: depth=3. May be repeated."""
-    out: Path = Path("comparison")
+    out: Folder = Path("comparison")
     """Folder of the pictures."""
     samples: Panels = 3
     """Images to start from."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse
+from contrafact.cli._types import Folder
 from contrafact.core.ranges import MetricSeed, Panels
 
 
@@ -16,7 +17,7 @@ from contrafact.core.ranges import MetricSeed, Panels
 class Options:
     """Place every combination of three factors' values at its codes, coloured by the values."""
 
-    run: Positional[Path]
+    run: Positional[Folder]
     """Run folder."""
     factors: tuple[str, ...] = ()
     """Names of three factors; by default the three that codes of their own follow best."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse
+from contrafact.cli._types import FileOrFolder, Folder
 from contrafact.core.command import quoted
 from contrafact.core.ranges import Layer, Seed, Share, Steps
 
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 class Options:
     """Move images along directions: contrafact edit RUN --image face.png --direction smile --by 2."""
 
-    run: Positional[Path | None] = None
+    run: Positional[Folder | None] = None
     """Run folder."""
-    image: tuple[Path, ...] = ()
+    image: tuple[FileOrFolder, ...] = ()
     """Pictures, or folders of them; their latents are searched first, and kept in OUT/latents.safetensors."""
     latents: Path | None = None
     """Instead of pictures: a file of latents, such as contrafact invert writes."""
@@ -36,13 +37,13 @@ class Options:
     """How far, in standard deviations of the latent space: a number for all directions, or one for each."""
     layers: tuple[Layer, Layer] | None = None
     """Style layers to act on, first and last (excluded), instead of the directions' own."""
-    out: Path = Path("edited")
+    out: Folder = Path("edited")
     """Folder to write."""
     fit: Literal["crop", "resize"] | None = None
     """What to do with a picture of another size: crop covers the image and cuts the rest off, resize squeezes."""
     per_layer: bool = False
     """Search pictures with a latent for every style layer (W+)."""
-    encoder: Path | None = None
+    encoder: FileOrFolder | None = None
     """Run folder or encoder.safetensors the search starts from; by default the run's encoder, where it has one."""
     network: Literal["auto", "alex", "vgg", "gradients", "none"] = "auto"
     """Perceptual part of the search's loss: LPIPS; auto takes it where it is at hand, else image gradients."""
@@ -56,7 +57,7 @@ class Options:
     """Generator instead of the run's."""
     changes: Assignments = ()
     """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
-    use: Path | None = None
+    use: FileOrFolder | None = None
     """File or run folder whose directions to take instead of the run's."""
     device: str = "auto"
     """Where to work."""

@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from contrafact.cli._globals import answer
 from contrafact.cli._parse import Assignments, changes_of, parse
+from contrafact.cli._types import Folder
 from contrafact.core.ranges import Count, Seed
 
 
@@ -17,7 +18,7 @@ from contrafact.core.ranges import Count, Seed
 class Options:
     """Encode images with a run's encoder; writes codes with file names, class names and factors beside them."""
 
-    run: Positional[Path]
+    run: Positional[Folder]
     """Run folder with an encoder."""
     data: Positional[str | None] = None
     """Images: a dataset's name, its file, or a folder of pictures; by default what the run was trained on."""

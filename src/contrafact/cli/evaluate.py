@@ -14,6 +14,7 @@ from tyro.conf import Positional
 
 from contrafact.cli._globals import answer, wants_hints
 from contrafact.cli._parse import Assignments, changes_of, parse
+from contrafact.cli._types import Folder
 from contrafact.core.command import quoted
 from contrafact.core.ranges import Count, CountOrZero, MetricSeed, Share
 
@@ -35,7 +36,7 @@ WIDTH = 120  # of tables that go to a file or a pipe
 class Options:
     """Score a run: how well its codes name the factors of the data, one at a time. Or score --codes and --factors."""
 
-    run: Positional[Path | None] = None
+    run: Positional[Folder | None] = None
     """Run folder."""
     data: str | None = None
     """Images with factors or labels; by default what the run, or its generator, was trained on."""
@@ -83,7 +84,7 @@ class Options:
     reference: Path | None = None
     """For --codes: a .json of recorded scores (as --out writes) to print beside ours; exit status 1 if out of its
     tolerances."""
-    heat_maps: Path | None = None
+    heat_maps: Folder | None = None
     """For --codes: a folder for a picture of each metric's matrix."""
     out: Path | None = None
     """Also write the results to this .json or .csv; those of a run are in its scores.jsonl anyway."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from contrafact.cli._parse import parse
+from contrafact.cli._types import Folder
 from contrafact.core.command import quoted
 
 
@@ -16,7 +17,7 @@ from contrafact.core.command import quoted
 class Options:
     """Write directions of a run, with their names, to a file of their own."""
 
-    run: Positional[Path]
+    run: Positional[Folder]
     """Run folder."""
     directions: tuple[str, ...] = ()
     """Names or numbers of the directions; by default all."""

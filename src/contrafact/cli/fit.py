@@ -21,7 +21,8 @@ from contrafact.cli._methods import (
     shown_presets,
     what_it_declares,
 )
-from contrafact.cli._parse import Assignments, changes_of, is_module, parse
+from contrafact.cli._parse import Assignments, changes_of, parse
+from contrafact.cli._types import Folder, is_module
 from contrafact.core.command import quoted
 from contrafact.core.numbered import numbered_folder
 from contrafact.core.plugins import is_spelled_out
@@ -68,7 +69,7 @@ class RunOptions:
     """Leave out a folder's pictures that cannot be used, instead of refusing the folder."""
     preset: str | None = None
     """Named settings to start from; by default the paper's."""
-    out: Path | None = None
+    out: Folder | None = None
     """Run folder to write; by default runs/METHOD-SOURCE-NUMBER."""
     seed: Seed = 0
     """Seed of every random draw."""
@@ -86,7 +87,7 @@ class RunOptions:
     """Keep the last checkpoint of the finished run, so that --resume with larger --steps trains on."""
     change: tuple[str, ...] = ()
     """With --resume, what may differ from before: --change learning_rate=1e-4 precision=float32; --change processes."""
-    begin_from: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    begin_from: Annotated[Folder | None, tyro.conf.arg(name="from")] = None
     """Finished run whose weights to begin with, where names and shapes fit."""
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse
+from contrafact.cli._types import FileOrFolder, Folder
 from contrafact.core.command import quoted
 from contrafact.core.ranges import CountOrZero, Panels, Seed, Steps
 
@@ -18,11 +19,11 @@ from contrafact.core.ranges import CountOrZero, Panels, Seed, Steps
 class Options:
     """Search the latents whose images are given pictures; writes them, and how near they come."""
 
-    images: Positional[tuple[Path, ...]]
+    images: Positional[tuple[FileOrFolder, ...]]
     """Pictures, or folders of them."""
     generator: str | None = None
     """Generator: a shipped one's name, a checkpoint, or a run folder that holds one."""
-    out: Path = Path("inverted")
+    out: Folder = Path("inverted")
     """Folder to write."""
     fit: Literal["crop", "resize"] | None = None
     """What to do with a picture of another size: crop covers the image and cuts the rest off, resize squeezes."""
@@ -30,7 +31,7 @@ class Options:
     """Colour that see-through parts are laid on: a name or #rrggbb."""
     per_layer: bool = False
     """Give every style layer a latent of its own (W+): nearer to the picture, further from what was trained."""
-    encoder: Path | None = None
+    encoder: FileOrFolder | None = None
     """Run folder or encoder.safetensors to start from, whatever its codes mean."""
     train_encoder: CountOrZero = 0
     """Train an encoder from images to latents first, for so many steps; kept in OUT/encoder."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tyro.conf import Positional
 
 from contrafact.cli._parse import parse, print_table
+from contrafact.cli._types import FileOrFolder
 
 
 @dataclass(frozen=True)
 class Options:
     """Name a direction, such as: contrafact name runs/first 3 "rotate". Without a direction, list them."""
 
-    run: Positional[Path]
+    run: Positional[FileOrFolder]
     """Run folder, or a file of directions."""
     direction: Positional[str | None] = None
     """Number or present name of the direction."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse
+from contrafact.cli._types import FileOrFolder, Folder
 from contrafact.core.ranges import Panels, Positive, Seed, Share
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Options:
     """Draw factors, or an encoder's codes, over a latent plane as heat maps, and the images there."""
 
-    run: Positional[Path]
+    run: Positional[Folder]
     """Run folder."""
     across: Positional[str]
     """Name or number of the direction from left to right."""
@@ -30,9 +30,9 @@ class Options:
     """Name or number of the direction from bottom to top."""
     predictor: str | None = None
     """Who reads the images: a run of attribute_predictor, or FILE.py:FUNCTION."""
-    encoder: Path | None = None
+    encoder: FileOrFolder | None = None
     """Or a run folder or encoder.safetensors whose codes are mapped; by default the run's encoder."""
-    out: Path | None = None
+    out: Folder | None = None
     """Folder of the pictures; by default the run's figures."""
     span: Positive = 4.0
     """Largest step, in standard deviations of the latent space."""
@@ -48,7 +48,7 @@ class Options:
     """Generator instead of the run's."""
     changes: Assignments = ()
     """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
-    use: Path | None = None
+    use: FileOrFolder | None = None
     """File or run folder whose directions to use instead of the run's."""
     device: str = "auto"
     """Where to make the images."""

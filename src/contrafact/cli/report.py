@@ -9,6 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse
+from contrafact.cli._types import Folder
 from contrafact.core.ranges import MetricSeed, Panels, Positive
 
 
@@ -16,7 +17,7 @@ from contrafact.core.ranges import MetricSeed, Panels, Positive
 class Options:
     """Write report.html, which needs nothing beside it, and its figures."""
 
-    run: Positional[Path]
+    run: Positional[Folder]
     """Run folder."""
     data: str | None = None
     """Images with known factors for the heat map; by default what the run, or its generator, was trained on."""

@@ -10,6 +10,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse
+from contrafact.cli._types import Folder
 from contrafact.core.command import quoted
 from contrafact.core.ranges import Count, Panels, Positive, Seed, Share, Size
 
@@ -20,9 +21,9 @@ class Options:
 
     what: Positional[Literal["make", "score"]]
     """Make a study, or score one."""
-    folders: Positional[tuple[Path, ...]]
+    folders: Positional[tuple[Folder, ...]]
     """make: run folders, on one generator or several. score: the study, or a folder of the files that came back."""
-    out: Path = Path("study")
+    out: Folder = Path("study")
     """make: folder to write."""
     key: Path | None = None
     """score: the study's key.json, where it is not in the folder."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse
+from contrafact.cli._types import FileOrFolder, Folder
 from contrafact.core.command import quoted
 from contrafact.core.ranges import Panels, Positive, Seed, Share
 
@@ -17,11 +18,11 @@ from contrafact.core.ranges import Panels, Positive, Seed, Share
 class Options:
     """Draw what a run's directions do, the strongest first; without directions, what its generator's latent axes do."""
 
-    run: Positional[Path | None] = None
+    run: Positional[Folder | None] = None
     """Run folder."""
     directions: tuple[str, ...] = ()
     """Names or numbers of the directions to draw; by default all."""
-    out: Path | None = None
+    out: Folder | None = None
     """Folder of the pictures; by default the run's figures."""
     samples: Panels = 4
     """Images to start from."""
@@ -43,7 +44,7 @@ class Options:
     """Generator instead of the run's."""
     changes: Assignments = ()
     """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
-    use: Path | None = None
+    use: FileOrFolder | None = None
     """File or run folder whose directions to draw instead of the run's."""
     device: str = "auto"
     """Where to make the images."""
