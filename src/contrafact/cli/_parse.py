@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import tyro
@@ -42,10 +42,11 @@ def parse(
     _refuse_blanks(arguments)
     given = {} if default is None else {"default": default}
     # Checked later: the parser would print what is refused in a box, broken into lines.
-    with checked_later(), registry(), refusing_in_a_line(command):
-        parsed: OptionsT = tyro.cli(
-            options, args=list(arguments), prog=f"contrafact {command}", description=description, **given
-        )
+    with checked_later():
+        with registry(), refusing_in_a_line(command):
+            parsed: OptionsT = tyro.cli(
+                options, args=list(arguments), prog=f"contrafact {command}", description=description, **given
+            )
         parsed = parsed if finish is None else finish(parsed)
     check_ranges(parsed)
     _check_device(getattr(parsed, "device", None) or getattr(getattr(parsed, "run", None), "device", None))
