@@ -99,7 +99,7 @@ def test_an_encoder_stands_in_a_pipeline():
     np.testing.assert_allclose(transformer.transform(rows), transformer.transform(images), rtol=1e-5)
     with pytest.raises(ValueError, match="X has 9 features, but EncoderTransformer is expecting 256"):
         transformer.transform(rows[:, :9])
-    with pytest.raises(ValueError, match=r"X has 9 columns; images \(1, 16, 16\) are rows of 256 numbers"):
+    with pytest.raises(ValueError, match=r"images \(1, 16, 16\) are rows of 256 numbers, X has n_features = 9"):
         clone(transformer).fit(rows[:, :9])
 
 
