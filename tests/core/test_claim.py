@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import os
 import re
@@ -7,7 +8,8 @@ import subprocess
 import sys
 import textwrap
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 
 import pytest
 
@@ -279,3 +281,82 @@ def test_a_default_folders_number_is_taken_once(tmp_path, monkeypatch):
         assert (first.name, second.name) == ("sefa-analytic-1", "sefa-analytic-2")
         (second / "config.json").touch()
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["sefa-analytic-2"]
+
+
+class _WindowsLocks:
+    """Windows' ``msvcrt``: a lock of bytes from where the file stands; those bytes nobody else may read."""
+
+    LK_NBLCK = 2
+
+    def __init__(self):
+        self.at = []
+
+    def locking(self, descriptor, mode, count):
+        assert (mode, count) == (self.LK_NBLCK, 1)
+        self.at.append(os.lseek(descriptor, 0, os.SEEK_CUR))
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise PermissionError(errno.EACCES, "Permission denied") from None
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """Claims as on Windows: its locks, no fcntl and no preadv, and no deleting of what a process has open."""
+    locks, unlink = _WindowsLocks(), os.unlink
+
+    def unlink_closed(path, **options):
+        there = os.stat(path)
+        for number in os.listdir("/dev/fd"):
+            with suppress(OSError):
+                if os.path.samestat(there, os.fstat(int(number))):
+                    raise PermissionError(errno.EACCES, "The process cannot access the file", os.fspath(path))
+        unlink(path, **options)
+
+    def unlink_or_keep(path, **options):
+        try:
+            unlink_closed(path, **options)
+        except PermissionError as error:
+            kept.append(error)
+            raise
+
+    kept = []
+    monkeypatch.setattr(claims, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setitem(sys.modules, "msvcrt", locks)
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # importing it fails
+    monkeypatch.delattr(os, "preadv")
+    monkeypatch.setattr(os, "unlink", unlink_or_keep)
+    yield locks
+    assert not kept, "an open file was to be deleted"
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="needs /dev/fd")
+def test_on_windows_a_folder_is_claimed_and_freed(tmp_path, windows):
+    refused = []
+
+    def other():
+        try:
+            with claim(tmp_path / "run"):
+                pass
+        except AlreadyClaimed as error:
+            refused.append(str(error))
+
+    with claim(tmp_path / "run"):
+        said = (tmp_path / "run" / CLAIM).stat().st_size
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        (tmp_path / "run" / "kept").touch()
+    assert len(refused) == 1
+    assert f"pid {os.getpid()}" in refused[0]
+    assert min(windows.at) > said, "the locked byte is none of those that say who holds it"
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["kept"]
+    with claim(tmp_path / "run"):
+        pass
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="needs /dev/fd")
+def test_on_windows_a_method_fits_and_is_read_back(tmp_path, windows):
+    Toy().fit(toy_generator(), toy_run(tmp_path / "run"))
+    assert not (tmp_path / "run" / CLAIM).exists()
+    assert load_artefact(tmp_path / "run" / "directions.safetensors", Directions).num_directions
