@@ -5,8 +5,9 @@ import re
 import pytest
 import torch
 
+from contrafact.bench.recipe import load_recipe, recipe_names
 from contrafact.cli import main
-from contrafact.contract import dataset, generator, method, metric
+from contrafact.contract import dataset, generator, method, metric, recipe
 from contrafact.contract.promise import Broken, expect_refusal, outcomes, promise_of
 from contrafact.core.plugins import load_file
 from contrafact.generators.checkpoints import load_generator
@@ -268,6 +269,63 @@ def test_generators(check, old, new, said, tmp_path):
     with_match(found(getattr(generator, check), load_generator(f"{path}:Painter")), said)
 
 
+RECIPE = [
+    ("describes_itself", 'table="Table 1 of Somebody 2030"', 'table=""', r"say in table whose it is"),
+    (
+        "describes_itself",
+        'Row("random", "random"',
+        'Row("Nearest", "random"',
+        r"rows of one name, Nearest",
+    ),
+    ("names_methods_that_are_there", '"random", "random"', '"random", "randm"', r"'randm'; did you mean 'random'\?"),
+    ("names_methods_that_are_there", '"nearest.py:Nearest", published', '"control", published', r"must follow the row"),
+    ("measures_what_is_there", '("mig", "score")', '("migg", "score")', r"column 'MIG': unknown metric 'migg'"),
+    ("publishes_numbers_of_its_columns", '{"MIG": (0.31', '{"DCI": (0.31', r"publishes 'DCI', which is no column"),
+    (
+        "publishes_numbers_of_its_columns",
+        "(0.31, 0.02)",
+        "('0.31', None)",
+        r"expected .mean, standard deviation",
+    ),
+    (
+        "gives_settings_that_methods_take",
+        '"random", settings={"num_directions": 10}',
+        '"random", settings={"number": 10}',
+        r"row 'random': random has no number",
+    ),
+    (
+        "gives_settings_that_methods_take",
+        '"random", settings={"num_directions": 10}',
+        '"random", settings={"num_directions": 0}',
+        r"num_directions must be a whole number of at least 1",
+    ),
+    ("starts_from_presets_that_exist", '"small": "quick"', '"small": "quik"', r"no method of it has a preset quik"),
+    (
+        "starts_from_presets_that_exist",
+        'sources={"small"',
+        'sources={"smal"',
+        r"among small, paper, not smal",
+    ),
+]
+
+
+@pytest.mark.parametrize(("check", "old", "new", "said"), RECIPE, ids=lambda part: str(part)[:34])
+def test_recipes(check, old, new, said, tmp_path, monkeypatch):
+    broken(tmp_path, "nearest.py", "Nearest", "Nearest")
+    path = broken(tmp_path, "nearest_table1.py", old, new)
+    monkeypatch.chdir(tmp_path)
+    with_match(found(getattr(recipe, check), recipe.Subject(load_recipe(str(path)))), said)
+
+
+@pytest.mark.parametrize("name", [*recipe_names(), "nearest_table1.py"])
+def test_recipes_keep_their_promises(name, tmp_path, monkeypatch, capsys):
+    broken(tmp_path, "nearest.py", "Nearest", "Nearest")
+    broken(tmp_path, "nearest_table1.py", "Nearest", "Nearest")
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", name]) == 0
+    assert f"{name} (recipes)" in capsys.readouterr().out
+
+
 def with_match(text, pattern):
     assert re.search(pattern, text), text
 
@@ -306,7 +364,11 @@ def test_the_command_says_what_to_do_and_exits_with_1(tmp_path, capsys):
             "def score(codes):\n    return 1\n",
             "mine.py:score says nothing of itself: define INFO = Met",
         ),
-        ("wrapp", "", "unknown method, metric, dataset or generator 'wrapp'; did you mean 'wrap'? known: afhq,"),
+        (
+            "wrapp",
+            "",
+            "unknown method, metric, dataset, generator or recipe 'wrapp'; did you mean 'wrap'?",
+        ),
         ("wrap", "", "wrap makes a generator of a module of yours: check FILE.py:NAME that calls it"),
     ],
 )

@@ -265,12 +265,17 @@ def _fit(bench: Bench, row: Row, source: Any, folder: str, seed: int, **fields: 
     return load_run(path, source if isinstance(source, Generator) else None)
 
 
+def settings_of(recipe: Recipe, row: Row, scale: Scale) -> dict[str, Any]:
+    """A row's settings at a scale, the preset's among them."""
+    preset = CATALOG.get(row.method).presets.get(recipe.presets.get(scale, ""), {})
+    small = {**recipe.small, **row.small} if scale == "small" else {}
+    return {**preset, **row.settings, **small}
+
+
 def _method_of(bench: Bench, row: Row, **fields: Any) -> Any:
     """The row's method with its settings at this scale."""
     cls = CATALOG.get(row.method)
-    preset = cls.presets.get(bench.recipe.presets.get(bench.scale, ""), {})
-    small = {**bench.recipe.small, **row.small} if bench.scale == "small" else {}
-    settings = {**preset, **row.settings, **small, **fields}
+    settings = settings_of(bench.recipe, row, bench.scale) | fields
     check_names(cls, settings, f"{row.method} in row {row.name!r}")
     return cls.of(**settings)
 

@@ -1,4 +1,4 @@
-"""Check that a method, metric, dataset or generator keeps what its kind promises: yours, or one of ours."""
+"""Check that a method, metric, dataset, generator or recipe keeps what its kind promises: yours, or one of ours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from contrafact.cli._types import FileOrFolder
 if TYPE_CHECKING:
     from contrafact.contract.promise import Outcome
 
-Kind = Literal["methods", "metrics", "data", "generators"]
+Kind = Literal["methods", "metrics", "data", "generators", "recipes"]
 
 
 @dataclass(frozen=True)
@@ -67,34 +67,45 @@ def _kinds(name: str) -> list[Kind]:
     Raises:
         ValueError: none is.
     """
+    from contrafact.bench.recipe import recipe_names
     from contrafact.cli.list import CATALOGS
     from contrafact.core.catalog import unknown_name_message
     from contrafact.core.plugins import is_spelled_out, load_spelled_out
 
     if is_spelled_out(name):
         return [_kind_of(load_spelled_out(name), name)]
-    known: dict[Kind, Any] = {kind: CATALOGS[kind] for kind in _RUNNERS}
+    if name.endswith(".py"):
+        return ["recipes"]
+    known: dict[Kind, Any] = {kind: CATALOGS[kind] for kind in _RUNNERS if kind != "recipes"}
     found: list[Kind] = [kind for kind, catalog in known.items() if name in catalog]
+    if name.replace("_", "-").lower() in recipe_names():
+        found.append("recipes")
     if not found:
-        every = [entry for catalog in known.values() for entry in catalog]
-        raise ValueError(unknown_name_message("method, metric, dataset or generator", name, every))
+        every = [*(entry for catalog in known.values() for entry in catalog), *recipe_names()]
+        raise ValueError(unknown_name_message("method, metric, dataset, generator or recipe", name, every))
     return found
 
 
 def _kind_of(item: Any, name: str) -> Kind:
     from torch import nn
 
+    from contrafact.bench.recipe import Recipe
     from contrafact.core.dataset import ImageDataset
     from contrafact.core.method import Method
 
-    bases: dict[type[Any], Kind] = {Method: "methods", ImageDataset: "data", nn.Module: "generators"}
+    bases: dict[type[Any], Kind] = {
+        Method: "methods",
+        ImageDataset: "data",
+        nn.Module: "generators",
+        Recipe: "recipes",
+    }
     for base, kind in bases.items():
         if isinstance(item, base) or (isinstance(item, type) and issubclass(item, base)):
             return kind
     if not callable(item) or isinstance(item, type):
         raise ValueError(
             f"{name} is nothing that can be checked: expected a Method, an ImageDataset, a Generator, a torch module, "
-            "a metric's function, or one that makes a generator"
+            "a Recipe, a metric's function, or one that makes a generator"
         )
     needed = [p for p in inspect.signature(item).parameters.values() if p.default is p.empty]
     return "metrics" if needed else "generators"  # which are made of nothing
@@ -157,9 +168,18 @@ def _generators(options: Options, folder: Path) -> list[Outcome]:
     return outcomes(contract.CHECKS, load_generator(options.name))
 
 
+def _recipes(options: Options, folder: Path) -> list[Outcome]:
+    from contrafact.bench.recipe import load_recipe
+    from contrafact.contract import recipe as contract
+    from contrafact.contract.promise import outcomes
+
+    return outcomes(contract.CHECKS, contract.Subject(load_recipe(options.name)))
+
+
 _RUNNERS: dict[Kind, Callable[[Options, Path], list[Outcome]]] = {
     "methods": _methods,
     "metrics": _metrics,
     "data": _data,
     "generators": _generators,
+    "recipes": _recipes,
 }
