@@ -307,10 +307,12 @@ def windows(monkeypatch):
 
     def unlink_closed(path, **options):
         there = os.stat(path)
+        opened = []
         for number in os.listdir("/dev/fd"):
-            with suppress(OSError):
-                if os.path.samestat(there, os.fstat(int(number))):
-                    raise PermissionError(errno.EACCES, "The process cannot access the file", os.fspath(path))
+            with suppress(OSError):  # what listed them
+                opened.append(os.fstat(int(number)))
+        if any(os.path.samestat(there, found) for found in opened):
+            raise PermissionError(errno.EACCES, "The process cannot access the file", os.fspath(path))
         unlink(path, **options)
 
     def unlink_or_keep(path, **options):
