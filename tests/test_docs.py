@@ -92,6 +92,7 @@ PRELUDES = {
     "methods/moco.md": network,
     "quickstart.md": matrices,
     "report.md": run,
+    "metrics/factor_vae_score.md": lambda: {name: matrices()[name] for name in ("codes", "factors")},
     "scoring.md": lambda: {**matrices(), "kl": np.array([2.0, 1.5])},  # of two latents in use
 }
 

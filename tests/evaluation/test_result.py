@@ -149,8 +149,9 @@ def test_many_values_are_a_factor_while_they_repeat():
         assert len(check_factors(factors[:, None], len(factors))) == len(factors)
 
 
-def test_an_id_of_a_hundred_thousand_rows_is_refused_at_once():
-    factors = np.arange(100_000)[:, None]
+@pytest.mark.parametrize("rows_of_each", [1, 3])
+def test_an_id_of_a_hundred_thousand_values_is_refused_at_once(rows_of_each):
+    factors = np.tile(np.arange(100_000), rows_of_each)[:, None]
     start = time.perf_counter()
     with pytest.raises(ValueError, match="column 0 takes 100000 values"):
         check_factors(factors, len(factors))

@@ -42,6 +42,8 @@ FEWEST_IDS = 100
 """From so many rows on, a factor that never repeats a value is taken for an id."""
 MOST_VALUES = 1000
 """A factor with more values than this, and than half of the rows, is taken for one too."""
+TOO_MANY_VALUES = 10_000
+"""No metric tells more values apart in bearable time, however many rows show each."""
 
 
 class MetricWarning(UserWarning):
@@ -295,10 +297,10 @@ def _refuse_ids(factors_NK: IntArray, name: str) -> None:
     num_points = len(factors_NK)
     for k, column_N in enumerate(factors_NK.T):
         span = int(column_N.max()) - int(column_N.min()) + 1
-        if num_points < FEWEST_IDS or span < num_points / 2:  # then values repeat
+        if num_points < FEWEST_IDS or span < min(num_points / 2, TOO_MANY_VALUES):  # then values repeat
             continue
         distinct = len(np.unique(column_N))
-        if distinct == num_points or (distinct > MOST_VALUES and distinct > num_points / 2):
+        if distinct > TOO_MANY_VALUES or distinct == num_points or distinct > max(MOST_VALUES, num_points / 2):
             raise ValueError(
                 f"{name}: column {k} takes {distinct} values in {num_points} rows, so it names rows, or is continuous; "
                 "drop the column, bin it, or use a metric that takes continuous factors (continuous=True)"

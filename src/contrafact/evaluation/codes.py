@@ -65,7 +65,7 @@ def resolve_metrics(metrics: str | Sequence[str]) -> list[str]:
         raise ValueError("no metric asked for; pass names or 'all'")
     for name in names:
         kind = info_of(name).kind
-        if kind != "static":
+        if kind != "static" and not _of_matrices(name):
             needs = {
                 "models": "the codes of several models",
                 "interventional": "an encoder and a dataset: call it, or evaluate_encoder",
@@ -77,6 +77,12 @@ def resolve_metrics(metrics: str | Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _of_matrices(name: str) -> Callable[..., MetricResult] | None:
+    """The form of an interventional metric that draws its votes from rows of plain matrices, where it has one."""
+    found: Callable[..., MetricResult] | None = getattr(CATALOG.module(name), "from_codes", None)
+    return found if info_of(name).kind == "interventional" else None
+
+
 def call_static(
     name: str, data: Mapping[str, ArrayLike | None], settings: Mapping[str, Any], seed: int
 ) -> MetricResult:
@@ -85,7 +91,7 @@ def call_static(
     Raises:
         ValueError: the metric needs factors and there are none, or a setting it does not have.
     """
-    metric: Callable[..., MetricResult] = CATALOG.get(name)
+    metric: Callable[..., MetricResult] = _of_matrices(name) or CATALOG.get(name)
     parameters = inspect.signature(metric).parameters
     arguments: dict[str, Any] = {key: data[key] for key in DATA if key in parameters and data.get(key) is not None}
     if "factors" in parameters and "factors" not in arguments:
@@ -102,7 +108,9 @@ def call_static(
 def continuous_setting(name: str, continuous: bool) -> dict[str, bool]:
     """``{"continuous": True}`` where factors are continuous and the metric has such a setting."""
     return (
-        {"continuous": True} if continuous and "continuous" in inspect.signature(CATALOG.get(name)).parameters else {}
+        {"continuous": True}
+        if continuous and "continuous" in inspect.signature(_of_matrices(name) or CATALOG.get(name)).parameters
+        else {}
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from contrafact.core.dataset import FactorDataset, check_count
 from contrafact.core.encoding import Codes, Encode, draw_fixed_factor, remembered
+from contrafact.core.matrices import check_varying
 from contrafact.core.metric import (
     ArrayLike,
     FloatArray,
@@ -26,7 +27,9 @@ from contrafact.core.metric import (
     check_factors,
     measured,
 )
+from contrafact.metrics._information import read_labels
 from contrafact.metrics._linear import LOGISTIC, fit_logistic
+from contrafact.metrics._shared_rows import SharedRows
 
 INFO = MetricInfo(kind="interventional", low=0.0, high=1.0, higher_is_better=True, source="Higgins et al. 2017")
 CHUNK = 512  # votes gathered at a time
@@ -90,6 +93,70 @@ def from_votes(points: ArrayLike, labels: ArrayLike, points_test: ArrayLike, lab
         num_train=len(points_VJ),
         num_test=len(points_WJ),
         per_factor=np.array([right_W[labels_W == k].mean() if (labels_W == k).any() else 0.0 for k in factors]),
+    )
+
+
+@measured
+def from_codes(
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    batch_size: int = 64,
+    num_train: int = 10_000,
+    num_test: int = 5_000,
+    continuous: bool = False,
+    num_bins: int = 20,
+    seed: int = 0,
+) -> BetaVaeResult:
+    """The score of plain matrices: a pair is two rows that share a factor's value, drawn independently.
+
+    On a full grid the votes are distributed as :func:`beta_vae_score`'s. Elsewhere other factors vary as they do in
+    these rows: where they hang together with the one held fixed, its votes mislead.
+
+    Args:
+        codes: ``(N, J)`` numbers.
+        factors: ``(N, K)`` whole numbers, K at least 2.
+        batch_size: pairs per vote.
+        num_train: votes to fit on.
+        num_test: votes to test on.
+        continuous: factors may take any value; those in the same bin count as equal.
+        num_bins: equal-width bins of continuous factors.
+        seed: of the draws.
+
+    Returns:
+        score in [0, 1], higher is better; 1/K is guessing. Notes name factors with values of few rows.
+
+    Raises:
+        ValueError: shapes, values or lengths do not fit, there is one factor only, a factor is constant or another in
+            every row, or counts are not positive.
+
+    >>> rows = np.random.default_rng(0).integers([3, 4], size=(200, 2))
+    >>> from_codes(rows * [1.0, -2.0], rows, num_train=200, num_test=100).score
+    1.0
+    """
+    for name, value in (("batch_size", batch_size), ("num_train", num_train), ("num_test", num_test)):
+        check_count(name, value)
+    codes_NJ = check_codes(codes)
+    shared = SharedRows(check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins)))
+    if len(shared.sizes) < 2:
+        raise ValueError("there is one factor; telling factors apart needs at least two")
+    rng = np.random.default_rng(seed)
+
+    def votes(num_votes: int) -> tuple[FloatArray, IntArray]:
+        held_V = rng.integers(len(shared.sizes), size=num_votes)
+        fixed_VB = np.repeat(held_V[:, None], batch_size, axis=1)
+        first_VB = shared.draw(fixed_VB, rng)
+        second_VB = shared.partners(first_VB, fixed_VB, rng)
+        chunks = [slice(first, first + CHUNK) for first in range(0, num_votes, CHUNK)]
+        parts = [np.abs(codes_NJ[first_VB[c]] - codes_NJ[second_VB[c]]).mean(axis=1) for c in chunks]
+        return np.concatenate(parts), held_V
+
+    result = from_votes(*votes(num_train), *votes(num_test))
+    return replace(
+        result,
+        protocol=result.protocol.replace("beta_vae_", f"beta_vae_rows{len(codes_NJ)}_") + f"_batch{batch_size}",
+        seed=seed,
+        notes=shared.notes(2),
     )
 
 

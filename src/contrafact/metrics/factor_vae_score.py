@@ -14,7 +14,7 @@ import numpy as np
 
 from contrafact.core.dataset import FactorDataset, check_count
 from contrafact.core.encoding import Codes, Encode, draw_fixed_factor, remembered
-from contrafact.core.matrices import dead_codes
+from contrafact.core.matrices import check_varying, dead_codes
 from contrafact.core.metric import (
     ArrayLike,
     FloatArray,
@@ -26,6 +26,8 @@ from contrafact.core.metric import (
     check_factors,
     measured,
 )
+from contrafact.metrics._information import read_labels
+from contrafact.metrics._shared_rows import SharedRows
 
 INFO = MetricInfo(kind="interventional", low=0.0, high=1.0, higher_is_better=True, source="Kim & Mnih 2018, Section 3")
 CHUNK = 1024  # votes gathered at a time
@@ -122,6 +124,71 @@ def from_votes(
         matrix=votes_JK,
         num_active=len(active),
         notes=() if len(active) else (f"no code has a deviation of {prune_below:g} or more: the score is 0",),
+    )
+
+
+@measured
+def from_codes(
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    batch_size: int = 64,
+    num_train: int = 10_000,
+    num_test: int = 5_000,
+    prune_below: float = 0.05,
+    continuous: bool = False,
+    num_bins: int = 20,
+    seed: int = 0,
+) -> FactorVaeResult:
+    """The score of plain matrices: a vote's images are rows that share a factor's value, drawn with replacement.
+
+    On a full grid the votes are distributed as :func:`factor_vae_score`'s. Elsewhere other factors vary as they do in
+    these rows: where they hang together with the one held fixed, its votes mislead.
+
+    Args:
+        codes: ``(N, J)`` numbers.
+        factors: ``(N, K)`` whole numbers.
+        batch_size: rows per vote, at least 2.
+        num_train: votes to fit on.
+        num_test: votes to test on.
+        prune_below: codes whose deviation over all rows is smaller are left out; so are dead ones.
+        continuous: factors may take any value; those in the same bin count as equal.
+        num_bins: equal-width bins of continuous factors.
+        seed: of the draws.
+
+    Returns:
+        score in [0, 1], higher is better; 0 when no code is active. Notes name factors with values of few rows.
+
+    Raises:
+        ValueError: shapes, values or lengths do not fit, a factor is constant or another in every row, or counts are
+            too small.
+
+    >>> rows = np.random.default_rng(0).integers([3, 4], size=(200, 2))
+    >>> from_codes(rows * [1.0, -2.0], rows, num_train=200, num_test=100).score
+    1.0
+    """
+    for name, value, least in (("batch_size", batch_size, 2), ("num_train", num_train, 1), ("num_test", num_test, 1)):
+        if check_count(name, value) < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}: a variance needs two points")
+    codes_NJ = check_codes(codes)
+    shared = SharedRows(check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins)))
+    rng = np.random.default_rng(seed)
+
+    def votes(num_votes: int) -> tuple[FloatArray, IntArray]:
+        held_V = rng.integers(len(shared.sizes), size=num_votes)
+        fixed_VB = np.repeat(held_V[:, None], batch_size, axis=1)
+        first_VB = np.repeat(shared.draw(held_V, rng)[:, None], batch_size, axis=1)
+        rows_VB = shared.partners(first_VB, fixed_VB, rng)
+        chunks = [rows_VB[first : first + CHUNK] for first in range(0, num_votes, CHUNK)]
+        return np.concatenate([codes_NJ[chunk].var(axis=1, ddof=1) for chunk in chunks]), held_V
+
+    global_J = codes_NJ.var(axis=0, ddof=1) * ~dead_codes(codes_NJ)
+    result = from_votes(*votes(num_train), *votes(num_test), global_J, prune_below=prune_below)
+    return replace(
+        result,
+        protocol=result.protocol.replace("factor_vae_", f"factor_vae_rows{len(codes_NJ)}_") + f"_batch{batch_size}",
+        seed=seed,
+        notes=(*result.notes, *shared.notes(batch_size)),
     )
 
 
