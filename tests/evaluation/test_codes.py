@@ -9,7 +9,7 @@ from rich.console import Console
 from contrafact.contract.samples import Counter, Flags, draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
 from contrafact.evaluation.codes import resolve_metrics, static_metrics
-from contrafact.metrics import dci, evaluate, evaluate_encoder, mig
+from contrafact.metrics import CATALOG, dci, evaluate, evaluate_encoder, mig
 
 FACTORS = draw_factors(300)
 CODES = noisy_codes(FACTORS, extra=1)
@@ -111,7 +111,6 @@ def test_heat_maps_have_named_axes():
         ({"metrics": []}, "no metric asked for"),
         ({"metrics": "fid"}, "metric 'fid' cannot be computed from codes and factors: it takes sets of images"),
         ({"metrics": "udr"}, "it takes the codes of several models"),
-        ({"metrics": "beta_vae_score"}, "it takes an encoder and a dataset: call it, or evaluate_encoder"),
         ({"metrics": "mds"}, "it takes directions"),
         (
             {"metrics": "mig", "settings": {"mig": {"bins": 3}}},
@@ -133,6 +132,12 @@ def test_heat_maps_have_named_axes():
 def test_refusals(settings, message):
     with pytest.raises(ValueError, match=message):
         evaluate(CODES, FACTORS, **settings)
+
+
+def test_an_interventional_metric_without_a_form_for_matrices_is_refused(monkeypatch):
+    monkeypatch.delattr(CATALOG.module("beta_vae_score"), "from_codes")
+    with pytest.raises(ValueError, match="it takes an encoder and a dataset: call it, or evaluate_encoder"):
+        evaluate(CODES, FACTORS, metrics="beta_vae_score")
 
 
 def test_missing_factors_are_asked_for():
