@@ -68,8 +68,9 @@ def irs(
 
     Returns:
         score of at most 1, higher is better; 0 when every code is dead. It can fall below 0, where codes deviate more
-        from their mean at a value of a factor than they ever do from their mean of all. Small samples score too high:
-        with one point per factor value nothing deviates.
+        from their mean at a value of a factor than they ever do from their mean of all. It rises with the number of
+        points, as the largest deviation does and the ``quantile`` does not; and with fewer than about ten points per
+        factor value, where hardly anything deviates.
 
     Raises:
         ValueError: shapes, values or lengths do not fit, or ``quantile`` is outside [0, 1].
