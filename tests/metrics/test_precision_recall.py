@@ -47,7 +47,7 @@ def test_what_each_of_them_sees():
     narrow = precision_recall(real, 0.3 * rng.normal(size=(1000, 4)))
     far = precision_recall(real, rng.normal(size=(1000, 4)) + 50.0)
     assert same.density == pytest.approx(1.0, abs=0.1)
-    # Naeem et al., Section 3.4: of equally many and alike, none of the five nearest of all is generated with 1/2^5.
+    # Naeem et al.: of equally many and alike, none of the five nearest of all is generated with 1/2^5.
     assert same.coverage == pytest.approx(1 - 0.5**5, abs=0.03)
     assert narrow.score > same.score
     assert narrow.recall < 0.3

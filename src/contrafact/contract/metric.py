@@ -113,6 +113,7 @@ PECULIAR: Mapping[str, Mapping[str, Any]] = {
     "linear_probe": {"loose": (0.02, 0.02), **_GUESSING},
     "knn_probe": _GUESSING,
     "explicitness": {"omits": True, **_GUESSING},
+    "snc_nk": {"loose": (0.1, 0.1), **_GUESSING},
     "sub_embedding_gaps": {"ordered": True, "accuracies": True},
     "sap": {"accuracies": True},
     "irs": {"continuous": True},

@@ -43,6 +43,7 @@ from contrafact.metrics.rescoring import rescoring as rescoring
 from contrafact.metrics.rmig import rmig as rmig
 from contrafact.metrics.sap import sap as sap
 from contrafact.metrics.smoothness import smoothness as smoothness
+from contrafact.metrics.snc_nk import snc_nk as snc_nk
 from contrafact.metrics.sub_embedding_gaps import sub_embedding_gaps as sub_embedding_gaps
 from contrafact.metrics.svcca import svcca as svcca
 from contrafact.metrics.total_correlation import total_correlation as total_correlation

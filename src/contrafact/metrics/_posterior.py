@@ -1,6 +1,6 @@
 """Information between factors and quantised codes that are distributions: a mean and a deviation for every image.
 
-Do and Tran, "Theory and Evaluation Metrics for Learning Disentangled Representations", ICLR 2020, Appendix A.4.
+Do and Tran, "Theory and Evaluation Metrics for Learning Disentangled Representations", ICLR 2020.
 
 Shape suffixes: N points, J code dimensions, K factors, B bins.
 """

@@ -1,7 +1,7 @@
 """Attribute dependency: what an edit changes of one attribute, and what else it changes, in one table.
 
-Wu, Lischinski and Shechtman, "StyleSpace Analysis: Disentangled Controls for StyleGAN Image Generation", CVPR 2021,
-Section 5: mean-AD and max-AD against the change of the target.
+Wu, Lischinski and Shechtman, "StyleSpace Analysis: Disentangled Controls for StyleGAN Image Generation", CVPR 2021:
+mean-AD and max-AD against the change of the target.
 
 Shape suffixes: N latents, D directions, A attributes, S steps.
 """
@@ -28,7 +28,11 @@ from contrafact.metrics._edits import (
 )
 
 INFO = MetricInfo(
-    kind="directions", low=0.0, high=math.inf, higher_is_better=False, source="Wu et al. 2021, Section 5 (mean-AD)"
+    kind="directions",
+    low=0.0,
+    high=math.inf,
+    higher_is_better=False,
+    source="Wu et al. 2021, attribute dependency (mean-AD)",
 )
 MAGNITUDES = (1.0, 2.0, 3.0)
 

@@ -1,7 +1,7 @@
 """Centred kernel alignment: do several representations place the same images alike, up to rotation and scale?
 
 Kornblith et al., "Similarity of Neural Network Representations Revisited", ICML 2019, Section 3; without bias by the
-estimator of Song et al., "Feature Selection via Dependence Maximization", JMLR 2012, Eq. 5.
+estimator of Song et al., "Feature Selection via Dependence Maximization", JMLR 2012.
 
 Shape suffixes: N points, B points of a block, J code dimensions, S models.
 """

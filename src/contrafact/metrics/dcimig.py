@@ -1,7 +1,7 @@
 """DCIMIG (3CharM): disentanglement, completeness and informativeness in one gap of mutual informations.
 
 Sepliarskaia, Kiseleva and de Rijke, "How to Not Measure Disentanglement" ("Evaluating Disentangled Representations"),
-arXiv:1910.05587, Section 5.
+arXiv:1910.05587.
 
 Shape suffixes: N points, J code dimensions, K factors.
 """
@@ -15,7 +15,7 @@ from contrafact.core.metric import ArrayLike, MetricInfo, MetricResult, check_co
 from contrafact.metrics._information import discretize, entropy, mutual_information, read_labels
 from contrafact.metrics.mig_sup import SINGLE_FACTOR
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Sepliarskaia et al. 2019, Section 5")
+INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Sepliarskaia et al. 2019 (DCIMIG)")
 
 
 @measured

@@ -1,6 +1,6 @@
 """Joint entropy minus mutual information gap: does one code know each factor, and nothing else?
 
-Do and Tran, "Theory and Evaluation Metrics for Learning Disentangled Representations", ICLR 2020, Section 4.3: 100 bins
+Do and Tran, "Theory and Evaluation Metrics for Learning Disentangled Representations", ICLR 2020: 100 bins
 between -4 and 4, and every image spreads over them as its posterior does.
 
 Shape suffixes: N points, J code dimensions, K factors.
@@ -17,7 +17,7 @@ from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResu
 from contrafact.metrics._information import read_labels
 from contrafact.metrics._posterior import quantize
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Do and Tran 2020, Section 4.3")
+INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Do and Tran 2020")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,8 @@
 """Mean correlation coefficient: how well do codes and factors correlate, matched one to one?
 
-Hyvärinen and Morioka, "Unsupervised Feature Extraction by Time-Contrastive Learning and Nonlinear ICA", NeurIPS 2016,
-Section 5; strong and weak, held out, as in Khemakhem et al., "ICE-BeeM: Identifiable Conditional Energy-Based Deep
-Models", NeurIPS 2020, Section 5.1, whose program also has the randomised dependence coefficient of Lopez-Paz et al.,
-NeurIPS 2013.
+Hyvärinen and Morioka, "Unsupervised Feature Extraction by Time-Contrastive Learning and Nonlinear ICA", NeurIPS 2016;
+strong and weak, held out, as in Khemakhem et al., "ICE-BeeM: Identifiable Conditional Energy-Based Deep Models",
+NeurIPS 2020, whose program also has the randomised dependence coefficient of Lopez-Paz et al., NeurIPS 2013.
 
 Shape suffixes: N points, M test points, J code dimensions, K factors, B random waves, P and Q variates.
 """
@@ -33,7 +32,7 @@ INFO = MetricInfo(
     low=0.0,
     high=1.0,
     higher_is_better=True,
-    source="Hyvärinen and Morioka 2016, Section 5; Khemakhem et al. 2020",
+    source="Hyvärinen and Morioka 2016; Khemakhem et al. 2020",
 )
 NUM_WAVES, WAVE_DEVIATION = 20, 0.5
 """Random sines per variable and the deviation of their frequencies, as the ICE-BeeM program has them."""

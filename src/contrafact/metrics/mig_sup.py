@@ -1,6 +1,6 @@
 """MIG-sup: does each code know one factor, and only one? The mutual information gap, asked of codes.
 
-Li et al., "Progressive Learning and Disentanglement of Hierarchical Representations", ICLR 2020, Section 4.1.
+Li et al., "Progressive Learning and Disentanglement of Hierarchical Representations", ICLR 2020.
 
 Shape suffixes: N points, J code dimensions, K factors.
 """
@@ -15,7 +15,7 @@ from contrafact.core.matrices import check_varying, dead_codes, top_two_gap
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, check_codes_as_given, measured
 from contrafact.metrics._information import discretize, entropy, mutual_information, read_labels
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Li et al. 2020, Section 4.1")
+INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Li et al. 2020")
 SINGLE_FACTOR = "one factor only: nothing competes with it, so the gap is its own information"
 
 
