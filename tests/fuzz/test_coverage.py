@@ -47,6 +47,9 @@ _READING = {
 """Names of functions that bytes of files come in by."""
 
 NOT_FOREIGN = {
+    "app.assets": "the page's own files",
+    "app.export": "reads back what it has just written itself",
+    "app.runtime": "an archive whose SHA-512 stands in the source, checked first",
     "bench.recipe": "recipes are code",
     "core.declared": "the package's own source, or that of an installed plugin",
     "evaluation.result": "the table it has just written, in memory",

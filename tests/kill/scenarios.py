@@ -157,6 +157,7 @@ SCENARIOS = {
                 ("edited pictures", ("edit", RUN, "--latent", "0", "--direction", "0", "--by", "2")),
                 ("directions in one file", ("export", RUN)),
                 ("a generator in one file", ("convert", GENERATOR, "copy.safetensors")),
+                ("a generator in one page", ("explore", RUN, "--export", "page.html")),
             )
         ),
         Scenario("evaluate", "scores, with a control", ("evaluate", *EVALUATION), prepare_run, resumes=False),

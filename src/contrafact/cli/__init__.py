@@ -16,7 +16,7 @@ COMMANDS = Catalog("cli", "command")
 _GROUPS = {
     "make": ("list", "show", "fit", "bench", "convert", "check"),
     "score": ("evaluate", "encode", "compare"),
-    "edit": ("traverse", "name", "plane", "cube", "invert", "edit", "study"),
+    "edit": ("explore", "traverse", "name", "plane", "cube", "invert", "edit", "study"),
     "share": ("report", "export"),
     "set up": ("completion",),
 }

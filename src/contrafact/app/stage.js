@@ -1,0 +1,105 @@
+// The large picture: edited, before, both, or what changes; and the rule for when to ask for it.
+
+import { find, make } from "./marks.js";
+import { paint, paintChange } from "./pixels.js";
+import { toHash } from "./state.js";
+
+const NAMES = { edited: "Edited", before: "Before", both: "Side by side", change: "What changes" };
+const SMOOTH_FROM = 257;
+
+export class Stage {
+  constructor(store, renders, views) {
+    this.store = store;
+    this.renders = renders;
+    this.canvas = find("main");
+    this.beforeCanvas = find("before");
+    // The edited picture itself, whatever is on show: what changes is drawn from it, files are made of it.
+    this.edited = document.createElement("canvas");
+    this.codes = null;
+    this.codesBefore = null;
+    this.onPicture = () => {};
+    this.beforeKey = null;
+    const [channels, height, width] = store.facts.image_shape;
+    this.shape = { channels, height, width };
+    for (const canvas of [this.canvas, this.beforeCanvas]) {
+      Object.assign(canvas, { width, height });
+      canvas.classList.toggle("smooth", Math.max(width, height) >= SMOOTH_FROM);
+    }
+    find("pictures").style.setProperty("--ratio", width / height);
+    this.buttons = views.map((view) => make("button", {
+      type: "button", role: "radio", data: { view }, on: { click: () => store.look(view) },
+    }, NAMES[view]));
+    find("views").append(...this.buttons);
+    find("views").addEventListener("keydown", (event) => this.walk(event));
+    store.listen((what) => {
+      if (what === "state") this.refresh();
+      if (what === "view") this.look();
+    });
+    this.look();
+  }
+
+  get before() {
+    return { ...this.store.state, magnitudes: {} };
+  }
+
+  walk(event) {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const place = this.buttons.findIndex((button) => button.dataset.view === this.store.view);
+    const next = this.buttons[(place + step + this.buttons.length) % this.buttons.length];
+    this.store.look(next.dataset.view);
+    next.focus();
+  }
+
+  look() {
+    for (const button of this.buttons) {
+      const chosen = button.dataset.view === this.store.view;
+      button.setAttribute("aria-checked", chosen);
+      button.tabIndex = chosen ? 0 : -1;
+    }
+    find("pictures").className = this.store.view;
+    this.refresh();
+  }
+
+  async refresh() {
+    const { state, facts } = this.store;
+    const want = facts.codes ? ["codes"] : [];
+    const rest = JSON.stringify(this.before);
+    if (rest !== this.beforeKey) {
+      this.beforeKey = rest;
+      this.renders.ask("before", this.before, { want }).then((made) => {
+        if (!made) {
+          if (rest === this.beforeKey) this.beforeKey = null;
+          return;
+        }
+        paint(this.beforeCanvas, made);
+        this.codesBefore = made.codes;
+        this.draw();
+      });
+    }
+    const made = await this.renders.ask("main", state, { want, onEarly: (early) => this.take(early) });
+    if (made) this.take(made, state);
+  }
+
+  take(made, state = null) {
+    paint(this.edited, made);
+    this.codes = made.codes ?? this.codes;
+    this.warnings = made.warnings;
+    this.draw();
+    if (!state) return;
+    this.canvas.dataset.shows = toHash(state, "edited");
+    this.onPicture(state, made);
+  }
+
+  draw() {
+    const { view } = this.store;
+    if (view === "change") {
+      paintChange(this.canvas, this.beforeCanvas, this.edited);
+    } else {
+      const shown = view === "before" ? this.beforeCanvas : this.edited;
+      paint(this.canvas, { width: shown.width, height: shown.height, bitmap: shown });
+    }
+    this.onDraw?.();
+  }
+}

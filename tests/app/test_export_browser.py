@@ -1,0 +1,271 @@
+"""The exported page in a real browser, opened from its file: its pixels are the generator's, and nothing is fetched."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from contrafact.app.export import export_page
+from contrafact.app.session import Session
+from contrafact.app.state import Drawn, Photo, State
+from contrafact.core.direction_files import load_directions
+from contrafact.core.directions import GlobalDirections
+from contrafact.core.pictures import to_bytes
+from contrafact.editing.latents import StoredLatents, load_latents
+from contrafact.generators.stylegan2 import StyleGAN2
+from contrafact.nn.encoders import ConvEncoder
+from contrafact.report.subject import Subject
+
+pytestmark = pytest.mark.browser
+
+NAMES = ["</script><b>bold</b>", "שלום", "plain"]
+
+
+@pytest.fixture(scope="module")
+def session():
+    generator = StyleGAN2.tiny()
+    generator.fix_label(1)
+    rng = torch.Generator().manual_seed(0)
+    vectors = torch.randn(3, 12, generator=rng)
+    directions = GlobalDirections.of(vectors, 0.5, NAMES, layers=(0, 4), num_layers=6)
+    encoder = ConvEncoder(generator.image_shape, 5, 0.1).requires_grad_(False).eval()
+    found = Session(Subject(generator.freeze(), directions.requires_grad_(False), encoder, None, "direction"))
+    latents = torch.randn(2, 6, 12, generator=rng)
+    found.latents = StoredLatents.of(generator, latents, ["a cat.png", "a dog.png"])
+    return found
+
+
+@pytest.fixture(scope="module")
+def file(session, runtime, tmp_path_factory):
+    return export_page(session, tmp_path_factory.mktemp("page") / "page.html")
+
+
+@pytest.fixture(scope="module")
+def opened(browser, file):
+    page = browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light")
+    problems, requests = [], []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(file.as_uri())
+    page.wait_for_selector("#main[data-shows='seed=0']")
+    yield page
+    page.close()
+    assert problems == []
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+@pytest.fixture
+def page(opened):
+    go(opened, "seed=0")
+    return opened
+
+
+def go(page, state, view=""):
+    page.evaluate("hash => { location.hash = hash; }", state + view)
+    page.wait_for_selector(f"#main[data-shows='{state}']")
+
+
+def shown(page, canvas="#main"):
+    width, values = page.eval_on_selector(
+        canvas, "c => [c.width, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]"
+    )
+    return np.array(values).reshape(-1, width, 4)[..., :3]
+
+
+STEPS = [
+    ("", ()),
+    ("&move=0%3A1.5", ((0, 1.5),)),
+    ("&move=1%3A-2", ((1, -2.0),)),
+    ("&move=0%3A0.7%2C2%3A-4.25", ((0, 0.7), (2, -4.25))),
+    ("&move=0%3A3%2C1%3A-1%2C2%3A2.5", ((0, 3.0), (1, -1.0), (2, 2.5))),
+]
+
+
+@pytest.mark.parametrize(("moved", "steps"), STEPS, ids=["none", "one", "other", "two", "all"])
+@pytest.mark.parametrize(
+    ("name", "latent"), [("seed=0", Drawn(0)), ("seed=7", Drawn(7)), ("photo=a+dog.png", Photo("a dog.png"))]
+)
+def test_pixels_are_the_generator_s(page, session, name, latent, moved, steps):
+    go(page, name + moved)
+    expected = to_bytes(session.render([State(latent, steps)]))[0].astype(int)
+    assert np.abs(shown(page) - expected).max() <= 1
+
+
+def test_layers_and_truncation_are_the_generator_s(page, session):
+    go(page, "seed=2&move=1%3A3&layers=2-3&truncation=0.4")
+    expected = to_bytes(session.render([State(Drawn(2), ((1, 3.0),), (2, 3), 0.4)]))[0].astype(int)
+    assert np.abs(shown(page) - expected).max() <= 1
+    assert "layer 2" in page.inner_text("#layers")
+
+
+def test_codes_are_the_encoder_s(page, session):
+    go(page, "seed=3&move=0%3A2")
+    codes = session.codes(session.render([State(Drawn(3), ((0, 2.0),))]))[0]
+    read = [float(text.replace("−", "-")) for text in page.locator("#codes output").all_inner_texts()]
+    np.testing.assert_allclose(read, codes.numpy(), atol=0.02, rtol=0.02)
+
+
+def test_what_changes_is_grey_where_nothing_does(page):
+    go(page, "seed=0", "&view=change")
+    assert (shown(page) == 128).all()
+    go(page, "seed=0&move=0%3A3", "&view=change")
+    assert np.abs(shown(page) - 128).max() > 20
+
+
+def test_a_renamed_direction_is_in_the_file_of_directions(page, session, tmp_path):
+    go(page, "seed=0&move=1%3A2%2C2%3A1")
+    page.click(".slider[data-number='2'] .name")
+    page.keyboard.type("sleepy <eyes>")
+    page.keyboard.press("Enter")
+    with page.expect_download() as waiting:
+        page.click("#keep button:text('Directions')")
+    waiting.value.save_as(tmp_path / "mine.safetensors")
+    kept = load_directions(tmp_path / "mine.safetensors")
+    assert kept.names == [NAMES[1], "sleepy <eyes>"]
+    latent = session.generator.sample(2, seed=1)
+    index = torch.tensor([0, 1])
+    torch.testing.assert_close(kept(latent, index, 1.5), session.directions(latent, index + 1, 1.5))
+
+
+def test_a_kept_latent_is_read_again(page, session, tmp_path):
+    go(page, "photo=a+cat.png")
+    with page.expect_download() as waiting:
+        page.click("#keep button:text('Latent')")
+    waiting.value.save_as(tmp_path / "latent.safetensors")
+    stored = load_latents(tmp_path / "latent.safetensors")
+    stored.check_fit(session.generator)
+    assert torch.equal(stored.latents, session.latents.latents[:1])
+
+
+def test_a_kept_picture_is_the_one_on_show(page, tmp_path):
+    from PIL import Image
+
+    go(page, "seed=5&move=0%3A2")
+    with page.expect_download() as waiting:
+        page.click("#keep button:text('Picture')")
+    waiting.value.save_as(tmp_path / "picture.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "picture.png").convert("RGB")), shown(page))
+
+
+def test_a_kept_animation_begins_before_and_turns_at_the_edit(page, session, tmp_path):
+    from PIL import Image
+
+    go(page, "seed=5&move=0%3A2")
+    with page.expect_download() as waiting:
+        page.click("#keep button:text('GIF')")
+    waiting.value.save_as(tmp_path / "edit.gif")
+    film = Image.open(tmp_path / "edit.gif")
+    states = [State(Drawn(5)), State(Drawn(5), ((0, 2.0),))]
+    before, after = (picture.astype(int) for picture in to_bytes(session.render(states)))
+    assert film.n_frames == 38
+    for number, expected in ((0, before), (19, after)):
+        film.seek(number)
+        frame = np.asarray(film.convert("RGB")).astype(int)
+        factor = frame.shape[0] // expected.shape[0]
+        # 256 colours for all frames: near, and nearer to its own picture than to the other.
+        assert np.abs(frame[::factor, ::factor] - expected).mean() < 6
+
+
+def test_typed_values_double_click_and_undo(page):
+    slider, value = ".slider[data-number='0'] input[type=range]", ".slider[data-number='0'] .value"
+    page.fill(value, "-1,25")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#main[data-shows='seed=0&move=0%3A-1.25']")
+    page.dblclick(slider)
+    page.wait_for_selector("#main[data-shows='seed=0']")
+    page.click("#undo")
+    assert "-1.25" in page.url
+    page.click("#redo")
+    page.wait_for_selector("#main[data-shows='seed=0']")
+    assert page.input_value(value) == "0"
+
+
+def test_ten_quick_moves_end_in_the_last(page, session):
+    page.eval_on_selector(
+        ".slider[data-number='1'] input[type=range]",
+        "s => { for (let i = 1; i <= 10; i++) { s.value = i / 4; s.dispatchEvent(new Event('input')); } "
+        "s.dispatchEvent(new Event('change')); }",
+    )
+    page.wait_for_selector("#main[data-shows='seed=0&move=1%3A2.5']")
+    expected = to_bytes(session.render([State(Drawn(0), ((1, 2.5),))]))[0].astype(int)
+    assert np.abs(shown(page) - expected).max() <= 1
+
+
+def test_keyboard_only(page):
+    page.evaluate("document.activeElement.blur()")
+    order = page.eval_on_selector_all("#sliders .slider", "rows => rows.map((row) => row.dataset.number)")
+    page.keyboard.press("1")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_selector(f"#main[data-shows='seed=0&move={order[0]}%3A1.1']")
+    page.keyboard.press("Delete")
+    page.keyboard.press("]")
+    page.wait_for_selector("#main[data-shows='seed=1']")
+    page.keyboard.press("d")
+    assert page.get_attribute("#views [aria-checked=true]", "data-view") == "change"
+    page.keyboard.press("d")
+    page.keyboard.press("p")
+    page.keyboard.press("Control+z")
+    page.keyboard.press("?")
+    assert page.is_visible("#keys")
+    page.keyboard.press("Escape")
+    assert page.locator(".pin").count() == 1
+    page.click(".pin .remove")
+
+
+def test_between_two_pins(page, session):
+    page.click("#pin")
+    go(page, "seed=4&move=0%3A2")
+    page.click("#pin")
+    page.eval_on_selector("#between", "s => { s.value = 0.5; s.dispatchEvent(new Event('input')); }")
+    page.wait_for_selector("#main[data-shows*='between']")
+    first, last = (session.generator.sample(1, seed=seed) for seed in (0, 4))
+    moved = session.directions((first + last) / 2, 0, 1.0)
+    expected = to_bytes(session.generator(moved))[0].astype(int)
+    assert np.abs(shown(page) - expected).max() <= 1
+    for _ in range(2):
+        page.click(".pin .remove")
+
+
+def test_the_plane_moves_both_of_its_directions(page, session):
+    page.click("#plane-box summary")
+    page.focus(".pad")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowUp")
+    axes = page.eval_on_selector_all(".axes select", "all => all.map((select) => Number(select.value))")
+    limits = {direction["number"]: direction["limit"] for direction in session.facts()["directions"]}
+    moved = "%2C".join(f"{number}%3A{min(1.0, limits[number]):g}" for number in sorted(axes))
+    page.wait_for_selector(f"#main[data-shows='seed=0&move={moved}']")
+    page.click("#plane-box summary")
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280, 3840])
+def test_the_page_fits_its_window(page, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.eval_on_selector("#main", "c => c.getBoundingClientRect().width") >= min(width, 1000) * 0.3
+    page.set_viewport_size({"width": 1200, "height": 900})
+
+
+def test_names_are_texts(page):
+    assert page.locator("#sliders b").count() == 0
+    assert NAMES[0] in page.locator(".name").all_inner_texts()
+    assert page.eval_on_selector(f".name:text('{NAMES[1]}')", "e => getComputedStyle(e).direction") == "rtl"
+
+
+def test_a_link_of_another_page_is_refused(page):
+    for bad in (
+        "move=0%3A1",
+        "seed=-1",
+        "seed=1e9",
+        "seed=0&move=99%3A1",
+        "photo=nobody",
+        "latent=%7B%7D",
+        "seed=0&layers=3-99",
+    ):
+        page.evaluate("hash => { location.hash = hash; }", bad)
+    page.wait_for_timeout(100)
+    assert page.get_attribute("#main", "data-shows") == "seed=0"
+    assert json.loads(page.inner_text("#facts") or page.text_content("#facts"))["engine"] == "onnx"
