@@ -105,7 +105,7 @@ class Page {
   warn(warnings) {
     const beyond = this.sliders.beyond().map(({ direction }) => direction.name);
     find("warning").textContent = beyond.length
-      ? `${beyond.join(", ")}: beyond the limit, where pictures leave what the generator has learnt.`
+      ? `Beyond its limit, where pictures leave the data: ${beyond.join(", ")}`
       : warnings.join(" ");
   }
 
