@@ -1,11 +1,14 @@
 """The exported page in a real browser, opened from its file: its pixels are the generator's, and nothing is fetched."""
 
 import json
+import shlex
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from contrafact.app.again import command_again
 from contrafact.app.export import export_page
 from contrafact.app.session import Session
 from contrafact.app.state import Drawn, Photo, State
@@ -166,6 +169,31 @@ def test_a_kept_animation_begins_before_and_turns_at_the_edit(page, session, tmp
         factor = frame.shape[0] // expected.shape[0]
         # 256 colours for all frames: near, and nearer to its own picture than to the other.
         assert np.abs(frame[::factor, ::factor] - expected).mean() < 6
+
+
+@pytest.mark.parametrize(
+    ("link", "state"),
+    [
+        ("seed=6", State(Drawn(6))),
+        ("seed=6&move=0%3A-1.5%2C2%3A0.25", State(Drawn(6), ((0, -1.5), (2, 0.25)))),
+        ("seed=6&move=1%3A2&layers=1-3&truncation=0.5", State(Drawn(6), ((1, 2.0),), (1, 3), 0.5)),
+    ],
+)
+def test_the_lines_shown_make_the_picture_again(page, session, link, state):
+    go(page, link)
+    command, python = page.locator("#keep code").all_inner_texts()
+    assert [*shlex.split(command), "--out", "edited"] == sorted_as(shlex.split(command_again({}, state)))
+    made = {"run": SimpleNamespace(generator=session.generator, directions=session.directions)}
+    exec(python, made)
+    assert torch.equal(made["image"], session.render([state]))
+
+
+def sorted_as(words):
+    """With the truncation where the page says it, at the end."""
+    if "--truncation" not in words:
+        return words
+    place = words.index("--truncation")
+    return [*words[:place], *words[place + 2 : -2], *words[place : place + 2], *words[-2:]]
 
 
 def test_typed_values_double_click_and_undo(page):

@@ -115,7 +115,7 @@ export class Keep {
   async latent() {
     const { state } = this.store;
     const name = fileName(state.latent);
-    await this.give(await this.engine.save("latent", { state, name }), `${name}.safetensors`);
+    this.give(await this.engine.save("latent", { state, name }), `${name}.safetensors`);
   }
 
   async directions() {
@@ -123,21 +123,21 @@ export class Keep {
     const moved = Object.keys(state.magnitudes).map(Number).sort((a, b) => a - b);
     const numbers = moved.length ? moved : facts.directions.map(({ number }) => number).sort((a, b) => a - b);
     const names = numbers.map((number) => facts.directions.find((direction) => direction.number === number).name);
-    await this.give(await this.engine.save("directions", { state, numbers, names }), "directions.safetensors");
-    this.tell(moved.length ? `Kept ${names.join(", ")}` : `Kept all ${numbers.length} directions`);
+    const made = await this.engine.save("directions", { state, numbers, names });
+    this.give(made, "directions.safetensors", moved.length ? names.join(", ") : `all ${numbers.length}`);
   }
 
   // An engine gives the bytes, or the name of the file that it has written itself.
-  async give(made, name) {
+  give(made, name, what = "") {
     if (made instanceof Blob) download(made, name);
-    else this.tell(`Written: ${made}`);
+    this.tell(`Kept${what && ` ${what}`}${made instanceof Blob ? "" : ` in ${made}`}`);
   }
 
   async film(kind) {
     const states = this.frames();
     if (kind === "mp4") {
       this.tell("Making the video…");
-      await this.give(await this.engine.film(states, kind, FPS), `${this.name()}.mp4`);
+      this.give(await this.engine.film(states, kind, FPS), `${this.name()}.mp4`);
       return;
     }
     const frames = [];
