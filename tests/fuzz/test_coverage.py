@@ -54,6 +54,7 @@ NOT_FOREIGN = {
     "core.declared": "the package's own source, or that of an installed plugin",
     "evaluation.result": "the table it has just written, in memory",
     "cli": "opens the null device, and writes what went wrong",
+    "cli.explore": "opens a session",
     "contract.dataset": "reads back what it has just written itself",
     "contract.method": "reads back what it has just written itself",
     "contract.metric": "reads back what it has just written itself",
