@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from contrafact.core.directions import Directions
 from contrafact.core.encoder import Encoder
@@ -186,6 +187,28 @@ def _write_scream(folder: Path) -> None:
     from PIL import Image
 
     Image.fromarray(tiny_files.random_bytes(70, 80, 3)).save(folder / "scream.png")
+
+
+def _read_messages(folder: Path) -> Any:
+    """What a browser, or who pretends to be one, may send to the page's server."""
+    from contrafact.app.state import parse_state
+    from contrafact.app.wire import parsed, unpacked
+
+    text = (folder / "message.json").read_bytes()
+    header, body = unpacked((folder / "message.bin").read_bytes())
+    return parse_state(parsed(text).get("state")), header.get("name"), len(body)
+
+
+def _write_messages(folder: Path) -> None:
+    import json
+
+    from contrafact.app.state import encode_values
+    from contrafact.app.wire import packed
+
+    ends = [{"seed": 3}, {"between": [{"photo": "ann"}, {"values": encode_values(torch.ones(4))}, 0.5]}, 0.25]
+    state = {"latent": {"between": ends}, "magnitudes": {"0": 1.5, "3": -2}, "layers": [0, 4], "truncation": 0.5}
+    (folder / "message.json").write_text(json.dumps({"id": 1, "type": "render", "slot": "main", "state": state}))
+    (folder / "message.bin").write_bytes(packed({"id": 2, "type": "invert", "name": "ann.png"}, b"picture" * 9))
 
 
 # -- data -------------------------------------------------------------------------------------------------------------
@@ -365,6 +388,7 @@ def all_targets() -> dict[str, Target]:
         Target("labels", _read_labels, {"rooms": _write_labels}, ("core.few_labels", "core.rows")),
         Target("study", _read_study, {"two": seeds.write_study}, ("report.study_score",)),
         Target("photographs", _read_photographs, {"several": seeds.write_pictures}, ("editing.photographs",)),
+        Target("messages of a page", _read_messages, {"two": _write_messages}, ("app.wire", "app.state")),
         Target("data:dsprites:scream", _read_scream, {"picture": _write_scream}, ("data.dsprites",), 0.5),
         *_data_targets(),
     ]

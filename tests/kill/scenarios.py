@@ -22,6 +22,7 @@ class Scenario:
         arguments: of ``contrafact``, as first started.
         prepare: writes what the command needs into its folder.
         resumes: whether going on takes ``--resume``; else the same command does.
+        does: what is done instead of a command.
     """
 
     name: str
@@ -29,9 +30,12 @@ class Scenario:
     arguments: tuple[str, ...]
     prepare: Callable[[], None] = lambda: None
     resumes: bool = True
+    does: Command | None = None
 
     def command(self, again: bool = False) -> Command:
         """The command, as first started or to go on with."""
+        if self.does is not None:
+            return self.does
         arguments = [*self.arguments, *(["--resume"] if again and self.resumes else [])]
         return lambda: contrafact(*arguments)
 
@@ -88,6 +92,32 @@ def prepare_scored_run() -> None:
     """A finished run with scores, for a report with all its parts."""
     prepare_run()
     assert contrafact("evaluate", *EVALUATION) == 0
+
+
+def keep_what_a_page_found() -> int:
+    """What a page writes into its run: a direction's name, and two photographs' latents, unless they are there."""
+    try:
+        _keep()
+    except KeyboardInterrupt:
+        return 130
+    except (OSError, ValueError) as error:  # as the server tells the page
+        print(f"contrafact: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _keep() -> None:
+    from contrafact.app.keep import Keeper
+    from contrafact.app.session import Session
+    from contrafact.editing.latents import StoredLatents
+
+    session = Session.open(Path(RUN), device="cpu")
+    keeper = Keeper(session)
+    keeper.rename(1, "rotate")
+    for seed, name in enumerate(("ann", "bob")):
+        if session.latents is None or name not in session.latents.names:
+            found = StoredLatents.of(session.generator, session.generator.sample(1, seed=seed), [name])
+            keeper.photograph(name, found)
 
 
 ON_GENERATOR = ("--generator", GENERATOR, "--device", "cpu", "--precision", "float32", "--save-every", "0")
@@ -169,6 +199,7 @@ SCENARIOS = {
             resumes=False,
         ),
         Scenario("name", "one file replaced", ("name", RUN, "1", "rotate"), prepare_run, resumes=False),
+        Scenario("explore", "what a page keeps", (), prepare_run, resumes=False, does=keep_what_a_page_found),
         Scenario(
             "invert",
             "an encoder, then a search",

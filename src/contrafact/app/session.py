@@ -36,31 +36,25 @@ class Session:
         subject: generator, directions and, if there is one, encoder.
         source: what it was opened with, for the command that gives a picture again: ``run``, ``generator``, ``use``,
             ``changes``, ``truncation``.
-        latents: latents known by name.
-        home: file that latents found later are kept in, None to keep them in memory.
 
     Attributes:
         generator: makes the pictures.
         directions: move the latents.
         encoder: reads the pictures; None where there is none for this generator's images.
         latents: latents known by name, None for none.
+        home: file that latents found later are kept in, None to keep them in memory.
         folder: the run's, None without a run.
         named_in: run folder or file that names of directions are written to; None where they are a generator's axes.
         rivals: sessions of other runs that can be compared, by name.
     """
 
-    def __init__(
-        self,
-        subject: Subject,
-        source: Mapping[str, Any] | None = None,
-        latents: StoredLatents | None = None,
-        home: Path | None = None,
-    ) -> None:
+    def __init__(self, subject: Subject, source: Mapping[str, Any] | None = None) -> None:
         self.generator: Generator = subject.generator
         self.directions: Directions = subject.directions
         self.kind, self.folder = subject.kind, subject.folder
         self.source = dict(source or {})
-        self.latents, self.home = latents, home
+        self.latents: StoredLatents | None = None
+        self.home: Path | None = None
         self.rivals: dict[str, Session] = {}
         self.notes: list[str] = []
         self.encoder: Encoder | None = None
@@ -104,22 +98,35 @@ class Session:
         """
         subject = find_subject(run, generator, use, device, truncation, changes)
         source = {"run": run, "generator": generator, "use": use, "changes": changes, "truncation": truncation}
-        home = latents or (None if subject.folder is None else subject.folder / LATENTS)
-        session = cls(subject, source, home=home)
-        if home is not None and (latents is not None or home.exists()):
-            stored = load_latents(home)
-            try:
-                stored.check_fit(session.generator)
-                session.latents = stored
-            except ValueError as error:
-                if latents is not None:
-                    raise
-                session.notes.append(str(error))
-                session.home = None
+        session = cls(subject, source)
+        session.know(latents)
         for folder in compare:
             other = cls(find_subject(folder, None, None, device, truncation), {"run": folder, "truncation": truncation})
             session.add_rival(other)
         return session
+
+    def know(self, file: Path | None = None) -> None:
+        """Know latents by name: those of a file, or else of the run's own, which are also where others are kept.
+
+        Args:
+            file: file of latents; by default :data:`LATENTS` in the run's folder, if there is a run.
+
+        Raises:
+            ValueError: a file that is named and is not one of latents of this generator. If the run's own is not, that
+                is a note, and latents found later are kept in memory.
+        """
+        home = file or (None if self.folder is None else self.folder / LATENTS)
+        if home is not None and (file is not None or home.exists()):
+            try:
+                stored = load_latents(home)
+                stored.check_fit(self.generator)
+            except ValueError as error:
+                if file is not None:
+                    raise
+                self.notes.append(str(error))
+                return
+            self.latents = stored
+        self.home = home
 
     def add_rival(self, other: Session) -> None:
         """Let another run be compared with this one: states that name it are drawn by it.
@@ -273,6 +280,11 @@ class Session:
     @cached_property
     def _limits(self) -> dict[int, float]:
         return {found.number: found.limit for found in self.survey.directions}
+
+    @cached_property
+    def latent_scale(self) -> float:
+        """Length of a standard deviation in the latent space."""
+        return self.generator.latent_scale()
 
     def warnings(self, state: State) -> list[str]:
         """What to say beside a picture: directions that are beyond their limit."""

@@ -34,7 +34,7 @@ GRID = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
 WITHIN = 0.99
 """Share of samples whose distance is taken for that of the data."""
 
-_PIXELS = 2**24
+_PIXELS = 2**22
 _SIDE = 64
 _STATISTICS = 4096
 _CODED = 512
@@ -137,8 +137,8 @@ def survey(
         glimpse = _strengths(generator, directions, numbers, _samples(generator, 2))
         numbers = sorted(sorted(numbers, key=lambda number: -glimpse[number])[:MOST])
         notes.append(f"the {MOST} strongest of {directions.num_directions} directions are listed")
-    affordable = _PIXELS // (generator.image_shape[1] * generator.image_shape[2] * 3 * len(numbers))
-    latents = _samples(generator, max(2, min(SAMPLES, affordable)))
+    affordable = _PIXELS // (generator.image_shape[1] * generator.image_shape[2] * len(numbers))
+    latents = _samples(generator, max(2, min(SAMPLES, affordable // 3)))
     if len(latents) < SAMPLES:
         notes.append(f"measured on {len(latents)} images")
     if encoder is not None and encoder.code_dim > MOST_CODES:
@@ -150,14 +150,20 @@ def survey(
         coded = _codes_of_samples(generator, read)
         low, high = torch.quantile(coded.double(), torch.tensor([0.01, 0.99], dtype=torch.float64), dim=0).tolist()
         codes, spread = tuple(zip(low, high, strict=True)), Spread(coded)
+    judged = min(_JUDGED, affordable // (2 * len(GRID)))
+    if spread is not None and not judged:
+        notes.append("limits are judged by latents alone: images are large, or directions many")
     if not all(torch.isfinite(torch.tensor(value)) for value in strengths.values()):
         notes.append("some images hold NaN or infinite values; check the generator")
         strengths = {number: value if value == value else 0.0 for number, value in strengths.items()}
-    limits = {
-        number: _limit(generator, directions, number, latents, bounds, spread, read)
-        for bounds in [Spread(_samples(generator, _STATISTICS))]
-        for number in numbers
-    }
+    bounds = Spread(_samples(generator, _STATISTICS))
+
+    def likely(moved: Tensor) -> bool:
+        if spread is None or read is None or not judged:
+            return True
+        return _mostly(spread.holds(read(_images(generator, moved[:judged]))))
+
+    limits = {number: _limit(directions, number, latents, bounds, likely) for number in numbers}
     groups = group_copies(strengths, changes)
     listed = sorted(numbers, key=lambda n: (-strengths[groups[n]], groups[n], -strengths[n]))
     found = tuple(
@@ -234,13 +240,7 @@ def _codes_of_samples(generator: Generator, read: Callable[[Tensor], Tensor]) ->
 
 
 def _limit(
-    generator: Generator,
-    directions: Directions,
-    number: int,
-    latents: Tensor,
-    bounds: Spread,
-    spread: Spread | None,
-    read: Callable[[Tensor], Tensor] | None,
+    directions: Directions, number: int, latents: Tensor, bounds: Spread, likely: Callable[[Tensor], bool]
 ) -> float:
     limit = GRID[0]
     for magnitude in GRID:
@@ -248,14 +248,14 @@ def _limit(
             moved = directions(latents, number, signed)
             layers = moved if moved.ndim == 3 else moved[:, None]
             held = bounds.holds(layers.flatten(0, 1)).unflatten(0, layers.shape[:2]).all(dim=1)
-            if float(held.float().mean()) < 0.5:
+            if not (_mostly(held) and likely(moved)):
                 return limit
-            if spread is not None and read is not None:
-                codes = read(_images(generator, moved[:_JUDGED]))
-                if float(spread.holds(codes).float().mean()) < 0.5:
-                    return limit
         limit = magnitude
     return limit
+
+
+def _mostly(held: Tensor) -> bool:
+    return float(held.float().mean()) >= 0.5
 
 
 def _moves(change: Tensor, codes: Sequence[tuple[float, float]]) -> tuple[tuple[int, float], ...]:

@@ -16,8 +16,8 @@ COMMANDS = Catalog("cli", "command")
 _GROUPS = {
     "make": ("list", "show", "fit", "bench", "convert", "check"),
     "score": ("evaluate", "encode", "compare"),
-    "edit": ("explore", "traverse", "name", "plane", "cube", "invert", "edit", "study"),
-    "share": ("report", "export"),
+    "edit": ("traverse", "name", "plane", "cube", "invert", "edit", "study"),
+    "share": ("report", "explore", "export"),
     "set up": ("completion",),
 }
 """Headings of ``--help``, and their commands in the order somebody meets them; others come last."""

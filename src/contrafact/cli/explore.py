@@ -1,61 +1,106 @@
-"""A page to play with: all directions as sliders, on a generator that runs inside the page."""
+"""Play with a run or a generator in the browser: every direction a slider, your photographs, a film to keep."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse
-from contrafact.core.ranges import Share
+from contrafact.core.ranges import Range, Share, Steps
+
+if TYPE_CHECKING:
+    from contrafact.app.session import Session
+
+Port = Annotated[int, Range(at_least=0, at_most=65535)]
 
 
 @dataclass(frozen=True)
 class Options:
-    """Play with a run's directions: contrafact explore RUN --export page.html."""
+    """Serve a page with a run's directions as sliders, for this machine alone; or write it to one file (--export)."""
 
     run: Positional[Path | None] = None
     """Run folder."""
-    export: Path | None = None
-    """Write one page with the generator inside, which opens in any browser without a server or a network."""
-    fp16: bool = False
-    """Store the exported page's weights in 16 bits, half as large."""
-    runtime: Path | None = None
-    """onnxruntime-web's npm package on disk; by default it is fetched once, and kept in the cache folder."""
-    latents: Path | None = None
-    """File of latents to offer, such as contrafact invert writes; by default the run's latents.safetensors."""
     generator: str | None = None
-    """Generator instead of the run's."""
-    changes: Assignments = ()
-    """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
+    """Generator instead of the run's: a name, a checkpoint or a run folder; alone, its latent axes are the sliders."""
     use: Path | None = None
     """File or run folder whose directions to take instead of the run's."""
+    latents: Path | None = None
+    """File of latents to begin from, such as contrafact invert writes; by default the run's latents.safetensors."""
+    compare: tuple[Path, ...] = ()
+    """Runs to compare with, on generators of the same latents."""
+    out: Path | None = None
+    """Folder that what is saved goes to; by default RUN/explored."""
+    port: Port = 0
+    """Port to listen on; 0 takes a free one."""
+    host: str = "127.0.0.1"
+    """Address to listen on; another than this machine's own needs --expose-to-network."""
+    expose_to_network: bool = False
+    """Let other machines in: whoever learns the address uses the generator and writes into the run's folder."""
+    browser: bool = True
+    """Open the page in the browser."""
+    steps: Steps = 400
+    """Steps of the search for a photograph's latent."""
+    export: Path | None = None
+    """Instead of serving, write the page with the generator inside to this .html file, which needs no server."""
+    fp16: bool = False
+    """With --export: weights of half the size."""
+    runtime: Path | None = None
+    """With --export: onnxruntime-web's package as a .tgz file, for a machine without network."""
     truncation: Share | None = None
     """Pulls drawn latents towards the mean: 1 leaves them, 0 is the mean; by default the generator's own."""
+    changes: Assignments = ()
+    """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
     device: str = "auto"
-    """Where to measure the directions."""
+    """Where to make the images."""
 
 
 def explore(arguments: Sequence[str]) -> None:
-    """Write the page."""
+    """Serve the page, or write it."""
     options = parse(Options, arguments, "explore")
-    from contrafact.app.export import export_page
+    from contrafact.app.listen import check_host
     from contrafact.app.session import Session
-    from contrafact.core.claim import hold
 
-    if options.export is None:
-        raise ValueError("say where to write the page: --export page.html")
-    hold(options.export)
+    if options.export is None and (options.fp16 or options.runtime is not None):
+        raise ValueError("--fp16 and --runtime are of --export; add it, or leave them out")
+    check_host(options.host, options.expose_to_network)
     session = Session.open(
         options.run,
         options.generator,
         options.use,
         latents=options.latents,
+        compare=options.compare,
         device=options.device,
         truncation=options.truncation,
         changes=changes_of(options.changes),
     )
-    page = export_page(session, options.export, fp16=options.fp16, runtime=options.runtime)
-    print(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB): open it in a browser")
+    if options.export is not None:
+        from contrafact.app.export import export_page
+        from contrafact.core.claim import hold
+
+        hold(options.export)
+        page = export_page(session, options.export, fp16=options.fp16, runtime=options.runtime)
+        print(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB): open it in a browser")
+        return
+    _serve(session, options)
+
+
+def _serve(session: Session, options: Options) -> None:
+    from contrafact.app.desk import Desk
+    from contrafact.app.keep import Keeper
+    from contrafact.app.listen import open_browser, serve
+    from contrafact.editing.inversion import InversionSettings
+
+    desk = Desk(session, Keeper(session, options.out), InversionSettings(steps=options.steps))
+
+    def ready(address: str) -> None:
+        print(f"the page is at\n  {address}\nCtrl-C ends it", flush=True)
+        if options.browser:
+            open_browser(address)
+
+    session.facts()  # measured now, with a bar, not when the first page opens
+    serve(desk, options.host, options.port, options.expose_to_network, ready)
+    print("the page has ended")

@@ -132,7 +132,7 @@ def export_directions(run: FinishedRun, path: str | Path, which: Sequence[str | 
     if target.suffix != ".safetensors":
         raise ValueError(f"a file of directions must be called *.safetensors, got {target.name!r}")
     few = choose(run.directions, which or range(run.directions.num_directions))
-    with _claimed(target):
+    with claim_file(target):
         save_artefact(few, target)
     return few
 
@@ -177,15 +177,15 @@ def name_direction(source: str | Path, which: str | int, name: str) -> int:
     path = Path(source)
     file = path / DIRECTIONS if path.is_dir() else path
     load_directions(path)  # what cannot be read is said before anything is claimed
-    with _claimed(file):
+    with claim_file(file):
         directions = load_directions(path)
         number = directions.rename(which, name)
         save_artefact(directions, file)
     return number
 
 
-def _claimed(file: Path) -> AbstractContextManager[None]:
-    """A claim of the file, or of the run folder it lies in."""
+def claim_file(file: Path) -> AbstractContextManager[None]:
+    """A claim of the file, or of the run folder it lies in; another holder is waited for, for a moment."""
     return claim(file.parent if (file.parent / CONFIG).exists() else file, wait=_WAIT_SECONDS)
 
 

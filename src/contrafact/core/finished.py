@@ -38,6 +38,7 @@ from contrafact.core.places import find_place
 from contrafact.core.run import CONFIG, LOG, RESULT, read_log
 
 if TYPE_CHECKING:
+    from contrafact.app.notebook import Explorer
     from contrafact.evaluation.result import Evaluation
 
 ARTEFACT_KINDS: dict[str, type[Encoder] | type[Directions] | type[Generator]] = {
@@ -256,6 +257,17 @@ class FinishedRun:
         factors, images = (data, None) if isinstance(data, FactorDataset) else (None, data)
         path: Path = import_module("contrafact.report.page").write_report(self, factors, out=out, images=images)
         return path
+
+    def explore(self, live: bool = True) -> Explorer:
+        """A page with the run's directions as sliders, which a notebook shows in a frame: what ``contrafact explore``
+        serves.
+
+        Args:
+            live: serve it on this machine; False puts the generator into the page itself, for a kernel that runs on
+                another machine than the browser.
+        """
+        explorer: Explorer = import_module("contrafact.app.notebook").explore(self, live)
+        return explorer
 
     def _how_to_go_on(self) -> str:
         """The command that goes on with an unfinished run, with the folder and the data where they are now."""

@@ -78,6 +78,18 @@ class Generator(Artefact, ABC):
     def forward(self, latent: Tensor) -> Tensor:
         """Images ``(N, C, H, W)`` of latents ``(N, L)`` (or ``(N, num_layers, L)`` where there are several)."""
 
+    def preview(self, latent: Tensor, side: int) -> Tensor | None:
+        """Small images of latents in a fraction of the time, for somebody who waits; None where there is no such way.
+
+        Args:
+            latent: as for :meth:`forward`.
+            side: pixels that are enough.
+
+        Returns:
+            Images ``(N, C, h, w)`` of at least ``side`` pixels and fewer than the generator's own.
+        """
+        return None
+
     def features(self, latent: Tensor, layer: str) -> Tensor:
         """Activations of ``layer`` (one of ``layer_names``), computed no further than that layer.
 

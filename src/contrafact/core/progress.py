@@ -4,11 +4,33 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
 _LINE_SECONDS = 20.0
+
+Watch = Callable[[str, int, int], None]
+_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+@contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """Within the block, in this thread, call ``watch(what, done, total)`` at every step of any progress.
+
+    What ``watch`` raises ends the work that reports its progress.
+
+    >>> with watched(lambda what, done, total: print(what, done, total)), Progress("counting", 2, enabled=False) as bar:
+    ...     bar.advance()
+    counting 1 2
+    """
+    token = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(token)
 
 
 class Progress:
@@ -53,6 +75,8 @@ class Progress:
     def advance(self, steps: int = 1) -> None:
         """Count finished steps."""
         self._done += steps
+        if (watch := _watch.get()) is not None:
+            watch(self._what, self._done, self._total)
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done)
         elif self._enabled and time.monotonic() - self._last_line >= _LINE_SECONDS:

@@ -273,6 +273,14 @@ class StyleGAN2(Generator):
         image = self._synthesize(latent, noise, rng)[0]
         return ((image.tanh() if self.tanh else image) + 1) / 2
 
+    def preview(self, latent: Tensor, side: int) -> Tensor | None:
+        """The image as the first layers have it, whose sum the larger ones go on."""
+        blocks = [block for block in range(len(self.to_images) - 1) if 4 << block >= side]
+        if not blocks:
+            return None
+        image = self._synthesize(latent, "const", None, 2 * blocks[0] + 1)[0]
+        return ((image.tanh() if self.tanh else image) + 1) / 2
+
     def features(self, latent: Tensor, layer: str) -> Tensor:
         if layer not in self.layer_names:
             raise ValueError(unknown_name_message("layer", layer, self.layer_names))
