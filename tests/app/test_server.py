@@ -295,7 +295,7 @@ def test_the_page_has_a_policy_and_loads_only_its_own_modules(address):
 @pytest.mark.parametrize(
     ("change", "headers"),
     [
-        (lambda url: url[:-1] + "-", {}),
+        (lambda url: url + "x", {}),
         (lambda url: url.partition("?")[0], {}),
         (lambda url: url, {"Host": "evil.example:8080"}),
         (lambda url: url, {"Origin": "http://evil.example"}),

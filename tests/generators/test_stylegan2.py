@@ -440,3 +440,14 @@ def test_the_last_tangent_bounds_images():
     latent = 5 * torch.randn(2, 6)
     free, bounded = _plain()(latent), _plain(tanh=True)(latent)
     assert torch.allclose(2 * bounded - 1, torch.tanh(2 * free - 1), atol=1e-6)
+
+
+def test_a_preview_is_the_image_of_the_first_layers_alone():
+    generator = StyleGAN2.tiny()
+    latent = torch.randn(2, 12, generator=torch.Generator().manual_seed(0))
+    small = StyleGAN2(8, latent_dim=12, prior_dim=8, channels=[8, 6], mapping_layers=2, classes=3)
+    weights = generator.state_dict()
+    small.load_state_dict({name: weights[name] for name in small.state_dict()})
+    assert torch.equal(generator.preview(latent, 8), small(latent))
+    assert generator.preview(latent, 3).shape[-1] == 4
+    assert generator.preview(latent, 9) is None, "no smaller image has as many pixels"

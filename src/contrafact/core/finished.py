@@ -265,6 +265,13 @@ class FinishedRun:
         Args:
             live: serve it on this machine; False puts the generator into the page itself, for a kernel that runs on
                 another machine than the browser.
+
+        >>> import contrafact as cf
+        >>> run = cf.methods.Random(num_directions=2).fit(cf.load_generator("analytic", {"size": 16}), "runs/two")
+        >>> page = run.explore()
+        >>> page.address.partition(":")[0]
+        'http'
+        >>> page.stop()
         """
         explorer: Explorer = import_module("contrafact.app.notebook").explore(self, live)
         return explorer

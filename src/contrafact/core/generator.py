@@ -87,6 +87,11 @@ class Generator(Artefact, ABC):
 
         Returns:
             Images ``(N, C, h, w)`` of at least ``side`` pixels and fewer than the generator's own.
+
+        >>> from contrafact.generators.stylegan2 import StyleGAN2
+        >>> generator = StyleGAN2.tiny()
+        >>> generator.preview(torch.zeros(1, 12), 8).shape, generator(torch.zeros(1, 12)).shape
+        (torch.Size([1, 3, 8, 8]), torch.Size([1, 3, 16, 16]))
         """
         return None
 
