@@ -1,8 +1,10 @@
 """The exported page in a real browser, opened from its file: its pixels are the generator's, and nothing is fetched."""
 
+import base64
 import json
 import shlex
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -27,14 +29,14 @@ NAMES = ["</script><b>bold</b>", "שלום", "plain"]
 
 @pytest.fixture(scope="module")
 def session():
-    generator = StyleGAN2.tiny()
-    generator.fix_label(1)
+    torch.manual_seed(0)
+    generator = StyleGAN2(8, 12, 8, channels=[6, 4], mapping_layers=2, classes=3, label=1)
     rng = torch.Generator().manual_seed(0)
     vectors = torch.randn(3, 12, generator=rng)
-    directions = GlobalDirections.of(vectors, 0.5, NAMES, layers=(0, 4), num_layers=6)
+    directions = GlobalDirections.of(vectors, 0.5, NAMES, layers=(0, 3), num_layers=4)
     encoder = ConvEncoder(generator.image_shape, 5, 0.1).requires_grad_(False).eval()
     found = Session(Subject(generator.freeze(), directions.requires_grad_(False), encoder, None, "direction"))
-    latents = torch.randn(2, 6, 12, generator=rng)
+    latents = torch.randn(2, 4, 12, generator=rng)
     found.latents = StoredLatents.of(generator, latents, ["a cat.png", "a dog.png"])
     return found
 
@@ -281,6 +283,14 @@ def test_names_are_texts(page):
     assert page.locator("#sliders b").count() == 0
     assert NAMES[0] in page.locator(".name").all_inner_texts()
     assert page.eval_on_selector(f".name:text('{NAMES[1]}')", "e => getComputedStyle(e).direction") == "rtl"
+
+
+def test_numbers_that_are_no_picture_are_said_and_the_page_goes_on(page):
+    values = base64.b64encode(np.full(12, 3e38, np.float32).tobytes()).decode()
+    page.evaluate("hash => { location.hash = hash; }", f"latent={quote(json.dumps({'values': values}))}")
+    page.wait_for_selector("#message.serious:text('no finite numbers')")
+    go(page, "seed=1")
+    assert page.is_hidden("#message")
 
 
 def test_a_link_of_another_page_is_refused(page):

@@ -32,8 +32,8 @@ class EditedPicture(nn.Module):
         super().__init__()
         self.generator, self.directions = generator, directions
 
-    def forward(self, latent: Tensor, magnitudes: Tensor, layers: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels ``(H, W, 4)``, bytes, opaque; and the moved latent.
+    def forward(self, latent: Tensor, magnitudes: Tensor, layers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pixels ``(H, W, 4)``, bytes, opaque; the moved latent; and a number that is finite if every pixel is.
 
         Args:
             latent: where to start.
@@ -48,7 +48,8 @@ class EditedPicture(nn.Module):
                 place = moved if moved.ndim == 2 else moved.mean(dim=1)
                 step = self.directions.shift(place, torch.tensor([number]), magnitudes[number : number + 1])
                 moved = self._moved(moved, step, layers)
-        return _picture(self.generator(moved)[0]), moved
+        image = self.generator(moved)[0]
+        return _picture(image), moved, image.abs().mean()
 
     def _moved(self, latent: Tensor, shift: Tensor, layers: Tensor) -> Tensor:
         step = self.directions.scale * shift
@@ -80,7 +81,7 @@ def _picture(image: Tensor) -> Tensor:
 
 
 def picture_graph(generator: Generator, directions: Directions, half: bool = False) -> bytes:
-    """The graph of :class:`EditedPicture`: ``latent``, ``magnitudes`` and ``layers`` to ``picture`` and ``moved``.
+    """The graph of :class:`EditedPicture`: ``latent``, ``magnitudes``, ``layers`` to ``picture``, ``moved``, ``mean``.
 
     Args:
         generator: on any device; not changed.
@@ -103,7 +104,7 @@ def picture_graph(generator: Generator, directions: Directions, half: bool = Fal
     start = latent.new_zeros((1, layers, generator.latent_dim) if layers > 1 else (1, generator.latent_dim))
     inputs = (start, start.new_zeros(directions.num_directions), start.new_ones(layers))
     what = f"the generator {generator.name} ({type(generator).__name__}) with {type(directions).__name__}"
-    return _graph(EditedPicture(generator, directions), inputs, ["picture", "moved"], what, half)
+    return _graph(EditedPicture(generator, directions), inputs, ["picture", "moved", "mean"], what, half)
 
 
 def reading_graph(encoder: Encoder, half: bool = False) -> bytes:

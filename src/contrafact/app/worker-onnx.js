@@ -18,6 +18,9 @@ async function run({ latent, shape, magnitudes, layers, wantCodes }) {
     layers: new ort.Tensor("float32", layers, [layers.length]),
   };
   const made = await picture.run(Object.fromEntries(picture.inputNames.map((name) => [name, given[name]])));
+  if (!Number.isFinite(made.mean.data[0])) {
+    throw new Error("The generator gives no finite numbers here, so there is no picture; move the sliders back.");
+  }
   const [height, width] = made.picture.dims;
   const codes = wantCodes && reader ? (await reader.run({ [reader.inputNames[0]]: made.picture })).codes.data : null;
   return { width, height, rgba: new Uint8ClampedArray(made.picture.data), codes, moved: new Float32Array(made.moved.data) };
