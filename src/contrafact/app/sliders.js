@@ -52,8 +52,8 @@ export class Sliders {
       } },
     }, `+ ${count} alike`);
     const moves = make("span", { class: "moves" });
-    const row = make("div", { class: "slider", data: { number } }, make("div", { class: "top" }, name, value), slider,
-      make("div", { class: "foot" }, strength, moves, unfold));
+    const row = make("div", { class: "slider", data: { number } }, make("div", { class: "top" }, name, strength, value), slider,
+      make("div", { class: "foot" }, moves, unfold));
     const gesture = `direction ${number}`;
     const set = (magnitude) => this.store.move(number, Math.min(hard, Math.max(-hard, magnitude)), gesture);
     slider.addEventListener("input", () => set(Math.abs(slider.value) < hard / 120 ? 0 : Number(Number(slider.value).toFixed(2))));
