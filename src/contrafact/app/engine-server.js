@@ -144,9 +144,20 @@ export class ServerEngine {
     return (await this.ask({ type: "rename", number, name })).name;
   }
 
+  // Null where it was stopped.
   async invert(file, onprogress) {
-    const { photo } = await this.ask({ type: "invert", name: file.name }, { body: file, onprogress });
-    return photo;
+    const asked = this.ask({ type: "invert", name: file.name }, { body: file, onprogress });
+    this.inverting = this.lastId;
+    try {
+      return (await asked).photo;
+    } catch (error) {
+      if (error instanceof Stale) return null;
+      throw error;
+    }
+  }
+
+  stopInverting() {
+    this.post({ id: ++this.lastId, type: "cancel", of: this.inverting });
   }
 
   async search(state, code, value) {

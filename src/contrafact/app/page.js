@@ -152,6 +152,7 @@ class Page {
   photographs() {
     find("upload").hidden = false;
     find("upload").addEventListener("click", () => find("file").click());
+    find("inversion-stop").addEventListener("click", () => this.engine.stopInverting());
     find("file").addEventListener("change", () => find("file").files[0] && this.invert(find("file").files[0]));
     const drop = find("drop");
     addEventListener("dragenter", (event) => {
@@ -174,9 +175,11 @@ class Page {
     text.textContent = `Searching the latent of ${file.name}…`;
     try {
       const name = await this.engine.invert(file, (share) => (bar.value = share));
-      if (!this.facts.photos.includes(name)) this.facts.photos.push(name);
-      this.samples.listPhotos();
-      this.samples.start({ photo: name });
+      if (name !== null) {
+        if (!this.facts.photos.includes(name)) this.facts.photos.push(name);
+        this.samples.listPhotos();
+        this.samples.start({ photo: name });
+      }
     } catch (error) {
       say(error.message, true);
     }
