@@ -51,7 +51,6 @@ NOT_FOREIGN = {
     "app.export": "reads back what it has just written itself",
     "app.runtime": "an archive whose SHA-512 stands in the source, checked first",
     "app.notebook": "reads back the page it has just written",
-    "cli.explore": "opens a session; its files are read elsewhere",
     "app.film": "reads back the film it has just written",
     "app.server": "reads the page's own style and script",
     "bench.recipe": "recipes are code",
