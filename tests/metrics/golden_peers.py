@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from contrafact.metrics import dcimig, jemmig, mcc, r2, snc_nk
+from contrafact.metrics import dcimig, jemmig, mcc, med, r2, snc_nk
 
 FILE = Path(__file__).parent / "golden" / "peers.json"
 Arrays = dict[str, np.ndarray]
@@ -48,6 +48,10 @@ def _snc(data: Arrays) -> float:
     return snc_nk(*train, *train, epochs=1).score
 
 
+def _med(score: str, top_k: int = 1) -> Callable[[Arrays], float]:
+    return lambda data: med(data["codes_train"], data["factors_train"], top_k=top_k).scores()[score]
+
+
 OURS: dict[str, tuple[Callable[[Arrays], float], float]] = {
     "mcc_pearson": (_mcc, 1e-9),
     "mcc_pearson_out": (lambda data: _mcc(data, held_out=True), 1e-9),
@@ -63,6 +67,10 @@ OURS: dict[str, tuple[Callable[[Arrays], float], float]] = {
     "r2_kernel_500": (lambda data: _r2(data, num_train=500, probe="kernel"), 1e-9),
     # On the training points, where equally good matchings of bins and values score the same.
     "snc_train": (_snc, 1e-9),
+    "med_disentanglement": (_med("disentanglement"), 1e-9),
+    "med_completeness": (_med("completeness"), 1e-9),
+    **{f"med_top{k}": (_med("top_k", k), 1e-9) for k in (1, 2)},
+    **{f"med_top{k}_completeness": (_med("top_k_completeness", k), 1e-9) for k in (1, 2)},
 }
 
 
