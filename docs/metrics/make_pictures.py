@@ -386,6 +386,13 @@ def draw_factor_vae_score(axes: tuple[Axes, Axes]) -> None:
     axes[1].set_title("votes, rotated codes", fontsize=8)
 
 
+def draw_z_max_variance(axes: tuple[Axes, Axes]) -> None:
+    bars(axes[0], of_encoders(metrics.z_max_variance))
+    result = metrics.z_max_variance(encoder(TURN), Dots(), num_train=800, num_test=400)
+    heat(axes[1], result.matrix, "code", "factor that varies")
+    axes[1].set_title("votes, rotated codes", fontsize=8)
+
+
 def draw_fairness(axes: tuple[Axes, Axes]) -> None:
     bars(axes[0], of_encoders(metrics.fairness))
     summed = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])

@@ -48,6 +48,7 @@ from contrafact.metrics.sub_embedding_gaps import sub_embedding_gaps as sub_embe
 from contrafact.metrics.svcca import svcca as svcca
 from contrafact.metrics.total_correlation import total_correlation as total_correlation
 from contrafact.metrics.udr import udr as udr
+from contrafact.metrics.z_max_variance import z_max_variance as z_max_variance
 from contrafact.metrics.zerodim import zerodim as zerodim
 
 CATALOG: Catalog
