@@ -63,6 +63,20 @@ def test_the_page_s_commands_do_what_it_says(files, capsys):
     assert "best_correlation_n200" in capsys.readouterr().out
 
 
+def test_what_fit_says_next_names_the_reader_s_files(files, capsys):
+    """A run folder holds no code: without its file, a later process could not read the generator."""
+    painted = ["--generator", "painter.py:Painter", "--preset", "quick", "--out", "run", "--device", "cpu"]
+    assert main(["fit", "nearest.py:Nearest", *painted]) == 0
+    (report,) = re.findall(r"^  (contrafact report .*)$", capsys.readouterr().out, re.MULTILINE)
+    done = subprocess.run(
+        [sys.executable, "-m", *report.split()],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_recipe_runs(files):
     recipe = load_recipe("nearest_table1.py")
     for row in recipe.rows:
