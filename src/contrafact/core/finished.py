@@ -336,7 +336,13 @@ class FinishedRun:
         )
 
     def own(self, artefact: str) -> Any:
-        """The module or class of somebody's own that was passed for an artefact; None where none was."""
+        """The module or class of somebody's own that was passed for an artefact; None where none was.
+
+        >>> import contrafact as cf
+        >>> run = cf.methods.Random(num_directions=2).fit(cf.load_generator("analytic"), "runs/two")
+        >>> run.own("encoder") is None, run.own("generator").name
+        (True, 'analytic')
+        """
         return self._own[artefact]
 
     def inside(self, name: str) -> FinishedRun:
@@ -344,6 +350,13 @@ class FinishedRun:
 
         Raises:
             ValueError: there is none, or it has not finished.
+
+        >>> import contrafact as cf
+        >>> scene = cf.load_generator("analytic")
+        >>> run = cf.methods.SeFa(num_directions=2).fit(scene, "runs/two")
+        >>> _ = cf.methods.Random(num_directions=2).fit(scene, "runs/two/control")
+        >>> run.inside("control").config["method"]
+        'random'
         """
         generator, folder = self._own["generator"], self.folder / name
         if not (folder / "generator.safetensors").exists():

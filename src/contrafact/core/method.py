@@ -79,6 +79,10 @@ class Method(Configured, ABC):
 
         It is asked of methods that find directions and an encoder together. One whose settings have other names, or
         whose steps encode more than a batch, overrides this.
+
+        >>> from contrafact.methods import DisCo
+        >>> DisCo.preset("quick", steps=400).budget().steps
+        400
         """
         return Budget.of_settings(self.hyperparameters())
 
