@@ -66,7 +66,16 @@ def network():
     )
 
 
-PRELUDES = {"quickstart.md": pictures, "scoring.md": matrices, "own_network.md": network}
+def generator():
+    """A file with a function that makes a generator, the same one each time."""
+    Path("mine.py").write_text(
+        "import torch\nfrom torch import nn\n\nfrom contrafact import wrap\n\n\ndef gan():\n    torch.manual_seed(0)\n"
+        "    module = nn.Sequential(nn.Linear(4, 3072), nn.Tanh(), nn.Unflatten(1, (3, 32, 32)))\n"
+        "    return wrap(module, latent_dim=4)\n"
+    )
+
+
+PRELUDES = {"generators.md": generator, "quickstart.md": pictures, "scoring.md": matrices, "own_network.md": network}
 
 
 def steps(block):

@@ -367,7 +367,14 @@ class FinishedRun:
 
     @property
     def is_on_own_generator(self) -> bool:
-        """Whether the run was made on a generator that its folder does not hold, or not without its class."""
+        """Whether the run was made on a generator that its folder does not hold, or not without its class.
+
+        >>> import contrafact as cf
+        >>> module = nn.Sequential(nn.Linear(4, 3 * 8 * 8), nn.Tanh(), nn.Unflatten(1, (3, 8, 8)))
+        >>> run = cf.methods.Random(num_directions=2).fit(cf.wrap(module, latent_dim=4), "runs/mine")
+        >>> run.is_on_own_generator
+        True
+        """
         if self.config["source"]["kind"] != "generator":
             return False
         if "generator" not in self.result["artefacts"]:
@@ -378,7 +385,13 @@ class FinishedRun:
             return False
 
     def generator_options(self) -> list[str]:
-        """What a command on this run takes to be given its generator again; nothing where the folder holds it."""
+        """What a command on this run takes to be given its generator again; nothing where the folder holds it.
+
+        >>> import contrafact as cf
+        >>> run = cf.methods.Random(num_directions=2).fit(cf.load_generator("analytic"), "runs/two")
+        >>> run.is_on_own_generator, run.generator_options()  # the folder holds it
+        (False, [])
+        """
         return own_generator.options(self.config["source"], self.folder) if self.is_on_own_generator else []
 
     def artefacts(self) -> Artefacts:
