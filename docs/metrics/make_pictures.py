@@ -397,7 +397,7 @@ def draw_fairness(axes: tuple[Axes, Axes]) -> None:
     bars(axes[0], of_encoders(metrics.fairness))
     summed = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     result = metrics.fairness(encoder(summed), Dots(), num_train=800, num_test=400)
-    heat(axes[1], result.matrix, "predicted", "sensitive")
+    heat(axes[1], result.pairs, "predicted", "sensitive")
     axes[1].set_title("unfairness, a + c and b", fontsize=8)
 
 

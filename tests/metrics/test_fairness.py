@@ -52,16 +52,16 @@ MIX = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
 def test_it_is_the_variation_of_predictions_under_interventions():
     result = fairness(Counter(MIX), Flags(), estimator="exact", seed=2, **SMALL)
     expected = by_loops(MIX, 2)
-    np.testing.assert_allclose(result.matrix, expected, atol=1e-12)
+    np.testing.assert_allclose(result.pairs, expected, atol=1e-12)
     assert result.score == pytest.approx(expected[~np.eye(3, dtype=bool)].mean())
     np.testing.assert_allclose(result.per_factor, expected.sum(axis=1) / 2, atol=1e-12)
-    assert result.matrix[0, 2] > 0.05
-    assert (result.largest >= result.matrix).all()
+    assert result.pairs[0, 2] > 0.05
+    assert (result.largest >= result.pairs).all()
 
 
 def test_the_fast_trees_find_the_same():
     exact, fast = (fairness(Counter(MIX), Flags(), estimator=kind, **SMALL) for kind in ("exact", "fast"))
-    np.testing.assert_allclose(fast.matrix, exact.matrix, atol=0.03)
+    np.testing.assert_allclose(fast.pairs, exact.pairs, atol=0.03)
 
 
 def test_perfect_codes_are_fair_and_mixed_ones_are_not():

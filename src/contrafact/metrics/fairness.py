@@ -27,14 +27,15 @@ INFO = MetricInfo(
 class FairnessResult(MetricResult):
     """An unfairness; ``score`` is the mean over pairs of predicted and sensitive factors, lower is better.
 
-    ``matrix`` ``(K, K)`` has a row per predicted factor and a column per sensitive one, zeros on its diagonal;
     ``per_factor`` ``(K,)`` is each predicted factor's mean over the others.
 
     Attributes:
-        largest: ``(K, K)`` the largest total variation among the sensitive factor's values, where ``matrix`` has the
+        pairs: ``(K, K)`` a row per predicted factor and a column per sensitive one, zeros on the diagonal.
+        largest: ``(K, K)`` the largest total variation among the sensitive factor's values, where ``pairs`` has the
             mean.
     """
 
+    pairs: FloatArray
     largest: FloatArray
 
     def scores(self) -> dict[str, float]:
@@ -133,7 +134,7 @@ def fairness(
         num_train=num_train,
         num_test=num_test,
         per_factor=per_factor,
-        matrix=mean_KK,
         seed=seed,
+        pairs=mean_KK,
         largest=largest_KK,
     )
