@@ -140,3 +140,13 @@ def test_refusals_of_deviations():
         jemmig(CODES, FACTORS, deviations=wrong)
     with pytest.raises(ValueError, match="factor 1 is constant"):
         dcimig(CODES, FACTORS * [1, 0, 1])
+
+
+@pytest.mark.parametrize("metric", [rmig, jemmig])
+def test_deviations_follow_the_codes_that_are_active(metric):
+    means, deviations, factors = posteriors()
+    narrow = np.hstack([means, 1e-4 * np.random.default_rng(0).normal(size=(3000, 1))])
+    wide = np.hstack([deviations, np.ones((3000, 1))])
+    kept = metric(narrow, factors, deviations=wide, active=range(6))
+    assert kept.score == metric(means, factors, deviations=deviations).score
+    assert kept.protocol.endswith("_posterior_active6of7")

@@ -93,6 +93,7 @@ def test_dead_codes_predict_the_mean():
         ({"probe": "tree"}, "probe must be 'linear', 'kernel' or 'mlp', got 'tree'"),
         ({"code_blocks": {"a": [4]}}, r"code_blocks\['a'\] must list columns from 0 to 3, got \[4\]"),
         ({"factor_blocks": {"a": []}}, r"factor_blocks\['a'\] must list columns from 0 to 2, got \[\]"),
+        ({"code_blocks": {"a": [0]}, "active": 0.01}, "code_blocks names the codes to look at, and so does active"),
         ({"factor_blocks": {}}, "factor_blocks names no block; leave it out for one block of all factors"),
     ],
 )

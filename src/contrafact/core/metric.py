@@ -172,7 +172,7 @@ def _on_active_codes(metric: Callable[..., _Result], call: inspect.BoundArgument
         )
         return dataclasses.replace(result, notes=(*result.notes, note)) if narrow else result
     kept_J = active_codes(given, active)
-    for name in ("codes", "codes_test"):
+    for name in ("codes", "codes_test", "deviations"):
         values = call.arguments.get(name)
         if values is not None:
             array = as_array(values)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.matrices import check_varying, top_two_gap
 from contrafact.core.metric import ArrayLike, MetricInfo, MetricResult, check_codes_as_given, measured
 from contrafact.metrics._information import discretize, entropy, mutual_information, read_labels
@@ -19,7 +20,9 @@ INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, sourc
 
 
 @measured
-def dcimig(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20, continuous: bool = False) -> MetricResult:
+def dcimig(
+    codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20, continuous: bool = False, active: Active = None
+) -> MetricResult:
     """Sum over factors of the best gap among the codes that know the factor best, over the sum of factor entropies.
 
     Args:
@@ -27,6 +30,8 @@ def dcimig(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20, continuo
         factors: ``(N, K)`` whole numbers.
         num_bins: equal-width bins per code.
         continuous: factors may take any value, and are binned as codes are.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         score in [0, 1], higher is better; ``per_factor`` ``(K,)`` the factor's gap over its entropy; ``matrix``

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.matrices import SINGLE_CODE, check_varying, top_two_gap
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, check_codes, measured
 from contrafact.metrics._information import read_labels
@@ -40,6 +41,7 @@ def jemmig(
     deviations: ArrayLike | None = None,
     num_bins: int = 100,
     continuous: bool = False,
+    active: Active = None,
 ) -> JemmigResult:
     """Mean over factors of ``1 - (H(best code, factor) - gap) / (H(factor) + log(num_bins))``.
 
@@ -51,6 +53,8 @@ def jemmig(
             resamples rows.
         num_bins: equal-width bins; scores of different numbers of bins do not compare.
         continuous: factors may take any value, and are cut into ``num_bins`` bins themselves.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         score in [0, 1], higher is better; ``per_factor`` ``(K,)``. A factor no code knows anything of scores 0. With

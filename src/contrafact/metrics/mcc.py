@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.matrices import check_varying, dead_codes, read_pair
 from contrafact.core.metric import (
     ArrayLike,
@@ -146,6 +147,7 @@ def mcc(
     *,
     correlation: Literal["pearson", "spearman", "rdc"] = "pearson",
     alignment: Literal["strong", "weak"] = "strong",
+    active: Active = None,
     seed: int = 0,
 ) -> MccResult:
     """Mean correlation coefficient of codes and factors in the best one-to-one matching.
@@ -160,6 +162,8 @@ def mcc(
         alignment: ``strong`` matches the codes as they are; ``weak`` asks for identifiability up to an affine map: it
             matches canonical variates (CCA) fitted on the one part and computed on the other; without held-out points
             a third of the rows is held out.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
         seed: of the random sines of ``rdc``.
 
     Returns:
@@ -185,7 +189,7 @@ def mcc(
         pair = read_pair(codes, factors, codes_test, factors_test, continuous=True)
         train, test, tag = (pair.codes_NJ, pair.factors_NK), (pair.codes_test_NJ, pair.factors_test_NK), pair.tag
     else:
-        codes_NJ = check_codes(codes)
+        codes_NJ = np.ascontiguousarray(check_codes(codes))  # sums in one order, whatever the layout
         train = test = (codes_NJ, check_varying(check_continuous_factors(factors, len(codes_NJ))))
         tag = f"n{len(codes_NJ)}"
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.matrices import check_varying, dead_codes, top_two_gap
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, check_codes_as_given, measured
 from contrafact.metrics._information import discretize, entropy, mutual_information, read_labels
@@ -31,7 +32,9 @@ class MigSupResult(MetricResult):
 
 
 @measured
-def mig_sup(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20, continuous: bool = False) -> MigSupResult:
+def mig_sup(
+    codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20, continuous: bool = False, active: Active = None
+) -> MigSupResult:
     """Mean over codes that vary of the gap between the two largest ``I(code, factor) / H(factor)``.
 
     Args:
@@ -39,6 +42,8 @@ def mig_sup(codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20, continu
         factors: ``(N, K)`` whole numbers.
         num_bins: equal-width bins per code.
         continuous: factors may take any value, and are binned as codes are.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         score in [0, 1], higher is better. With one factor the second best is 0, and a note says so.

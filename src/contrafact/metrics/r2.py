@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.matrices import Pair, read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, measured
 from contrafact.metrics._linear import standardize
@@ -149,6 +150,7 @@ def r2(
     probe: Literal["linear", "kernel", "mlp"] = "linear",
     code_blocks: Mapping[str, Sequence[int]] | None = None,
     factor_blocks: Mapping[str, Sequence[int]] | None = None,
+    active: Active = None,
     seed: int = 0,
 ) -> R2Result:
     """Coefficient of determination of the factors, predicted from the codes, on held-out points.
@@ -163,6 +165,8 @@ def r2(
         code_blocks: columns of the codes by name, such as ``{"content": [0, 1, 2], "style": [3, 4]}``.
         factor_blocks: columns of the factors by name. A block of codes is block-identified when it predicts the factors
             of its own block (near 1) and not those of the others (near 0, where blocks are independent).
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all, and where
+            ``code_blocks`` names them. See :func:`~contrafact.metrics.active_codes`.
         seed: of the rows the kernel sees, and of the network.
 
     Returns:
@@ -182,6 +186,8 @@ def r2(
     """
     if probe not in PROBES:
         raise ValueError(f"probe must be 'linear', 'kernel' or 'mlp', got {probe!r}")
+    if active is not None and code_blocks is not None:
+        raise ValueError("code_blocks names the codes to look at, and so does active; pass one of them")
     pair = read_pair(codes, factors, codes_test, factors_test, continuous=True)
     rows = _read_blocks(code_blocks, pair.codes_NJ.shape[1], "codes")
     columns = _read_blocks(factor_blocks, pair.factors_NK.shape[1], "factors")

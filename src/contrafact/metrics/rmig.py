@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from contrafact.core.active import Active
 from contrafact.core.matrices import SINGLE_CODE, check_varying, top_two_gap
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, check_codes, measured
 from contrafact.metrics._information import read_labels
@@ -37,6 +38,7 @@ def rmig(
     deviations: ArrayLike | None = None,
     num_bins: int = 100,
     continuous: bool = False,
+    active: Active = None,
 ) -> RmigResult:
     """Robust mutual information gap, mean over factors of ``(I(best code) - I(second best)) / H(factor)``.
 
@@ -48,6 +50,8 @@ def rmig(
             rows: pass them to this function, not to one that resamples rows.
         num_bins: equal-width bins; the paper's 100 need many points (20 times as many as bins and values together).
         continuous: factors may take any value, and are cut into ``num_bins`` bins themselves.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         score in [0, 1], higher is better; ``per_factor`` ``(K,)``. With one code the second best is 0, and a note says

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.dataset import check_count
 from contrafact.core.matrices import Pair, read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, MetricResult, measured
@@ -108,6 +109,7 @@ def snc_nk(
     factors_test: ArrayLike | None = None,
     *,
     epochs: int = 10,
+    active: Active = None,
     seed: int = 0,
 ) -> SncNkResult:
     """Accuracy of the code matched to each factor, alone; and what a network loses without it.
@@ -118,6 +120,8 @@ def snc_nk(
         codes_test: ``(M, J)`` held-out codes; without them a third of the rows is held out.
         factors_test: ``(M, K)`` their factors.
         epochs: of the networks (one hidden layer of 256, Adam, on standardised codes).
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
         seed: of the networks.
 
     Returns:
