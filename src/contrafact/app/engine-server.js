@@ -10,6 +10,7 @@ export class ServerEngine {
     this.asked = new Map();
     this.lastId = 0;
     this.wait = FIRST_WAIT;
+    this.shown = new Map();
     this.onRenamed = () => {};
     this.onPhotos = () => {};
     this.onConnection = () => {};
@@ -99,6 +100,13 @@ export class ServerEngine {
     if (header.final !== false) this.asked.delete(header.id);
     // Colours as they are: a picture of numbers, not a photograph of a place.
     const bitmap = await createImageBitmap(new Blob([body], { type: `image/${header.format}` }), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+    // Two pictures may be unpacked at once, and the older one be ready last.
+    if (header.id < (this.shown.get(asked.slot) ?? 0)) {
+      this.asked.delete(header.id);
+      asked.reject(new Stale());
+      return;
+    }
+    this.shown.set(asked.slot, header.id);
     const { width, height, codes, seconds, warnings } = header;
     const made = { width, height, bitmap, codes: codes && Float32Array.from(codes), seconds, warnings: warnings || [] };
     if (header.final === false) asked.onEarly?.(made);
