@@ -21,6 +21,7 @@ from contrafact.editing.latents import StoredLatents, load_latents
 from contrafact.generators.stylegan2 import StyleGAN2
 from contrafact.nn.encoders import ConvEncoder
 from contrafact.report.subject import Subject
+from tests.report.test_page_browser import luminance
 
 pytestmark = pytest.mark.browser
 
@@ -277,6 +278,26 @@ def test_the_page_fits_its_window(page, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.eval_on_selector("#main", "c => c.getBoundingClientRect().width") >= min(width, 1000) * 0.3
     page.set_viewport_size({"width": 1200, "height": 900})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_themes_have_contrast(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    ground = luminance(page, "body", "backgroundColor")
+    assert (ground > 0.5) == (scheme == "light")
+    for element in ("body", "#about", ".name", ".value", ".code", ".soft"):
+        text = luminance(page, element, "color")
+        assert (max(ground, text) + 0.05) / (min(ground, text) + 0.05) >= 4.5, element
+    page.emulate_media(color_scheme="light")
+
+
+def test_every_control_has_a_name(page):
+    nameless = page.eval_on_selector_all(
+        "button, input:not([hidden]), select, canvas[role], [tabindex]",
+        "all => all.filter((e) => !(e.getAttribute('aria-label') || e.labels?.length || e.textContent.trim()))"
+        ".map((e) => e.outerHTML)",
+    )
+    assert nameless == []
 
 
 def test_names_are_texts(page):
