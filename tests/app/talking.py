@@ -92,13 +92,18 @@ class Slow(Generator):
         super().__init__()
         self.latent_dim = self.prior_dim = 3
         self.image_shape, self.seconds, self.small = (3, 32, 32), 0.0, small
+        self.small_seconds, self.small_sides = 0.0, []
 
     def forward(self, latent):
         time.sleep(self.seconds * len(latent))
         return latent.sigmoid()[:, :, None, None].expand(-1, -1, 32, 32)
 
     def preview(self, latent, side):
-        return latent.sigmoid()[:, :, None, None].expand(-1, -1, 16, 16) if self.small else None
+        if not self.small:
+            return None
+        self.small_sides.append(side)
+        time.sleep(self.small_seconds)
+        return latent.sigmoid()[:, :, None, None].expand(-1, -1, 16, 16)
 
 
 def slow_session(seconds, small=True):

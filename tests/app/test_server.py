@@ -111,6 +111,15 @@ def test_a_slow_picture_is_preceded_by_a_small_one():
         assert first["seconds"] < 0.1 < last["seconds"]
 
 
+def test_a_small_picture_that_takes_long_is_made_smaller():
+    session = slow_session(0.2)
+    session.generator.small_seconds = 0.18
+    with served(session) as (_, address), talking(address) as talk:
+        for seed in range(4):
+            talk.picture({"latent": {"seed": seed}})
+    assert session.generator.small_sides == [64, 32, 16, 16]
+
+
 def test_a_small_picture_is_enough_where_that_was_asked_for():
     with served(slow_session(0.2)) as (_, address), talking(address) as talk:
         facts, pixels = talk.picture({}, side=16)

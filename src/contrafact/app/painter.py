@@ -25,6 +25,8 @@ from contrafact.core.pictures import to_bytes
 SLOW_SECONDS = 0.15
 """A picture that takes longer than this is preceded by a small one, where the generator makes one on the way."""
 SMALL_SIDE = 64
+"""Side of the small picture; half of it, down to :data:`LEAST_SIDE`, where it takes too long itself."""
+LEAST_SIDE = 16
 _AT_ONCE = 16
 
 Answer = Callable[[Ask, dict[str, Any], bytes | None], None]
@@ -44,6 +46,7 @@ class Painter:
         start = time.perf_counter()
         session.render([State()])
         self.seconds = time.perf_counter() - start
+        self.small_side = SMALL_SIDE
         self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
         self._thread.start()
 
@@ -93,9 +96,12 @@ class Painter:
         """Send a small picture first; whether that is all there is to do."""
         start = time.perf_counter()
         generator = self.session.of(ask.state).generator.truncated(ask.state.truncation)
-        small = generator.preview(latent.to(generator.device), min(SMALL_SIDE, ask.side or SMALL_SIDE))
+        side = self.small_side if ask.side is None or ask.side > SMALL_SIDE else ask.side
+        small = generator.preview(latent.to(generator.device), side)
         if small is None:
             return False
+        if ask.side is None and time.perf_counter() - start > SLOW_SECONDS:
+            self.small_side = max(LEAST_SIDE, self.small_side // 2)
         enough = ask.side is not None and ask.side <= max(small.shape[-2:]) and not ask.codes
         self._deliver(ask, small[0].float().cpu(), start, left, is_final=enough)
         if not enough and self.line.is_old(ask):
