@@ -73,7 +73,8 @@ def test_every_metric_of_codes_scores_the_codes_that_are_kept(name):
         warnings.simplefilter("ignore")
         by_share, by_hand = metric(**given, active=0.01), metric(**{**given, "codes": CODES})
         by_number = metric(**given, active=np.arange(WIDTH))
-    assert by_share.scores() == by_number.scores() == by_hand.scores()
+    for ruled in (by_share, by_number):  # a layout of memory may change the order of a sum
+        assert ruled.scores() == pytest.approx(by_hand.scores(), abs=1e-9)
     assert by_share.protocol == f"{by_hand.protocol}_active0.01"
     assert by_number.protocol == f"{by_hand.protocol}_active{WIDTH}of{WIDTH + 3}"
 
@@ -89,6 +90,7 @@ def test_held_out_codes_follow():
     parts = (FACTORS[:half], COLLAPSED[half:], FACTORS[half:])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".*points are few for", MetricWarning)
         ruled = sap(COLLAPSED[:half], *parts, active=0.01)
     assert ruled.score == sap(CODES[:half], FACTORS[:half], CODES[half:], FACTORS[half:]).score
 
@@ -97,6 +99,7 @@ def test_held_out_codes_follow():
 def test_codes_that_hardly_move_are_named(metric):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".*points are few for", MetricWarning)
         metric(CODES, FACTORS)
         metric(np.hstack([CODES, np.zeros((len(CODES), 1))]), FACTORS)  # dead codes have their own documented value
     named = rf"codes \[{WIDTH}, {WIDTH + 1}\] move less than a hundredth as far as the widest.*active=0.01"

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import inspect
 import math
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -64,6 +65,8 @@ class MetricInfo:
         source: paper and equation.
         repeats: whether rows may repeat in a resample; where not, confidence limits come from random two thirds.
         ranges: lowest and highest value of the scores that have another range than the headline's, by name.
+        enough: points from which a score of clean one-to-one codes is within 0.05 of what it is at 100,000, by name, as
+            measured; scores that are not named get there by 100 points. A result of fewer carries a note.
 
     >>> info = MetricInfo("static", 0.0, 1.0, True, "Somebody 2030, Eq. 1", ranges={"bits": (0.0, 8.0)})
     >>> info.range_of("score"), info.range_of("bits")
@@ -77,6 +80,7 @@ class MetricInfo:
     source: str
     repeats: bool = True
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    enough: Mapping[str, int] = field(default_factory=dict)
 
     def range_of(self, score: str) -> tuple[float, float]:
         """Lowest and highest possible value of one of the metric's scores."""
@@ -152,11 +156,32 @@ def measured(metric: Callable[_Parameters, _Result]) -> Callable[_Parameters, _R
         for name, value in result.scores().items():
             if math.isnan(value):
                 raise RuntimeError(f"{metric.__name__} returned NaN as its {name}; a metric must name the bad input")
+        # Measured were informations as they are, and factors of a few values.
+        measured_so = kwargs.get("bias", "none") == "none" and not kwargs.get("continuous")
+        few = _few_points(metric, result) if measured_so else ()
+        result = dataclasses.replace(result, notes=(*result.notes, *few))
         for note in result.notes:
             warnings.warn(f"{metric.__name__}: {note}", MetricWarning, stacklevel=2)
         return dataclasses.replace(result, seconds=time.perf_counter() - start)
 
     return timed
+
+
+def _few_points(metric: Callable[..., MetricResult], result: MetricResult) -> tuple[str, ...]:
+    """A note on scores that so few points move far from their limit, by what the metric says of itself."""
+    info = getattr(sys.modules.get(metric.__module__), "INFO", None)
+    if not isinstance(info, MetricInfo):
+        return ()
+    num_points, scores = result.num_train + result.num_test, result.scores()
+    by_least: dict[int, list[str]] = {}
+    for score, least in info.enough.items():
+        if score in scores and num_points < least:
+            by_least.setdefault(least, []).append(score.replace("_", " "))
+    return tuple(
+        f"{num_points:,} points are few for {', '.join(names)}: clean codes need {least:,} to come within 0.05 of "
+        "their limit; compare scores of equal numbers of points only"
+        for least, names in by_least.items()
+    )
 
 
 def _on_active_codes(metric: Callable[..., _Result], call: inspect.BoundArguments) -> _Result:
@@ -170,7 +195,8 @@ def _on_active_codes(metric: Callable[..., _Result], call: inspect.BoundArgument
             f"codes {narrow} move less than a hundredth as far as the widest, as collapsed codes do; active=0.01 "
             "leaves them out"
         )
-        return dataclasses.replace(result, notes=(*result.notes, note)) if narrow else result
+        # A metric within this one may have said so already.
+        return dataclasses.replace(result, notes=tuple(dict.fromkeys((*result.notes, note)))) if narrow else result
     kept_J = active_codes(given, active)
     for name in ("codes", "codes_test", "deviations"):
         values = call.arguments.get(name)

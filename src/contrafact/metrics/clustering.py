@@ -35,6 +35,7 @@ INFO = MetricInfo(
     higher_is_better=True,
     source="Xie et al. 2016; CD-GAN Section 5",
     ranges={"ari": (-0.5, 1.0)},
+    enough={"purity": 300},
 )
 
 

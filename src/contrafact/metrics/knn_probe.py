@@ -15,7 +15,14 @@ from contrafact.core.dataset import check_count
 from contrafact.core.matrices import read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, measured
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Wu et al. 2018, Section 3.4")
+INFO = MetricInfo(
+    kind="static",
+    low=0.0,
+    high=1.0,
+    higher_is_better=True,
+    source="Wu et al. 2018, Section 3.4",
+    enough={"score": 10_000},
+)
 CHUNK = 1024  # test points compared at a time
 
 

@@ -19,7 +19,14 @@ from contrafact.core.matrices import Pair, read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, MetricResult, measured
 from contrafact.metrics._linear import LOGISTIC, fit_logistic, standardize
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Chen et al. 2020, Section 2.2")
+INFO = MetricInfo(
+    kind="static",
+    low=0.0,
+    high=1.0,
+    higher_is_better=True,
+    source="Chen et al. 2020, Section 2.2",
+    enough={"top1": 300},
+)
 TOP = 5
 
 

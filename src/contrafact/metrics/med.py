@@ -28,7 +28,13 @@ from contrafact.metrics._importance import concentration, weighted_concentration
 from contrafact.metrics._information import discretize, read_labels
 
 INFO = MetricInfo(
-    kind="static", low=0.0, high=1.0, higher_is_better=True, source="Cao et al. 2022, Section 3", repeats=False
+    kind="static",
+    low=0.0,
+    high=1.0,
+    higher_is_better=True,
+    source="Cao et al. 2022, Section 3",
+    repeats=False,
+    enough={"disentanglement": 10_000, "completeness": 10_000, "top_k": 10_000, "top_k_completeness": 10_000},
 )
 
 

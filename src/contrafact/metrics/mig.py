@@ -24,7 +24,12 @@ from contrafact.metrics._debias import Bias, bias_tag, informations
 from contrafact.metrics._information import discretize, read_labels
 
 INFO = MetricInfo(
-    kind="static", low=0.0, high=1.0, higher_is_better=True, source="Chen et al. 2018, Eq. 6; 20-bin protocol of 2019"
+    kind="static",
+    low=0.0,
+    high=1.0,
+    higher_is_better=True,
+    source="Chen et al. 2018, Eq. 6; 20-bin protocol of 2019",
+    enough={"score": 300},
 )
 
 

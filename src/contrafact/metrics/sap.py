@@ -25,7 +25,14 @@ from contrafact.core.metric import (
     measured,
 )
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Kumar et al. 2018, Section 3")
+INFO = MetricInfo(
+    kind="static",
+    low=0.0,
+    high=1.0,
+    higher_is_better=True,
+    source="Kumar et al. 2018, Section 3",
+    enough={"score": 10_000},
+)
 SMALLEST_VARIANCE = 1e-12  # below it the original calls a code constant
 
 

@@ -20,7 +20,12 @@ from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResu
 from contrafact.metrics.linear_probe import check_solver, probe_pair
 
 INFO = MetricInfo(
-    kind="static", low=0.0, high=1.0, higher_is_better=True, source="Unsupervised Disentanglement w/o Autoencoding, §2"
+    kind="static",
+    low=0.0,
+    high=1.0,
+    higher_is_better=True,
+    source="Unsupervised Disentanglement w/o Autoencoding, §2",
+    enough={"gap": 300, "whole": 300},
 )
 
 

@@ -26,7 +26,14 @@ from contrafact.core.metric import (
 )
 from contrafact.metrics._information import discretize, mutual_information
 
-INFO = MetricInfo(kind="static", low=0.0, high=math.inf, higher_is_better=False, source="Locatello et al. 2019")
+INFO = MetricInfo(
+    kind="static",
+    low=0.0,
+    high=math.inf,
+    higher_is_better=False,
+    source="Locatello et al. 2019",
+    enough={"mutual_information": 10_000},
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from contrafact.core.active import Active
 from contrafact.core.matrices import check_varying
 from contrafact.core.metric import (
     ArrayLike,
@@ -31,7 +32,15 @@ from contrafact.metrics.dci import dci
 from contrafact.metrics.mig import mig
 from contrafact.metrics.sap import sap
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Gabbay et al. 2021", repeats=False)
+INFO = MetricInfo(
+    kind="static",
+    low=0.0,
+    high=1.0,
+    higher_is_better=True,
+    source="Gabbay et al. 2021",
+    repeats=False,
+    enough={"sap": 10_000, "mig": 300, "linear_accuracy": 300},
+)
 TEST_SHARE, SPLIT_SEED = 0.2, 1337
 
 
@@ -77,6 +86,7 @@ def zerodim(
     factors_of_interest: ArrayLike | None = None,
     estimator: Literal["fast", "exact"] = "fast",
     seed: int = 0,
+    active: Active = None,
 ) -> ZerodimResult:
     """MIG, SAP, D, C, I and linear accuracy in the protocol of ZeroDIM.
 
@@ -87,6 +97,8 @@ def zerodim(
         factors_of_interest: columns of ``factors`` to score, None for all.
         estimator: of DCI and SAP, see :func:`~contrafact.metrics.dci`.
         seed: of DCI's ties.
+        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
+            :func:`~contrafact.metrics.active_codes`.
 
     Returns:
         scores in [0, 1], higher is better.
