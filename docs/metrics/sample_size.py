@@ -152,6 +152,15 @@ def enough(name: str, found: dict[str, Any]) -> dict[str, int]:
     return least
 
 
+def covered(name: str, found: dict[str, Any]) -> dict[str, float]:
+    """Scores whose limits held too rarely at one of the sizes, and how often; chance alone makes 0.87 of 60 samples."""
+    least: dict[str, float] = {}
+    for cell in found["coverage"].get(name, {}).values():
+        for key, held in cell["scores"].items():
+            least[key] = min(held["mean"], least.get(key, 1.0))
+    return {key: round(held, 2) for key, held in least.items() if held < 0.87}
+
+
 def shown(value: float | None) -> str:
     """A score for a table."""
     return "–" if value is None or not np.isfinite(value) else f"{value:.3f}"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from contrafact.core.metric import MetricWarning
-from contrafact.metrics import CATALOG, irs, knn_probe, med, mig, sap
+from contrafact.metrics import CATALOG, evaluate, irs, knn_probe, med, mig, sap
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics"
 FOUND = json.loads((DOCS / "sample_size.json").read_text())
@@ -35,6 +35,17 @@ def test_a_page_shows_what_was_measured(name):
 @pytest.mark.parametrize("name", sorted({*FOUND["rows"]} - NOT_OF_SIZE))
 def test_a_metric_says_from_how_many_points_it_is_near_its_limit(name):
     assert dict(CATALOG.module(name).INFO.enough) == SCRIPT.enough(name, FOUND)
+
+
+@pytest.mark.parametrize("name", sorted(FOUND["coverage"]))
+def test_a_metric_says_where_its_limits_hold_too_rarely(name):
+    assert dict(CATALOG.module(name).INFO.covered) == SCRIPT.covered(name, FOUND)
+
+
+def test_limits_that_hold_too_rarely_are_noted():
+    codes, factors = SCRIPT.mixed(300, 0)
+    notes = evaluate(codes, factors, metrics="irs,modularity", num_resamples=5).notes
+    assert notes == ("limits of irs.score are too narrow: when tried, 83% of them held what 95 % should",)
 
 
 @pytest.mark.filterwarnings("ignore::contrafact.core.metric.MetricWarning")

@@ -126,7 +126,7 @@ def clustering(
         num_starts: k-means runs, the tightest counts.
         seed: of the runs.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         four means over factors; accuracy, purity and NMI in [0, 1], ARI at most 1, higher is better.

@@ -111,7 +111,7 @@ def dci(
             below); ``"exact"`` runs scikit-learn's classifier, fifty times slower.
         seed: breaks ties between equally good splits.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         all four scores in [0, 1], higher is better. With one factor D is 1 and with one code C is 1, by definition

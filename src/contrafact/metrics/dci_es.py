@@ -140,7 +140,7 @@ def dci_es(
         estimator: of DCI's trees, see :func:`~contrafact.metrics.dci`.
         seed: of the random features and of DCI's ties.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         scores in [0, 1], higher is better. Codes that know nothing have a flat curve and E = 1: read E together with

@@ -31,7 +31,7 @@ def dcimig(
         num_bins: equal-width bins per code.
         continuous: factors may take any value, and are binned as codes are.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         score in [0, 1], higher is better; ``per_factor`` ``(K,)`` the factor's gap over its entropy; ``matrix``

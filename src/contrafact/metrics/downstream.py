@@ -106,7 +106,7 @@ def downstream(
         predictor: ``boosted_trees`` (as DCI's) or ``logistic`` (five-fold cross-validated penalty; minutes at 10,000).
         seed: of the predictor.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         score in [0, 1], higher is better. Where the labelled points show one value of a factor only, that value is

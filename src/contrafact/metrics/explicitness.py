@@ -87,7 +87,7 @@ def explicitness(
         inverse_penalty: C of the L2 penalty: 1 in the protocol of 2019, 1e10 in the authors' program; ``numpy.inf``
             for none.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         score in [0, 1], higher is better; 0.5 is guessing. A value missing from either side is left out of its

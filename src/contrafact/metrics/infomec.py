@@ -129,7 +129,7 @@ def infomec(
             ``miller-madow`` or ``shuffle``. Neighbours need none.
         seed: of the noise that breaks ties.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         three scores in [0, 1], higher is better. With one factor InfoM is 1, with one active code InfoC is 1, by

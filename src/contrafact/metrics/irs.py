@@ -28,7 +28,13 @@ from contrafact.core.metric import (
 from contrafact.metrics._information import discretize
 
 INFO = MetricInfo(
-    kind="static", low=-math.inf, high=1.0, higher_is_better=True, source="Suter et al. 2019, Section 4", repeats=False
+    kind="static",
+    low=-math.inf,
+    high=1.0,
+    higher_is_better=True,
+    source="Suter et al. 2019, Section 4",
+    repeats=False,
+    covered={"score": 0.83},
 )
 
 
@@ -64,7 +70,7 @@ def irs(
         quantile: in [0, 1]; 1 is the paper's maximum.
         num_bins: equal-width bins per factor.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         score of at most 1, higher is better; 0 when every code is dead. It can fall below 0, where codes deviate more

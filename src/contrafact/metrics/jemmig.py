@@ -54,7 +54,7 @@ def jemmig(
         num_bins: equal-width bins; scores of different numbers of bins do not compare.
         continuous: factors may take any value, and are cut into ``num_bins`` bins themselves.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         score in [0, 1], higher is better; ``per_factor`` ``(K,)``. A factor no code knows anything of scores 0. With

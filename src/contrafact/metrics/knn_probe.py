@@ -52,7 +52,7 @@ def knn_probe(
         neighbours: voters, at most N.
         temperature: votes weigh ``exp(cosine / temperature)``.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         score in [0, 1], higher is better; a code vector of zeros has cosine 0 with all.

@@ -143,7 +143,7 @@ def linear_probe(
         epochs: of ``sgd``.
         seed: of the ``sgd`` order.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         score in [0, 1], higher is better; guessing scores the share of the commonest value.

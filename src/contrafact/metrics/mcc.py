@@ -167,7 +167,7 @@ def mcc(
             :func:`~contrafact.metrics.active_codes`.
         seed: of the random sines of ``rdc``.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         score in [0, 1], higher is better: the mean over factors of the absolute correlation with their code. A factor

@@ -100,7 +100,7 @@ def med(
         bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
             (chance is 0, full knowledge the factor's entropy).
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         score in [0, 1], higher is better. Dead codes have weight 0. With one factor the score is 1 by definition, and

@@ -64,7 +64,7 @@ def mig(
         bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
             (chance is 0, full knowledge the factor's entropy).
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         score in [0, 1], higher is better; ``per_factor`` ``(K,)``. A perfect code reaches about 0.988 at 10,000

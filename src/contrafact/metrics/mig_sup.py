@@ -43,7 +43,7 @@ def mig_sup(
         num_bins: equal-width bins per code.
         continuous: factors may take any value, and are binned as codes are.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         score in [0, 1], higher is better. With one factor the second best is 0, and a note says so.

@@ -51,7 +51,7 @@ def rmig(
         num_bins: equal-width bins; the paper's 100 need many points (20 times as many as bins and values together).
         continuous: factors may take any value, and are cut into ``num_bins`` bins themselves.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         score in [0, 1], higher is better; ``per_factor`` ``(K,)``. With one code the second best is 0, and a note says

@@ -80,7 +80,7 @@ def sap(
         continuous: score a code by its squared correlation with the factor instead of by classification.
         estimator: ``"fast"`` takes the steps of scikit-learn's ``LinearSVC`` in compiled code; ``"exact"`` runs it.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         score in [0, 1], higher is better; ``per_factor`` ``(K,)``; ``matrix`` ``(J, K)`` test accuracies or squared

@@ -97,7 +97,7 @@ def total_correlation(codes: ArrayLike, *, num_bins: int = 20, active: Active = 
         codes: ``(N, J)`` numbers, at least two rows.
         num_bins: equal-width bins per code, for the mutual information.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         score in [0, ∞) nats, lower is better; infinite when a code is a linear function of the others. Dead codes

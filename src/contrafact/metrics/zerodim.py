@@ -98,7 +98,7 @@ def zerodim(
         estimator: of DCI and SAP, see :func:`~contrafact.metrics.dci`.
         seed: of DCI's ties.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
 
     Returns:
         scores in [0, 1], higher is better.
