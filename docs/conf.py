@@ -36,18 +36,8 @@ napoleon_use_ivar = True  # as fields of their class: an attribute documented tw
 DOCS = Path(__file__).parent
 TITLES = {"methods": "Methods", "metrics": "Metrics", "data": "Data", "generators": "Generators"}
 CORE = (
-    *(
-        "method",
-        "metric",
-        "active",
-        "dataset",
-        "generator",
-        "encoder",
-        "directions",
-        "direction_files",
-        "artefact",
-        "run",
-    ),
+    *("method", "metric", "active", "dataset", "generator", "encoder"),
+    *("directions", "direction_files", "artefact", "run"),
     *("catalog", "budget"),
 )
 EVALUATION = tuple(

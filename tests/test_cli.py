@@ -243,6 +243,23 @@ def test_codes_and_factors_of_ones_own_are_scored(capsys):
     assert json.loads(Path("r.json").read_text())["scores"]["mig.score"] > 0.9
 
 
+def test_codes_that_hardly_move_are_named_once_and_left_out_of_a_second_column(capsys):
+    rng = np.random.default_rng(0)
+    factors = rng.integers(3, size=(300, 2))
+    np.save("c.npy", np.hstack([factors * 1.0, 1e-4 * rng.normal(size=(300, 2))]))
+    np.save("f.npy", factors)
+    own = ("evaluate", "--codes", "c.npy", "--factors", "f.npy", "--metrics", "mig,modularity")
+    run(*own, "--out", "r.json")
+    shown = capsys.readouterr().out
+    assert "active codes" in shown
+    assert shown.count("move less than a hundredth as far") == 1
+    assert "the second score of each metric leaves out code 2, code 3" in shown
+    found = json.loads(Path("r.json").read_text())
+    assert found["active"]["modularity.score"] > found["scores"]["modularity.score"] + 0.1
+    run(*own, "--active", 0)
+    assert "active codes" not in capsys.readouterr().out
+
+
 def test_codes_are_put_beside_recorded_scores_and_other_codes(capsys):
     factors = np.random.default_rng(0).integers(3, size=(300, 2))
     np.save("c.npy", factors * [1.0, -2.0])
