@@ -149,7 +149,6 @@ def mcc(
     alignment: Literal["strong", "weak"] = "strong",
     active: Active = None,
     seed: int = 0,
-    active: Active = None,
 ) -> MccResult:
     """Mean correlation coefficient of codes and factors in the best one-to-one matching.
 
@@ -164,10 +163,8 @@ def mcc(
             matches canonical variates (CCA) fitted on the one part and computed on the other; without held-out points
             a third of the rows is held out.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
-        seed: of the random sines of ``rdc``.
-        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
             :func:`~contrafact.core.active.active_codes`.
+        seed: of the random sines of ``rdc``.
 
     Returns:
         score in [0, 1], higher is better: the mean over factors of the absolute correlation with their code. A factor

@@ -166,7 +166,7 @@ def r2(
         factor_blocks: columns of the factors by name. A block of codes is block-identified when it predicts the factors
             of its own block (near 1) and not those of the others (near 0, where blocks are independent).
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all, and where
-            ``code_blocks`` names them. See :func:`~contrafact.metrics.active_codes`.
+            ``code_blocks`` names them. See :func:`~contrafact.core.active.active_codes`.
         seed: of the rows the kernel sees, and of the network.
 
     Returns:

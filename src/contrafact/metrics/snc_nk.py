@@ -121,7 +121,7 @@ def snc_nk(
         factors_test: ``(M, K)`` their factors.
         epochs: of the networks (one hidden layer of 256, Adam, on standardised codes).
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.metrics.active_codes`.
+            :func:`~contrafact.core.active.active_codes`.
         seed: of the networks.
 
     Returns:
