@@ -201,7 +201,7 @@ def test_methods(check, old, new, said, tmp_path):
     if "torch" in new or "Moved" in new:
         text = path.read_text(encoding="utf-8")
         path.write_text(text.replace("\n\n\n@dataclass", f"\n\n{MOVED}@dataclass", 1), encoding="utf-8")
-    cls = METHODS.get(f"{path}:Nearest")
+    cls = METHODS.get(METHODS.admit(f"{path}:Nearest"))
     shown = (lambda: "") if check.startswith("shows") else None
     subject = method.Subject(cls, tmp_path, reserved=frozenset({"seed"}), shown=shown)
     with_match(found(getattr(method, check), subject), said)
@@ -243,11 +243,15 @@ class Twice(Method):
 def test_a_budget_is_counted(tmp_path):
     """What a method's encoder sees in training is what its control may cost."""
     (tmp_path / "twice.py").write_text(TWICE)
-    advice = found(method.has_a_control, method.Subject(METHODS.get(f"{tmp_path}/twice.py:Twice"), tmp_path))
+    advice = found(
+        method.has_a_control, method.Subject(METHODS.get(METHODS.admit(f"{tmp_path}/twice.py:Twice")), tmp_path)
+    )
     with_match(advice, r"its encoder saw 32 images; its budget\(\) says 4 steps of 4: define budget\(\)")
     said = "\n    def budget(self):\n        return Budget(self.steps, 2 * self.batch_size, 0.1)\n"
     (tmp_path / "two.py").write_text(TWICE + said)
-    (outcome,) = outcomes([method.has_a_control], method.Subject(METHODS.get(f"{tmp_path}/two.py:Twice"), tmp_path))
+    (outcome,) = outcomes(
+        [method.has_a_control], method.Subject(METHODS.get(METHODS.admit(f"{tmp_path}/two.py:Twice")), tmp_path)
+    )
     assert outcome.kept, outcome.advice
 
 

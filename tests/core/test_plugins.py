@@ -11,7 +11,7 @@ from contrafact.bench.recipe import load_recipe, recipe_names
 from contrafact.cli import main
 from contrafact.core import plugins as module
 from contrafact.core.catalog import Catalog
-from contrafact.core.plugins import load_file, load_spelled_out
+from contrafact.core.plugins import admit, load_file, load_spelled_out
 from contrafact.methods import CATALOG
 
 METHOD = '''"""Axes: one direction for each axis of the latent."""
@@ -95,6 +95,8 @@ def test_a_broken_plugin_is_listed_and_says_what_is_wrong(offered):
 
 def test_a_class_of_a_file_is_an_entry_that_nothing_lists(mine, tmp_path):
     name = f"{mine}:LatentAxes"
+    assert name not in CATALOG, "a file of code is not run because its name stands somewhere"
+    assert CATALOG.admit(name) == name
     assert name in CATALOG
     assert name not in CATALOG.names()
     assert CATALOG.summary(name) == "Axes: one direction for each axis of the latent."
@@ -106,13 +108,13 @@ def test_a_class_of_a_file_is_an_entry_that_nothing_lists(mine, tmp_path):
 
 def test_what_a_file_lacks_is_said(mine, tmp_path):
     with pytest.raises(ValueError, match=r"mine.py defines no 'Axes'; it defines LatentAxes, nothing"):
-        CATALOG.get(f"{mine}:Axes")
+        CATALOG.get(CATALOG.admit(f"{mine}:Axes"))
     with pytest.raises(ValueError, match=r"mine.py:nothing is no method: expected a subclass"):
-        CATALOG.get(f"{mine}:nothing")
+        CATALOG.get(CATALOG.admit(f"{mine}:nothing"))
     with pytest.raises(ValueError, match=r"gone.py does not exist; expected a Python file, as in FILE.py:NAME"):
-        CATALOG.get(f"{tmp_path}/gone.py:Axes")
+        CATALOG.get(CATALOG.admit(f"{tmp_path}/gone.py:Axes"))
     with pytest.raises(ValueError, match=r"mine.py:NUMBER is no metric: expected a function, got int"):
-        Catalog("metrics", "metric").get(f"{mine}:NUMBER")
+        Catalog("metrics", "metric").get(admit(f"{mine}:NUMBER"))
     (tmp_path / "bad.py").write_text("import no_such_module_anywhere\n")
     with pytest.raises(ValueError, match=r"bad.py does not import \(ModuleNotFoundError: No module named"):
         load_spelled_out(f"{tmp_path}/bad.py:Axes")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from contrafact.core.catalog import PACKAGE_ROOT, unknown_name_message
-from contrafact.core.plugins import is_spelled_out, load_file, load_plugin, load_spelled_out, plugins
+from contrafact.core.plugins import admit, is_spelled_out, load_file, load_plugin, load_spelled_out, plugins
 from contrafact.evaluation.regression import RegressionSettings
 
 Scale = Literal["small", "paper"]
@@ -152,4 +152,6 @@ def load_recipe(name: str) -> Recipe:
         raise ValueError(unknown_name_message("recipe", name, recipe_names()))
     if not isinstance(recipe, Recipe):
         raise ValueError(f"{name} is no recipe: expected a contrafact.bench.recipe.Recipe, got {type(recipe).__name__}")
+    for row in recipe.rows:
+        admit(row.method)  # a recipe is code itself, and may name more of it
     return recipe

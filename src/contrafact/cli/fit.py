@@ -100,7 +100,7 @@ def fit(arguments: Sequence[str]) -> None:
         return
     if arguments[0].startswith("-"):
         raise ValueError(f"name the method first: contrafact fit METHOD {' '.join(arguments)}")
-    name = CATALOG.resolve(arguments[0])
+    name = CATALOG.admit(arguments[0])
     options, method = _parse(name, _with_changes(arguments[1:]))
     source = _load_source(name, method.source, options)
 

@@ -135,6 +135,7 @@ def subject_of(name: str) -> Subject:
     Raises:
         ValueError: no such metric, or a file of it that defines no ``INFO``.
     """
+    CATALOG.admit(name)
     metric, info = CATALOG.get(name), getattr(CATALOG.module(name), "INFO", None)
     if not isinstance(info, MetricInfo):
         raise ValueError(f"{name} says nothing of itself: define INFO = MetricInfo(...) in its file")

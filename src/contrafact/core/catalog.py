@@ -3,7 +3,7 @@
 Nothing is imported to list a catalogue. An entry's item is the one attribute of its module whose name is the
 file's name, capitals and underscores aside (``methods/cd_gan.py`` holds ``CDGAN``, ``metrics/mig.py`` holds ``mig``).
 Installed packages add entries by entry points, and ``FILE.py:NAME`` names an item that no catalogue lists
-(:mod:`contrafact.core.plugins`).
+(:mod:`contrafact.core.plugins`), in a file that somebody asked for: a name alone runs nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from contrafact.core.plugins import GROUPS, is_spelled_out, load_file, load_plugin, load_spelled_out, plugins
+from contrafact.core.plugins import (
+    GROUPS,
+    admitted_module,
+    find_in_named_files,
+    is_spelled_out,
+    load_plugin,
+    load_spelled_out,
+    plugins,
+)
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 
@@ -87,7 +95,9 @@ class Catalog:
         return plugins(self.folder) if self.folder in GROUPS else {}
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (is_spelled_out(name) or self._find(name) is not None)
+        if is_spelled_out(name):
+            return find_in_named_files(str(name)) is not None
+        return isinstance(name, str) and self._find(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -100,15 +110,38 @@ class Catalog:
     def resolve(self, name: str) -> str:
         """The entry's name for ``name`` in any spelling (``fashion-mnist``, ``FashionMNIST``).
 
-        ``FILE.py:NAME`` stands for itself.
+        ``FILE.py:NAME`` stands for itself, once somebody has named that file (:meth:`admit`).
 
         Raises:
             ValueError: no such entry; the message suggests the nearest one.
         """
-        found = name if is_spelled_out(name) else self._find(name)
+        if is_spelled_out(name):
+            if name not in self:
+                raise ValueError(
+                    f"{name} is a file's code, and nobody has asked for it here; if you trust it, name it on the "
+                    f"command line with --plugin {name.rpartition(':')[0]}"
+                )
+            return name
+        found = self._find(name)
         if found is None:
             raise ValueError(unknown_name_message(self.noun, name, self.names()))
         return found
+
+    def admit(self, name: str) -> str:
+        """:meth:`resolve` of a name that somebody wrote in a call or on the command line: the file of ``FILE.py:NAME``
+        is run. A name that stands in a file goes to :meth:`resolve`, which runs none.
+
+        Raises:
+            ValueError: no such entry, or a file that does not import or does not define ``NAME``.
+
+        >>> from contrafact.metrics import CATALOG
+        >>> _ = Path("mine.py").write_text("def mine(codes, factors): ...")
+        >>> "mine.py:mine" in CATALOG, CATALOG.admit("mine.py:mine"), "mine.py:mine" in CATALOG
+        (False, 'mine.py:mine', True)
+        """
+        if is_spelled_out(name):
+            load_spelled_out(name)
+        return self.resolve(name)
 
     def summary(self, name: str) -> str:
         """First line of the entry's module docstring; nothing of this package is imported for it."""
@@ -132,8 +165,8 @@ class Catalog:
     def module(self, name: str) -> ModuleType:
         """Import the entry's module."""
         entry = self.resolve(name)
-        if is_spelled_out(entry):
-            return load_file(entry.rpartition(":")[0])
+        if is_spelled_out(entry) and (named := admitted_module(entry)) is not None:
+            return named
         if entry in self.own_names():
             return importlib.import_module(f"contrafact.{self.folder}.{entry}")
         return sys.modules[self.get(entry).__module__]
@@ -147,7 +180,7 @@ class Catalog:
         """
         entry = self.resolve(name)
         if is_spelled_out(entry):
-            return self._checked(load_spelled_out(entry), entry)
+            return self._checked(find_in_named_files(entry), entry)
         if entry not in self.own_names():
             return self._checked(load_plugin(self._plugins()[entry]), entry)
         module = self.module(entry)

@@ -22,6 +22,8 @@ GROUPS = ("methods", "metrics", "data", "generators", "recipes")
 
 _FILES = "contrafact_file"
 """Package name that modules made of named files get, so that they cannot hide an installed module."""
+_run: set[str] = set()
+"""Files that somebody asked to run, whether it took running them or they were loaded already."""
 
 
 @cache
@@ -107,6 +109,7 @@ def load_file(path: str | Path) -> ModuleType:
     file = file.resolve()
     for module in sys.modules.copy().values():
         if getattr(module, "__file__", None) == str(file):
+            _run.add(str(file))
             return module
     name = f"{_FILES}.{file.stem}"
     number = 1
@@ -129,6 +132,7 @@ def load_file(path: str | Path) -> ModuleType:
         raise ValueError(
             f"{file} does not import ({type(error).__name__}: {error}){_line(error, file)}; mend it first"
         ) from error
+    _run.add(str(file))
     return module
 
 
@@ -138,17 +142,39 @@ def _line(error: BaseException, file: Path) -> str:
     return f", line {lines[-1]}" if lines else ""
 
 
-def find_in_named_files(text: str) -> Any:
-    """What ``FILE.py:NAME`` names, if a file called so, in whatever folder, has been run by :func:`load_file`; or None.
+def admit(text: str) -> str:
+    """Let the file of ``FILE.py:NAME`` run, because somebody named it in a call or on the command line; its text.
+
+    Any other text passes as it is. Never to be called with a text that a file holds.
+
+    Raises:
+        ValueError: what :func:`load_file` refuses.
+    """
+    if is_spelled_out(text):
+        load_file(text.rpartition(":")[0])
+    return text
+
+
+def admitted_module(text: str) -> ModuleType | None:
+    """The module of ``FILE.py:NAME``, if that file has been run; one called so in another folder will do, or None.
 
     Nothing is run for it, so the text may be a stranger's.
     """
-    place, _, name = text.rpartition(":")
-    for module_id, module in reversed(sys.modules.copy().items()):
+    place = Path(text.rpartition(":")[0])
+    named = None
+    for module in sys.modules.copy().values():
         file = getattr(module, "__file__", None)
-        if re.match(rf"{_FILES}(_\d+)?\.", module_id) and file and Path(file).name == Path(place).name:
-            return getattr(module, name, None)
-    return None
+        if file in _run and Path(file).name == place.name:
+            if Path(file) == place.expanduser().absolute():
+                return module
+            named = module
+    return named
+
+
+def find_in_named_files(text: str) -> Any:
+    """What ``FILE.py:NAME`` names, if that file has been run (:func:`admitted_module`); or None."""
+    module = admitted_module(text)
+    return None if module is None else getattr(module, text.rpartition(":")[2], None)
 
 
 def load_spelled_out(text: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.few_labels import choose_labels
 from contrafact.core.foreign import reading
-from contrafact.core.plugins import is_spelled_out
+from contrafact.core.plugins import admit, is_spelled_out
 from contrafact.data import CATALOG
 from contrafact.data._files import PathLike
 
@@ -62,7 +62,8 @@ def load_dataset(
             "arrays, pictures, torch datasets) need no loading: pass them as they are, fit(images)"
         )
     pictures = {"background": background, "channels": channels, "skip_damaged": skip_damaged or None}
-    dataset = _load(str(name_or_path), {"size": size, "split": split, "variant": variant, **pictures})
+    named = admit(str(name_or_path))
+    dataset = load_recorded(named, {"size": size, "split": split, "variant": variant, **pictures})
     if labels is not None:
         dataset.few_labels = choose_labels(dataset, labels, seed=label_seed, factors=factors)
     elif factors:
@@ -70,11 +71,20 @@ def load_dataset(
     return dataset
 
 
-def _load(text: str, asked: Mapping[str, Any]) -> ImageDataset:
+def load_recorded(text: str, asked: Mapping[str, Any]) -> ImageDataset:
+    """A dataset by a name or path that stands in a file: as :func:`load_dataset`, but no file of code is run for it.
+
+    Args:
+        text: name or path.
+        asked: the options of a dataset, by name; those it does not have must be None.
+
+    Raises:
+        ValueError: as for :func:`load_dataset`, and for ``FILE.py:CLASS`` where nobody has named that file.
+    """
     names, path, variant_in_name = _find(text)
     options = {"path": path, **asked}
     if variant_in_name is not None:
-        variant = asked["variant"]
+        variant = asked.get("variant")
         if variant is not None and variant != variant_in_name:
             raise ValueError(f"{text!r} names the variant {variant_in_name!r}, but variant={variant!r} was given too")
         options["variant"] = variant_in_name

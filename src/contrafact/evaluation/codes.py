@@ -60,7 +60,7 @@ def resolve_metrics(metrics: str | Sequence[str]) -> list[str]:
         if name == "all":
             names += static_metrics()
         else:
-            names.append(CATALOG.resolve(name))
+            names.append(CATALOG.admit(name))
     if not names:
         raise ValueError("no metric asked for; pass names or 'all'")
     for name in names:
@@ -307,7 +307,7 @@ def evaluate_encoder(
     """
     from contrafact.core.encoding import Codes
 
-    asked = [name if name == "all" else CATALOG.resolve(name) for name in names_of(metrics)]
+    asked = [name if name == "all" else CATALOG.admit(name) for name in names_of(metrics)]
     interventional = [name for name in asked if name != "all" and info_of(name).kind == "interventional"]
     static = [name for name in asked if name not in interventional]
     codes, rng = Codes(encode, dataset, batch_size), np.random.default_rng(seed)

@@ -8,6 +8,7 @@ Shape suffixes: N images, J code dimensions, Z dimensions of a representation, K
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -41,11 +42,14 @@ class Target(NamedTuple):
 def parse_target(text: str) -> Target:
     """``linear_probe:z`` as a metric's catalogue name and a representation; ``all`` stays as it is.
 
+    ``FILE.py:METRIC`` and ``FILE.py:METRIC:z`` name one of somebody's own, whose file is run.
+
     Raises:
         ValueError: an unknown metric.
     """
-    metric, _, representation = text.partition(":")
-    return Target(metric if metric == "all" else CATALOG.resolve(metric), representation or None)
+    own = re.fullmatch(r"(.*\.py:[^:]*)(?::(.*))?", text)
+    metric, representation = own.groups() if own else text.partition(":")[::2]
+    return Target(metric if metric == "all" else CATALOG.admit(metric), representation or None)
 
 
 def is_probe(target: Target) -> bool:

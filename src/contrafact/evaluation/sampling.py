@@ -20,7 +20,7 @@ from contrafact.core.method import FinishedRun
 from contrafact.core.places import find_place
 from contrafact.core.progress import Progress
 from contrafact.data import CATALOG as DATASETS
-from contrafact.data.load import FOLDER_DATASET, load_dataset
+from contrafact.data.load import FOLDER_DATASET, load_dataset, load_recorded
 from contrafact.evaluation.classes import split_for_scoring
 
 BATCH = 512
@@ -133,7 +133,8 @@ def _load_again(wanted: Mapping[str, Any], run: FinishedRun, size: int, known: M
             f"{run.folder} learned from the folder {wanted['from']!r}, which is not where it was; name it with --data"
         )
     split = wanted.get("split") or "test"
-    dataset = load_dataset(name if place is None else place, size=size, split=split if in_parts else None, **options)
+    named = name if place is None else str(place)
+    dataset = load_recorded(named, {"size": size, "split": split if in_parts else None, **options})
     before = known.get("fingerprint")
     if before and known.get("split") == getattr(dataset, "split", None) and before != dataset.fingerprint():
         print(f"note: {dataset.source} has changed since {run.folder} learned from it", file=sys.stderr)
