@@ -159,6 +159,13 @@ def _read_study(folder: Path) -> Any:
     return study_text(score_study(folder))
 
 
+def _read_served_study(folder: Path) -> Any:
+    from contrafact.app.answers import Answers
+
+    answers = Answers(folder)
+    return [len(answers.page(name)) for name in answers.tokens]
+
+
 def _read_reference(folder: Path) -> Any:
     from contrafact.evaluation.reference import read_reference
 
@@ -194,9 +201,11 @@ def _read_messages(folder: Path) -> Any:
     from contrafact.app.state import parse_state
     from contrafact.app.wire import parsed, unpacked
 
-    text = (folder / "message.json").read_bytes()
-    header, body = unpacked((folder / "message.bin").read_bytes())
-    return parse_state(parsed(text).get("state")), header.get("name"), len(body)
+    try:
+        header, body = unpacked((folder / "message.bin").read_bytes())
+        return parse_state(parsed((folder / "message.json").read_bytes()).get("state")), header.get("name"), len(body)
+    except (OSError, ValueError) as error:  # a message is no file and has no name; here it has both
+        raise ValueError(f"{folder}: {error}") from error
 
 
 def _write_messages(folder: Path) -> None:
@@ -387,6 +396,7 @@ def all_targets() -> dict[str, Target]:
         Target("reference", _read_reference, {"scores": _write_reference}, ("evaluation.reference",)),
         Target("labels", _read_labels, {"rooms": _write_labels}, ("core.few_labels", "core.rows")),
         Target("study", _read_study, {"two": seeds.write_study}, ("report.study_score",)),
+        Target("served study", _read_served_study, {"two": seeds.write_study}, ("app.answers",)),
         Target("photographs", _read_photographs, {"several": seeds.write_pictures}, ("editing.photographs",)),
         Target("messages of a page", _read_messages, {"two": _write_messages}, ("app.wire", "app.state")),
         Target("data:dsprites:scream", _read_scream, {"picture": _write_scream}, ("data.dsprites",), 0.5),
