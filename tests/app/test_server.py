@@ -333,7 +333,7 @@ def test_other_machines_come_only_where_somebody_says_so():
     assert "not encrypted" in str(refused.value)
     assert check_host("0.0.0.0", True) == "0.0.0.0"
     assert check_host("::1", False) == "::1"
-    assert address_of("0.0.0.0", 80, "t") == "http://localhost:80/?token=t"
+    assert address_of("0.0.0.0", 80) == "http://localhost:80"
 
 
 def test_a_taken_port_is_said():

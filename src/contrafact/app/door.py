@@ -12,9 +12,19 @@ import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-_OPEN = ("/static/",)
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 @dataclass(frozen=True)
@@ -25,11 +35,13 @@ class Door:
         port: where the server listens.
         exposed: whether it listens on more than this machine's own addresses.
         token: what a request must know.
+        without_token: beginnings of paths that need none: files that are everybody's, or pages that ask for another.
     """
 
     port: int
     exposed: bool = False
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    without_token: tuple[str, ...] = ("/static/",)
 
     def refusal(self, path: str, query: str, headers: Mapping[str, str]) -> str | None:
         """Why a request may not come in, as a sentence; None if it may.
@@ -45,7 +57,7 @@ class Door:
         if origin is not None and origin.lower() != f"http://{host.lower()}":
             return f"another page ({origin[:80]!r}) may not use this one"
         given = parse_qs(query).get("token", [""])[0]
-        if not path.startswith(_OPEN) and not secrets.compare_digest(given.encode(), self.token.encode()):
+        if not path.startswith(self.without_token) and not secrets.compare_digest(given.encode(), self.token.encode()):
             return "the address lacks its token; open the one that `contrafact explore` printed"
         return None
 
@@ -65,6 +77,32 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+class Guarded:
+    """Shows the door to whom it is not open."""
+
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self.app, self.door = app, door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        from starlette.datastructures import Headers
+        from starlette.responses import PlainTextResponse
+        from starlette.websockets import WebSocketClose
+
+        query = scope["query_string"].decode("latin-1")
+        refusal = self.door.refusal(scope["path"], query, Headers(scope=scope))
+        answer: Any
+        if refusal is None:
+            answer = self.app
+        elif scope["type"] == "http":
+            answer = PlainTextResponse(refusal, 403, HEADERS)
+        else:
+            answer = WebSocketClose(1008, refusal[:100])
+        await answer(scope, receive, send)
 
 
 def policy(nonce: str, host: str) -> str:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from contrafact.app.desk import Desk
 from contrafact.app.door import Door
-from contrafact.app.server import application, settings_of_uvicorn
+from contrafact.app.server import application
+from contrafact.app.wire import MOST_UPLOAD
 
 if TYPE_CHECKING:
     import uvicorn
+    from starlette.applications import Starlette
 
 EXPOSE = "expose-to-network"
 _PATIENCE_SECONDS = 20.0
@@ -71,10 +73,10 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-def address_of(host: str, port: int, token: str) -> str:
-    """What to open in a browser."""
+def address_of(host: str, port: int) -> str:
+    """Where a browser on this machine finds a server."""
     shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}/?token={token}"
+    return f"http://{shown}:{port}"
 
 
 def serve(
@@ -92,14 +94,47 @@ def serve(
     Raises:
         ValueError: as for :func:`check_host` and :func:`bind`, or packages that are missing.
     """
-    server, listening, address = _prepared(desk, check_host(host, exposed), port, exposed, framed=False)
+    try:
+        serve_until_stopped(
+            lambda door: application(desk, door),
+            lambda base, door: ready(f"{base}/?token={door.token}"),
+            check_host(host, exposed),
+            port,
+            exposed,
+        )
+    finally:
+        desk.close()
+
+
+def serve_until_stopped(
+    make: Callable[[Door], Starlette],
+    ready: Callable[[str, Door], None],
+    host: str,
+    port: int,
+    exposed: bool,
+    without_token: tuple[str, ...] = ("/static/",),
+) -> None:
+    """Serve an application until Ctrl-C.
+
+    Args:
+        make: the application behind a door.
+        ready: called with the server's address, ``http://host:port``, and the door, once it is there.
+        host: address to listen on.
+        port: port, 0 for a free one.
+        exposed: whether other machines may come.
+        without_token: beginnings of paths that need no token of the door's.
+
+    Raises:
+        ValueError: as for :func:`bind`, or packages that are missing.
+    """
+    server, listening, door = _prepared(make, host, port, exposed, without_token)
 
     def tell() -> None:
         while not server.started:
             if server.should_exit:
                 return
             time.sleep(0.02)
-        ready(address)
+        ready(address_of(host, door.port), door)
 
     threading.Thread(target=tell, daemon=True).start()
     try:
@@ -107,7 +142,6 @@ def serve(
     except KeyboardInterrupt:  # uvicorn has closed every connection, then passes it on
         pass
     finally:
-        desk.close()
         listening.close()
 
 
@@ -127,7 +161,8 @@ def start(desk: Desk, framed: bool = False) -> tuple[Callable[[], None], str]:
     Returns:
         What stops it, and its address.
     """
-    server, listening, address = _prepared(desk, "127.0.0.1", 0, False, framed)
+    server, listening, door = _prepared(lambda door: application(desk, door, framed), "127.0.0.1")
+    address = f"{address_of('127.0.0.1', door.port)}/?token={door.token}"
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="server", daemon=True)
     thread.start()
     deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -149,15 +184,26 @@ def open_browser(address: str) -> None:
 
 
 def _prepared(
-    desk: Desk, host: str, port: int, exposed: bool, framed: bool
-) -> tuple[uvicorn.Server, socket.socket, str]:
+    make: Callable[[Door], Starlette],
+    host: str,
+    port: int = 0,
+    exposed: bool = False,
+    without_token: tuple[str, ...] = ("/static/",),
+) -> tuple[uvicorn.Server, socket.socket, Door]:
     try:
         import uvicorn
         import websockets  # noqa: F401 # what uvicorn takes for sockets, and says nothing when it is missing
     except ImportError as error:
-        raise ValueError("the page needs a few packages more: pip install 'contrafact[explore]'") from error
+        raise ValueError("a page needs a few packages more: pip install 'contrafact[explore]'") from error
     listening = bind(host, port)
-    port = listening.getsockname()[1]
-    door = Door(port, exposed)
-    config = uvicorn.Config(application(desk, door, framed), **settings_of_uvicorn())
-    return uvicorn.Server(config), listening, address_of(host, port, door.token)
+    door = Door(listening.getsockname()[1], exposed, without_token=without_token)
+    config = uvicorn.Config(
+        make(door),
+        access_log=False,  # a log of addresses would be one of tokens
+        log_level="warning",
+        lifespan="off",
+        ws_max_size=MOST_UPLOAD + 2**16 + 4,
+        ws_per_message_deflate=False,  # pictures are compressed already
+        timeout_graceful_shutdown=1,
+    )
+    return uvicorn.Server(config), listening, door

@@ -6,30 +6,21 @@ import asyncio
 import secrets
 from contextlib import suppress
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from contrafact.app.assets import MODULES, page
 from contrafact.app.client import Client
 from contrafact.app.desk import Desk
-from contrafact.app.door import Door, policy
-from contrafact.app.wire import MOST_UPLOAD
+from contrafact.app.door import HEADERS, Door, Guarded, policy
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp, Receive, Scope, Send
     from starlette.websockets import WebSocket
 
 MOST_PAGES = 64
 _TYPES = {"css": "text/css", "js": "text/javascript"}
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 def application(desk: Desk, door: Door, framed: bool = False) -> Starlette:
@@ -61,20 +52,20 @@ def application(desk: Desk, door: Door, framed: bool = False) -> Starlette:
             script=f'<script type="module" nonce="{nonce}" src="/static/serve.js"></script>',
         )
         rules += "" if framed else "; frame-ancestors 'none'"  # which only a header can say
-        return HTMLResponse(text, headers={**_HEADERS, "Content-Security-Policy": rules})
+        return HTMLResponse(text, headers={**HEADERS, "Content-Security-Policy": rules})
 
     async def static(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in (*MODULES, "page.css"):
-            return PlainTextResponse("no such file", 404, _HEADERS)
+            return PlainTextResponse("no such file", 404, HEADERS)
         content = files("contrafact.app").joinpath(name).read_bytes()
-        return PlainTextResponse(content, headers=_HEADERS, media_type=_TYPES[name.rpartition(".")[2]])
+        return PlainTextResponse(content, headers=HEADERS, media_type=_TYPES[name.rpartition(".")[2]])
 
     async def saved(request: Request) -> Response:
         path = desk.keeper.saved.get(request.path_params["name"])
         if path is None or not path.is_file():
-            return PlainTextResponse("no such file", 404, _HEADERS)
-        return FileResponse(path, headers=_HEADERS, filename=path.name)
+            return PlainTextResponse("no such file", 404, HEADERS)
+        return FileResponse(path, headers=HEADERS, filename=path.name)
 
     async def talk(websocket: WebSocket) -> None:
         if len(desk.clients) >= MOST_PAGES:
@@ -101,7 +92,7 @@ def application(desk: Desk, door: Door, framed: bool = False) -> Starlette:
             WebSocketRoute("/socket", talk),
         ]
     )
-    app.add_middleware(_Guarded, door=door)
+    app.add_middleware(Guarded, door=door)
     return app
 
 
@@ -118,41 +109,3 @@ async def _send(websocket: WebSocket, client: Client, desk: Desk) -> None:
                     desk.painter.line.wake()
             else:
                 await websocket.send_text(message)
-
-
-class _Guarded:
-    """Shows the door to whom it is not open."""
-
-    def __init__(self, app: ASGIApp, door: Door) -> None:
-        self.app, self.door = app, door
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
-        from starlette.datastructures import Headers
-        from starlette.responses import PlainTextResponse
-        from starlette.websockets import WebSocketClose
-
-        query = scope["query_string"].decode("latin-1")
-        refusal = self.door.refusal(scope["path"], query, Headers(scope=scope))
-        answer: Any
-        if refusal is None:
-            answer = self.app
-        elif scope["type"] == "http":
-            answer = PlainTextResponse(refusal, 403, _HEADERS)
-        else:
-            answer = WebSocketClose(1008, refusal[:100])
-        await answer(scope, receive, send)
-
-
-def settings_of_uvicorn() -> dict[str, Any]:
-    """How uvicorn runs the application: large uploads whole, nothing compressed twice, no token in a log."""
-    return {
-        "access_log": False,
-        "log_level": "warning",
-        "lifespan": "off",
-        "ws_max_size": MOST_UPLOAD + 2**16 + 4,
-        "ws_per_message_deflate": False,
-        "timeout_graceful_shutdown": 1,
-    }

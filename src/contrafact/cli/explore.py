@@ -5,34 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse
-from contrafact.core.ranges import Range, Share, Steps
+from contrafact.cli._types import FileOrFolder, Folder
+from contrafact.core.ranges import Port, Share, Steps
 
 if TYPE_CHECKING:
     from contrafact.app.session import Session
-
-Port = Annotated[int, Range(at_least=0, at_most=65535)]
 
 
 @dataclass(frozen=True)
 class Options:
     """Serve a page with a run's directions as sliders, for this machine alone; or write it to one file (--export)."""
 
-    run: Positional[Path | None] = None
+    run: Positional[Folder | None] = None
     """Run folder."""
     generator: str | None = None
     """Generator instead of the run's: a name, a checkpoint or a run folder; alone, its latent axes are the sliders."""
-    use: Path | None = None
+    use: FileOrFolder | None = None
     """File or run folder whose directions to take instead of the run's."""
     latents: Path | None = None
     """File of latents to begin from, such as contrafact invert writes; by default the run's latents.safetensors."""
-    compare: tuple[Path, ...] = ()
+    compare: tuple[Folder, ...] = ()
     """Runs to compare with, on generators of the same latents."""
-    out: Path | None = None
+    out: Folder | None = None
     """Folder that what is saved goes to; by default RUN/explored."""
     port: Port = 0
     """Port to listen on; 0 takes a free one."""

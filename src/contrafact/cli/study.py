@@ -1,4 +1,4 @@
-"""Make a user study of runs' directions, and score its answers."""
+"""Make a user study of runs' directions, serve it to its participants, and score its answers."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from tyro.conf import Positional
 from contrafact.cli._parse import Assignments, changes_of, parse
 from contrafact.cli._types import Folder
 from contrafact.core.command import quoted
-from contrafact.core.ranges import Count, Panels, Positive, Seed, Share, Size
+from contrafact.core.ranges import Count, Panels, Port, Positive, Seed, Share, Size
 
 
 @dataclass(frozen=True)
 class Options:
-    """make RUN...: pictures without names and a page to answer on for each participant; score STUDY: the answers."""
+    """make RUN...: pictures without names and a page to answer on for each participant; serve STUDY: those pages at an
+    address each, until Ctrl-C; score STUDY: the answers."""
 
-    what: Positional[Literal["make", "score"]]
-    """Make a study, or score one."""
+    what: Positional[Literal["make", "serve", "score"]]
+    """Make a study, serve or score one."""
     folders: Positional[tuple[Folder, ...]]
-    """make: run folders, on one generator or several. score: the study, or a folder of the files that came back."""
+    """make: run folders, on one generator or several. serve: the study. score: it, or a folder of files sent back."""
     out: Folder = Path("study")
     """make: folder to write."""
     key: Path | None = None
@@ -45,6 +46,12 @@ class Options:
     """make: pulls images towards the mean: 1 leaves them, 0 is the mean; by default the generator's own."""
     seed: Seed = 0
     """make: seed of the images and of everybody's order."""
+    port: Port = 0
+    """serve: port to listen on; 0 takes a free one."""
+    host: str = "127.0.0.1"
+    """serve: address to listen on; another than this machine's own needs --expose-to-network."""
+    expose_to_network: bool = False
+    """serve: let other machines in: whoever learns a participant's address sees their pictures and answers for them."""
 
 
 def study(arguments: Sequence[str]) -> None:
@@ -56,6 +63,9 @@ def study(arguments: Sequence[str]) -> None:
         if len(options.folders) != 1:
             raise ValueError(f"name one folder of answers to score, got {len(options.folders)}")
         print(study_text(score_study(options.folders[0], options.key)))
+        return
+    if options.what == "serve":
+        _serve(options)
         return
     from contrafact.core.claim import hold
     from contrafact.report.comparison import contenders_of
@@ -75,3 +85,30 @@ def study(arguments: Sequence[str]) -> None:
     make_study(contenders, options.out, [options.directions for _ in contenders], settings)
     print(f"wrote {options.out}: a folder for each of {options.participants} participants; key.json says what is what")
     print(f"next, once answers are in:\n  contrafact study score {quoted(options.out)}")
+
+
+def _serve(options: Options) -> None:
+    from contrafact.app.answers import Answers, study_application
+    from contrafact.app.door import Door
+    from contrafact.app.listen import check_host, serve_until_stopped
+
+    if len(options.folders) != 1:
+        raise ValueError(f"name one study to serve, got {len(options.folders)}")
+    check_host(options.host, options.expose_to_network)
+    answers = Answers(options.folders[0])
+
+    def ready(base: str, door: Door) -> None:
+        print("give each participant one of these addresses:")
+        for name, token in answers.tokens.items():
+            print(f"  {name}  {base}/study/{token}/")
+        print("Ctrl-C ends it", flush=True)
+
+    serve_until_stopped(
+        lambda door: study_application(answers, door),
+        ready,
+        options.host,
+        options.port,
+        options.expose_to_network,
+        ("/study/",),
+    )
+    print(f"next:\n  contrafact study score {quoted(options.folders[0])}")

@@ -105,6 +105,8 @@ Keep = Annotated[float, Range(at_least=0, below=1)]
 """The share of a moving average that is kept at each step."""
 Truncation = Annotated[float, Range(at_least=0, at_most=1)]
 """How far from the mean latents are drawn."""
+Port = Annotated[int, Range(at_least=0, at_most=65535)]
+"""A port to listen on, 0 for a free one."""
 Seed = Annotated[int, Range(at_least=0, at_most=(1 << 63) - 1)]
 """Seed of a random stream."""
 MetricSeed = Annotated[int, Range(at_least=0, at_most=(1 << 31) - 1)]

@@ -160,7 +160,7 @@ def _panels(
     return panels
 
 
-def study_page(participant: str, pictures: Sequence[str], questions: Sequence[str]) -> str:
+def study_page(participant: str, pictures: Sequence[str], questions: Sequence[str], served: bool = False) -> str:
     """The page a participant answers on: the pictures, the questions under each, and a button that saves the CSV.
 
     It needs the pictures beside it and nothing else. Answers are kept by the browser until they are saved.
@@ -169,6 +169,7 @@ def study_page(participant: str, pictures: Sequence[str], questions: Sequence[st
         participant: names the file it saves.
         pictures: file names, in order.
         questions: which of :data:`QUESTIONS`, in order.
+        served: whether a server takes the answers; else they are saved as a file to send back.
     """
     blocks = []
     for number, picture in enumerate(pictures, 1):
@@ -180,7 +181,9 @@ def study_page(participant: str, pictures: Sequence[str], questions: Sequence[st
         heading = f"<h2>{number} of {len(pictures)}</h2>"
         blocks.append(f'<section>{heading}<img src="{picture}" alt="picture {number}">{"".join(rows)}</section>')
     template = files("contrafact.report").joinpath("study.html").read_text("utf-8")
-    facts = json.dumps({"participant": participant, "pictures": list(pictures), "questions": list(questions)})
+    facts = json.dumps(
+        {"participant": participant, "pictures": list(pictures), "questions": list(questions), "served": served}
+    )
     return template.replace("{{pictures}}", "\n".join(blocks)).replace("{{facts}}", facts)
 
 
