@@ -48,26 +48,37 @@ def sockets():
 
 
 @pytest.fixture(scope="module")
-def opened(browser, session, sockets):
-    with served(session) as (_, address):
-        page = browser.new_page(viewport={"width": 1200, "height": 900})
-        problems, requests = [], []
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
+def server(session):
+    with served(session) as desk_and_address:
+        yield desk_and_address
 
-        def between(socket):
-            socket.connect_to_server()
-            sockets.append(socket)
 
-        page.route_web_socket("**/socket*", between)
-        page.goto(address)
-        page.wait_for_selector("#main[data-shows='seed=0']")
-        yield page
-        page.close()
-        assert problems == []
-        origin = address.partition("?")[0]
-        assert [url for url in requests if not url.startswith((origin, "data:", "blob:"))] == []
+@pytest.fixture
+def desk(server):
+    return server[0]
+
+
+@pytest.fixture(scope="module")
+def opened(browser, server, sockets):
+    address = server[1]
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    problems, requests = [], []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+
+    def between(socket):
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    page.route_web_socket("**/socket*", between)
+    page.goto(address)
+    page.wait_for_selector("#main[data-shows='seed=0']")
+    yield page
+    page.close()
+    assert problems == []
+    origin = address.partition("?")[0]
+    assert [url for url in requests if not url.startswith((origin, "data:", "blob:"))] == []
 
 
 @pytest.fixture
@@ -103,20 +114,24 @@ def test_a_new_name_is_in_the_run(page, folder):
     assert load_directions(folder).names[2] == "direction 2"
 
 
-def test_a_dropped_photograph_is_inverted(page, session):
+def drop(page, name, image):
     picture = io.BytesIO()
-    Image.fromarray(expected(session, Drawn(9)).astype(np.uint8)).save(picture, "PNG")
+    image.save(picture, "PNG")
     page.evaluate(
-        """bytes => {
+        """([name, bytes]) => {
           const data = new DataTransfer();
-          data.items.add(new File([Uint8Array.from(bytes)], "me.png", { type: "image/png" }));
+          data.items.add(new File([Uint8Array.from(bytes)], name, { type: "image/png" }));
           for (const type of ["dragenter", "dragover", "drop"]) {
             document.getElementById("stage").dispatchEvent(
               new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
           }
         }""",
-        list(picture.getvalue()),
+        [name, list(picture.getvalue())],
     )
+
+
+def test_a_dropped_photograph_is_inverted(page, session):
+    drop(page, "me.png", Image.fromarray(expected(session, Drawn(9)).astype(np.uint8)))
     page.wait_for_selector("#main[data-shows='photo=me']")
     assert page.is_hidden("#inversion")
     assert np.abs(shown(page) - expected(session, Photo("me"))).max() <= 1
@@ -130,13 +145,13 @@ def test_what_is_no_photograph_is_refused_and_the_page_goes_on(page):
     go(page, "seed=2")
 
 
-def test_a_search_can_be_stopped(page):
-    picture = io.BytesIO()
-    Image.new("RGB", (40, 40), (200, 20, 40)).save(picture, "PNG")
-    page.set_input_files("#file", {"name": "other.png", "mimeType": "image/png", "buffer": picture.getvalue()})
-    page.click("#inversion-stop")
-    page.wait_for_selector("#inversion", state="hidden")
+def test_a_search_can_be_stopped(page, desk):
+    with desk._inverting:  # as while somebody else's photograph is searched
+        drop(page, "other.png", Image.new("RGB", (40, 40), (200, 20, 40)))
+        page.click("#inversion-stop")
+        page.wait_for_selector("#inversion", state="hidden")
     assert page.is_hidden("#message")
+    assert page.get_attribute("#main", "data-shows") == "seed=0"
 
 
 def test_ten_quick_moves_end_in_the_last(page, session):
