@@ -108,7 +108,7 @@ class Page {
   warn(warnings) {
     const beyond = this.sliders.beyond().map(({ direction }) => direction.name);
     find("warning").textContent = beyond.length
-      ? `Beyond its limit, where pictures leave the data: ${beyond.join(", ")}`
+      ? `Beyond what the data reach: ${beyond.join(", ")}`
       : warnings.join(" ");
   }
 
