@@ -387,6 +387,29 @@ def test_an_image_of_nan_is_said_and_costs_no_other(monkeypatch):
         assert any("NaN" in note for note in talk.facts["notes"])
 
 
+def test_a_generator_of_nan_is_measured_and_read_all_the_same(session, monkeypatch):
+    real = session.generator.forward
+
+    def forward(latent):
+        return torch.where(latent[:, :1, None, None] > 0, 1, torch.nan) * real(latent)
+
+    monkeypatch.setattr(session.generator, "forward", forward)
+    facts = session.facts()
+    assert "some images hold NaN or infinite values; check the generator" in facts["notes"]
+    assert all(found["strength"] > 0 for found in facts["directions"])
+    assert all(np.isfinite([code["low"], code["high"]]).all() for code in facts["codes"])
+
+
+def test_a_name_is_given_while_photographs_are_searched(session):
+    with served(session) as (desk, address), talking(address) as talk, talking(address) as other:
+        go = threading.Event()
+        desk._jobs["invert"] = lambda said, body, report: {"photo": str(go.wait(20))}
+        numbers = [talk.send("invert", b"picture") for _ in range(4)]
+        assert other.ask("rename", number=0, name="smile")["name"] == "smile"
+        go.set()
+        assert {talk.answer(number)[0]["photo"] for number in numbers[:1]} == {"True"}
+
+
 @pytest.mark.parametrize("error", [RuntimeError("out of memory"), MemoryError(), SystemExit(3), KeyError("x")])
 def test_a_thread_that_fails_or_ends_is_not_the_end(monkeypatch, error):
     session = striped()
@@ -425,6 +448,7 @@ def test_a_deleted_run_is_said(page, disco_folder):
     assert "does not exist" in page.ask("rename", number=0, name="smile")["message"]
     assert "is gone" in page.ask("save", what="png", state=MOVED)["message"]
     assert page.picture(MOVED)[1] is not None
+    assert page.ask("facts")["facts"]["title"] == "disco", "another tab opens, too"
     assert not disco_folder.exists()
 
 

@@ -50,6 +50,8 @@ class Desk:
         self.clients: set[Client] = set()
         self.painter = Painter(session, self._painted)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="desk")
+        # Apart, so that a name is given while films and searches take their time.
+        self._patient = ThreadPoolExecutor(_THREADS, thread_name_prefix="patient")
         self._inverting = threading.Lock()
         self._jobs: dict[str, Callable[[Message, bytes, Report], Message | bytes]] = {
             "rename": self._rename,
@@ -88,7 +90,8 @@ class Desk:
         for client in self.clients:
             client.cancel()
         self.painter.close()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        for threads in (self._threads, self._patient):
+            threads.shutdown(wait=True, cancel_futures=True)
 
     def receive(self, client: Client, message: str | bytes) -> None:
         """Take in one message; its answers follow."""
@@ -178,7 +181,8 @@ class Desk:
             finally:
                 client.end(number)
 
-        asyncio.get_running_loop().run_in_executor(self._threads, work)
+        threads = self._patient if said.get("type") in ("invert", "film") else self._threads
+        asyncio.get_running_loop().run_in_executor(threads, work)
 
     def _tell_all(self, **message: Any) -> None:
         for client in list(self.clients):

@@ -158,7 +158,7 @@ class Session:
     def facts(self) -> dict[str, Any]:
         """What a page begins with, JSON-ready. The first call measures the directions, which takes a few seconds."""
         generator, surveyed = self.generator, self.survey
-        names = [] if surveyed.codes is None else self.code_names()
+        names = [] if surveyed.codes is None else self.code_names
         layers = None if self.directions.layers is None else list(self.directions.layers)
         return {
             "format": 1,
@@ -195,6 +195,7 @@ class Session:
             "command": {"edit": prefix_of(self.source), "python": lines_that_make(self.source, self.kind)},
         }
 
+    @cached_property
     def code_names(self) -> list[str]:
         """A name for each of the encoder's codes: of its factor where codes belong to factors, else ``code 3``."""
         assert self.encoder is not None

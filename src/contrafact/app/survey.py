@@ -132,9 +132,10 @@ def survey(
         read: the encoder's codes ``(N, J)`` of images ``(N, C, H, W)`` of any range, None without an encoder.
     """
     notes: list[str] = []
+    images = _Images(generator)
     numbers = list(range(directions.num_directions))
     if len(numbers) > MOST:
-        glimpse = _strengths(generator, directions, numbers, _samples(generator, 2))
+        glimpse = _strengths(images, directions, numbers, _samples(generator, 2))
         numbers = sorted(sorted(numbers, key=lambda number: -glimpse[number])[:MOST])
         notes.append(f"the {MOST} strongest of {directions.num_directions} directions are listed")
     affordable = _PIXELS // (generator.image_shape[1] * generator.image_shape[2] * len(numbers))
@@ -144,26 +145,25 @@ def survey(
     if encoder is not None and encoder.code_dim > MOST_CODES:
         notes.append(f"the encoder's {encoder.code_dim} codes are too many to show")
         read = None
-    strengths, changes, moved = _measure(generator, directions, numbers, latents, read)
+    strengths, changes, moved = _measure(images, directions, numbers, latents, read)
     codes, spread = None, None
     if read is not None:
-        coded = _codes_of_samples(generator, read)
+        coded = _codes_of_samples(images, read)
         low, high = torch.quantile(coded.double(), torch.tensor([0.01, 0.99], dtype=torch.float64), dim=0).tolist()
         codes, spread = tuple(zip(low, high, strict=True)), Spread(coded)
     judged = min(_JUDGED, affordable // (2 * len(GRID)))
     if spread is not None and not judged:
         notes.append("limits are judged by latents alone: images are large, or directions many")
-    if not all(torch.isfinite(torch.tensor(value)) for value in strengths.values()):
-        notes.append("some images hold NaN or infinite values; check the generator")
-        strengths = {number: value if value == value else 0.0 for number, value in strengths.items()}
     bounds = Spread(_samples(generator, _STATISTICS))
 
     def likely(moved: Tensor) -> bool:
         if spread is None or read is None or not judged:
             return True
-        return _mostly(spread.holds(read(_images(generator, moved[:judged]))))
+        return _mostly(spread.holds(read(images(moved[:judged]))))
 
     limits = {number: _limit(directions, number, latents, bounds, likely) for number in numbers}
+    if not images.all_finite:
+        notes.append("some images hold NaN or infinite values; check the generator")
     groups = group_copies(strengths, changes)
     listed = sorted(numbers, key=lambda n: (-strengths[groups[n]], groups[n], -strengths[n]))
     found = tuple(
@@ -196,11 +196,20 @@ def _samples(generator: Generator, count: int) -> Tensor:
     return sample_latents(generator, count, torch.Generator().manual_seed(0))
 
 
-def _images(generator: Generator, latents: Tensor) -> Tensor:
-    made = [
-        generator(part.to(generator.device)).float().clamp(0, 1) for part in latents.split(images_at_once(generator))
-    ]
-    return torch.cat(made)
+class _Images:
+    """Makes images ``(N, C, H, W)`` within [0, 1] of latents, and notes whether some were not finite.
+
+    NaN becomes black: one bad image must not cost the measures of all others.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        self.generator, self.all_finite = generator, True
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        parts = latents.to(self.generator.device).split(images_at_once(self.generator))
+        images = torch.cat([self.generator(part).float() for part in parts])
+        self.all_finite &= bool(torch.isfinite(images).all())
+        return images.nan_to_num(nan=0.0).clamp(0, 1)
 
 
 def _small(images: Tensor) -> Tensor:
@@ -208,13 +217,13 @@ def _small(images: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(images, (height, width))
 
 
-def _strengths(generator: Generator, directions: Directions, numbers: Sequence[int], latents: Tensor) -> list[float]:
-    base = _images(generator, latents)
-    return [float((_images(generator, directions(latents, n, 1.0)) - base).abs().mean()) for n in numbers]
+def _strengths(images: _Images, directions: Directions, numbers: Sequence[int], latents: Tensor) -> list[float]:
+    base = images(latents)
+    return [float((images(directions(latents, n, 1.0)) - base).abs().mean()) for n in numbers]
 
 
 def _measure(
-    generator: Generator,
+    images: _Images,
     directions: Directions,
     numbers: Sequence[int],
     latents: Tensor,
@@ -222,10 +231,10 @@ def _measure(
 ) -> tuple[dict[int, float], dict[int, Tensor], dict[int, Tensor]]:
     """Of each direction its strength, the mean change of the image, and of the codes per standard deviation."""
     strengths, changes, moved = {}, {}, {}
-    base = _images(generator, latents)
+    base = images(latents)
     with Progress("measuring directions", len(numbers)) as bar:
         for number in numbers:
-            forward, backward = (_images(generator, directions(latents, number, step)) for step in (1.0, -1.0))
+            forward, backward = (images(directions(latents, number, step)) for step in (1.0, -1.0))
             strengths[number] = float(((forward - base).abs().mean() + (backward - base).abs().mean()) / 2)
             changes[number] = _small(forward - base).mean(dim=0).flatten().cpu()
             moved[number] = torch.zeros(0) if read is None else ((read(forward) - read(backward)) / 2).mean(dim=0)
@@ -233,10 +242,11 @@ def _measure(
     return strengths, changes, moved
 
 
-def _codes_of_samples(generator: Generator, read: Callable[[Tensor], Tensor]) -> Tensor:
+def _codes_of_samples(images: _Images, read: Callable[[Tensor], Tensor]) -> Tensor:
+    generator = images.generator
     count = max(64, min(_CODED, _PIXELS // 8 // (generator.image_shape[1] * generator.image_shape[2])))
     parts = _samples(generator, count).split(images_at_once(generator))
-    return torch.cat([read(generator(part)) for part in parts])
+    return torch.cat([read(images(part)) for part in parts])
 
 
 def _limit(
