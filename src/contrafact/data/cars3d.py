@@ -8,13 +8,12 @@ Shape suffixes: N images, H height, W width, C channels.
 from __future__ import annotations
 
 import hashlib
-import io
 import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, ClassVar, Literal
+from typing import IO, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -22,6 +21,7 @@ from torch import Tensor
 from contrafact.core.dataset import FactorDataset, IntArray, check_indices
 from contrafact.core.foreign import first_line, reading
 from contrafact.data._files import AnyArray, PathLike, StoredArray, data_folder, missing_file_message, unpack_once
+from contrafact.data._matlab import read_variables
 from contrafact.data._pixels import check_size, to_images
 
 FILE = "nips2015-analogy-data.tar.gz"
@@ -32,7 +32,6 @@ SPLITS = ("all", "train", "test")
 
 _MOST_CAR_BYTES, _MOST_ARCHIVE_BYTES, _MOST_NAME_BYTES = 2**24, 2**28, 2**16
 """One car has 5 MB. An archive may always unpack to 16 times its own size."""
-_COMPRESSED = 15
 _NAME_TYPES = (
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
     *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
@@ -192,53 +191,23 @@ def _is_wanted(name: str) -> bool:
 
 def _views(source: Path, name: str, stream: IO[bytes]) -> AnyArray:
     """One car's images ``(96, 128, 128, 3)``, elevation slowest."""
-    from scipy.io import loadmat, whosmat
-
     expected = ((SIDE, SIDE, 3, AZIMUTHS, ELEVATIONS), "uint8")
     try:
-        content = _inflated(stream)
-        found = {key: (tuple(shape), kind) for key, shape, kind in whosmat(content)}
-        content.seek(0)
-        # Only bytes of the right number are read: anything else a variable may be is no picture.
-        loaded = loadmat(content, variable_names=["im"]) if found.get("im") == expected else found
-    except Exception as error:  # the documented border: damaged bytes make scipy's reader fail in any way
+        content = stream.read(_MOST_CAR_BYTES + 1)
+        if len(content) > _MOST_CAR_BYTES:
+            raise ValueError(f"it has more than {_MOST_CAR_BYTES} bytes")
+        found = next((v for v in read_variables(content, _MOST_CAR_BYTES) if v.name == "im"), None)
+        fits = found is not None and (found.shape, found.kind) == expected
+        images = found.bytes_array() if found is not None and fits else None
+    except (ValueError, zlib.error, OSError, tarfile.TarError) as error:
         raise ValueError(
             f"cars3d: {name} in {source} is not a complete MATLAB 5 file ({first_line(error)}); get it again"
         ) from error
-    if "im" not in loaded:
+    if found is None:
         raise ValueError(f"cars3d: {name} in {source} has no key 'im'")
-    images = loaded["im"]
-    if not isinstance(images, np.ndarray):
-        shape, kind = images
+    if images is None:
         raise ValueError(
-            f"cars3d: key 'im' of {name} in {source}: expected uint8 of shape {expected[0]}, found {kind} of shape "
-            f"{shape}"
+            f"cars3d: key 'im' of {name} in {source}: expected uint8 of shape {expected[0]}, found {found.kind} of "
+            f"shape {found.shape}"
         )
     return np.asarray(images.transpose(4, 3, 0, 1, 2)).reshape(VIEWS, SIDE, SIDE, 3)
-
-
-def _inflated(stream: IO[bytes]) -> io.BytesIO:
-    """A MATLAB 5 file with its variables unpacked, as far as one car's can be.
-
-    Raises:
-        ValueError: another file, or one that unpacks to more.
-    """
-    content = stream.read(_MOST_CAR_BYTES + 1)
-    if len(content) > _MOST_CAR_BYTES or content[:6] != b"MATLAB":
-        raise ValueError(
-            f"it has more than {_MOST_CAR_BYTES} bytes" if content[:6] == b"MATLAB" else "no MATLAB header"
-        )
-    order: Literal["little", "big"] = "little" if content[126:128] == b"IM" else "big"
-    parts, place, left = [content[:128]], 128, _MOST_CAR_BYTES
-    while place + 8 <= len(content):
-        kind, size = (int.from_bytes(content[place + i : place + i + 4], order) for i in (0, 4))
-        end = place + 8 + size
-        part = content[place:end]
-        if kind == _COMPRESSED:
-            part = zlib.decompressobj().decompress(part[8:], left + 1)
-        left -= len(part)
-        if left < 0:
-            raise ValueError(f"it unpacks to more than {_MOST_CAR_BYTES} bytes")
-        parts.append(part)
-        place = end
-    return io.BytesIO(b"".join(parts))
