@@ -327,7 +327,7 @@ def damage_tar(rng: random.Random, data: bytes) -> bytes:
         member.type = rng.choice((tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE, b"S", b"x", b"L"))
     contents[place] = (member, content)
     if how > 0.95:
-        contents += contents[place : place + 1] * 500
+        contents += contents[place : place + 1] * min(500, 2**26 // max(1, len(content)))  # may be damaged once more
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz", compresslevel=1) as archive:
         for member, content in contents:
