@@ -60,6 +60,7 @@ EVALUATION = tuple(
 EDITING = (
     *(f"editing.{name}" for name in ("inversion", "latents", "photographs", "similarity", "encoder")),
     *(f"report.{name}" for name in ("figures", "comparison", "planes", "cube", "study", "study_score")),
+    *(f"app.{name}" for name in ("session", "state", "survey", "search", "again")),
 )
 
 
