@@ -12,6 +12,7 @@ samples, pooled, instead of each sample's own.
 from __future__ import annotations
 
 import argparse
+import functools
 import inspect
 import json
 import time
@@ -94,10 +95,16 @@ def measure_rows(name: str, n: int) -> dict[str, dict[str, float]]:
     return rows
 
 
+@functools.cache
+def far_score(name: str) -> dict[str, float]:
+    """Scores of the process at many points."""
+    return score(name, mixed(LIMIT_POINTS, 10**6))
+
+
 def measure_coverage(name: str, n: int, slow: bool) -> dict[str, Any]:
     """How often 95 % limits held the mean score at ``n`` points, and the score at many."""
     samples = SLOW_SAMPLES if slow else SAMPLES
-    far = score(name, mixed(LIMIT_POINTS, 10**6))
+    far = far_score(name)
     estimates, limits = [], []
     pooled: dict[str, list[np.ndarray]] = {}
     repeats = CATALOG.module(name).INFO.repeats
