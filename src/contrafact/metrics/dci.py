@@ -19,7 +19,12 @@ from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResu
 from contrafact.metrics._importance import weighted_concentration
 
 INFO = MetricInfo(
-    kind="static", low=0.0, high=1.0, higher_is_better=True, source="Eastwood & Williams 2018; protocol of 2019"
+    kind="static",
+    low=0.0,
+    high=1.0,
+    higher_is_better=True,
+    source="Eastwood & Williams 2018; protocol of 2019",
+    covered={"informativeness_train": 0.47},
 )
 
 

@@ -16,7 +16,14 @@ from contrafact.core.metric import ArrayLike, MetricInfo, MetricResult, check_co
 from contrafact.metrics._information import discretize, entropy, mutual_information, read_labels
 from contrafact.metrics.mig_sup import SINGLE_FACTOR
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Sepliarskaia et al. 2019 (DCIMIG)")
+INFO = MetricInfo(
+    kind="static",
+    low=0.0,
+    high=1.0,
+    higher_is_better=True,
+    source="Sepliarskaia et al. 2019 (DCIMIG)",
+    enough={"score": 300},
+)
 
 
 @measured

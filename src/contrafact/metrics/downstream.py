@@ -28,6 +28,7 @@ INFO = MetricInfo(
     higher_is_better=True,
     source="Locatello et al. 2019, Section 5.5",
     ranges={"efficiency": (0.0, math.inf)},
+    covered={"accuracy_10": 0.8},
 )
 SIZES = (10, 100, 1_000, 10_000)
 NUM_FOLDS = 5

@@ -16,7 +16,9 @@ from contrafact.core.matrices import check_varying, dead_codes, top_two_gap
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, check_codes_as_given, measured
 from contrafact.metrics._information import discretize, entropy, mutual_information, read_labels
 
-INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Li et al. 2020")
+INFO = MetricInfo(
+    kind="static", low=0.0, high=1.0, higher_is_better=True, source="Li et al. 2020", enough={"score": 300}
+)
 SINGLE_FACTOR = "one factor only: nothing competes with it, so the gap is its own information"
 
 

@@ -25,6 +25,7 @@ INFO = MetricInfo(
     higher_is_better=True,
     source="Mahon et al. 2023 (SNC, NK)",
     ranges={"nk": (-1.0, 1.0)},
+    enough={"snc": 1_000, "nk": 300},
 )
 HIDDEN, BATCHES_PER_EPOCH, SMALLEST_BATCH = 256, 40, 64
 
