@@ -47,6 +47,8 @@ class Desk:
 
     def __init__(self, session: Session, keeper: Keeper, settings: InversionSettings | None = None) -> None:
         self.session, self.keeper, self.settings = session, keeper, settings
+        for known in (session, *session.rivals.values()):
+            known.facts()  # measured now, with a bar, and not while a page waits
         self.clients: set[Client] = set()
         self.painter = Painter(session, self._painted)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="desk")

@@ -100,6 +100,5 @@ def _serve(session: Session, options: Options) -> None:
         if options.browser:
             open_browser(address)
 
-    session.facts()  # measured now, with a bar, not when the first page opens
     serve(desk, options.host, options.port, options.expose_to_network, ready)
     print("the page has ended")
