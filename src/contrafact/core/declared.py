@@ -75,7 +75,7 @@ def _collect(path: Path, name: str, found: Declared) -> None:
         if imported is not None:
             _collect(imported, name, found)
         return
-    for base in node.bases:
+    for base in reversed(node.bases):  # as dataclasses gather fields; and what the first one says holds
         _collect(path, ast.unparse(base), found)
     for statement in node.body:
         if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)):
