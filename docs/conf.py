@@ -6,7 +6,10 @@ Every method, metric, dataset and generator gets a page from its docstrings with
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sphinx.util import inspect as sphinx_inspect
@@ -115,7 +118,24 @@ def read_plainly(app: Any, what: str, name: str, obj: Any, options: Any, lines: 
         lines[:1] = lines[0].replace(": ", ":\n", 1).split("\n")
 
 
+def make_page_to_play_with(app: Any, error: Exception | None) -> None:
+    """Make ``play.html``, which docs/explore.md links to; a build without a network goes without."""
+    page = Path(app.outdir) / "play.html"
+    if error is not None or app.builder.format != "html" or page.exists():
+        return
+    with TemporaryDirectory() as folder:
+        run = Path(folder) / "Fashion-MNIST"
+        for command in (
+            ["fit", "ganspace", "--generator", "fashion-mnist", "--preset", "quick", "--out", run],
+            ["explore", run, "--export", page],
+        ):
+            asked = [sys.executable, "-m", "contrafact", *map(str, command)]
+            if subprocess.run(asked, stdout=subprocess.DEVNULL, check=False).returncode:
+                return  # it has said why
+
+
 def setup(app: Any) -> None:
     """Generate the reference before Sphinx looks for files."""
     write_reference(DOCS / "reference")
+    app.connect("build-finished", make_page_to_play_with)
     app.connect("autodoc-process-docstring", read_plainly, priority=100)  # before napoleon reads it
