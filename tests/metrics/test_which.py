@@ -1,0 +1,37 @@
+"""The table of the page "Which metric?" says what the metrics and their pages say now."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from contrafact.evaluation.codes import static_metrics
+
+SCRIPT = Path(__file__).parents[2] / "docs" / "metrics" / "which.py"
+
+
+@pytest.fixture(scope="module")
+def which():
+    spec = importlib.util.spec_from_file_location("which", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_is_up_to_date(which):
+    seconds = json.loads(which.TIMES.read_text(encoding="utf-8"))
+    assert which.table(seconds) in which.PAGE.read_text(encoding="utf-8"), "run python docs/metrics/which.py"
+
+
+def test_every_metric_of_codes_is_in_it_with_all_that_is_asked(which):
+    seconds = json.loads(which.TIMES.read_text(encoding="utf-8"))
+    assert sorted(seconds) == sorted(static_metrics())
+    assert all(taken > 0 for taken in seconds.values())
+    for name in seconds:
+        assert which.asks(name), f"{name}: the first line of its file is no question"
+        assert which.fools(name), f"{name}: its page does not begin 'What fools it' with a point"
+
+
+def test_times_are_said_as_far_as_they_may_be_trusted(which):
+    assert [which.spoken(s) for s in (0.0042, 0.123, 3.21, 41.9)] == ["4 ms", "0.1 s", "3.2 s", "42 s"]
