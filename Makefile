@@ -15,7 +15,7 @@ demo: $(RUNTIME)
 	$(BIN)/contrafact evaluate runs/demo --control
 	$(BIN)/contrafact report runs/demo
 	@echo "The report is $(CURDIR)/runs/demo/report.html"
-	@echo "To play with what was found: $(BIN)/contrafact explore runs/demo"
+	@echo "To play with what was found: $(BIN)/contrafact explore runs/demo (or, as one file, --export demo.html)"
 
 # All that must pass before a change is merged: under fifteen minutes on two cores.
 # One thread per process unless OMP_NUM_THREADS says more: pytest starts two, and small tensors gain nothing from it.
@@ -77,7 +77,7 @@ clean:
 $(RUNTIME): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "contrafact needs Python 3.11 or newer; install one, or set PYTHON=" >&2; exit 1; }
 	test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
-	$(INSTALL) --editable ".[explore]"
+	$(INSTALL) --editable ".[explore,onnx]"
 	touch $@
 
 $(DEVELOPMENT): $(RUNTIME)
