@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from contrafact.core.dataset import ImageDataset, check_indices
-from contrafact.core.few_labels import FewLabels, choose_labels
+from contrafact.core.dataset import FewLabels, ImageDataset, check_indices
+from contrafact.core.few_labels import choose_labels
 from contrafact.data.load import load_dataset
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 import torch
 
-from contrafact.core.dataset import ImageDataset, check_indices
-from contrafact.core.few_labels import FewLabels
+from contrafact.core.dataset import FewLabels, ImageDataset, check_indices
 
 
 class Blobs(ImageDataset):

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from contrafact.core.dataset import ImageDataset
-from contrafact.core.few_labels import FewLabels
+from contrafact.core.dataset import FewLabels, ImageDataset
 from contrafact.core.run import Run
 from contrafact.data.load import load_dataset
 from contrafact.methods.attribute_predictor import AttributePredictor, KnownFactors, worsened

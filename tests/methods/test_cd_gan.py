@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from contrafact.core.artefact import fingerprint
-from contrafact.core.few_labels import FewLabels
+from contrafact.core.dataset import FewLabels
 from contrafact.core.method import load_run
 from contrafact.core.run import Run, RunInterrupted
 from contrafact.methods.cd_gan import CDGAN, RealImages

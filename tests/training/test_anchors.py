@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from contrafact.core.few_labels import FewLabels
+from contrafact.core.dataset import FewLabels
 from contrafact.nn.critics import ClassEncoder
 from contrafact.training import anchors as module
 from contrafact.training.anchors import Anchors, MovingAverage

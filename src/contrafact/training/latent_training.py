@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from contrafact.core.dataset import ImageDataset, IntArray, check_count
-from contrafact.core.few_labels import FewLabels
+from contrafact.core.dataset import FewLabels, ImageDataset, IntArray, check_count
 from contrafact.core.run import Run
 from contrafact.losses.assignment import assignment_entropy, classification_loss
 from contrafact.losses.reconstruction import Reconstruction, image_distance
