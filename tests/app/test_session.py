@@ -156,7 +156,7 @@ def test_latents_between_latents_end_somewhere():
 
 def test_facts_of_a_run_are_what_the_page_expects(session, disco_folder):
     facts = json.loads(json.dumps(session.facts(), allow_nan=False))
-    assert facts["title"] == "disco"
+    assert (facts["title"], facts["generator"]) == ("disco", "shapes3d")
     assert facts["image_shape"] == [3, 16, 16]
     assert facts["command"]["edit"] == f"contrafact edit {disco_folder}"
     assert len(facts["codes"]) == 5
@@ -187,6 +187,12 @@ def test_strengths_groups_and_limits_of_a_linear_generator():
     assert groups in ([groups[0]] * 2 + [1], [1] + [groups[1]] * 2)  # copies stand next to each other
     # 99 % of three standard normal numbers lie within 3.37; half the samples, of median length about 1.5, leave at 3.
     assert all(2.0 <= one["limit"] <= 3.0 for one in found)
+
+
+def test_a_generator_is_called_by_its_name_or_by_what_its_run_learned_from(vae_folder, layered):
+    assert layered.generator_name == "generator"
+    assert Session.open(None, generator="analytic").generator_name == "analytic"
+    assert Session.open(vae_folder).generator_name == "shapes3d"
 
 
 def test_a_name_given_elsewhere_is_read_again(session, disco_folder):

@@ -47,8 +47,7 @@ class Page {
     find("title").textContent = facts.title;
     const [, height, width] = facts.image_shape;
     find("about").textContent = [
-      // What a generator is called that nobody gave a name is no news.
-      ...(facts.generator === "generator" ? [] : [facts.generator]), `${width}×${height}`, `${facts.directions.length} directions`,
+      facts.generator, `${width}×${height}`, `${facts.directions.length} directions`,
     ].join(" · ");
     if (facts.notes.length) find("side").append(make("ul", { class: "soft notes" }, ...facts.notes.map((note) => make("li", {}, note))));
 

@@ -146,6 +146,14 @@ class Session:
         self.rivals[name] = other
 
     @property
+    def generator_name(self) -> str:
+        """What the generator is called; one that a run keeps has no name, and is called by what it was trained on."""
+        name = self.generator.name
+        if self.folder is not None and name == type(self.generator).name:
+            name = self.generator.note.get("trained_on") or load_run(self.folder).config["source"]["name"]
+        return Path(str(name)).name
+
+    @property
     def title(self) -> str:
         """What the page is headed: the run's folder name, or the generator's."""
         return self.generator.name if self.folder is None else self.folder.resolve().name
@@ -163,7 +171,7 @@ class Session:
         return {
             "format": 1,
             "title": self.title,
-            "generator": Path(generator.name).name,
+            "generator": self.generator_name,
             "space": generator.space,
             "latent_dim": generator.latent_dim,
             "num_layers": generator.num_layers,
