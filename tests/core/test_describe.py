@@ -50,7 +50,7 @@ def _zip(name):
         (b"\x80\x04N.", "a pickle of a NoneType"),
         (b"\x89HDF\r\n", "an HDF5 file"),
         (b"\x89PNG\r\n", "a PNG picture"),
-        (gzip.compress(b"x"), "a gzip file"),
+        (gzip.compress(b"x", mtime=0), "a gzip file"),
         (b"\x00\x01\x02\x03", "no file known here (00 01 02 03"),
         (b"PK\x03\x04 and no more", "unreadable (File is not a zip file)"),
         (b"\x93NUMPY\x01\x00v\x00{", "unreadable"),

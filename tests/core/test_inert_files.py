@@ -237,6 +237,7 @@ def overlapping():
         (overlapping(), "overlaps with others"),
         (zip_of([("a/data.pkl", b"\x80\x02N")]), "cut short"),
     ],
+    ids=["cut", "no data.pkl", "compressed", "overlapping", "an open pickle"],  # bytes would tell the time of packing
 )
 def test_bad_zip_files_are_refused(data, message):
     with pytest.raises(ValueError, match=message):
