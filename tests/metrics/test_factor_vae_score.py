@@ -5,13 +5,14 @@ from contrafact.contract.samples import Counter, Flags
 from contrafact.core.encoding import draw_fixed_factor
 from contrafact.core.metric import MetricWarning
 from contrafact.metrics import Codes, factor_vae_score
-from contrafact.metrics.factor_vae_score import _votes, from_votes
+from contrafact.metrics.factor_vae_score import _held, _variances, from_votes
 
 
 def test_votes_equal_encoding_every_draw():
     flags = Flags()
     mix = np.random.default_rng(0).normal(size=(3, 4))
-    variances, held = _votes(Codes(Counter(mix), flags), 20, 8, np.random.default_rng(1))
+    factors, held = _held(flags, 20, 8, np.random.default_rng(1))
+    variances = _variances(Codes(Counter(mix), flags), factors)
     held_again, factors = draw_fixed_factor(flags, 20, 8, 1, np.random.default_rng(1))
     np.testing.assert_array_equal(held, held_again)
     for vote in range(20):

@@ -8,6 +8,7 @@ Shape suffixes: V votes, B images per vote, J code dimensions, K factors.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,6 +32,8 @@ from contrafact.metrics._shared_rows import SharedRows
 
 INFO = MetricInfo(kind="interventional", low=0.0, high=1.0, higher_is_better=True, source="Kim & Mnih 2018, Section 3")
 CHUNK = 1024  # votes gathered at a time
+Drawn = tuple[IntArray, IntArray]
+Draw = Callable[[FactorDataset, int, int, np.random.Generator], Drawn]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,18 +54,80 @@ class FactorVaeResult(MetricResult):
         return {"score": self.score, "score_train": self.score_train}
 
 
-def _votes(codes: Codes, num_votes: int, batch_size: int, rng: np.random.Generator) -> tuple[FloatArray, IntArray]:
-    """Variances ``(V, J)`` within each vote and the factors held fixed ``(V,)``."""
-    held_V, factors = draw_fixed_factor(codes.dataset, num_votes, batch_size, 1, rng)
-    votes = np.arange(num_votes)
-    factors[votes, 0, :, held_V] = factors[votes, 0, 0, held_V][:, None]
-    index_VB = codes.dataset.index_of(factors.reshape(-1, factors.shape[-1])).reshape(num_votes, batch_size)
+def _held(dataset: FactorDataset, num_votes: int, batch_size: int, rng: np.random.Generator) -> Drawn:
+    chosen_V, factors = draw_fixed_factor(dataset, num_votes, batch_size, 1, rng)
+    votes, factors_VBK = np.arange(num_votes), factors[:, 0]
+    factors_VBK[votes, :, chosen_V] = factors_VBK[votes, 0, chosen_V][:, None]
+    return factors_VBK, chosen_V
+
+
+def _variances(codes: Codes, factors_VBK: IntArray) -> FloatArray:
+    """Variances ``(V, J)`` of the codes within each vote."""
+    num_votes, batch_size, num_factors = factors_VBK.shape
+    index_VB = codes.dataset.index_of(factors_VBK.reshape(-1, num_factors)).reshape(num_votes, batch_size)
     codes.at(np.unique(index_VB))
     parts = []
     for first in range(0, num_votes, CHUNK):
         chunk = index_VB[first : first + CHUNK]
         parts.append(codes.at(chunk.ravel()).reshape(*chunk.shape, -1).astype(np.float64).var(axis=1, ddof=1))
-    return np.concatenate(parts), held_V
+    return np.concatenate(parts)
+
+
+def score_votes(
+    draw: Draw,
+    encode: Encode | Codes,
+    dataset: FactorDataset,
+    *,
+    batch_size: int,
+    num_train: int,
+    num_test: int,
+    num_variance: int,
+    prune_below: float,
+    seed: int,
+    most: bool = False,
+) -> FactorVaeResult:
+    """A majority vote from a code to the factor that ``draw`` chose for each vote.
+
+    Args:
+        draw: factors ``(V, B, K)`` of the images of each vote, and which factor was chosen ``(V,)``.
+        encode: as for :func:`factor_vae_score`, like all that follow.
+        dataset: the images and their factors.
+        batch_size: images per vote.
+        num_train: votes to fit on.
+        num_test: votes to test on.
+        num_variance: images for the global variances.
+        prune_below: codes whose global deviation is smaller are left out.
+        seed: of the draws.
+        most: the code that varies most votes, instead of the one that varies least.
+
+    Raises:
+        ValueError: counts are too small, or the encoder misbehaves.
+    """
+    for name, value, least in (
+        ("batch_size", batch_size, 2),
+        ("num_train", num_train, 1),
+        ("num_test", num_test, 1),
+        ("num_variance", num_variance, 2),
+    ):
+        if check_count(name, value) < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}: a variance needs two points")
+    codes, rng = remembered(encode, dataset), np.random.default_rng(seed)
+    before = codes.num_encoded
+    sample_NJ = codes.of(dataset.sample(num_variance, rng))
+    global_J = sample_NJ.var(axis=0, ddof=1, dtype=np.float64) * ~dead_codes(sample_NJ)
+    sign = -1 if most else 1  # the least of the negated is the most
+
+    def votes(num_votes: int) -> tuple[FloatArray, IntArray]:
+        factors_VBK, chosen_V = draw(dataset, num_votes, batch_size, rng)
+        return sign * _variances(codes, factors_VBK), chosen_V
+
+    result = from_votes(*votes(num_train), *votes(num_test), global_J, prune_below=prune_below)
+    return replace(
+        result,
+        protocol=f"{result.protocol}_batch{batch_size}",
+        seed=seed,
+        num_encoded=codes.num_encoded - before,
+    )
 
 
 def from_votes(
@@ -229,24 +294,14 @@ def factor_vae_score(
     >>> factor_vae_score(Counter(), Flags(), num_train=200, num_test=100, num_variance=100).score
     1.0
     """
-    for name, value, least in (
-        ("batch_size", batch_size, 2),
-        ("num_train", num_train, 1),
-        ("num_test", num_test, 1),
-        ("num_variance", num_variance, 2),
-    ):
-        if check_count(name, value) < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}: a variance needs two points")
-    codes, rng = remembered(encode, dataset), np.random.default_rng(seed)
-    before = codes.num_encoded
-    sample_NJ = codes.of(dataset.sample(num_variance, rng))
-    global_J = sample_NJ.var(axis=0, ddof=1, dtype=np.float64) * ~dead_codes(sample_NJ)
-    train = _votes(codes, num_train, batch_size, rng)
-    test = _votes(codes, num_test, batch_size, rng)
-    result = from_votes(*train, *test, global_J, prune_below=prune_below)
-    return replace(
-        result,
-        protocol=f"{result.protocol}_batch{batch_size}",
+    return score_votes(
+        _held,
+        encode,
+        dataset,
+        batch_size=batch_size,
+        num_train=num_train,
+        num_test=num_test,
+        num_variance=num_variance,
+        prune_below=prune_below,
         seed=seed,
-        num_encoded=codes.num_encoded - before,
     )
