@@ -20,9 +20,8 @@ demo: $(RUNTIME)
 # All that must pass before a change is merged: under fifteen minutes on two cores.
 # One thread per process unless OMP_NUM_THREADS says more: pytest starts two, and small tensors gain nothing from it.
 # Threads that outnumber the cores must not wait by spinning.
-test: lint system
+test: lint docs system
 	OMP_WAIT_POLICY=passive OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -q -n 2 --dist worksteal
-	$(MAKE) --no-print-directory docs
 
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check .

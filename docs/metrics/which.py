@@ -61,11 +61,12 @@ def asks(name: str) -> str:
 
 
 def fools(name: str) -> str:
-    """The first point of "What fools it" on a metric's page, its first sentence."""
+    """The first point of "What fools it" on a metric's page, its first sentence, with links that hold one folder up."""
     text = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
     found = re.search(r"## What fools it\n\n- (.*?)(?=\n- |\n\n|\Z)", text, re.DOTALL)
     point = " ".join(found.group(1).split()) if found else ""
-    return re.split(r"(?<=[a-z0-9)])[.;] ", point)[0].rstrip(".").replace("|", "\\|")
+    sentence = re.split(r"(?<=[a-z0-9)])[.;] ", point)[0].rstrip(".").replace("|", "\\|")
+    return re.sub(r"\]\((\w+\.md)\)", r"](reference/metrics/\1)", sentence)
 
 
 def points(name: str) -> str:
