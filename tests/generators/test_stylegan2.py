@@ -1,11 +1,5 @@
 """StyleGAN2 against numbers recorded from the original programs (tiny, randomly initialised), per layout."""
 
-import collections
-import pickle
-import sys
-import types
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -14,7 +8,9 @@ from contrafact.core.generator import Generator
 from contrafact.generators import StyleGAN2
 from contrafact.generators.checkpoints import convert, describe, load_generator
 from contrafact.generators.stylegan2 import channels_of
+from tests.generators.kinds.stylegan2 import write as write_one
 from tests.generators.recorded import TOLERANCE, Recorded
+from tests.generators.writing import nvidia_network, write_nvidia
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not say all about its network")
 
@@ -39,62 +35,10 @@ class Stored(Recorded):
         return self["label"] if generator.num_classes else None
 
 
-def _persistent(monkeypatch):
-    """The class NVIDIA's programs pickle networks as, with empty program text."""
-    module = types.ModuleType("torch_utils.persistence")
-
-    def _reconstruct_persistent_obj(meta):
-        raise AssertionError("never called")
-
-    _reconstruct_persistent_obj.__module__ = module.__name__
-    _reconstruct_persistent_obj.__qualname__ = "_reconstruct_persistent_obj"
-    module._reconstruct_persistent_obj = _reconstruct_persistent_obj
-    monkeypatch.setitem(sys.modules, "torch_utils", types.ModuleType("torch_utils"))
-    monkeypatch.setitem(sys.modules, "torch_utils.persistence", module)
-
-    class Persistent:
-        def __init__(self, name):
-            self.name = name
-            self.state = {"_parameters": {}, "_buffers": {}, "_modules": collections.OrderedDict()}
-
-        def child(self, path):
-            if not path:
-                return self
-            return self.state["_modules"].setdefault(path[0], Persistent(path[0])).child(path[1:])
-
-        def __reduce__(self):
-            meta = {"type": "class", "version": 6, "module_src": "", "class_name": self.name, "state": self.state}
-            return _reconstruct_persistent_obj, (meta,)
-
-    return Persistent
-
-
 @pytest.fixture
-def write(tmp_path, monkeypatch):
+def write(tmp_path):
     """Writes a recorded checkpoint in its own layout."""
-
-    def write_one(recorded: Stored, state=None) -> Path:
-        state = recorded.state if state is None else state
-        if recorded.layout == "rosinality":
-            path = tmp_path / "model.pt"
-            torch.save({"g_ema": state, "latent_avg": recorded["latent_avg"]}, path)
-        elif recorded.layout.startswith("genforce"):
-            path = tmp_path / "model.pth"
-            torch.save({"generator_smooth": state, "generator": {}, "discriminator": {}}, path)
-        else:
-            path = tmp_path / "network.pkl"
-            network = _persistent(monkeypatch)("Generator")
-            network.state["_init_kwargs"] = recorded.meta["init"]
-            for name, tensor in state.items():
-                *parents, leaf = name.split(".")
-                network.child(parents).state["_parameters"][leaf] = torch.nn.Parameter(tensor)
-            for name, value in recorded.meta["settings"].items():
-                *parents, leaf = name.split(".")
-                network.child(parents).state[leaf] = value
-            path.write_bytes(pickle.dumps({"G": None, "D": None, "G_ema": network, "training_set_kwargs": {}}))
-        return path
-
-    return write_one
+    return lambda recorded, state=None: write_one(recorded, tmp_path, state)
 
 
 @pytest.fixture(params=LAYOUTS)
@@ -235,13 +179,8 @@ def test_other_contents(tmp_path, content, message):
         ),
     ],
 )
-def test_other_nvidia_networks(tmp_path, monkeypatch, state, message):
-    network = _persistent(monkeypatch)("Generator")
-    for name, tensor in state.items():
-        *parents, leaf = name.split(".")
-        network.child(parents).state["_parameters"][leaf] = tensor
-    path = tmp_path / "network.pkl"
-    path.write_bytes(pickle.dumps({"G_ema": network}))
+def test_other_nvidia_networks(tmp_path, state, message):
+    path = write_nvidia(tmp_path / "network.pkl", {"G_ema": nvidia_network(state)})
     with pytest.raises(ValueError, match=message):
         load_generator(path)
 
