@@ -28,8 +28,8 @@ from contrafact.generators._own import build_own, is_own
 from contrafact.generators._ration import Ration
 from contrafact.generators._settings import Settings
 from contrafact.generators._stored import outline, read_stored
+from contrafact.generators._style_based import StyleBased, complete
 from contrafact.generators.analytic import Analytic
-from contrafact.generators.stylegan2 import StyleGAN2, complete
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -119,7 +119,7 @@ def changed(generator: Generator, changes: Mapping[str, Any]) -> Generator:
     if assumed := {name: value for name, value in changes.items() if name in again.note.get("assumed", {})}:
         again.note["assumed"] = {n: v for n, v in again.note["assumed"].items() if n not in assumed}
         again.note["given"] = {**again.note.get("given", {}), **assumed}
-        if "w_avg" in again.note and isinstance(again, StyleGAN2):
+        if "w_avg" in again.note and isinstance(again, StyleBased):
             complete(again, ["w_avg"])  # the mapping network is another now
     again.name = generator.name
     return again.freeze()

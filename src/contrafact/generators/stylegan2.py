@@ -11,26 +11,18 @@ sides.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contrafact.core.catalog import unknown_name_message
-from contrafact.core.dataset import check_count
-from contrafact.core.generator import Generator
 from contrafact.generators._settings import Settings
+from contrafact.generators._style_based import Conditioning, Noise, Space, StyleBased, check_positive, complete
 from contrafact.generators._stylegan2_layers import StyledConv, ToImage, upsample
 from contrafact.generators._stylegan2_layouts import translate
 from contrafact.nn.activations import check_activation
-from contrafact.nn.equalized import Dense
-
-Noise = Literal["const", "random", "none"]
-Space = Literal["w", "z"]
-Conditioning = Literal["separate", "joint"]
 
 CHANNELS = {
     "config-f": (32768, 512),
@@ -38,8 +30,6 @@ CHANNELS = {
     "small": (16384, 256),
 }
 """Named settings: channels at side R are ``min(base / R, maximum)``."""
-
-_EPSILON = 1e-8
 
 
 def channels_of(config: str, size: int) -> list[int]:
@@ -59,7 +49,7 @@ def channels_of(config: str, size: int) -> list[int]:
     return [min(base >> r, maximum) for r in range(2, size.bit_length())]
 
 
-class StyleGAN2(Generator):
+class StyleGAN2(StyleBased):
     """StyleGAN2's generator. Its edit space is W, per layer where wanted: ``(N, L)`` or W+ ``(N, num_layers, L)``.
 
     Args:
@@ -94,8 +84,6 @@ class StyleGAN2(Generator):
     ((3, 64, 64), 10, ('b4.conv1', 'b8.conv0', 'b8.conv1'))
     """
 
-    embed: Dense
-    w_avg: Tensor
     kernel: Tensor
 
     def __init__(
@@ -119,48 +107,35 @@ class StyleGAN2(Generator):
         mapping_activation: str = "lrelu",
         tanh: bool = False,
     ) -> None:
-        super().__init__()
         counts = channels_of(channels, size) if isinstance(channels, str) else list(channels)
         if len(counts) < 2 or size != 2 << len(counts):
             raise ValueError(f"channels must list a count for each side from 4 to {size}, got {counts}")
-        if conditioning not in ("separate", "joint"):
-            raise ValueError(unknown_name_message("conditioning", conditioning, ["separate", "joint"]))
-        if space not in ("w", "z"):
-            raise ValueError(unknown_name_message("edit space", space, ["w", "z"]))
         if isinstance(kernel, str) or not isinstance(kernel, Sequence) or len(kernel) != 4:
             raise ValueError(f"the resampling filter must have 4 taps, got {kernel!r}")
         if not all(isinstance(tap, float | int) for tap in kernel) or not sum(kernel) > 0:
             raise ValueError(f"the taps of the resampling filter must be numbers of a positive sum, got {kernel!r}")
-        _check_positive("mapping_lr", mapping_lr)
         if clamp is not None:
-            _check_positive("clamp", clamp)
+            check_positive("clamp", clamp)
         if not isinstance(tanh, bool):
             raise ValueError(f"tanh is true or false, got {tanh!r}")
-        self.size, self.channels, self.w_dim = size, counts, check_count("latent_dim", latent_dim)
-        self.prior_dim = latent_dim if prior_dim is None else check_count("prior_dim", prior_dim)
-        self.mapping_lr, self.mapping_dim = mapping_lr, mapping_dim or latent_dim
-        self.classes, self.conditioning, self.clamp, self.tanh = classes, conditioning, clamp, tanh
+        super().__init__(
+            latent_dim,
+            prior_dim,
+            mapping_layers,
+            mapping_lr,
+            mapping_dim,
+            mapping_activation,
+            classes,
+            conditioning,
+            space,
+            label,
+            truncation,
+        )
+        self.size, self.channels, self.clamp, self.tanh = size, counts, clamp, tanh
         self.activation = check_activation(activation)
-        self.mapping_activation = check_activation(mapping_activation)
         self.taps = [float(tap) for tap in kernel]
-        self.space: Space = space
-        self.check_truncation(truncation)
-        self.truncation, self.truncated_in = float(truncation), "images" if space == "z" else "latents"
-        self.latent_dim = latent_dim if space == "w" else self.prior_dim
         self.image_shape = (image_channels, size, size)
         self.num_layers = 2 * len(counts)
-
-        embed_dim = 0
-        if classes:
-            embed_dim = self.prior_dim if conditioning == "joint" else latent_dim
-            self.embed = Dense(classes, embed_dim, bias=conditioning == "separate")
-        hidden = [self.mapping_dim] * (check_count("mapping_layers", mapping_layers) - 1)
-        widths = [self.prior_dim + embed_dim, *hidden, latent_dim]
-        self.mapping = nn.ModuleList(
-            Dense(i, o, lr=mapping_lr, activated=True, activation=mapping_activation)
-            for i, o in itertools.pairwise(widths)
-        )
-        self.register_buffer("w_avg", torch.zeros(latent_dim))
         taps = torch.tensor(self.taps)
         # Zeros between the pixels lose 3/4 of the brightness, hence 4; flipped because conv2d correlates.
         plane = torch.outer(taps, taps).flip(0, 1) * 4 / taps.sum() ** 2
@@ -174,11 +149,6 @@ class StyleGAN2(Generator):
         self.to_images = nn.ModuleList(ToImage(count, image_channels, latent_dim, clamp) for count in counts)
         self.layer_names = ("b4.conv1", *(f"b{side}.conv{i}" for side in sides[1:] for i in (0, 1)))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-        self.num_classes = classes
-        if label is not None:
-            self.fix_label(label)
-        if space == "z" and self.num_classes:
-            raise ValueError("the Z space of a conditional StyleGAN2 needs its class fixed: give a label")
 
     @classmethod
     def tiny(cls) -> StyleGAN2:
@@ -189,63 +159,6 @@ class StyleGAN2(Generator):
             nn.init.constant_(conv.noise_strength, 0.1)
         return generator
 
-    def map(self, z: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
-        truncation = self.check_condition(label, truncation)
-        if self.space == "z":
-            return z
-        return self.truncate(self.to_w(z, label), truncation)
-
-    def to_w(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """The mapping network: prior noise ``(N, Z)`` to W ``(N, L)``, not truncated."""
-        if self.classes:
-            if self.label is not None:
-                label = torch.full((len(z),), self.label, device=z.device)
-            elif label is None:
-                raise ValueError(f"W of a conditional StyleGAN2 needs class labels from 0 to {self.classes - 1}")
-            embedded = self.embed(F.one_hot(label, self.classes).to(z.dtype))
-            separate = self.conditioning == "separate"
-            z = torch.cat((_normalized(z), _normalized(embedded)) if separate else (z, embedded), dim=1)
-            x = z if separate else _normalized(z)
-        else:
-            x = _normalized(z)
-        for layer in self.mapping:
-            x = layer(x)
-        return x
-
-    def truncate(self, w: Tensor, truncation: float, layers: tuple[int, int] | None = None) -> Tensor:
-        """Pull W latents towards their mean.
-
-        Args:
-            w: ``(N, L)`` or ``(N, num_layers, L)``.
-            truncation: 1 leaves them, 0 is the mean.
-            layers: ``(first, last)`` layers (last excluded) to truncate; the result is then ``(N, num_layers, L)``.
-
-        Raises:
-            ValueError: truncation outside [0, 1], or layers that are not there.
-        """
-        self.check_truncation(truncation)
-        if layers is not None and not 0 <= layers[0] <= layers[1] <= self.num_layers:
-            raise ValueError(f"layers must be (first, last) within 0 to {self.num_layers}, got {tuple(layers)}")
-        if layers is None:
-            return w if truncation == 1.0 else self.w_avg + truncation * (w - self.w_avg)
-        layered = self._layered(w).clone()
-        layered[:, slice(*layers)] = self.w_avg + truncation * (layered[:, slice(*layers)] - self.w_avg)
-        return layered
-
-    def mix(self, coarse: Tensor, fine: Tensor, layer: int) -> Tensor:
-        """Style mixing: ``coarse`` up to ``layer`` (excluded), ``fine`` from it on; ``(N, num_layers, L)``.
-
-        Raises:
-            ValueError: ``layer`` outside ``[0, num_layers]``.
-        """
-        if not 0 <= layer <= self.num_layers:
-            raise ValueError(f"layer must lie in [0, {self.num_layers}], got {layer}")
-        coarse, fine = (self._layered(self.check_latent(latent)) for latent in (coarse, fine))
-        return torch.cat((coarse[:, :layer], fine[:, layer:]), dim=1)
-
-    def _layered(self, latent: Tensor) -> Tensor:
-        return latent if latent.ndim == 3 else latent[:, None].expand(-1, self.num_layers, -1)
-
     def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
         """The layers' modulation weights; in Z, the mapping network's first weights, whatever the layers.
 
@@ -253,9 +166,7 @@ class StyleGAN2(Generator):
         convolutions count, and of the image layers the last, which has its latent to itself.
         """
         if self.space == "z":
-            dense = self.mapping[0]
-            assert isinstance(dense, Dense)
-            return dense.weight[:, : self.prior_dim] * dense.gain
+            return self.mapping_weights()
         rows = []
         for module in [*self.convs, self.to_images[-1]][slice(*(layers or (0, self.num_layers)))]:
             assert isinstance(module, StyledConv | ToImage)
@@ -290,29 +201,18 @@ class StyleGAN2(Generator):
         self, latent: Tensor, noise: Noise, rng: torch.Generator | None, last: int | None = None
     ) -> tuple[Tensor, Tensor]:
         """The image in −1..1 so far and the activations, after conv ``last`` (the end by default)."""
-        if noise not in ("const", "random", "none"):
-            raise ValueError(unknown_name_message("noise", noise, ["const", "random", "none"]))
-        latent = self.check_latent(latent)
-        if self.space == "z":
-            latent = self.truncate(self.to_w(latent.flatten(0, -2)), self.truncation).unflatten(0, latent.shape[:-1])
-        styles = self._layered(latent).unbind(1)
+        styles = self.styles(latent)
         x = self.const[None]
         image = x.new_zeros(())
         for index, conv in enumerate(self.convs):
             assert isinstance(conv, StyledConv)
-            x = conv(x, styles[index], self.kernel, self._noise(conv, len(latent), noise, rng))
+            x = conv(x, styles[index], self.kernel, self.noise_for(conv, len(latent), noise, rng))
             if index == last:
                 break
             if index % 2 == 0:
                 increment: Tensor = self.to_images[index // 2](x, styles[index + 1]).to(self.kernel.dtype)
                 image = increment if index == 0 else upsample(image, self.kernel) + increment
         return image, x
-
-    @staticmethod
-    def _noise(conv: StyledConv, n: int, noise: Noise, rng: torch.Generator | None) -> Tensor | None:
-        if noise == "random":
-            return torch.randn(n, conv.side, conv.side, generator=rng, device=conv.noise.device)
-        return conv.noise if noise == "const" else None
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -337,17 +237,6 @@ class StyleGAN2(Generator):
         }
 
 
-def _check_positive(name: str, value: float) -> None:
-    number = isinstance(value, float | int) and not isinstance(value, bool)
-    if not number or not 0 < value < 1e30:
-        raise ValueError(f"{name} must be a positive number, got {value!r}")
-
-
-def _normalized(z: Tensor) -> Tensor:
-    unit: Tensor = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + _EPSILON)
-    return unit
-
-
 def read(content: Any, settings: Settings) -> StyleGAN2 | None:
     """The generator of a foreign checkpoint, None if it is no StyleGAN2.
 
@@ -367,21 +256,3 @@ def read(content: Any, settings: Settings) -> StyleGAN2 | None:
         raise ValueError(f"the StyleGAN2 checkpoint lacks {len(absent)} tensors: {', '.join(absent[:5])}")
     complete(generator, missing)
     return generator
-
-
-@torch.no_grad()
-def complete(generator: StyleGAN2, missing: Sequence[str]) -> None:
-    """What some files leave out: the mean of W is estimated, noise images are drawn, both from a fixed seed."""
-    rng = torch.Generator().manual_seed(0)
-    for index, conv in enumerate(generator.convs):
-        assert isinstance(conv, StyledConv)
-        drawn = torch.randn(conv.side, conv.side, generator=rng)
-        if f"convs.{index}.noise" in missing:
-            conv.noise.copy_(drawn)
-    if any(name.endswith(".noise") for name in missing):
-        generator.note["noise"] = "drawn: the file holds none"
-    if "w_avg" in missing:
-        z = torch.randn(10_000, generator.prior_dim, generator=rng)
-        label = torch.randint(generator.classes, (10_000,), generator=rng) if generator.classes else None
-        generator.w_avg.copy_(generator.to_w(z, label).mean(dim=0))
-        generator.note["w_avg"] = "estimated: the file holds none"
