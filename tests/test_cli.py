@@ -214,6 +214,8 @@ def test_show_draws_a_sheet(finished, capsys):
     run("show", "generator", finished / "vae", "--out", "g.png")
     assert "trained_on" in capsys.readouterr().out
     assert Path("g.png").exists()
+    run("show", finished / "vae", code=2)
+    assert f"is a run: contrafact report {finished / 'vae'} draws all of it" in capsys.readouterr().err
 
 
 def test_show_reads_a_checkpoint_once(finished, monkeypatch, capsys):
@@ -357,6 +359,8 @@ def test_bench_lists_recipes(capsys):
         (["evaluate", "--codes", "c.npy"], "no file c.npy"),
         (["evaluate", "--codes", "c.npy", "--reference", "r.json"], "r.json does not exist"),
         (["traverse", "."], ". holds no config.json, so it is no run"),
+        (["show", "shapes3d"], "show takes data or generator before the name: contrafact show data shapes3d, or"),
+        (["show", "daat", "shapes3d"], "expected one of data, generator, got 'daat'"),
         (["show", "data", "nowhere/3dshapes.h5"], "nowhere/3dshapes.h5 does not exist"),
         (["convert", "shapes3d", "x.pt"], "must be called *.safetensors, got 'x.pt'"),
         (["bench", "disco-table5"], "unknown recipe 'disco-table5'; did you mean 'disco-table"),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score
 
-from contrafact.metrics import infomec, med, mig, modularity
+from contrafact.core.metric import MetricWarning
+from contrafact.metrics import dcimig, infomec, jemmig, med, mig, mig_sup, modularity, rmig, total_correlation
 from contrafact.metrics._debias import informations
 
 
@@ -26,9 +27,9 @@ def test_miller_madow_is_a_count_of_cells():
 
 
 def test_shuffle_takes_off_the_mean_over_every_order_of_the_rows():
-    bins, values = np.array([0, 0, 0, 1, 1, 2, 2]), np.array([0, 0, 0, 1, 1, 1, 0])
+    bins, values = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 0, 1, 1, 0])
     information, entropy = informations(bins[None], values[:, None], "shuffle")
-    chance = np.mean([mutual_info_score(bins, values[list(order)]) for order in permutations(range(7))])
+    chance = np.mean([mutual_info_score(bins, values[list(order)]) for order in permutations(range(6))])
     plain = mutual_info_score(bins, values)
     assert information[0, 0] == pytest.approx(max(0.0, (plain - chance) / (entropy[0] - chance) * entropy[0]))
     assert plain > chance  # so that the test is of the formula, not of the floor
@@ -47,7 +48,7 @@ def test_shuffle_is_scikit_learns_adjustment_where_both_entropies_are_equal():
 
 @pytest.mark.parametrize("bias", ["miller-madow", "shuffle"])
 def test_clean_codes_of_few_points_come_near_their_limit(bias):
-    for metric, limit in ((mig, 1.0), (med, 1.0), (modularity, 1.0)):
+    for metric, limit in ((mig, 1.0), (med, 1.0), (modularity, 1.0), (mig_sup, 1.0), (dcimig, 1.0), (rmig, 1.0)):
         plain = np.mean([metric(*clean(300, seed)).score for seed in range(5)])
         mended = np.mean([metric(*clean(300, seed), bias=bias).score for seed in range(5)])
         assert limit - mended < 0.5 * (limit - plain)
@@ -69,8 +70,42 @@ def test_a_correction_shows_in_the_protocol_and_an_unknown_one_is_refused():
     assert modularity(codes, factors, bias="miller-madow").protocol == "modularity_n200_bins20_miller-madow"
     assert med(codes, factors, bias="shuffle").protocol == "med_n200_bins20_top1_shuffle"
     assert infomec(bins, factors, discrete=True, bias="shuffle").protocol.startswith("infomec_n200_discrete_shuffle_")
-    for metric in (mig, modularity, med, infomec):
+    assert rmig(codes, factors, bias="shuffle").protocol == "rmig_n200_bins100_shuffle"
+    assert total_correlation(codes, bias="shuffle").protocol == "total_correlation_n200_shuffle"
+    for metric in (mig, mig_sup, dcimig, rmig, jemmig, modularity, med, infomec):
         with pytest.raises(ValueError, match="bias must be 'none', 'miller-madow' or 'shuffle', got 'jackknife'"):
             metric(codes, factors, bias="jackknife")
     with pytest.raises(ValueError, match="bias='shuffle' corrects counts; it needs discrete=True"):
         infomec(codes, factors, bias="shuffle")
+
+
+@pytest.mark.parametrize("bias", ["miller-madow", "shuffle"])
+def test_codes_that_do_not_depend_on_each_other_know_little_of_each_other(bias):
+    codes = np.random.default_rng(0).normal(size=(300, 3))
+    with pytest.warns(MetricWarning, match="300 points are few for mutual information"):
+        plain = total_correlation(codes)
+    mended = total_correlation(codes, bias=bias)
+    np.testing.assert_allclose(mended.matrix, mended.matrix.T, atol=1e-12)
+    assert mended.mutual_information < 0.6 * plain.mutual_information  # 19 * 19 / 600 nats are chance
+    assert (mended.score, mended.wasserstein) == (plain.score, plain.wasserstein)
+
+
+def test_jemmig_is_its_formula_of_corrected_parts():
+    codes, factors = clean(200)
+    bins = np.floor(20 * (codes - codes.min(axis=0)) / np.ptp(codes, axis=0)).clip(max=19).astype(int)
+    for bias in ("miller-madow", "shuffle"):
+        information, entropy = informations(bins.T, factors, bias)
+        expected = []
+        for k in range(3):
+            second, best = np.sort(information[:, k])[-2:]
+            shares = np.unique(bins[:, information[:, k].argmax()], return_counts=True)[1] / 200
+            of_code = -(shares * np.log(shares)).sum() + (len(shares) - 1) / 400 * (bias == "miller-madow")
+            expected.append(of_code + entropy[k] - best - (best - second))
+        np.testing.assert_allclose(jemmig(codes, factors, num_bins=20, bias=bias).jemmig, expected, atol=1e-9)
+
+
+def test_counts_are_not_corrected_where_codes_are_distributions():
+    codes, factors = clean(200)
+    for metric in (rmig, jemmig):
+        with pytest.raises(ValueError, match="bias='shuffle' corrects counts of codes in bins; leave it out, or leave"):
+            metric(codes, factors, deviations=np.ones_like(codes), bias="shuffle")

@@ -110,9 +110,9 @@ def test_rows_of_a_value_are_drawn_alike_and_share_it():
 def test_values_of_few_rows_are_noted():
     codes, factors = rows_people_have(60)
     factors[0, 1] = 9
-    with pytest.warns(MetricWarning, match="factor 1: 1 values of a single row were never held fixed"):
+    with pytest.warns(MetricWarning, match="^beta_vae_score: factor 1: 1 values of a single row were never held fixed"):
         beta_from_codes(codes, factors, num_train=50, num_test=50)
-    with pytest.warns(MetricWarning, match=r"factor 0: \d values have fewer than 64 rows"):
+    with pytest.warns(MetricWarning, match=r"^factor_vae_score: factor 0: \d values have fewer than 64 rows"):
         factor_from_codes(codes, factors, num_train=50, num_test=50)
 
 

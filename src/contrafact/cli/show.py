@@ -11,6 +11,7 @@ from tyro.conf import Positional
 
 from contrafact.cli._globals import answer
 from contrafact.cli._parse import Assignments, changes_of, parse, print_table
+from contrafact.core.command import quoted
 from contrafact.core.ranges import Seed, Side
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Options:
 
 def show(arguments: Sequence[str]) -> None:
     """Write the sheet and print the facts."""
+    _say_what_was_meant(arguments)
     options = parse(Options, arguments, "show")
     from contrafact.core.catalog import slug
     from contrafact.core.pictures import save_png
@@ -80,6 +82,26 @@ def show(arguments: Sequence[str]) -> None:
     answer({"facts": dict(facts), "sheet": str(path)})
     print_table(((key, str(value)) for key, value in facts.items() if value not in (None, "", {}, [])), indent="")
     print(f"wrote {path}")
+
+
+def _say_what_was_meant(arguments: Sequence[str]) -> None:
+    """Refuse a run, and a name that the kind is missing before (ValueError)."""
+    what, following = ([*arguments[:2], "-", "-"])[:2]
+    if what.startswith("-") or what in ("data", "generator"):
+        return
+    from contrafact.core.record import CONFIG
+
+    if (Path(what) / CONFIG).is_file():
+        run = quoted(what)
+        raise ValueError(
+            f"show draws data or a generator, and {what} is a run: contrafact report {run} draws all of it, contrafact "
+            f"traverse {run} its directions, contrafact show generator {run} samples of its generator"
+        )
+    if following.startswith("-"):
+        raise ValueError(
+            f"show takes data or generator before the name: contrafact show data {quoted(what)}, or contrafact show "
+            f"generator {quoted(what)}"
+        )
 
 
 def _describe(dataset: ImageDataset) -> dict[str, str]:

@@ -158,16 +158,21 @@ def measured(metric: Callable[_Parameters, _Result]) -> Callable[_Parameters, _R
             result = metric(*args, **kwargs)
         for name, value in result.scores().items():
             if math.isnan(value):
-                raise RuntimeError(f"{metric.__name__} returned NaN as its {name}; a metric must name the bad input")
+                raise RuntimeError(f"{_called(metric)} returned NaN as its {name}; a metric must name the bad input")
         # Measured were informations as they are, and factors of a few values.
         measured_so = kwargs.get("bias", "none") == "none" and not kwargs.get("continuous")
         few = _few_points(metric, result) if measured_so else ()
         result = dataclasses.replace(result, notes=(*result.notes, *few))
         for note in result.notes:
-            warnings.warn(f"{metric.__name__}: {note}", MetricWarning, stacklevel=2)
+            warnings.warn(f"{_called(metric)}: {note}", MetricWarning, stacklevel=2)
         return dataclasses.replace(result, seconds=time.perf_counter() - start)
 
     return timed
+
+
+def _called(metric: Callable[..., MetricResult]) -> str:
+    """A metric's name: its file's, for the form of it that takes rows of plain matrices."""
+    return metric.__module__.rpartition(".")[2] if metric.__name__ == "from_codes" else metric.__name__
 
 
 def _few_points(metric: Callable[..., MetricResult], result: MetricResult) -> tuple[str, ...]:

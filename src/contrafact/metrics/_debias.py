@@ -31,6 +31,18 @@ def bias_tag(bias: str) -> str:
     return "" if bias == "none" else f"_{bias}"
 
 
+def corrected_entropy(labels_N: AnyInts, bias: str = "none") -> float:
+    """Entropy of whole-number labels ``(N,)`` in nats; ``miller-madow`` adds half the values less one, over N.
+
+    >>> round(corrected_entropy(np.array([0, 1]), "miller-madow") - np.log(2), 4)
+    0.25
+    """
+    plain = entropy(labels_N)
+    if bias != "miller-madow" or not plain:
+        return plain
+    return plain + int(relabel(labels_N).max()) / (2 * len(labels_N))
+
+
 def informations(bins_JN: AnyInts, factors_NK: AnyInts, bias: str = "none") -> tuple[FloatArray, FloatArray]:
     """Mutual information ``(J, K)`` of binned codes and factors, and the entropy of each factor ``(K,)``, in nats.
 
@@ -43,7 +55,7 @@ def informations(bins_JN: AnyInts, factors_NK: AnyInts, bias: str = "none") -> t
     [[0.6931]]
     """
     information_JK = mutual_information(bins_JN, factors_NK)
-    entropy_K = np.array([entropy(factors_NK[:, k]) for k in range(factors_NK.shape[1])])
+    entropy_K = np.array([corrected_entropy(column_N, bias) for column_N in factors_NK.T])
     if bias == "none":
         return information_JK, entropy_K
     num_points = len(factors_NK)
@@ -64,6 +76,4 @@ def informations(bins_JN: AnyInts, factors_NK: AnyInts, bias: str = "none") -> t
             room = entropy_K[k] - chance
             if room > 0:
                 corrected_JK[j, k] = (information_JK[j, k] - chance) * entropy_K[k] / room
-    if bias == "miller-madow":
-        entropy_K = np.where(entropy_K > 0, entropy_K + (values_K - 1) / (2 * num_points), 0.0)
     return np.maximum(corrected_JK, 0.0), entropy_K

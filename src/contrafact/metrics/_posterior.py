@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from contrafact.core.metric import ArrayLike, FloatArray, check_codes
-from contrafact.metrics._information import AnyInts, discretize, entropy, mutual_information, relabel
+from contrafact.metrics._debias import Bias, corrected_entropy, informations
+from contrafact.metrics._information import AnyInts, discretize, entropy, relabel
 
 LIMITS = (-4.0, 4.0)
 SMALLEST_DENSITY = 1e-5  # a posterior too narrow to be seen at any bin's centre counts for the bin of its mean
@@ -93,19 +94,29 @@ def _of_posterior(
     return information_JK, entropy_J
 
 
-def quantize(codes_NJ: FloatArray, factors_NK: AnyInts, deviations: ArrayLike | None, num_bins: int) -> Quantized:
+def quantize(
+    codes_NJ: FloatArray,
+    factors_NK: AnyInts,
+    deviations: ArrayLike | None,
+    num_bins: int,
+    bias: Bias = "none",
+) -> Quantized:
     """Entropies and informations of factors and codes in equal-width bins.
 
     Codes alone are cut over their own range; codes with ``deviations`` are normal distributions, whose shares of the
     bins between -4 and 4 are averaged.
 
     Raises:
-        ValueError: anything :func:`check_deviations` refuses, or ``num_bins`` is not a whole number of at least 1.
+        ValueError: anything :func:`check_deviations` refuses, ``num_bins`` is not a whole number of at least 1, or a
+            correction for chance, which is one of counts, of codes with ``deviations``.
     """
-    entropy_K = np.array([entropy(column_N) for column_N in factors_NK.T])
     bins_JN = discretize(codes_NJ, num_bins)
     if deviations is not None:
+        if bias != "none":
+            raise ValueError(f"bias={bias!r} corrects counts of codes in bins; leave it out, or leave out deviations")
+        entropy_K = np.array([entropy(column_N) for column_N in factors_NK.T])
         deviations_NJ = check_deviations(deviations, codes_NJ.shape)
         return Quantized(*_of_posterior(codes_NJ, deviations_NJ, factors_NK, num_bins), entropy_K)
-    entropy_J = np.array([entropy(bins_N) for bins_N in bins_JN])
-    return Quantized(mutual_information(bins_JN, factors_NK), entropy_J, entropy_K)
+    information_JK, entropy_K = informations(bins_JN, factors_NK, bias)
+    entropy_J = np.array([corrected_entropy(bins_N, bias) for bins_N in bins_JN])
+    return Quantized(information_JK, entropy_J, entropy_K)

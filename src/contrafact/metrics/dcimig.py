@@ -13,7 +13,8 @@ import numpy as np
 from contrafact.core.active import Active
 from contrafact.core.matrices import check_varying, top_two_gap
 from contrafact.core.metric import ArrayLike, MetricInfo, MetricResult, check_codes_as_given, measured
-from contrafact.metrics._information import discretize, entropy, mutual_information, read_labels
+from contrafact.metrics._debias import Bias, bias_tag, informations
+from contrafact.metrics._information import discretize, read_labels
 from contrafact.metrics.mig_sup import SINGLE_FACTOR
 
 INFO = MetricInfo(
@@ -28,7 +29,13 @@ INFO = MetricInfo(
 
 @measured
 def dcimig(
-    codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20, continuous: bool = False, active: Active = None
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    num_bins: int = 20,
+    continuous: bool = False,
+    bias: Bias = "none",
+    active: Active = None,
 ) -> MetricResult:
     """Sum over factors of the best gap among the codes that know the factor best, over the sum of factor entropies.
 
@@ -37,6 +44,8 @@ def dcimig(
         factors: ``(N, K)`` whole numbers.
         num_bins: equal-width bins per code.
         continuous: factors may take any value, and are binned as codes are.
+        bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
+            (chance is 0, full knowledge the factor's entropy).
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
             :func:`~contrafact.core.active.active_codes`.
 
@@ -45,22 +54,22 @@ def dcimig(
         ``(J, K)`` mutual informations in nats. With one factor a code's second best is 0, and a note says so.
 
     Raises:
-        ValueError: shapes, values or lengths do not fit, or a factor is constant.
+        ValueError: shapes, values or lengths do not fit, a factor is constant, or the correction is unknown.
 
     >>> import numpy as np
     >>> factors = np.random.default_rng(0).integers(4, size=(10_000, 2))
     >>> round(dcimig(factors * [1.0, -2.0], factors).score, 2)
     1.0
     """
+    tag = bias_tag(bias)
     codes_NJ = check_codes_as_given(codes)
     factors_NK = check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins))
-    entropy_K = np.array([entropy(column_N) for column_N in factors_NK.T])
-    information_JK = mutual_information(discretize(codes_NJ, num_bins), factors_NK)
+    information_JK, entropy_K = informations(discretize(codes_NJ, num_bins), factors_NK, bias)
     gaps_K = np.zeros(len(entropy_K))
     np.maximum.at(gaps_K, information_JK.argmax(axis=1), top_two_gap(information_JK.T))
     return MetricResult(
         score=float(gaps_K.sum() / entropy_K.sum()),
-        protocol=f"dcimig_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}",
+        protocol=f"dcimig_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}{tag}",
         num_train=len(codes_NJ),
         per_factor=gaps_K / entropy_K,
         matrix=information_JK,

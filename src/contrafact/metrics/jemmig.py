@@ -15,6 +15,7 @@ import numpy as np
 from contrafact.core.active import Active
 from contrafact.core.matrices import SINGLE_CODE, check_varying, top_two_gap
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, check_codes, measured
+from contrafact.metrics._debias import Bias, bias_tag
 from contrafact.metrics._information import read_labels
 from contrafact.metrics._posterior import quantize
 
@@ -50,6 +51,7 @@ def jemmig(
     deviations: ArrayLike | None = None,
     num_bins: int = 100,
     continuous: bool = False,
+    bias: Bias = "none",
     active: Active = None,
 ) -> JemmigResult:
     """Mean over factors of ``1 - (H(best code, factor) - gap) / (H(factor) + log(num_bins))``.
@@ -62,6 +64,8 @@ def jemmig(
             resamples rows.
         num_bins: equal-width bins; scores of different numbers of bins do not compare.
         continuous: factors may take any value, and are cut into ``num_bins`` bins themselves.
+        bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
+            (chance is 0, full knowledge the factor's entropy). It corrects counts, so not beside ``deviations``.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
             :func:`~contrafact.core.active.active_codes`.
 
@@ -70,7 +74,8 @@ def jemmig(
         one code the second best is 0, and a note says so.
 
     Raises:
-        ValueError: shapes, values or lengths do not fit, or a factor is constant.
+        ValueError: shapes, values or lengths do not fit, a factor is constant, the correction is unknown, or it came
+            with ``deviations``.
 
     >>> import numpy as np
     >>> factors = np.random.default_rng(0).integers(4, size=(10_000, 2))
@@ -78,9 +83,10 @@ def jemmig(
     >>> [round(jemmig(codes, factors, num_bins=20).score, 2) for codes in (factors * 1.0, noise)]
     [1.0, 0.12]
     """
+    tag = bias_tag(bias)
     codes_NJ = check_codes(codes)
     factors_NK = check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins))
-    found = quantize(codes_NJ, factors_NK, deviations, num_bins)
+    found = quantize(codes_NJ, factors_NK, deviations, num_bins, bias)
     information_JK = found.information_JK
     best_K = information_JK.argmax(axis=0)
     top_K = information_JK[best_K, np.arange(len(best_K))]
@@ -90,7 +96,7 @@ def jemmig(
     kind = f"{'_posterior' if deviations is not None else ''}{'_continuous' if continuous else ''}"
     return JemmigResult(
         score=float(per_factor.mean()),
-        protocol=f"jemmig_n{len(codes_NJ)}_bins{num_bins}{kind}",
+        protocol=f"jemmig_n{len(codes_NJ)}_bins{num_bins}{kind}{tag}",
         num_train=len(codes_NJ),
         per_factor=per_factor,
         matrix=information_JK,

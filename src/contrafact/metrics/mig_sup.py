@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from contrafact.core.active import Active
 from contrafact.core.matrices import check_varying, dead_codes, top_two_gap
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, check_codes_as_given, measured
-from contrafact.metrics._information import discretize, entropy, mutual_information, read_labels
+from contrafact.metrics._debias import Bias, bias_tag, informations
+from contrafact.metrics._information import discretize, read_labels
 
 INFO = MetricInfo(
     kind="static", low=0.0, high=1.0, higher_is_better=True, source="Li et al. 2020", enough={"score": 300}
@@ -35,7 +34,13 @@ class MigSupResult(MetricResult):
 
 @measured
 def mig_sup(
-    codes: ArrayLike, factors: ArrayLike, *, num_bins: int = 20, continuous: bool = False, active: Active = None
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    num_bins: int = 20,
+    continuous: bool = False,
+    bias: Bias = "none",
+    active: Active = None,
 ) -> MigSupResult:
     """Mean over codes that vary of the gap between the two largest ``I(code, factor) / H(factor)``.
 
@@ -44,6 +49,8 @@ def mig_sup(
         factors: ``(N, K)`` whole numbers.
         num_bins: equal-width bins per code.
         continuous: factors may take any value, and are binned as codes are.
+        bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
+            (chance is 0, full knowledge the factor's entropy).
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
             :func:`~contrafact.core.active.active_codes`.
 
@@ -51,7 +58,7 @@ def mig_sup(
         score in [0, 1], higher is better. With one factor the second best is 0, and a note says so.
 
     Raises:
-        ValueError: shapes, values or lengths do not fit, or a factor is constant.
+        ValueError: shapes, values or lengths do not fit, a factor is constant, or the correction is unknown.
 
     >>> import numpy as np
     >>> factors = np.random.default_rng(0).integers(4, size=(10_000, 2))
@@ -59,14 +66,15 @@ def mig_sup(
     >>> round(mig_sup(twice, factors).score, 2)
     1.0
     """
+    tag = bias_tag(bias)
     codes_NJ = check_codes_as_given(codes)
     factors_NK = check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins))
-    entropy_K = np.array([entropy(column_N) for column_N in factors_NK.T])
-    known_JK = mutual_information(discretize(codes_NJ, num_bins), factors_NK) / entropy_K
+    information_JK, entropy_K = informations(discretize(codes_NJ, num_bins), factors_NK, bias)
+    known_JK = information_JK / entropy_K
     per_code, live_J = top_two_gap(known_JK.T), ~dead_codes(codes_NJ)
     return MigSupResult(
         score=float(per_code[live_J].mean()) if live_J.any() else 0.0,
-        protocol=f"mig_sup_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}",
+        protocol=f"mig_sup_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}{tag}",
         num_train=len(codes_NJ),
         matrix=known_JK,
         per_code=per_code,

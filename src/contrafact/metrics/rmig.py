@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from contrafact.core.active import Active
 from contrafact.core.matrices import SINGLE_CODE, check_varying, top_two_gap
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, check_codes, measured
+from contrafact.metrics._debias import Bias, bias_tag
 from contrafact.metrics._information import read_labels
 from contrafact.metrics._posterior import quantize
 
@@ -47,6 +48,7 @@ def rmig(
     deviations: ArrayLike | None = None,
     num_bins: int = 100,
     continuous: bool = False,
+    bias: Bias = "none",
     active: Active = None,
 ) -> RmigResult:
     """Robust mutual information gap, mean over factors of ``(I(best code) - I(second best)) / H(factor)``.
@@ -59,6 +61,8 @@ def rmig(
             rows: pass them to this function, not to one that resamples rows.
         num_bins: equal-width bins; the paper's 100 need many points (20 times as many as bins and values together).
         continuous: factors may take any value, and are cut into ``num_bins`` bins themselves.
+        bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
+            (chance is 0, full knowledge the factor's entropy). It corrects counts, so not beside ``deviations``.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
             :func:`~contrafact.core.active.active_codes`.
 
@@ -67,7 +71,8 @@ def rmig(
         so.
 
     Raises:
-        ValueError: shapes, values or lengths do not fit, or a factor is constant.
+        ValueError: shapes, values or lengths do not fit, a factor is constant, the correction is unknown, or it came
+            with ``deviations``.
 
     >>> import numpy as np
     >>> factors = np.random.default_rng(0).integers(4, size=(10_000, 2))
@@ -75,14 +80,15 @@ def rmig(
     >>> [round(rmig(factors - 1.5, factors, deviations=width).score, 1) for width in (sharp, blurred)]
     [1.0, 0.6]
     """
+    tag = bias_tag(bias)
     codes_NJ = check_codes(codes)
     factors_NK = check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins))
-    found = quantize(codes_NJ, factors_NK, deviations, num_bins)
+    found = quantize(codes_NJ, factors_NK, deviations, num_bins, bias)
     per_factor = top_two_gap(found.information_JK) / found.entropy_K
     kind = f"{'_posterior' if deviations is not None else ''}{'_continuous' if continuous else ''}"
     return RmigResult(
         score=float(per_factor.mean()),
-        protocol=f"rmig_n{len(codes_NJ)}_bins{num_bins}{kind}",
+        protocol=f"rmig_n{len(codes_NJ)}_bins{num_bins}{kind}{tag}",
         num_train=len(codes_NJ),
         per_factor=per_factor,
         matrix=found.information_JK,

@@ -24,7 +24,8 @@ from contrafact.core.metric import (
     check_codes_as_given,
     measured,
 )
-from contrafact.metrics._information import discretize, mutual_information
+from contrafact.metrics._debias import Bias, bias_tag, informations
+from contrafact.metrics._information import discretize
 
 INFO = MetricInfo(
     kind="static",
@@ -90,12 +91,16 @@ def gaussian_wasserstein(covariance_JJ: FloatArray) -> float:
 
 
 @measured
-def total_correlation(codes: ArrayLike, *, num_bins: int = 20, active: Active = None) -> TotalCorrelationResult:
+def total_correlation(
+    codes: ArrayLike, *, num_bins: int = 20, bias: Bias = "none", active: Active = None
+) -> TotalCorrelationResult:
     """Gaussian total correlation, Gaussian Wasserstein correlation and mean pairwise mutual information of codes.
 
     Args:
         codes: ``(N, J)`` numbers, at least two rows.
         num_bins: equal-width bins per code, for the mutual information.
+        bias: correction of the mutual information for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
+            (chance is 0, full knowledge the entropy of the code that has less, so that the matrix stays symmetric).
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
             :func:`~contrafact.core.active.active_codes`.
 
@@ -104,12 +109,13 @@ def total_correlation(codes: ArrayLike, *, num_bins: int = 20, active: Active = 
         depend on nothing and are left out. All values are 0 with fewer than two live codes, and a note says so.
 
     Raises:
-        ValueError: shapes or values do not fit, or there is one row only.
+        ValueError: shapes or values do not fit, there is one row only, or the correction is unknown.
 
     >>> import numpy as np
     >>> total_correlation(np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])).score
     0.0
     """
+    tag = bias_tag(bias)
     given_NJ = check_codes_as_given(codes)
     codes_NJ = check_codes(given_NJ)
     if len(codes_NJ) < 2:
@@ -125,7 +131,9 @@ def total_correlation(codes: ArrayLike, *, num_bins: int = 20, active: Active = 
         wasserstein = gaussian_wasserstein(covariance_JJ)
         share = wasserstein / float(np.trace(covariance_JJ))
         bins_JN = discretize(given_NJ, num_bins)
-        information_JJ = mutual_information(bins_JN, bins_JN.T)
+        information_JJ, _ = informations(bins_JN, bins_JN.T, bias)
+        if bias == "shuffle":  # stretched to the entropy of the column's code; the larger is of the one that has less
+            information_JJ = np.maximum(information_JJ, information_JJ.T)
         np.fill_diagonal(information_JJ, 0.0)
         mean_information = float(information_JJ.sum() / (num_codes**2 - num_codes))
         if math.isinf(correlation):
@@ -134,7 +142,7 @@ def total_correlation(codes: ArrayLike, *, num_bins: int = 20, active: Active = 
         notes.append("fewer than two codes change: nothing can depend on anything")
     return TotalCorrelationResult(
         score=correlation,
-        protocol=f"total_correlation_n{len(codes_NJ)}",
+        protocol=f"total_correlation_n{len(codes_NJ)}{tag}",
         num_train=len(codes_NJ),
         matrix=information_JJ,
         wasserstein=wasserstein,
