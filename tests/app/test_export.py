@@ -11,12 +11,13 @@ from torch import nn
 
 from contrafact.app import assets, export
 from contrafact.app.export import export_page, seed_latents
-from contrafact.app.graph import UNROLLED, picture_graph
+from contrafact.app.graph import UNROLLED, EditedPicture, picture_graph
 from contrafact.app.runtime import ADDRESS, load_runtime
 from contrafact.app.session import Session
 from contrafact.cli import main
-from contrafact.core.directions import CurvedDirections, GlobalDirections
+from contrafact.core.directions import CurvedDirections, GlobalDirections, LayeredDirections
 from contrafact.core.generator import Generator, sample_latents
+from contrafact.editing.latents import edit
 from contrafact.generators.checkpoints import load_generator
 from contrafact.generators.stylegan2 import StyleGAN2
 from contrafact.report.subject import Subject
@@ -120,6 +121,18 @@ def test_a_graph_in_half_the_bytes_makes_nearly_the_same_picture():
         assert np.abs(picture[..., :3] - expected).max() <= most
         assert (picture[..., 3] == 255).all()
         np.testing.assert_allclose(kept, moved.numpy(), atol=1e-5 if most < 1 else 1e-2)
+
+
+def test_a_vector_per_layer_moves_inside_a_page_as_outside():
+    generator = StyleGAN2.tiny()
+    generator.fix_label(0)
+    vectors = torch.randn(70, 6, 12, generator=torch.Generator().manual_seed(0))  # more than networks could be
+    directions = LayeredDirections.of(vectors, 0.3).requires_grad_(False)
+    latent, magnitudes = generator.sample(1, seed=3), torch.zeros(70)
+    magnitudes[[2, 69]] = torch.tensor([1.5, -1.0])
+    layers = torch.tensor([0.0, 1.0, 1.0, 1.0, 0.0, 0.0])
+    _, moved, _ = EditedPicture(generator, directions)(latent[:, None].expand(-1, 6, -1), magnitudes, layers)
+    torch.testing.assert_close(moved, edit(generator, directions, latent, [(2, 1.5), (69, -1.0)], layers=(1, 4)))
 
 
 @pytest.mark.parametrize("truncation", [0.0, 0.3, 1.0])

@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from contrafact.core.artefact import load_artefact, save_artefact
-from contrafact.core.directions import CurvedDirections, Directions, GlobalDirections
+from contrafact.core.direction_files import check_fit, choose
+from contrafact.core.directions import CurvedDirections, Directions, GlobalDirections, LayeredDirections
+from contrafact.generators.stylegan2 import StyleGAN2
 
 
 def _rng(seed: int = 0) -> torch.Generator:
@@ -182,3 +184,55 @@ def test_bad_arguments(arguments, message):
 def test_calls_that_do_not_fit(directions, latent, index, magnitude, message):
     with pytest.raises(ValueError, match=message):
         directions(latent, index, magnitude)
+
+
+# -- a vector per layer ------------------------------------------------------------------------------------------------
+
+
+def layered(layers=None):
+    return LayeredDirections.of(torch.randn(3, 4, 6, generator=_rng(5)), 0.5, ["a", "b", "c"], layers)
+
+
+@pytest.mark.parametrize("layers", [None, (1, 3)])
+@pytest.mark.parametrize("of_each_layer", [False, True])
+def test_a_vector_per_layer_moves_each_layer_by_its_own(layers, of_each_layer):
+    directions = layered(layers)
+    latent = torch.randn(2, 4, 6, generator=_rng(6)) if of_each_layer else torch.randn(2, 6, generator=_rng(6))
+    moved = directions(latent, torch.tensor([2, 0]), torch.tensor([1.5, -2.0]))
+    assert moved.shape == (2, 4, 6)
+    for n, (index, magnitude) in enumerate([(2, 1.5), (0, -2.0)]):
+        for k in range(4):
+            acts = layers is None or layers[0] <= k < layers[1]
+            before = latent[n, k] if of_each_layer else latent[n]
+            step = 0.5 * magnitude * directions.vectors()[index, k] if acts else 0.0
+            torch.testing.assert_close(moved[n, k], before + step)
+    every = directions.every(latent, torch.tensor([1.0, 2.0, 3.0]))
+    torch.testing.assert_close(every[2:4], directions(latent, "b", 2.0))
+
+
+def test_a_vector_per_layer_is_written_and_chosen_as_it_is(tmp_path):
+    directions = layered((0, 2))
+    save_artefact(directions, tmp_path / "d.safetensors")
+    back = load_artefact(tmp_path / "d.safetensors", Directions)
+    assert (type(back), back.layers, back.num_layers, back.scale) == (LayeredDirections, (0, 2), 4, 0.5)
+    assert torch.equal(back.vectors(), directions.vectors())
+    few = choose(back, ["c", 0])
+    assert (type(few), few.names, few.layers) == (LayeredDirections, ["c", "a"], (0, 2))
+    latent = torch.randn(2, 6)
+    assert torch.equal(few(latent, 0, 1.0), directions(latent, "c", 1.0))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LayeredDirections(6, 2, num_layers=1), "need at least 2 layers; take GlobalDirections for one"),
+        (lambda: LayeredDirections.of(torch.zeros(1, 4, 6)), r"non-zero vectors of shape \(D, layers, L\), got"),
+        (lambda: LayeredDirections.of(torch.ones(4, 6)), r"got \(4, 6\)"),
+        (lambda: layered()(torch.zeros(1, 3, 6), 0), "tell 4 layers apart; got latents of shape .* which are of 3"),
+        (lambda: check_fit(LayeredDirections.of(torch.ones(1, 4, 12)), StyleGAN2.tiny()), "act on layers 0 to 3 of 4, "
+         "with a vector for each, but the generator has 6"),
+    ],
+)  # fmt: skip
+def test_vectors_per_layer_that_do_not_fit(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

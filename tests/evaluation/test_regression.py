@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from contrafact.core.directions import CurvedDirections, GlobalDirections
+from contrafact.core.directions import CurvedDirections, GlobalDirections, LayeredDirections
 from contrafact.evaluation.regression import RegressionSettings, coordinates_along, regress_encoder
 from contrafact.generators.analytic import Analytic
 from tests.conftest import quiet
@@ -25,6 +25,20 @@ def test_a_curved_direction_counts_as_its_unit_step():
     latent = torch.zeros(1, 5)
     step = directions(latent, 1, 1.0).detach()
     assert coordinates_along(directions, step, torch.zeros(5))[0, 1].item() == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("layers", [None, (1, 3)])
+def test_a_vector_per_layer_counts_by_least_squares_over_its_layers(layers):
+    rng = torch.Generator().manual_seed(0)
+    vectors, latent, center = (torch.randn(*shape, generator=rng) for shape in [(2, 4, 5), (3, 5), (5,)])
+    found = coordinates_along(LayeredDirections.of(vectors, scale=2.0, layers=layers), latent, center)
+    acts = slice(*layers) if layers else slice(None)
+    for n in range(3):
+        spread = (latent[n] - center).expand(4, 5)[acts].flatten().double().numpy()
+        for d in range(2):
+            column = 2.0 * vectors[d, acts].flatten().double().numpy()
+            expected = np.linalg.lstsq(column[:, None], spread, rcond=None)[0][0]
+            assert found[n, d].item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_encoder_learns_to_read_the_latent(tmp_path):

@@ -33,13 +33,15 @@ from tests.generators.recorded import Recorded
 Write = Callable[[Path], object]
 
 
-STORED = Path(__file__).parents[1] / "golden" / "format_0"
+STORED = [Path(__file__).parents[1] / "golden" / version for version in ("format_0", "format_1")]
 
 
 def artefact_files(kind: type[Artefact]) -> dict[str, Write]:
     """One small file of every class of a kind, by class: those that each format version is held to."""
-    found = {}
-    for file in sorted(STORED.glob("*.safetensors")):
+    found: dict[str, Write] = {}
+    for file in (file for folder in STORED for file in sorted(folder.glob("*.safetensors"))):
+        if file.stem in found:
+            continue
         with safe_open(file, framework="pt") as opened:
             dotted = (opened.metadata() or {}).get("class")
         if dotted is not None and issubclass(find_class(dotted, file), kind):

@@ -10,12 +10,12 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
-from contrafact.core.directions import Directions, GlobalDirections
+from contrafact.core.directions import Directions, GlobalDirections, LayeredDirections
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 
@@ -41,8 +41,10 @@ class EditedPicture(nn.Module):
             layers: ``(K,)``, 1 where a step acts and 0 where it does not.
         """
         moved = latent
-        if type(self.directions) is GlobalDirections:
-            moved = self._moved(moved, (magnitudes @ self.directions.vectors())[None], layers)
+        if _is_of_vectors(self.directions):
+            vectors = self.directions.vectors()
+            step = (magnitudes @ vectors.flatten(1)).unflatten(0, vectors.shape[1:])
+            moved = self._moved(moved, step[None], layers)
         else:
             for number in range(self.directions.num_directions):
                 place = moved if moved.ndim == 2 else moved.mean(dim=1)
@@ -53,7 +55,14 @@ class EditedPicture(nn.Module):
 
     def _moved(self, latent: Tensor, shift: Tensor, layers: Tensor) -> Tensor:
         step = self.directions.scale * shift
-        return latent + (step if latent.ndim == 2 else layers[:, None] * step[:, None])
+        if latent.ndim == 2:
+            return latent + step
+        return latent + layers[:, None] * (step if step.ndim == 3 else step[:, None])
+
+
+def _is_of_vectors(directions: Directions) -> TypeGuard[GlobalDirections | LayeredDirections]:
+    """Whether edits along these directions add up, whatever the latent: one product does them all."""
+    return type(directions) in (GlobalDirections, LayeredDirections)
 
 
 class Reading(nn.Module):
@@ -92,7 +101,7 @@ def picture_graph(generator: Generator, directions: Directions, half: bool = Fal
         ValueError: the extra ``onnx`` is missing, or torch cannot turn this generator or these directions into a graph;
             the message says which and what else to use.
     """
-    many = type(directions) is not GlobalDirections and directions.num_directions > UNROLLED
+    many = not _is_of_vectors(directions) and directions.num_directions > UNROLLED
     if many:
         raise ValueError(
             f"{directions.num_directions} directions of the kind {type(directions).__name__} do not fit into a page, "

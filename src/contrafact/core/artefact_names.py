@@ -14,6 +14,7 @@ from contrafact.core.catalog import Catalog
 
 PLACES = {
     "directions/global": "contrafact.core.directions:GlobalDirections",
+    "directions/layered": "contrafact.core.directions:LayeredDirections",
     "directions/curved": "contrafact.core.directions:CurvedDirections",
     "directions/chosen": "contrafact.core.direction_files:ChosenDirections",
     "directions/latent": "contrafact.methods.latentclr:LatentDirections",

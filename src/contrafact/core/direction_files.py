@@ -17,7 +17,7 @@ from contrafact.core import outside
 from contrafact.core.artefact import class_name, find_class, load_artefact, save_artefact, unbuildable
 from contrafact.core.artefact_names import stable_name
 from contrafact.core.claim import claim
-from contrafact.core.directions import Directions, GlobalDirections
+from contrafact.core.directions import Directions, GlobalDirections, LayeredDirections
 from contrafact.core.generator import Generator
 from contrafact.core.method import FinishedRun, load_run
 from contrafact.core.run import CONFIG
@@ -55,6 +55,7 @@ class ChosenDirections(Directions):
             inner.layers,
             inner.num_layers,
         )
+        self.per_layer = inner.per_layer
         self.inner, self.source = inner, {**source, "class": stable_name(cls) or name}
         self.chosen: Tensor
         self.register_buffer("chosen", torch.tensor(numbers), persistent=False)
@@ -99,6 +100,10 @@ def choose(directions: Directions, which: Sequence[str | int]) -> Directions:
             few.weight.copy_(directions.vectors()[numbers])
         few.note = directions.note
         return few.requires_grad_(False).eval()
+    if type(directions) is LayeredDirections:
+        some = LayeredDirections.of(directions.vectors().detach()[numbers], directions.scale, names, directions.layers)
+        some.note = directions.note
+        return some.requires_grad_(False).eval()
     why = unbuildable(directions)
     if why is not None:
         raise ValueError(f"directions cannot be chosen here: {why}")
@@ -200,10 +205,12 @@ def check_fit(directions: Directions, generator: Generator) -> None:
             f"the directions live in {directions.latent_dim} latent dimensions but the generator has "
             f"{generator.latent_dim}: use them with the generator they were found on"
         )
-    if directions.layers is not None and directions.num_layers != generator.num_layers:
+    if (directions.per_layer or directions.layers is not None) and directions.num_layers != generator.num_layers:
+        first, last = directions.layers or (0, directions.num_layers)
         raise ValueError(
-            f"the directions act on layers {directions.layers[0]} to {directions.layers[1] - 1} of "
-            f"{directions.num_layers}, but the generator has {generator.num_layers}"
+            f"the directions act on layers {first} to {last - 1} of {directions.num_layers}"
+            f"{', with a vector for each' if directions.per_layer else ''}, but the generator has "
+            f"{generator.num_layers}: use them with the generator they were found on"
         )
     space = directions.note.get("space", generator.space)
     if space != generator.space:

@@ -1,6 +1,6 @@
-"""The directions contract, and the directions that need no more than a latent: global vectors and curved paths.
+"""The directions contract, and those that need no more than a latent: vectors, vectors per layer, and curved paths.
 
-Shape suffixes: N samples, L latent dimensions, D directions.
+Shape suffixes: N samples, L latent dimensions, D directions, K layers.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Directions(Artefact, ABC):
         scale: length of a unit step in the edit space (:meth:`Generator.latent_scale`).
         layers: ``(first, last)`` layers (last excluded) the shift acts on, None for all.
         num_layers: layers of the generator the directions belong to; needed when ``layers`` is given.
+        per_layer: whether a shift differs from layer to layer: :meth:`shift` then gives ``(N, num_layers, L)``.
 
     >>> axes = GlobalDirections.of(torch.eye(3), names=["left", "up", "back"])
     >>> latent = torch.zeros(2, 3)
@@ -47,6 +48,7 @@ class Directions(Artefact, ABC):
 
     latent_dim: int
     num_directions: int
+    per_layer: bool = False
 
     def __init__(
         self,
@@ -76,7 +78,10 @@ class Directions(Artefact, ABC):
 
     @abstractmethod
     def shift(self, latent: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
-        """The shift ``(N, L)`` itself, in standard deviations; all three arguments have N rows."""
+        """The shift ``(N, L)`` itself, in standard deviations; all three arguments have N rows.
+
+        Directions :attr:`per_layer` give ``(N, num_layers, L)``.
+        """
 
     def __len__(self) -> int:
         return self.num_directions
@@ -95,7 +100,7 @@ class Directions(Artefact, ABC):
             magnitude: signed length of each row's step in standard deviations, ``(N,)``, or one for all.
 
         Returns:
-            Shifted latents, of the latent's shape; ``(N, num_layers, L)`` when a layer range is set.
+            Shifted latents, of the latent's shape; ``(N, num_layers, L)`` where layers are moved differently.
 
         Raises:
             ValueError: a shape that does not fit, or an index outside ``[0, D)``.
@@ -107,6 +112,11 @@ class Directions(Artefact, ABC):
             raise ValueError(
                 f"these directions live in {self.latent_dim} latent dimensions; got latents of shape "
                 f"{tuple(latent.shape)}: use them with the generator they were found on"
+            )
+        if latent.ndim == 3 and (self.per_layer or self.layers is not None) and latent.shape[1] != self.num_layers:
+            raise ValueError(
+                f"these directions tell {self.num_layers} layers apart; got latents of shape {tuple(latent.shape)}, "
+                f"which are of {latent.shape[1]}: use them with the generator they were found on"
             )
         index = torch.as_tensor(index, device=latent.device).expand(n) if _is_single(index) else torch.as_tensor(index)
         magnitude = torch.as_tensor(magnitude, dtype=latent.dtype, device=latent.device)
@@ -125,7 +135,7 @@ class Directions(Artefact, ABC):
         return self._moved(latent, self.shift(_one_per_sample(latent), index, magnitude))
 
     def shift_every(self, latent: Tensor, magnitude: Tensor) -> Tensor:
-        """The shifts ``(D, N, L)`` of every direction at every latent ``(N, L)``, magnitudes ``(D,)``."""
+        """The shifts ``(D, N, …)`` of every direction at every latent ``(N, L)``, magnitudes ``(D,)``."""
         d, n = self.num_directions, len(latent)
         index = torch.arange(d, device=latent.device).repeat_interleave(n)
         shift: Tensor = self.shift(latent.repeat(d, 1), index, magnitude.repeat_interleave(n)).unflatten(0, (d, n))
@@ -145,14 +155,17 @@ class Directions(Artefact, ABC):
         return self._moved(copies, self.shift_every(_one_per_sample(latent), magnitude).flatten(0, 1))
 
     def _moved(self, latent: Tensor, shift: Tensor) -> Tensor:
-        """Latents after a shift ``(N, L)`` in standard deviations, in the layers it acts on."""
+        """Latents after a shift ``(N, L)`` or ``(N, K, L)`` in standard deviations, in the layers it acts on."""
         step = self.scale * shift
-        if self.layers is None:
+        if self.layers is None and step.ndim == 2:
             return latent + (step if latent.ndim == 2 else step[:, None])
         layered = latent if latent.ndim == 3 else latent[:, None].expand(-1, self.num_layers, -1)
+        step = step if step.ndim == 3 else step[:, None]
+        if self.layers is None:
+            return layered + step
         mask = torch.zeros(self.num_layers, 1, dtype=latent.dtype, device=latent.device)
         mask[self.layers[0] : self.layers[1]] = 1.0
-        return layered + mask * step[:, None]
+        return layered + mask * step
 
     def index(self, name: str | int) -> int:
         """Number of the direction called ``name`` (a number passes through).
@@ -329,6 +342,78 @@ class GlobalDirections(Directions):
 
     def arguments(self) -> dict[str, Any]:
         return {**self.common_arguments(), "constraint": self.constraint}
+
+
+class LayeredDirections(Directions):
+    """A vector per layer and direction: ``w_k + ε·a_dk``, in a latent for every layer (W+).
+
+    Latents ``(N, L)``, the same for all layers, are spread over the layers; what comes out is ``(N, num_layers, L)``.
+
+    Args:
+        latent_dim: L.
+        num_directions: D.
+        scale: length that a vector of length 1 moves its layer by.
+        names: D names.
+        layers: layer range the shift acts on; None for all.
+        num_layers: K, layers of the generator, at least 2.
+
+    Raises:
+        ValueError: one layer.
+
+    >>> two_layers = LayeredDirections.of(torch.tensor([[[1.0, 0.0], [0.0, 2.0]]]), names=["smile"])
+    >>> two_layers(torch.zeros(1, 2), "smile", 2.0).tolist()
+    [[[2.0, 0.0], [0.0, 4.0]]]
+    >>> two_layers(torch.ones(1, 2, 2), 0, -1.0).tolist()
+    [[[0.0, 1.0], [1.0, -1.0]]]
+    """
+
+    per_layer = True
+
+    def __init__(
+        self,
+        latent_dim: int,
+        num_directions: int,
+        scale: float = 1.0,
+        names: Sequence[str] | None = None,
+        layers: tuple[int, int] | None = None,
+        num_layers: int = 2,
+    ) -> None:
+        super().__init__(latent_dim, num_directions, scale, names, layers, num_layers)
+        if num_layers < 2:
+            raise ValueError("directions with a vector per layer need at least 2 layers; take GlobalDirections for one")
+        self.weight = nn.Parameter(torch.zeros(num_directions, num_layers, latent_dim))
+
+    @classmethod
+    def of(
+        cls,
+        vectors: Tensor,
+        scale: float = 1.0,
+        names: Sequence[str] | None = None,
+        layers: tuple[int, int] | None = None,
+    ) -> LayeredDirections:
+        """Directions along ``vectors (D, K, L)``, used as they are; a layer's may be zero, which leaves it.
+
+        Raises:
+            ValueError: another shape, or a direction that is zero in all layers.
+        """
+        if vectors.ndim != 3 or not (vectors.flatten(1).norm(dim=1) > 0).all():
+            raise ValueError(f"expected non-zero vectors of shape (D, layers, L), got {tuple(vectors.shape)}")
+        count, num_layers, latent_dim = vectors.shape
+        directions = cls(latent_dim, count, scale, names, layers, num_layers)
+        with torch.no_grad():
+            directions.weight.copy_(vectors)
+        return directions
+
+    def vectors(self) -> Tensor:
+        """The directions ``(D, K, L)``."""
+        return self.weight
+
+    def shift(self, latent: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
+        step: Tensor = magnitude[:, None, None] * self.weight.to(latent.dtype)[index]
+        return step
+
+    def arguments(self) -> dict[str, Any]:
+        return self.common_arguments()
 
 
 class CurvedDirections(Directions):

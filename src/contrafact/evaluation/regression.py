@@ -48,7 +48,8 @@ def coordinates_along(directions: Directions, latent: Tensor, center: Tensor) ->
     """Coordinates ``(N, D)`` of latents ``(N, L)`` along the directions, counted in the directions' own unit steps.
 
     A latent that a step of ε moved from the mean has coordinate ε: for direction vectors ``a_d`` that is
-    ``(w − w̄)·a_d / (scale·‖a_d‖²)``. A curved direction counts as its unit step.
+    ``(w − w̄)·a_d / (scale·‖a_d‖²)``. A curved direction counts as its unit step. One with a vector per layer counts by
+    least squares over the layers, which all have the same latent.
 
     Args:
         directions: D directions.
@@ -56,8 +57,11 @@ def coordinates_along(directions: Directions, latent: Tensor, center: Tensor) ->
         center: their mean ``(L,)``.
     """
     every = torch.arange(directions.num_directions, device=latent.device)
-    vectors_DL = directions.shift(center.expand(len(every), -1), every, torch.ones_like(every, dtype=latent.dtype))
-    vectors_DL = vectors_DL / vectors_DL.square().sum(dim=1, keepdim=True)
+    vectors = directions.shift(center.expand(len(every), -1), every, torch.ones_like(every, dtype=latent.dtype))
+    vectors_DKL = vectors if vectors.ndim == 3 else vectors[:, None]
+    if vectors.ndim == 3 and directions.layers is not None:
+        vectors_DKL = vectors_DKL[:, slice(*directions.layers)]
+    vectors_DL = vectors_DKL.sum(dim=1) / vectors_DKL.square().sum(dim=(1, 2))[:, None]
     return (latent - center) @ vectors_DL.T / directions.scale
 
 
