@@ -17,6 +17,7 @@ from PIL import Image
 
 from contrafact.data.cars3d import FILE as CARS3D_FILE
 from contrafact.data.cars3d import Cars3D
+from contrafact.data.digits_garments import NUM_PAIRS as DIGITS_GARMENTS_PAIRS
 from contrafact.data.dsprites import FILE as DSPRITES_FILE
 from contrafact.data.dsprites import DSprites
 from contrafact.data.mnist_stl import NUM_PAIRS as MNIST_STL_PAIRS
@@ -145,6 +146,25 @@ def write_idx(folder, monkeypatch):
     return {"path": folder}
 
 
+def write_digits(folder, monkeypatch):
+    """Four hundred digits: each row of pixels counts up from the digit."""
+    rows = [[*((digit + i) % 17 for i in range(64)), digit] for digit in (n % 10 for n in range(400))]
+    text = "".join(",".join(map(str, row)) + "\n" for row in rows)
+    (folder / "digits.csv.gz").write_bytes(gzip.compress(text.encode()))
+    return {"path": folder}
+
+
+def write_digits_garments(folder, monkeypatch):
+    """Fashion-MNIST's idx files, every class in each, and fewer pairs."""
+    for prefix, count in (("train", 20), ("t10k", 10)):
+        images = idx_bytes(random_bytes(count, 28, 28))
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(images)
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(count, dtype=np.uint8) % 10))
+    monkeypatch.setitem(DIGITS_GARMENTS_PAIRS, "train", 300)
+    monkeypatch.setitem(DIGITS_GARMENTS_PAIRS, "test", 60)
+    return {"path": folder}
+
+
 def write_images(folder, monkeypatch):
     for name, size in (("cats/a.png", (70, 64)), ("cats/b.jpg", (64, 90)), ("dogs/c.webp", (128, 128))):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -269,6 +289,8 @@ WRITERS = {
     "celeba_hq": write_celeba_hq,
     "cifar10": write_cifar10,
     "cifar100": write_cifar100,
+    "digits": write_digits,
+    "digits_garments": write_digits_garments,
     "faces": write_faces,
     "fashion_mnist": write_idx,
     "imagenet100": write_imagenet100,

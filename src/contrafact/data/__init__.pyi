@@ -6,6 +6,8 @@ from contrafact.data.celeba import CelebA as CelebA
 from contrafact.data.celeba_hq import CelebAHQ as CelebAHQ
 from contrafact.data.cifar10 import CIFAR10 as CIFAR10
 from contrafact.data.cifar100 import CIFAR100 as CIFAR100
+from contrafact.data.digits import Digits as Digits
+from contrafact.data.digits_garments import DigitsGarments as DigitsGarments
 from contrafact.data.dsprites import DSprites as DSprites
 from contrafact.data.faces import Faces as Faces
 from contrafact.data.fashion_mnist import FashionMNIST as FashionMNIST

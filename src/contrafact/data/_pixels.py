@@ -40,3 +40,8 @@ def to_images(pixels_NHWC: AnyArray, size: int, white: int = 255) -> Tensor:
 def shrink(images: Tensor, size: int) -> Tensor:
     """Images ``(N, C, H, W)`` area-averaged to side ``size``; themselves when they have it."""
     return images if images.shape[-1] == size else F.interpolate(images, size=(size, size), mode="area")
+
+
+def enlarge(images: Tensor, size: int) -> Tensor:
+    """Images ``(N, C, H, W)`` brought to the larger side ``size`` bilinearly; themselves when they have it."""
+    return images if images.shape[-1] == size else F.interpolate(images, size=(size, size), mode="bilinear")

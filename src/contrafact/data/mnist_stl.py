@@ -21,6 +21,7 @@ from torch import Tensor
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import ImageDataset, IntArray, PairDataset, Pairs, check_indices
 from contrafact.data import _idx
+from contrafact.data._classes import rows_of_classes
 from contrafact.data._files import STAND_IN, PathLike, data_folder
 from contrafact.data._npz import NumpyArchive
 from contrafact.data._pixels import check_size, shrink
@@ -151,7 +152,10 @@ class MNISTSTL(PairDataset):
         factors = rng.integers(self.factor_sizes, size=(2, len(self), 3))
         shared = list(VARIANTS[self.variant])
         factors[1][:, shared] = factors[0][:, shared]
-        rows = [_of_class(source, factors[..., column], rng) for source, column in ((digits, 0), (backgrounds, 2))]
+        rows = [
+            rows_of_classes(source.labels, factors[..., column], rng, f"mnist-stl: {source.origin}")
+            for source, column in ((digits, 0), (backgrounds, 2))
+        ]
         return factors.astype(np.int8), np.stack(rows, axis=-1).astype(np.int32)
 
     def _render(self, rows_N2: IntArray, places_N: IntArray) -> Tensor:
@@ -163,21 +167,6 @@ class MNISTSTL(PairDataset):
         digits_N1HW = self._digits_NHW[rows_N2[:, 0], None]
         windows[n, :, tops, lefts] = np.maximum(windows[n, :, tops, lefts], digits_N1HW)
         return shrink(torch.from_numpy(bytes_NCHW).float().div_(255), self.image_shape[1])
-
-
-def _of_class(source: Source, wanted: IntArray, rng: np.random.Generator) -> IntArray:
-    """A random row of each wanted class.
-
-    Raises:
-        ValueError: a class has no row.
-    """
-    order = np.argsort(source.labels, kind="stable")
-    counts = np.bincount(source.labels, minlength=10)
-    if (counts == 0).any():
-        raise ValueError(f"mnist-stl: {source.origin} holds nothing of class {int(np.argmin(counts))}; get whole files")
-    starts = np.cumsum(counts) - counts
-    rows: IntArray = order[starts[wanted] + np.floor(rng.random(wanted.shape) * counts[wanted]).astype(np.int64)]
-    return rows
 
 
 def _sources(path: PathLike | None, split: str) -> tuple[Source, Source]:
