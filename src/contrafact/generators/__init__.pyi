@@ -9,6 +9,7 @@ from contrafact.generators.lord import LORD as LORD
 from contrafact.generators.prog_gan import ProgGAN as ProgGAN
 from contrafact.generators.sngan import SNGAN as SNGAN
 from contrafact.generators.stylegan2 import StyleGAN2 as StyleGAN2
+from contrafact.generators.tutorial_dcgan import TutorialDCGAN as TutorialDCGAN
 from contrafact.generators.vae import VAE as VAE
 from contrafact.generators.wrap import wrap as wrap
 

@@ -36,7 +36,7 @@ def translate(content: Any, settings: Settings) -> Translated | None:
         if isinstance(content.get(part), dict):
             return _from_state(content[part], content, settings)
     for part in ("d", "discriminator", "D"):
-        if isinstance(content.get(part), dict | StoredModule):
+        if isinstance(content.get(part), dict | StoredModule) and next(state_dicts(content), None) is None:
             raise ValueError(
                 f"the file holds {', '.join(map(str, content))} but no generator; a generator is expected under "
                 "g_ema, g (rosinality), G_ema, G (NVIDIA), generator_smooth or generator (genforce)"

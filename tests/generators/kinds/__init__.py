@@ -31,7 +31,8 @@ class Kind:
         file: the name it has there.
         read: what is read of it (of one that is refused: what it is).
         write: writes one into an empty folder, from what the original program recorded; returns what a person names.
-        recorded: the recording in ``reference/`` (its ``latent`` and ``image``), None for a file that is refused.
+        recorded: the recording in ``reference/`` (its ``latent`` and ``image``), or what makes the original's anew
+            where a plain torch module is it; None for a file that is refused.
         changes: what has to be said on loading.
         compare: the largest difference of an image in 0..1 from the original's, where it is not
             :func:`difference_of_images` that tells.
@@ -42,9 +43,9 @@ class Kind:
     file: str
     read: str
     write: Callable[[Path], Path]
-    recorded: str | None
+    recorded: str | Callable[[], Mapping[str, torch.Tensor]] | None
     changes: Mapping[str, Any] = field(default_factory=dict)
-    compare: Callable[[Generator, Recorded], float] | None = None
+    compare: Callable[[Generator, Any], float] | None = None
 
     @property
     def name(self) -> str:
@@ -58,7 +59,7 @@ def kinds() -> list[Kind]:
     return [kind for name in modules for kind in importlib.import_module(f"{__name__}.{name}").KINDS]
 
 
-def difference_of_images(generator: Generator, recorded: Recorded, black: float = -1.0, white: float = 1.0) -> float:
+def difference_of_images(generator: Generator, recorded: Any, black: float = -1.0, white: float = 1.0) -> float:
     """Largest difference of an image in 0..1; ``black`` and ``white`` are the original's."""
     expected = (recorded["image"] - black) / (white - black)
     with torch.no_grad():
@@ -71,7 +72,8 @@ def measure(kind: Kind, folder: Path) -> float:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not say all about its network")
         generator = load_generator(kind.write(folder), kind.changes)
-    return (kind.compare or difference_of_images)(generator, Recorded(kind.recorded))
+    recorded = Recorded(kind.recorded) if isinstance(kind.recorded, str) else kind.recorded()
+    return (kind.compare or difference_of_images)(generator, recorded)
 
 
 def refusal(kind: Kind, folder: Path) -> str:
