@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from contrafact.contract.samples import draw_factors, noisy_codes
-from contrafact.evaluation.tables import read_matrix
+from contrafact.evaluation.tables import read_factors, read_matrix
 from contrafact.metrics import evaluate_files, mig
 
 FACTORS = draw_factors(120)
@@ -72,9 +72,9 @@ def test_bad_csv_is_named_by_line_and_column(tmp_path, text, message):
 def test_other_files_that_do_not_parse(tmp_path):
     with pytest.raises(ValueError, match=r"no file .*missing\.npy"):
         evaluate_files(tmp_path / "missing.npy")
-    (tmp_path / "c.txt").write_text("1 2")
-    with pytest.raises(ValueError, match=r"codes and factors are read from \.npy, \.npz or \.csv files"):
-        evaluate_files(tmp_path / "c.txt")
+    (tmp_path / "c.mat").write_text("1 2")
+    with pytest.raises(ValueError, match=r"codes and factors are read from \.npy, \.npz, \.csv, .* files"):
+        evaluate_files(tmp_path / "c.mat")
     for name in ("c.npy", "c.npz"):
         (tmp_path / name).write_bytes(b"PK\x03\x04 not really")
         with pytest.raises(ValueError, match=r"is not a readable \.np[yz] file of numbers"):
@@ -83,7 +83,7 @@ def test_other_files_that_do_not_parse(tmp_path):
     (tmp_path / "cut.npy").write_bytes((tmp_path / "whole.npy").read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"cut\.npy is not a readable \.npy file"):
         read_matrix(tmp_path / "cut.npy", ("codes",))
-    (tmp_path / "c.csv").write_bytes(b"\xff\xfe\x00\x80")
+    (tmp_path / "c.csv").write_bytes(b"\xff\x00\x80")
     with pytest.raises(ValueError, match="is not a CSV text file"):
         read_matrix(tmp_path / "c.csv", ("codes",))
 
@@ -126,3 +126,37 @@ def test_arrays_that_cannot_be_told_apart_or_are_no_matrix(tmp_path):
         ValueError, match=r"must hold a matrix of numbers, one row per image; got float64 of shape \(120,\)"
     ):
         evaluate_files(tmp_path / "c.npy")
+
+
+def test_tables_as_people_write_them(tmp_path):
+    names = ["shape", "hue", "size"]
+    expected = read_matrix(write_csv(tmp_path / "f.csv", FACTORS, names), ())
+    rows = [names, *FACTORS.tolist()]
+    written = {
+        "semicolons.csv": ("\n".join(";".join(map(str, row)) for row in rows), "utf-8-sig"),
+        "excel.txt": ("\r\n".join("\t".join(map(str, row)) for row in rows), "utf-16"),
+        "files.csv": (
+            "\n".join(f"{'file' if i == 0 else f'{i}.png'},{','.join(map(str, row))}" for i, row in enumerate(rows)),
+            "utf-8",
+        ),
+        "pandas.csv": (
+            "\n".join(f"{'' if i == 0 else i - 1},{','.join(map(str, row))}" for i, row in enumerate(rows)),
+            "utf-8",
+        ),
+    }
+    for name, (text, encoding) in written.items():
+        (tmp_path / name).write_text(text, encoding=encoding)
+        values, found = read_matrix(tmp_path / name, ())
+        assert found == tuple(names), name
+        np.testing.assert_array_equal(values, expected[0])
+
+
+def test_words_are_numbered_alike_in_both_files(tmp_path):
+    (tmp_path / "f.csv").write_text("hue,size\nred,1\nblue,2\n,3\n")
+    (tmp_path / "t.csv").write_text("hue,size\nred,1\ngreen,2\n")
+    first, held, names = read_factors(tmp_path / "f.csv", tmp_path / "t.csv", (), ())
+    np.testing.assert_array_equal(first, [[2, 1], [0, 2], [np.nan, 3]])
+    np.testing.assert_array_equal(held, [[2, 1], [1, 2]])
+    assert names == ("hue", "size")
+    with pytest.raises(ValueError, match=r"f\.csv, line 2, column 1 \(hue\): 'red' is not a number"):
+        read_matrix(tmp_path / "f.csv", ("codes",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import csv
 import gzip
+import importlib
 import json
 import pickle
 import re
@@ -284,6 +285,10 @@ def write_matrices(folder: Path, suffix: str) -> None:
     for name, values in (("codes", codes), ("factors", factors)):
         if suffix == ".npy":
             np.save(folder / f"{name}.npy", values)
+        elif suffix == ".parquet":
+            arrow, parquet = map(importlib.import_module, ("pyarrow", "pyarrow.parquet"))
+            table = arrow.table({f"{name} {column}": values[:, column] for column in range(values.shape[1])})
+            parquet.write_table(table, folder / f"{name}.parquet")
         else:
             with open(folder / f"{name}.csv", "w", newline="") as file:
                 csv.writer(file).writerows([[f"{name}{i}" for i in range(values.shape[1])], *values.tolist()])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,10 @@ def _begin_from(folder: Path) -> Any:
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
+
+
+_MATRIX_SUFFIXES = (".npy", ".npz", ".csv", *([".parquet"] if find_spec("pyarrow") else []))
+"""Parquet files only where the package that reads them is installed."""
 
 
 def _read_matrices(folder: Path) -> Any:
@@ -390,8 +395,8 @@ def all_targets() -> dict[str, Target]:
         Target(
             "matrices",
             _read_matrices,
-            {suffix[1:]: partial(seeds.write_matrices, suffix=suffix) for suffix in (".npy", ".npz", ".csv")},
-            ("evaluation.tables", "core.npy"),
+            {suffix[1:]: partial(seeds.write_matrices, suffix=suffix) for suffix in _MATRIX_SUFFIXES},
+            ("evaluation.tables", "core.npy", "core.table"),
             2.0,
         ),
         Target("reference", _read_reference, {"scores": _write_reference}, ("evaluation.reference",)),

@@ -60,7 +60,7 @@ class Options:
     num_test: Count = 5_000
     """Held-out images."""
     codes: Path | None = None
-    """Instead of a run: a file of codes (N, J), .npy, .npz or .csv; an .npz may hold everything."""
+    """Instead of a run: a file of codes (N, J), .npy, .npz, .csv or .parquet; an .npz may hold everything."""
     factors: Path | None = None
     """A file of their factors (N, K): whole numbers, or any numbers with --continuous."""
     codes_test: Path | None = None

@@ -1,13 +1,11 @@
-"""Codes and factors from files: .npy, .npz and .csv, with errors that say where.
+"""Codes and factors from files: numpy's and tables, with errors that say where.
 
 Shape suffixes: N points, J columns.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import numpy.typing as npt
 
 from contrafact.core.active import NEARLY_DEAD, Active
 from contrafact.core.npy import NpzFile, read_npy
-from contrafact.core.rows import read_rows
+from contrafact.core.table import TABLE_SUFFIXES, Table, is_words, read_table
 from contrafact.evaluation.codes import evaluate
 from contrafact.evaluation.result import Evaluation
 
@@ -25,48 +23,15 @@ Array = npt.NDArray[Any]
 _MOST_CELLS = 2**27
 
 
-@dataclass(frozen=True)
-class _Matrix:
-    values: Array
-    names: tuple[str, ...] | None
+KEY_COLUMNS = ("file", "filename", "file_name", "path", "image", "image_id", "index")
+"""Columns of a table that say which image a row is of, not what is known of it."""
 
 
-def _read_csv(path: Path) -> _Matrix:
-    """Numbers, one row per image; a first row that is not all numbers names the columns."""
-    names, width = None, 0
-    values = array("d")  # a row of texts would take ten times the memory
-    for number, row in read_rows(path):
-        if not any(cell.strip() for cell in row):
-            continue
-        if not width:
-            width = len(row)
-            try:
-                values.extend(float(cell) for cell in row)
-            except ValueError:
-                values, names = array("d"), tuple(cell.strip() for cell in row)
-            continue
-        if len(row) != width:
-            if names is not None and not values:
-                raise ValueError(f"{path}: the header names {width} columns but rows have {len(row)}")
-            raise ValueError(f"{path}, line {number}: expected {width} columns as in the first row, got {len(row)}")
-        for column, cell in enumerate(row):
-            try:
-                values.append(float(cell))
-            except ValueError:
-                shown = repr(cell[:60])
-                raise ValueError(f"{path}, line {number}, column {column + 1}: {shown} is not a number") from None
-        if len(values) > _MOST_CELLS:
-            raise ValueError(f"{path} holds more than {_MOST_CELLS} numbers; save it as .npy")
-    if not values:
-        raise ValueError(f"{path} holds no rows of numbers")
-    return _Matrix(np.frombuffer(values).reshape(-1, width), names)
-
-
-def _read_numpy(path: Path, keys: Sequence[str]) -> _Matrix:
+def _read_numpy(path: Path, keys: Sequence[str]) -> Array:
     try:
         with path.open("rb") as file:
             if file.read(2) != b"PK":
-                return _Matrix(read_npy(path), None)
+                return read_npy(path)
         archive = NpzFile(path)
     except (ValueError, OSError) as error:
         raise ValueError(f"{path} is not a readable {path.suffix} file of numbers: {error}") from error
@@ -80,36 +45,95 @@ def _read_numpy(path: Path, keys: Sequence[str]) -> _Matrix:
             )
         found = names[0]
     try:
-        return _Matrix(archive.read(found), None)
+        return archive.read(found)
     except ValueError as error:
         raise ValueError(f"{path}: array {found!r} cannot be read: {error}") from error
 
 
 def read_matrix(path: str | Path, keys: Sequence[str]) -> tuple[Array, tuple[str, ...] | None]:
-    """A matrix ``(N, J)`` and, from a CSV header, its column names.
+    """A matrix ``(N, J)`` of numbers and, from a table's header, its column names.
 
     Args:
-        path: ``.npy``, ``.npz`` or ``.csv``.
+        path: ``.npy``, ``.npz``, or a table (:func:`~contrafact.core.table.read_table`), whose first column may say
+            which image each row is of: a column ``file``, ``image`` or ``index`` is left out.
         keys: names to look for in an ``.npz``, first match first; a single array needs no name.
 
     Raises:
         ValueError: no such file, another suffix, or content that does not parse; line and column are named.
     """
     path = Path(path)
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        return _read_array(path, keys)
+    table = _read_values(path)
+    return table.numbers(), table.names
+
+
+def _read_array(path: Path, keys: Sequence[str]) -> tuple[Array, None]:
     if not path.is_file():
         raise ValueError(f"no file {path}")
-    if path.suffix.lower() == ".csv":
-        matrix = _read_csv(path)
-    elif path.suffix.lower() in (".npy", ".npz"):
-        matrix = _read_numpy(path, keys)
-    else:
-        raise ValueError(f"{path}: codes and factors are read from .npy, .npz or .csv files")
-    if matrix.values.ndim != 2 or not np.issubdtype(matrix.values.dtype, np.number):
+    if path.suffix.lower() not in (".npy", ".npz"):
+        raise ValueError(f"{path}: codes and factors are read from .npy, .npz, {', '.join(TABLE_SUFFIXES)} files")
+    values = _read_numpy(path, keys)
+    if values.ndim != 2 or not np.issubdtype(values.dtype, np.number):
         raise ValueError(
-            f"{path} must hold a matrix of numbers, one row per image; got {matrix.values.dtype} of shape "
-            f"{matrix.values.shape}"
+            f"{path} must hold a matrix of numbers, one row per image; got {values.dtype} of shape {values.shape}"
         )
-    return matrix.values, matrix.names
+    return values, None
+
+
+def _read_values(path: Path) -> Table:
+    """A table without the column that says which image a row is of."""
+    table = read_table(path)
+    if not len(table):
+        raise ValueError(f"{path} holds no rows of numbers")
+    if table.names and len(table.names) > 1 and table.names[0].lower() in KEY_COLUMNS:
+        return table.without([0])
+    return table
+
+
+def read_factors(
+    path: str | Path, test: str | Path | None, keys: Sequence[str], test_keys: Sequence[str]
+) -> tuple[Array, Array | None, tuple[str, ...] | None]:
+    """Factors ``(N, K)``, those of held-out images, and their names; words become whole numbers, in alphabetic order.
+
+    Args:
+        path: as for :func:`read_matrix`.
+        test: the same of held-out images, if there are any: equal words become equal numbers.
+        keys: names to look for in an ``.npz``.
+        test_keys: the same of held-out images.
+
+    Raises:
+        ValueError: as there.
+    """
+    first = Path(path)
+    if first.suffix.lower() not in TABLE_SUFFIXES or (test and Path(test).suffix.lower() not in TABLE_SUFFIXES):
+        values, names = read_matrix(path, keys)
+        return values, None if test is None else read_matrix(test, test_keys)[0], names
+    table, held = _read_values(first), None if test is None else _read_values(Path(test))
+    columns, held_columns = list(table.columns), [] if held is None else list(held.columns)
+    for number, column in enumerate(columns):
+        other = held_columns[number : number + 1]
+        if is_words(column) or any(map(is_words, other)):
+            vocabulary = sorted({_word(cell) for part in (column, *other) for cell in part} - {None}, key=str)
+            columns[number] = _numbered(column, vocabulary)
+            held_columns[number : number + 1] = [_numbered(part, vocabulary) for part in other]
+    return (
+        np.stack(columns, axis=1),
+        np.stack(held_columns, axis=1) if held is not None else None,
+        table.names,
+    )
+
+
+def _word(cell: Any) -> str | None:
+    """A cell of a column that holds words, here or in the other file, as text."""
+    if cell is None or (isinstance(cell, float) and np.isnan(cell)):
+        return None
+    return cell if isinstance(cell, str) else f"{cell:.15g}"
+
+
+def _numbered(column: Array, vocabulary: Sequence[str | None]) -> Array:
+    places = {word: float(place) for place, word in enumerate(vocabulary)}
+    return np.array([places.get(_word(cell), np.nan) for cell in column])
 
 
 def evaluate_files(
@@ -129,9 +153,10 @@ def evaluate_files(
     """:func:`~contrafact.metrics.evaluate` on files.
 
     Args:
-        codes: ``.npy``, ``.npz`` (array ``codes`` or ``codes_train``) or ``.csv``. An ``.npz`` may hold everything:
-            ``factors`` or ``factors_train``, ``codes_test`` and ``factors_test`` are then taken from it too.
-        factors: the same; a CSV header names them.
+        codes: ``.npy``, ``.npz`` (array ``codes`` or ``codes_train``), or a table, ``.csv``, ``.tsv`` or ``.parquet``
+            (:func:`~contrafact.core.table.read_table`). An ``.npz`` may hold everything: ``factors`` or
+            ``factors_train``, ``codes_test`` and ``factors_test`` are then taken from it too.
+        factors: the same; a table's header names them, and its words become whole numbers, in alphabetic order.
         codes_test: held-out codes.
         factors_test: their factors.
         metrics: see ``evaluate``.
@@ -194,9 +219,19 @@ def read_matrices(
         for role in ("factors", "codes_test", "factors_test"):
             if paths[role] is None and any(key in inside for key in _keys(role)):
                 paths[role] = codes
-    matrices = {role: read_matrix(path, _keys(role)) for role, path in paths.items() if path is not None}
-    values = {role: matrix for role, (matrix, _) in matrices.items()}
-    return values, {role: header for role, (_, header) in matrices.items()}
+    values: dict[str, Array] = {}
+    names: dict[str, tuple[str, ...] | None] = {}
+    for role in ("codes", "codes_test"):
+        if (path := paths[role]) is not None:
+            values[role], names[role] = read_matrix(path, _keys(role))
+    if (path := paths["factors"]) is not None:
+        read = read_factors(path, paths["factors_test"], _keys("factors"), _keys("factors_test"))
+        values["factors"], held, names["factors"] = read
+        if held is not None:
+            values["factors_test"] = held
+    elif (path := paths["factors_test"]) is not None:
+        values["factors_test"], names["factors_test"] = read_matrix(path, _keys("factors_test"))
+    return values, names
 
 
 def _keys(role: str) -> tuple[str, ...]:

@@ -137,7 +137,7 @@ def _read_key(path: Path) -> dict[str, Any]:
 
 def _read_answers(path: Path, sent: Mapping[str, Any], count: int) -> dict[str, npt.NDArray[np.int64]]:
     # Spreadsheets of some countries write semicolons.
-    table = [cells for _, cells in read_rows(path, ",;") if cells]
+    table = [cells for _, cells in read_rows(path) if cells]
     head = table[0] if table else []
     rows = [dict(zip_longest(head, cells[: len(head)])) for cells in table[1:]]
     pictures = [row.get("picture") for row in rows]
