@@ -16,6 +16,9 @@ FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER.parents[1]))
 
 from tests.generators.kinds import Kind, kinds, measure, refusal  # noqa: E402
+from tests.generators.recorded import Recorded  # noqa: E402
+
+from contrafact.generators._nearest import LAYOUTS, patterns  # noqa: E402
 
 PAGE = FOLDER.parent / "generators.md"
 FOUND = FOLDER / "found.json"
@@ -57,12 +60,26 @@ def refused_table(found: dict[str, float | str]) -> str:
     return REFUSED + "".join(rows)
 
 
+def layouts() -> dict[str, dict[str, int]]:
+    """The names that all files of a program have, for the message about a file that is like them."""
+    found: dict[str, dict[str, int]] = {}
+    # A recording's first kind is the program that made it, others put it into something.
+    first = {kind.recorded: kind for kind in reversed(kinds()) if isinstance(kind.recorded, str)}
+    for recorded, kind in first.items():
+        state = Recorded(recorded).state
+        if state:
+            label, names = f"{kind.family} ({kind.program})", patterns(state)
+            found[label] = {name: found.get(label, names)[name] for name in names if name in found.get(label, names)}
+    return {label: dict(sorted(names.items())) for label, names in sorted(found.items())}
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
 
 
 def main() -> None:
-    """Read every kind and write both tables into the page."""
+    """Read every kind and write both tables into the page, and the names of what is read for the reader of others."""
+    LAYOUTS.write_text(json.dumps(layouts(), indent=1) + "\n", encoding="utf-8")
     found = {kind.name: find(kind) for kind in kinds()}
     FOUND.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     text = PAGE.read_text(encoding="utf-8")

@@ -348,6 +348,7 @@ def all_targets() -> dict[str, Target]:
                     "generators._stored",
                     "generators._settings",
                     "generators.checkpoints",
+                    "generators._foreign",
                     f"generators.{architecture}",
                 ),
                 2.0,

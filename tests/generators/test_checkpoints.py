@@ -152,7 +152,8 @@ def test_foreign_files_of_no_known_architecture(tmp_path):
     path = tmp_path / "other.pt"
     torch.save({"alpha": torch.zeros(2), "beta": torch.zeros(3)}, path)
     with pytest.raises(
-        ValueError, match=r"holds no generator of an architecture known here.*it holds 2 tensors: alpha, beta\. .*wrap"
+        ValueError,
+        match=r"holds no generator of an architecture known here.*it holds 2 tensors: alpha \[2\], beta \[3\]\. .*wrap",
     ):
         load_generator(path)
 

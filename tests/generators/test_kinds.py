@@ -42,6 +42,7 @@ def test_what_is_refused_is_told_why(name, found, tmp_path):
 def test_the_tables_are_up_to_date(rows, found):
     page = rows.PAGE.read_text(encoding="utf-8")
     assert sorted(found) == sorted(KINDS), "run python docs/checkpoints/rows.py"
+    assert json.loads(rows.LAYOUTS.read_text()) == rows.layouts(), "run python docs/checkpoints/rows.py"
     for table in (rows.read_table(found), rows.refused_table(found)):
         assert table in page, "run python docs/checkpoints/rows.py"
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from contrafact.generators._parts import parts
 from contrafact.generators._stored import StoredModule, outline, read_stored, state_dicts
 from contrafact.generators.checkpoints import load_generator
 
@@ -220,9 +221,15 @@ def test_torchscript_networks_give_their_tensors(tmp_path):
 def test_a_larger_models_generator_is_found():
     weight, other = torch.ones(2), torch.zeros(2)
     lightning = {"state_dict": {"generator.a": weight, "discriminator.a": other}, "epoch": 1}
-    assert {"a": weight} in [{k: v for k, v in state.items() if v is weight} for state in state_dicts(lightning)]
-    stored = StoredModule("Generator", {}, {"module.a": weight})
-    assert [list(state) for state in state_dicts({"G_ema": stored})] == [["a"]]
+    found = {part.place: part for part in parts(lightning)}
+    assert list(found) == ["state_dict", "state_dict: generator."]
+    content = found["state_dict: generator."].content
+    assert content == {"epoch": 1, "state_dict": {"a": weight}}
+    assert list(state_dicts(content)) == [{"a": weight}]
+    (part,) = parts({"G_ema": StoredModule("Generator", {}, {"module.a": weight}, {"module.clamp": 1})})
+    assert (part.place, part.averaged) == ("G_ema", True)
+    assert [list(state) for state in state_dicts(part.content)] == [["a"]]
+    assert part.content["G_ema"].settings == {"clamp": 1}
 
 
 def test_outlines_say_what_there_is():
@@ -236,8 +243,8 @@ def test_outlines_say_what_there_is():
         "more": None,
     }
     expected = (
-        "g (2 tensors: a, b), net (a Net of 1 tensors: w), x (float64 [2, 3]), n (int), l (2 entries), e (nothing) and "
-        "1 more"
+        "g (2 tensors: a [1], b [2]), net (a Net of 1 tensors: w [1]), x (float64 [2, 3]), n (int), l (2 entries), "
+        "e (nothing) and 1 more"
     )
     assert outline(holds) == expected
     assert outline([torch.ones(2), None]) == "2 entries, the first: float32 [2]; None"

@@ -31,17 +31,19 @@ FOLDER_FILES = (
 )
 """What is read of a checkpoint that is a folder, where present."""
 
-_STATE_NAMES = (
+STATE_NAMES = (
     *("pytorch_model.bin", "model.safetensors", "G_ema.pth", "generator.pt"),
     *("generator_smooth", "g_ema", "G_ema", "generator", "state_dict", "model", "G", "g"),
     *("netG", "netG_state_dict", "generator_state_dict", "G_state_dict", "gen_state_dict", "gen", "model_state_dict"),
 )
-
-_PREFIXES = ("generator.", "decoder.", "g_ema.", "G_ema.", "netG_ema.", "netG.", "G.", "g.", "ema.", "model.")
-"""What names of a generator begin with in the state dict of a larger model; averaged ones come first where both are."""
+"""What a file calls a generator's state dict."""
 
 _MAX_NAMES = 64 << 20
 """Letters in the names of all tensors and settings of all modules of a file."""
+
+
+class NoGenerator(ValueError):
+    """A network is known and is none that makes images: what else the file holds may be."""
 
 
 @dataclass(frozen=True)
@@ -202,8 +204,12 @@ def outline(content: Any, parts: int = 6) -> str:
 
 
 def _named(content: Mapping[Any, Any]) -> str:
-    names = ", ".join(_short(name) for name in list(content)[:3])
+    names = ", ".join(_short(name) + _sides(value) for name, value in list(content.items())[:3])
     return f": {names}" + (", …" if len(content) > 3 else "") if names else ""
+
+
+def _sides(value: object) -> str:
+    return f" {list(value.shape)}" if isinstance(value, Tensor) else ""
 
 
 def _short(name: object) -> str:
@@ -212,21 +218,15 @@ def _short(name: object) -> str:
 
 
 def state_dicts(content: Any) -> Iterator[dict[str, Tensor]]:
-    """The state dicts a checkpoint may hold, averaged ones first.
-
-    Itself; those under the names programs use; and within these, the part of a larger model that is its generator.
-    """
+    """The state dicts of one network's :class:`~contrafact.generators._parts.Part`: itself, or what it names so."""
     parts = [content]
     if isinstance(content, dict):
-        parts += [content[name] for name in _STATE_NAMES if name in content]
+        parts += [content[name] for name in STATE_NAMES if name in content]
     for part in parts:
         found = part.tensors if isinstance(part, StoredModule) else _dict(part)
-        state = {str(k).removeprefix("module."): v for k, v in found.items() if isinstance(v, Tensor)}
+        state = {str(k): v for k, v in found.items() if isinstance(v, Tensor)}
         if state:
             yield state
-        for prefix in _PREFIXES:
-            if inner := {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}:
-                yield inner
 
 
 def take(state: Mapping[str, Tensor], name: str, family: str) -> Tensor:

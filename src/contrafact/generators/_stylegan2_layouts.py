@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from contrafact.generators._settings import UNKNOWN, Settings, attributes, lookup
-from contrafact.generators._stored import StoredModule, state_dicts, take
+from contrafact.generators._stored import NoGenerator, StoredModule, state_dicts, take
 
 Tensors = Mapping[str, Tensor]
 
@@ -29,7 +29,8 @@ def translate(content: Any, settings: Settings) -> Translated | None:
         ValueError: a discriminator alone, missing tensors, or a variant that is not supported.
     """
     if isinstance(content, dict) and isinstance(stored := content.get("G_ema", content.get("G")), StoredModule):
-        return _from_nvidia(stored, settings)
+        translated = _from_nvidia(stored, settings)
+        return _from_state(stored.tensors, content, settings) if translated is None else translated
     if not isinstance(content, dict):
         return _from_any(content, {}, settings)
     for part in ("g_ema", "generator_smooth", "g", "generator"):
@@ -37,7 +38,7 @@ def translate(content: Any, settings: Settings) -> Translated | None:
             return _from_state(content[part], content, settings)
     for part in ("d", "discriminator", "D"):
         if isinstance(content.get(part), dict | StoredModule) and next(state_dicts(content), None) is None:
-            raise ValueError(
+            raise NoGenerator(
                 f"the file holds {', '.join(map(str, content))} but no generator; a generator is expected under "
                 "g_ema, g (rosinality), G_ema, G (NVIDIA), generator_smooth or generator (genforce)"
             )
@@ -64,7 +65,7 @@ def _from_state(part: Mapping[str, Any], content: Mapping[str, Any], settings: S
     if any(name.startswith("synthesis.b4.") for name in state):
         return _from_nvidia(StoredModule("Generator", {}, state), settings)
     if "final_linear.1.weight" in state or "b4.out.weight" in state:
-        raise ValueError("the file holds a StyleGAN2 discriminator, not a generator")
+        raise NoGenerator("the file holds a StyleGAN2 discriminator, not a generator")
     return None
 
 
@@ -84,6 +85,13 @@ def _arguments(tensors: dict[str, Tensor], **given: Any) -> dict[str, Any]:
     if image_layers < 2 or mapping_layers < 1:
         raise ValueError(
             f"the StyleGAN2 checkpoint has {image_layers} image layers and {mapping_layers} mapping layers"
+        )
+    height, width = tensors["const"].shape[-2:]
+    if height != width:
+        raise ValueError(
+            f"the StyleGAN2 checkpoint makes images of {height} : {width} (height to width, as its learned constant), "
+            "and only square ones are read. Build its network yourself and pass it through contrafact.generators.wrap, "
+            "which takes any shape"
         )
     latent_dim = tensors[f"mapping.{mapping_layers - 1}.weight"].shape[0]
     prior_dim = tensors["mapping.0.weight"].shape[1]
@@ -156,7 +164,8 @@ def _from_rosinality(state: Tensors, content: Mapping[str, Any], settings: Setti
             f"to_images.{ours}.bias": _take(state, f"{theirs}.bias").flatten(),
         }
     if isinstance(latent_avg, Tensor):
-        tensors["w_avg"] = latent_avg.detach().float().flatten()
+        # pSp and its like keep one row for each layer, all the same.
+        tensors["w_avg"] = latent_avg.detach().float().reshape(-1, latent_avg.shape[-1]).mean(dim=0)
     lr = _mapping_lr(settings, tensors, lookup(said, "lr_mlp"), settings.beside("lr_mlp"))
     taps = _taps(state.get("convs.0.conv.blur.kernel"))
     taps = settings.choose("kernel", _KERNEL, taps, lookup(said, "blur_kernel"), settings.beside("blur_kernel"))
@@ -169,7 +178,7 @@ def _from_nvidia(stored: StoredModule, settings: Settings) -> Translated | None:
         if any(name.startswith("synthesis.L") or name == "synthesis.input.freqs" for name in state):
             raise ValueError("the file holds a StyleGAN3 generator; of NVIDIA's networks, StyleGAN2 is supported")
         if "b4.out.weight" in state or stored.class_name == "Discriminator":
-            raise ValueError("the file holds a StyleGAN2 discriminator, not a generator")
+            raise NoGenerator("the file holds a StyleGAN2 discriminator, not a generator")
         return None
     if any(".skip." in name for name in state) or "synthesis.b4.torgb.weight" not in state:
         raise ValueError("the StyleGAN2 checkpoint is not of the skip architecture, the one supported")

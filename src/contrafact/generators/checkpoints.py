@@ -9,8 +9,6 @@ has to know about it.
 from __future__ import annotations
 
 import difflib
-import hashlib
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,15 +17,11 @@ from contrafact.core.artefact import load_artefact, save_artefact, unbuildable
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.claim import claim
 from contrafact.core.describe import open_safetensors
-from contrafact.core.foreign import first_line
 from contrafact.core.generator import Generator
 from contrafact.core.method import load_run
 from contrafact.core.run import CONFIG, RESULT
-from contrafact.generators import CATALOG
+from contrafact.generators._foreign import read_foreign
 from contrafact.generators._own import build_own, is_own
-from contrafact.generators._ration import Ration
-from contrafact.generators._settings import Settings
-from contrafact.generators._stored import outline, read_stored
 from contrafact.generators._style_based import StyleBased, complete
 from contrafact.generators.analytic import Analytic
 
@@ -64,7 +58,8 @@ def load_generator(source: str | Path, changes: Mapping[str, Any] | None = None)
             gives it.
         changes: constructor arguments that shall differ from the file's: ``{"label": 207}`` fixes a conditional
             generator to a class, ``{"space": "z"}`` edits StyleGAN2's prior noise, ``{"size": 128}`` sets Glow's side.
-            So are settings given that another program's file does not hold: ``{"clamp": 256, "mapping_lr": 0.01}``.
+            So are settings given that another program's file does not hold: ``{"clamp": 256, "mapping_lr": 0.01}``;
+            ``{"part": "g"}`` chooses among the networks of such a file (a running average comes first otherwise).
 
     Returns:
         The generator in evaluation mode, without gradients to its weights, ``name`` set to ``source``.
@@ -144,7 +139,7 @@ def _load(source: str | Path, changes: dict[str, Any]) -> Generator:
     if path.is_file() and _is_ours(path):
         return load_artefact(path, Generator)
     beside = path.parent / CONFIG
-    return _read_foreign(path.parent if path.name == "pytorch_model.bin" and beside.is_file() else path, changes)
+    return read_foreign(path.parent if path.name == "pytorch_model.bin" and beside.is_file() else path, changes)
 
 
 def _unknown(name: str) -> str:
@@ -166,52 +161,6 @@ def _is_ours(path: Path) -> bool:
         if file.read(9)[8:] != b"{":
             return False
     return open_safetensors(path, "a safetensors file")[0].get("format") == "contrafact"
-
-
-def _read_foreign(path: Path, changes: dict[str, Any]) -> Generator:
-    content = read_stored(path)
-    readers = {name: getattr(CATALOG.module(name), "read", None) for name in CATALOG.names()}
-    size = sum(file.stat().st_size for file in _files(path))
-    for name, reader in readers.items():
-        settings = Settings(path, changes)
-        try:
-            with Ration(size):
-                generator = None if reader is None else reader(content, settings)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
-        except Exception as error:  # the documented border: a stranger's tensors fail in a reader in any way
-            raise ValueError(
-                f"{path}: no {name} network can be built with {settings.given or 'its weights'}: {first_line(error)}"
-            ) from error
-        if isinstance(generator, Generator):
-            origin: dict[str, Any] = {"read_from": path.name, "sha256": _digest(path)}
-            for kind in ("read_beside", "given", "assumed"):
-                if found := getattr(settings, kind):
-                    origin[kind] = found
-            generator.note = {**origin, **generator.note}
-            for given in settings.given:
-                del changes[given]
-            if text := settings.warning():
-                warnings.warn(text, stacklevel=4)
-            return generator
-    known = ", ".join(name for name, reader in readers.items() if reader is not None)
-    raise ValueError(
-        f"{path} holds no generator of an architecture known here ({known}); it holds {outline(content)}. Build its "
-        "network yourself and pass it through contrafact.generators.wrap"
-    )
-
-
-def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    for file in _files(path):
-        with open(file, "rb") as opened:
-            while block := opened.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def convert(source: str | Path, target: str | Path, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
