@@ -184,6 +184,9 @@ def checkpoint_files() -> dict[str, Write]:
     config = hugging_face.meta["config"]
     ours = {"g_ema": rosinality.state, "latent_avg": rosinality["latent_avg"]}
     return {
+        "stylegan-genforce": _torch("model.pth", {"generator_smooth": Recorded("stylegan_genforce_plain").state}),
+        "stylegan-higan": _torch("model.pth", Recorded("stylegan_higan").state),
+        "stylegan-rosinality": _torch("model.pt", {"g_running": Recorded("stylegan_rosinality").state}),
         "stylegan2-nvidia": _nvidia(Recorded("stylegan2_nvidia_plain")),
         "stylegan2-nvidia-conditional": _nvidia(Recorded("stylegan2_nvidia_conditional")),
         "stylegan2-rosinality": _torch("model.pt", ours),

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from contrafact.core.generator import Generator
-from contrafact.generators import CATALOG, BigGAN, StyleGAN2, wrap
+from contrafact.generators import CATALOG, BigGAN, StyleGAN, StyleGAN2, wrap
 from contrafact.generators.analytic import Analytic
 from contrafact.generators.class_knob import ClassKnob
 from contrafact.generators.dcgan import DCGAN
@@ -44,6 +44,7 @@ CASES = {
     "biggan, class open": (lambda: biggan("all", None), lambda g, z: g.first(z)),
     "biggan, all": (lambda: biggan("all", 1), lambda g, z: g.first(torch.cat([z, torch.ones(len(z), 3)], dim=1))),
     "biggan, hierarchical": (lambda: biggan("hierarchical", 1), lambda g, z: g.first(z[:, :2])),
+    "stylegan": (StyleGAN.tiny, lambda g, w: torch.cat([layer.affine(w) for layer in g.convs], dim=1)),
     "stylegan2": (stylegan2, modulations),
     "stylegan2 in z": (lambda: stylegan2(space="z"), lambda g, z: z @ (g.mapping[0].weight * g.mapping[0].gain).T),
     "analytic": (lambda: Analytic(dead_dims=2), lambda g, z: g.factors(z)),

@@ -159,7 +159,10 @@ def _save(tmp_path, content):
     [
         ({"d": {"final_linear.1.weight": torch.zeros(1)}, "d_optim": {}}, "holds d, d_optim but no generator"),
         ({"final_linear.1.weight": torch.zeros(1)}, "holds a StyleGAN2 discriminator"),
-        ({"generator": {"mapping.dense0.weight": torch.zeros(1)}}, "mapping network but no StyleGAN2 synthesis"),
+        (
+            {"generator": {"mapping.dense0.weight": torch.zeros(1)}},
+            "mapping network but no synthesis of StyleGAN or StyleGAN2",
+        ),
         ({"g_ema": {"other": torch.zeros(1)}}, "holds no generator of an architecture known here"),
     ],
 )

@@ -8,6 +8,7 @@ from contrafact.generators.glow import Glow as Glow
 from contrafact.generators.lord import LORD as LORD
 from contrafact.generators.prog_gan import ProgGAN as ProgGAN
 from contrafact.generators.sngan import SNGAN as SNGAN
+from contrafact.generators.stylegan import StyleGAN as StyleGAN
 from contrafact.generators.stylegan2 import StyleGAN2 as StyleGAN2
 from contrafact.generators.tutorial_dcgan import TutorialDCGAN as TutorialDCGAN
 from contrafact.generators.vae import VAE as VAE

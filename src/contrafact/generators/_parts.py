@@ -19,7 +19,7 @@ from contrafact.generators._stored import STATE_NAMES, StoredModule
 PART = "part"
 """The setting that chooses among several."""
 
-_AVERAGED = re.compile(r"ema|smooth|avg|average|shadow|swa")
+_AVERAGED = re.compile(r"ema|smooth|avg|average|shadow|swa|running")
 _WORD = r"gan|gen|g|net_?g|generator|decoder|synthesis_?network|model|models|net|network|online_model|params"
 _HOLDER = re.compile(rf"((ema|average[dn]?)_?)?({_WORD})?(_?(ema|smooth|avg|average|shadow|swa))?", re.IGNORECASE)
 """What the generator of a larger model is called there."""

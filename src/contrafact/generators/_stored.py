@@ -33,7 +33,7 @@ FOLDER_FILES = (
 
 STATE_NAMES = (
     *("pytorch_model.bin", "model.safetensors", "G_ema.pth", "generator.pt"),
-    *("generator_smooth", "g_ema", "G_ema", "generator", "state_dict", "model", "G", "g"),
+    *("generator_smooth", "g_running", "g_ema", "G_ema", "generator", "state_dict", "model", "G", "g"),
     *("netG", "netG_state_dict", "generator_state_dict", "G_state_dict", "gen_state_dict", "gen", "model_state_dict"),
 )
 """What a file calls a generator's state dict."""

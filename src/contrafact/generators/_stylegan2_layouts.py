@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from contrafact.generators._settings import UNKNOWN, Settings, attributes, lookup
 from contrafact.generators._stored import NoGenerator, StoredModule, state_dicts, take
-
-Tensors = Mapping[str, Tensor]
-
-
-class Translated(NamedTuple):
-    """Arguments and state dict of our StyleGAN2."""
-
-    arguments: dict[str, Any]
-    tensors: dict[str, Tensor]
+from contrafact.generators._style_layouts import (
+    Tensors,
+    Translated,
+    count_names,
+    joint_embedding,
+    mapping_arguments,
+    mapping_lr,
+)
 
 
 def translate(content: Any, settings: Settings) -> Translated | None:
@@ -73,15 +72,10 @@ def _take(state: Tensors, name: str) -> Tensor:
     return take(state, name, "StyleGAN2")
 
 
-def _count(state: Tensors, pattern: str) -> int:
-    """How many different numbers ``pattern``'s group matches among the names."""
-    return len({match.group(1) for name in state if (match := re.fullmatch(pattern, name))})
-
-
 def _arguments(tensors: dict[str, Tensor], **given: Any) -> dict[str, Any]:
     """Constructor arguments that follow from the shapes of our state dict."""
-    image_layers = _count(tensors, r"to_images\.(\d+)\.weight")
-    mapping_layers = _count(tensors, r"mapping\.(\d+)\.weight")
+    image_layers = count_names(tensors, r"to_images\.(\d+)\.weight")
+    mapping_layers = count_names(tensors, r"mapping\.(\d+)\.weight")
     if image_layers < 2 or mapping_layers < 1:
         raise ValueError(
             f"the StyleGAN2 checkpoint has {image_layers} image layers and {mapping_layers} mapping layers"
@@ -93,21 +87,11 @@ def _arguments(tensors: dict[str, Tensor], **given: Any) -> dict[str, Any]:
             "and only square ones are read. Build its network yourself and pass it through contrafact.generators.wrap, "
             "which takes any shape"
         )
-    latent_dim = tensors[f"mapping.{mapping_layers - 1}.weight"].shape[0]
-    prior_dim = tensors["mapping.0.weight"].shape[1]
-    classes = 0
-    if "embed.weight" in tensors:
-        embed_dim, classes = tensors["embed.weight"].shape
-        prior_dim -= embed_dim
     return {
         "size": 2 << image_layers,
-        "latent_dim": latent_dim,
-        "prior_dim": prior_dim,
         "channels": [tensors[f"to_images.{i}.weight"].shape[1] for i in range(image_layers)],
-        "mapping_layers": mapping_layers,
-        "mapping_dim": tensors["mapping.0.weight"].shape[0] if mapping_layers > 1 else latent_dim,
         "image_channels": tensors["to_images.0.weight"].shape[0],
-        "classes": classes,
+        **mapping_arguments(tensors),
         **given,
     }
 
@@ -125,16 +109,6 @@ def _taps(kernel: Tensor | None) -> Any:
     return [round(float(tap), 6) for tap in taps]
 
 
-def _mapping_lr(settings: Settings, tensors: Tensors, *found: Any) -> float:
-    """The mapping network's learning-rate multiplier, by which its weights are stored divided."""
-    lr: float = settings.choose("mapping_lr", 0.01, *found)
-    # They start with a spread of one over it, and hardly leave that in training.
-    spread = float(tensors["mapping.0.weight"].detach().float().std()) if "mapping.0.weight" in tensors else 0.0
-    if spread > 0 and not 1 / 3 < spread * 0.01 < 3:
-        settings.doubt("mapping_lr", f"the spread of its weights, {spread:.3g}, suggests about {1 / spread:.1g}")
-    return lr
-
-
 _KERNEL = [1.0, 3.0, 3.0, 1.0]
 
 
@@ -142,10 +116,10 @@ def _from_rosinality(state: Tensors, content: Mapping[str, Any], settings: Setti
     latent_avg = content.get("latent_avg")
     said = {**attributes(content.get("opts")), **attributes(content.get("args"))}
     tensors: dict[str, Tensor] = {"const": _take(state, "input.input")[0]}
-    for i in range(_count(state, r"style\.(\d+)\.weight")):
+    for i in range(count_names(state, r"style\.(\d+)\.weight")):
         tensors[f"mapping.{i}.weight"] = _take(state, f"style.{i + 1}.weight")
         tensors[f"mapping.{i}.bias"] = _take(state, f"style.{i + 1}.bias")
-    blocks = _count(state, r"to_rgbs\.(\d+)\.conv\.weight")
+    blocks = count_names(state, r"to_rgbs\.(\d+)\.conv\.weight")
     for ours, theirs in enumerate(["conv1", *(f"convs.{i}" for i in range(2 * blocks))]):
         tensors |= {
             f"convs.{ours}.weight": _take(state, f"{theirs}.conv.weight")[0],
@@ -166,10 +140,10 @@ def _from_rosinality(state: Tensors, content: Mapping[str, Any], settings: Setti
     if isinstance(latent_avg, Tensor):
         # pSp and its like keep one row for each layer, all the same.
         tensors["w_avg"] = latent_avg.detach().float().reshape(-1, latent_avg.shape[-1]).mean(dim=0)
-    lr = _mapping_lr(settings, tensors, lookup(said, "lr_mlp"), settings.beside("lr_mlp"))
+    learning_rate = mapping_lr(settings, tensors, lookup(said, "lr_mlp"), settings.beside("lr_mlp"))
     taps = _taps(state.get("convs.0.conv.blur.kernel"))
     taps = settings.choose("kernel", _KERNEL, taps, lookup(said, "blur_kernel"), settings.beside("blur_kernel"))
-    return Translated(_arguments(tensors, kernel=taps, mapping_lr=lr), tensors)
+    return Translated(_arguments(tensors, kernel=taps, mapping_lr=learning_rate), tensors)
 
 
 def _from_nvidia(stored: StoredModule, settings: Settings) -> Translated | None:
@@ -185,13 +159,13 @@ def _from_nvidia(stored: StoredModule, settings: Settings) -> Translated | None:
     tensors: dict[str, Tensor] = {"const": _take(state, "synthesis.b4.const")}
     if "mapping.w_avg" in state:
         tensors["w_avg"] = _take(state, "mapping.w_avg")
-    for i in range(_count(state, r"mapping\.fc(\d+)\.weight")):
+    for i in range(count_names(state, r"mapping\.fc(\d+)\.weight")):
         tensors[f"mapping.{i}.weight"] = _take(state, f"mapping.fc{i}.weight")
         tensors[f"mapping.{i}.bias"] = _take(state, f"mapping.fc{i}.bias")
     if "mapping.embed.weight" in state:
         tensors["embed.weight"] = _take(state, "mapping.embed.weight")
         tensors["embed.bias"] = _take(state, "mapping.embed.bias")
-    sides = [4 << i for i in range(_count(state, r"synthesis\.b(\d+)\.torgb\.weight"))]
+    sides = [4 << i for i in range(count_names(state, r"synthesis\.b(\d+)\.torgb\.weight"))]
     convs = ["b4.conv1", *(f"b{side}.conv{i}" for side in sides[1:] for i in (0, 1))]
     for ours, theirs in [(f"convs.{i}", n) for i, n in enumerate(convs)] + [
         (f"to_images.{i}", f"b{side}.torgb") for i, side in enumerate(sides)
@@ -228,7 +202,7 @@ def _nvidia_settings(stored: StoredModule, tensors: Tensors, settings: Settings)
         "clamp", None, layer("synthesis.b4.conv1", "conv_clamp"), argued("synthesis_kwargs", "conv_clamp", None)
     )
     chosen = {
-        "mapping_lr": _mapping_lr(
+        "mapping_lr": mapping_lr(
             settings,
             tensors,
             layer("mapping.fc0", "bias_gain"),
@@ -251,24 +225,22 @@ def _nvidia_settings(stored: StoredModule, tensors: Tensors, settings: Settings)
 
 def _from_genforce(state: Tensors, settings: Settings) -> Translated:
     if "synthesis.layer0.weight" not in state or "synthesis.layer0.style.weight" not in state:
-        raise ValueError("the file holds a mapping network but no StyleGAN2 synthesis; StyleGAN (1) is not supported")
+        raise ValueError("the file holds a mapping network but no synthesis of StyleGAN or StyleGAN2")
     if any("skip" in name for name in state) or "synthesis.output0.weight" not in state:
         raise ValueError("the StyleGAN2 checkpoint is not of the skip architecture, the one supported")
     tensors: dict[str, Tensor] = {"const": _take(state, "synthesis.early_layer.const")[0]}
     if "truncation.w_avg" in state:
         tensors["w_avg"] = _take(state, "truncation.w_avg")
-    for i in range(_count(state, r"mapping\.dense(\d+)\.weight")):
+    for i in range(count_names(state, r"mapping\.dense(\d+)\.weight")):
         tensors[f"mapping.{i}.weight"] = _take(state, f"mapping.dense{i}.weight")
         tensors[f"mapping.{i}.bias"] = _take(state, f"mapping.dense{i}.bias")
     joint = "mapping.label_weight" in state
     if joint:
-        embedding = _take(state, "mapping.label_weight").T
-        # Our embedding divides by √classes; theirs does not.
-        tensors["embed.weight"] = embedding * embedding.shape[1] ** 0.5
+        tensors["embed.weight"] = joint_embedding(_take(state, "mapping.label_weight"))
     elif "mapping.LabelEmbed.weight" in state:
         tensors["embed.weight"] = _take(state, "mapping.LabelEmbed.weight")
         tensors["embed.bias"] = _take(state, "mapping.LabelEmbed.bias")
-    images = _count(state, r"synthesis\.output(\d+)\.weight")
+    images = count_names(state, r"synthesis\.output(\d+)\.weight")
     names = [(f"convs.{i}", f"layer{i}") for i in range(2 * images - 1)]
     for ours, theirs in names + [(f"to_images.{i}", f"output{i}") for i in range(images)]:
         theirs = f"synthesis.{theirs}"
@@ -290,7 +262,7 @@ def _from_genforce(state: Tensors, settings: Settings) -> Translated:
     arguments = _arguments(
         tensors,
         conditioning="joint" if joint else "separate",
-        mapping_lr=_mapping_lr(settings, tensors, settings.beside("mapping_lr_mul")),
+        mapping_lr=mapping_lr(settings, tensors, settings.beside("mapping_lr_mul")),
         kernel=settings.choose("kernel", _KERNEL, _taps(state.get("synthesis.layer1.filter.kernel"))),
         tanh=settings.choose("tanh", False, settings.beside("final_tanh")),
     )

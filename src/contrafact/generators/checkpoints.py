@@ -51,9 +51,9 @@ def load_generator(source: str | Path, changes: Mapping[str, Any] | None = None)
 
     Args:
         source: a shipped generator (``shapes3d``), an analytic scene (``analytic:room``), a run folder whose run has a
-            generator, a file written by ``contrafact convert`` or a run, or another program's checkpoint: StyleGAN2
-            (rosinality's, NVIDIA's, genforce's), BigGAN, ProgGAN, SNGAN, Glow, DCGAN. A name wins over a file of the
-            same name; write ``./shapes3d`` for the file. Or one of your own
+            generator, a file written by ``contrafact convert`` or a run, or another program's checkpoint: StyleGAN and
+            StyleGAN2 (rosinality's, NVIDIA's, genforce's), BigGAN, ProgGAN, SNGAN, Glow, DCGAN. A name wins over a
+            file of the same name; write ``./shapes3d`` for the file. Or one of your own
             (:func:`contrafact.generators._own.build_own`): ``FILE.py:NAME``, or the name that an installed package
             gives it.
         changes: constructor arguments that shall differ from the file's: ``{"label": 207}`` fixes a conditional

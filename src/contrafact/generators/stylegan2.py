@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from contrafact.core.catalog import unknown_name_message
 from contrafact.generators._settings import Settings
-from contrafact.generators._style_based import Conditioning, Noise, Space, StyleBased, check_positive, complete
+from contrafact.generators._style_based import Conditioning, Noise, Space, StyleBased, check_positive
+from contrafact.generators._style_layouts import built
 from contrafact.generators._stylegan2_layers import StyledConv, ToImage, upsample
 from contrafact.generators._stylegan2_layouts import translate
 from contrafact.nn.activations import check_activation
@@ -244,15 +245,4 @@ def read(content: Any, settings: Settings) -> StyleGAN2 | None:
         ValueError: a StyleGAN2 that is incomplete or of a variant that is not supported.
     """
     translated = translate(content, settings)
-    if translated is None:
-        return None
-    generator = StyleGAN2(**translated.arguments)
-    try:
-        missing = generator.load_state_dict(translated.tensors, strict=False)[0]
-    except RuntimeError as error:
-        raise ValueError(f"the StyleGAN2 checkpoint's shapes do not fit together: {error}") from error
-    absent = [name for name in missing if name != "w_avg" and not name.endswith(".noise")]
-    if absent:
-        raise ValueError(f"the StyleGAN2 checkpoint lacks {len(absent)} tensors: {', '.join(absent[:5])}")
-    complete(generator, missing)
-    return generator
+    return None if translated is None else built(StyleGAN2, translated)
