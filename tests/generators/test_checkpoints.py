@@ -29,7 +29,7 @@ def shipped(tiny, tmp_path, monkeypatch):
 
 def test_shipped_generators_load_by_name_in_any_spelling(shipped):
     assert shipped_names() == ["fashion-mnist"]
-    assert generator_names()[:2] == ["fashion-mnist", "analytic"]
+    assert generator_names()[:3] == ["fashion-mnist", "faces", "analytic"]
     for name in ("fashion-mnist", "Fashion_MNIST"):
         generator = load_generator(name)
         assert generator.name == name

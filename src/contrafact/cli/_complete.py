@@ -10,6 +10,7 @@ from contrafact.cli._methods import OF_A_GENERATOR, OF_IMAGES, OF_LABELS, shown_
 from contrafact.core.catalog import PACKAGE_ROOT, Catalog
 from contrafact.core.declared import DeclaredField, declared
 from contrafact.data import CATALOG as DATA
+from contrafact.generators._installed import INSTALLED
 from contrafact.methods import CATALOG as METHODS
 from contrafact.metrics import CATALOG as METRICS
 
@@ -23,7 +24,7 @@ def shipped() -> list[str]:
 
 _EVERYWHERE = tuple(f"--{name}" for name in OPTIONS)
 _NAMES: Mapping[str, Callable[[], Collection[str]]] = {
-    "generator": shipped,
+    "generator": lambda: [*shipped(), *INSTALLED],
     "data": DATA.names,
     "metrics": lambda: [*METRICS.names(), "all"],
 }

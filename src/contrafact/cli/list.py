@@ -16,6 +16,7 @@ from contrafact.cli._parse import parse, print_table
 from contrafact.core.catalog import Catalog
 from contrafact.data import CATALOG as DATA
 from contrafact.generators import CATALOG as GENERATORS
+from contrafact.generators._installed import INSTALLED
 from contrafact.methods import CATALOG as METHODS
 from contrafact.metrics import CATALOG as METRICS
 
@@ -46,6 +47,8 @@ def list_(arguments: Sequence[str]) -> None:
             if title == "generators":
                 print("generators with trained weights, by these names:")
                 print_table((name, f"contrafact show generator {name}") for name in shipped())
+                print("and, from other packages:")
+                print_table((name, f"{item.about} ({item.command})") for name, item in INSTALLED.items())
 
 
 def _said(title: str, catalog: Catalog) -> list[dict[str, Any]]:
@@ -55,4 +58,5 @@ def _said(title: str, catalog: Catalog) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = [{"name": name, "summary": catalog.summary(name)} for name in catalog]
     if title == "generators":
         entries += [{"name": name, "summary": "trained weights come with the package"} for name in shipped()]
+        entries += [{"name": name, "summary": f"{i.about} ({i.command})"} for name, i in INSTALLED.items()]
     return entries

@@ -21,6 +21,7 @@ from contrafact.core.generator import Generator
 from contrafact.core.method import load_run
 from contrafact.core.run import CONFIG, RESULT
 from contrafact.generators._foreign import read_foreign
+from contrafact.generators._installed import INSTALLED, find_installed
 from contrafact.generators._own import build_own, is_own
 from contrafact.generators._style_based import StyleBased, complete
 from contrafact.generators.analytic import Analytic
@@ -42,20 +43,20 @@ def shipped_names() -> list[str]:
 
 
 def generator_names() -> list[str]:
-    """Every name :func:`load_generator` knows: the shipped generators, then the analytic scenes."""
-    return [*shipped_names(), *_ANALYTIC]
+    """Every name :func:`load_generator` knows: shipped generators, those in other packages, analytic scenes."""
+    return [*shipped_names(), *INSTALLED, *_ANALYTIC]
 
 
 def load_generator(source: str | Path, changes: Mapping[str, Any] | None = None) -> Generator:
     """A frozen generator, by name or from a file.
 
     Args:
-        source: a shipped generator (``shapes3d``), an analytic scene (``analytic:room``), a run folder whose run has a
-            generator, a file written by ``contrafact convert`` or a run, or another program's checkpoint: StyleGAN and
-            StyleGAN2 (rosinality's, NVIDIA's, genforce's), BigGAN, ProgGAN, SNGAN, Glow, DCGAN. A name wins over a
-            file of the same name; write ``./shapes3d`` for the file. Or one of your own
-            (:func:`contrafact.generators._own.build_own`): ``FILE.py:NAME``, or the name that an installed package
-            gives it.
+        source: a shipped generator (``shapes3d``), one in another package (``faces``), an analytic scene
+            (``analytic:room``), a run folder whose run has a generator, a file written by ``contrafact convert`` or a
+            run, or another program's checkpoint: StyleGAN and StyleGAN2 (rosinality's, NVIDIA's, genforce's), BigGAN,
+            ProgGAN, SNGAN, Glow, DCGAN. A name wins over a file of the same name; write ``./shapes3d`` for the file.
+            Or one of your own (:func:`contrafact.generators._own.build_own`): ``FILE.py:NAME``, or the name that an
+            installed package gives it.
         changes: constructor arguments that shall differ from the file's: ``{"label": 207}`` fixes a conditional
             generator to a class, ``{"space": "z"}`` edits StyleGAN2's prior noise, ``{"size": 128}`` sets Glow's side.
             So are settings given that another program's file does not hold: ``{"clamp": 256, "mapping_lr": 0.01}``;
@@ -130,6 +131,11 @@ def _load(source: str | Path, changes: dict[str, Any]) -> Generator:
             return Analytic(**_ANALYTIC[name])
         if name in shipped_names():
             return load_artefact(WEIGHTS / f"{name}.safetensors", Generator)
+        if name in INSTALLED:
+            path, note = find_installed(name)
+            generator = read_foreign(path, changes)
+            generator.note = {**generator.note, **note}
+            return generator
         if is_own(source):
             return build_own(source, changes)
     if not str(source).strip() or not path.exists():
