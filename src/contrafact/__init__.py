@@ -19,7 +19,7 @@ _LAZY = {
     "load_generator": "contrafact.generators.checkpoints",
     "load_dataset": "contrafact.data.load",
     "load_run": "contrafact.core.method",
-    "load_directions": "contrafact.core.direction_files",
+    "load_directions": "contrafact.editing.directions",
     "wrap": "contrafact.generators.wrap",
     "Run": "contrafact.core.run",
 }

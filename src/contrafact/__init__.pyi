@@ -12,10 +12,10 @@ from contrafact import metrics as metrics
 from contrafact import nn as nn
 from contrafact import report as report
 from contrafact import training as training
-from contrafact.core.direction_files import load_directions as load_directions
 from contrafact.core.method import load_run as load_run
 from contrafact.core.run import Run as Run
 from contrafact.data.load import load_dataset as load_dataset
+from contrafact.editing.directions import load_directions as load_directions
 from contrafact.generators.checkpoints import load_generator as load_generator
 from contrafact.generators.wrap import wrap as wrap
 

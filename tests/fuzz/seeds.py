@@ -29,6 +29,7 @@ from contrafact.core.files import write_json
 from contrafact.editing.latents import StoredLatents
 from contrafact.generators.analytic import Analytic
 from tests.core.toy import Toy, toy_run
+from tests.editing import foreign_files
 from tests.generators.kinds import dcgan
 from tests.generators.recorded import Recorded
 
@@ -62,6 +63,30 @@ def write_latents(folder: Path) -> None:
         scene, latents, ["a.png", "b.png", "c.png"], scene(latents).detach(), {"psnr": [1.0, 2.0, 3.0]}
     )
     stored.save(folder / "latents.safetensors")
+
+
+def foreign_directions() -> dict[str, Write]:
+    """Other programs' directions, by program."""
+    array = foreign_files.rows(2)
+
+    def of(name: str, write: Callable[[Path], object]) -> Write:
+        return lambda folder: write(folder / name)
+
+    return {
+        "ganspace": of("d.npz", foreign_files.ganspace),
+        "rosinality": of("d.pt", foreign_files.factor),
+        "linear": of("models/deformator_0.pt", partial(foreign_files.deformator, kind="linear")),
+        "proj": of("models/deformator_0.pt", partial(foreign_files.deformator, kind="proj")),
+        "ortho": of("models/deformator_0.pt", partial(foreign_files.deformator, kind="ortho")),
+        "fc": of("models/deformator_0.pt", partial(foreign_files.deformator, kind="fc")),
+        "latentclr": of("d.pt", partial(foreign_files.latentclr, depth=3)),
+        "global": of("d.pt", partial(foreign_files.latentclr, depth=0)),
+        "rows": of("d.npy", lambda path: np.save(path, array)),
+        "layers": of("d.npz", lambda path: np.savez(path, boundaries=array, values=array[:, 0])),
+        "objects": of("d.npy", lambda path: np.save(path, {"boundary": array}, allow_pickle=True)),
+        "text": of("d.csv", lambda path: np.savetxt(path, array, delimiter=",")),
+        "list": of("d.pt", lambda path: torch.save([torch.from_numpy(row) for row in array], path)),
+    }
 
 
 # -- other programs' checkpoints --------------------------------------------------------------------------------------

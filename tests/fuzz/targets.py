@@ -6,6 +6,7 @@ tested in ``test_coverage.py``: a new dataset, architecture or module that opens
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -72,6 +73,18 @@ def _read_directions(folder: Path) -> Any:
     from contrafact.core.direction_files import load_directions
 
     return load_directions(folder / "directions.safetensors").names
+
+
+def _read_foreign_directions(folder: Path) -> Any:
+    from contrafact.editing.convert import holds_directions, kinds_of
+    from contrafact.editing.directions import load_directions
+
+    file = next(path for path in sorted(folder.rglob("*")) if path.stem in ("d", "deformator_0"))
+    kinds_of(file), holds_directions(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        directions = load_directions(file)
+    return directions.names, directions(torch.zeros(1, directions.latent_dim), 0, 1.0).shape
 
 
 def _read_encoder(folder: Path) -> Any:
@@ -367,6 +380,13 @@ def all_targets() -> dict[str, Target]:
         Target("artefact:directions", partial(_read_artefact, "directions"), directions, ("core.artefact",), 2.0),
         Target("generator", _read_checkpoint, generators, ("generators.checkpoints",)),
         Target("directions", _read_directions, directions, ("core.direction_files",)),
+        Target(
+            "foreign directions",
+            _read_foreign_directions,
+            seeds.foreign_directions(),
+            ("editing.foreign_content", "editing.foreign_directions", "editing.directions", "editing.convert"),
+            2.0,
+        ),
         Target("encoder", _read_encoder, encoders, ("editing.encoder",)),
         Target("predictor", _read_predictor, seeds.artefact_files(AttributeClassifier), ("nn.attributes",)),
         Target("latents", _read_latents, {"scene": seeds.write_latents}, ("editing.latents",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,9 @@ def lines_that_make(source: Mapping[str, Any], kind: str = "direction") -> list[
     else:
         lines.append("generator = run.generator")
     if use is not None:
-        lines.append(f"directions = cf.load_directions({_text(use)})")
+        # What another program's file leaves open, the generator decides.
+        fitted = "" if Path(use).is_dir() or Path(use).suffix == ".safetensors" else ", generator"
+        lines.append(f"directions = cf.load_directions({_text(use)}{fitted})")
     elif kind == "direction":
         lines.append("directions = run.directions")
     else:

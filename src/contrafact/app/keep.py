@@ -46,7 +46,9 @@ class Keeper:
                 :func:`~contrafact.core.direction_files.name_direction` refuses.
         """
         if self.session.named_in is None:
-            raise ValueError("these directions are the generator's own axes, which no file holds: save them first")
+            raise ValueError(
+                "these directions are in no file of contrafact's, which names could be written to: save them first"
+            )
         name_direction(self.session.named_in, number, name)
         self.session.renamed()
         return self.session.directions.names[number]

@@ -21,6 +21,7 @@ from contrafact.core.directions import Directions
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator, images_at_once, sample_latents
 from contrafact.core.method import load_run
+from contrafact.editing.directions import is_own
 from contrafact.editing.latents import StoredLatents, edit, load_latents, on_layers
 from contrafact.report.subject import Subject, find_subject
 
@@ -44,7 +45,8 @@ class Session:
         latents: latents known by name, None for none.
         home: file that latents found later are kept in, None to keep them in memory.
         folder: the run's, None without a run.
-        named_in: run folder or file that names of directions are written to; None where they are a generator's axes.
+        named_in: run folder or file that names of directions are written to; None where they are a generator's axes or
+            another program's.
         rivals: sessions of other runs that can be compared, by name.
     """
 
@@ -64,7 +66,9 @@ class Session:
             else:
                 self.notes.append("the run's encoder takes images of another size, so there are no codes")
         use = self.source.get("use")
-        self.named_in: Path | None = Path(use) if use is not None else self.folder if self.kind == "direction" else None
+        home = Path(use) if use is not None else self.folder if self.kind == "direction" else None
+        # Another program's file has no place for names.
+        self.named_in: Path | None = home if home is not None and is_own(home) else None
         self._on_layers: dict[tuple[int, int], Directions] = {}
 
     @classmethod

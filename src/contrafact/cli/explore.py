@@ -26,7 +26,7 @@ class Options:
     generator: str | None = None
     """Generator instead of the run's: a name, a checkpoint or a run folder; alone, its latent axes are the sliders."""
     use: FileOrFolder | None = None
-    """File or run folder whose directions to take instead of the run's."""
+    """File or run folder whose directions to take instead of the run's; GANSpace's, SeFa's, InterFaceGAN's … too."""
     latents: Path | None = None
     """File of latents to begin from, such as contrafact invert writes; by default the run's latents.safetensors."""
     compare: tuple[Folder, ...] = ()

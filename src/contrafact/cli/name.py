@@ -26,7 +26,8 @@ class Options:
 def name(arguments: Sequence[str]) -> None:
     """Store the name, or print the names."""
     options = parse(Options, arguments, "name")
-    from contrafact.core.direction_files import load_directions, name_direction
+    from contrafact.core.direction_files import name_direction
+    from contrafact.editing.directions import is_own, load_directions
 
     if options.direction is None:
         names = load_directions(options.run).names
@@ -34,5 +35,10 @@ def name(arguments: Sequence[str]) -> None:
         return
     if options.name is None:
         raise ValueError(f"say what direction {options.direction} shall be called: contrafact name RUN 3 rotate")
+    if options.run.exists() and not is_own(options.run):
+        raise ValueError(
+            f"{options.run} is another program's, which has no place for names: contrafact convert {options.run} "
+            "directions.safetensors, and name those"
+        )
     number = name_direction(options.run, options.direction, options.name)
     print(f"direction {number} of {options.run} is called {options.name.strip()!r} now")

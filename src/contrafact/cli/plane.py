@@ -49,7 +49,7 @@ class Options:
     changes: Assignments = ()
     """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
     use: FileOrFolder | None = None
-    """File or run folder whose directions to use instead of the run's."""
+    """File or run folder whose directions to use instead of the run's; GANSpace's, SeFa's, InterFaceGAN's … too."""
     device: str = "auto"
     """Where to make the images."""
 

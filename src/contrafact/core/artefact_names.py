@@ -18,6 +18,7 @@ PLACES = {
     "directions/curved": "contrafact.core.directions:CurvedDirections",
     "directions/chosen": "contrafact.core.direction_files:ChosenDirections",
     "directions/latent": "contrafact.methods.latentclr:LatentDirections",
+    "directions/deformator": "contrafact.editing.deformator:DeformatorDirections",
     "encoder/conv": "contrafact.nn.encoders:ConvEncoder",
     "encoder/locatello": "contrafact.nn.encoders:LocatelloEncoder",
     "encoder/gaussian": "contrafact.nn.encoders:GaussianEncoder",

@@ -218,6 +218,7 @@ class LatentDirections(Directions):
         names: D names.
         layers: layer range the shift acts on.
         num_layers: layers of the generator.
+        last_bias: give the last layer a bias too, as some of the release's models have.
 
     >>> directions = LatentDirections(latent_dim=4, num_directions=2, depth=1)
     >>> moved = directions(torch.ones(3, 4), index=1, magnitude=2.0)
@@ -236,8 +237,10 @@ class LatentDirections(Directions):
         names: Sequence[str] | None = None,
         layers: tuple[int, int] | None = None,
         num_layers: int = 1,
+        last_bias: bool = False,
     ) -> None:
         super().__init__(latent_dim, num_directions, scale, names, layers, num_layers)
+        self.last_bias = last_bias
         self.depth = check_count("depth", depth)
         self.hidden_dim = check_count("hidden_dim", latent_dim if hidden_dim is None else hidden_dim)
         self.batch_norm = batch_norm
@@ -246,7 +249,8 @@ class LatentDirections(Directions):
             _uniform((num_directions, inputs, outputs), inputs) for inputs, outputs in itertools.pairwise(sizes)
         )
         self.biases_D1O = nn.ParameterList(
-            _uniform((num_directions, 1, self.hidden_dim), inputs) for inputs in sizes[: depth - 1]
+            _uniform((num_directions, 1, outputs), inputs)
+            for inputs, outputs in itertools.pairwise(sizes if last_bias else sizes[:-1])
         )
         self.norms = nn.ModuleList(
             nn.BatchNorm1d(num_directions * self.hidden_dim) for _ in range(depth - 1 if batch_norm else 0)
@@ -279,6 +283,7 @@ class LatentDirections(Directions):
                 hidden = F.relu(hidden)
             if layer == self.depth - 1:
                 hidden = torch.bmm(hidden, of_used(weight_DIO))
+                hidden = hidden + of_used(self.biases_D1O[layer]) if self.last_bias else hidden
                 break
             hidden = torch.baddbmm(of_used(self.biases_D1O[layer]), hidden, of_used(weight_DIO))
             if self.batch_norm:
@@ -303,7 +308,7 @@ class LatentDirections(Directions):
 
     def arguments(self) -> dict[str, Any]:
         own = {"depth": self.depth, "hidden_dim": self.hidden_dim, "batch_norm": self.batch_norm}
-        return {**self.common_arguments(), **own}
+        return {**self.common_arguments(), **own, **({"last_bias": True} if self.last_bias else {})}
 
 
 def _uniform(shape: tuple[int, ...], inputs: int) -> nn.Parameter:

@@ -45,7 +45,7 @@ def find_subject(
     Args:
         run: run folder.
         generator: name or file of a generator instead of the run's; or the run's own, where the run does not hold it.
-        use: run folder or file whose directions are taken instead of the run's.
+        use: run folder or file whose directions are taken instead of the run's; another program's file too.
         device: where to put both.
         truncation: of the generator instead of its own.
         changes: arguments of the generator that shall differ.
@@ -53,9 +53,10 @@ def find_subject(
     Raises:
         ValueError: neither a run nor a generator, no such run or file, or directions that do not fit the generator.
     """
-    from contrafact.core.direction_files import check_fit, load_directions
+    from contrafact.core.direction_files import check_fit
     from contrafact.core.method import load_run
     from contrafact.core.run import find_device
+    from contrafact.editing.directions import load_directions
     from contrafact.generators.checkpoints import changed, load_generator
     from contrafact.report.figures import latent_axes
 
@@ -70,7 +71,7 @@ def find_subject(
     is_its_own = generator is None or (finished is not None and _is_generator_of(finished, made))
     found = use is not None or (finished is not None and finished.has("directions"))
     if use is not None:
-        directions = load_directions(use)
+        directions = load_directions(use, made)
     elif finished is not None and found:
         directions = finished.directions
     else:

@@ -1,0 +1,36 @@
+"""What another program's file holds, for who converts it: a generator, or directions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from contrafact.core.describe import is_numpy_archive
+from contrafact.core.foreign import reading
+from contrafact.editing.foreign_directions import find_directions
+
+Kind = Literal["generator", "directions"]
+
+
+def kinds_of(source: str | Path) -> tuple[Kind, ...]:
+    """What a source may hold, to be tried in this order.
+
+    A name and a folder are a generator's, arrays and texts are directions; a torch file may be either.
+    """
+    path = Path(source)
+    if not path.is_file() or path.suffix == ".py":
+        return ("generator",)
+    with reading(path, "file"), path.open("rb") as file:
+        start = file.read(64)
+    if start.startswith(b"\x93NUMPY") or is_numpy_archive(path) or (start and start.isascii() and b"\0" not in start):
+        return ("directions",)
+    return ("generator", "directions")
+
+
+def holds_directions(source: str | Path) -> bool:
+    """Whether a file holds directions that can be read."""
+    try:
+        find_directions(Path(source))
+    except ValueError:
+        return False
+    return True

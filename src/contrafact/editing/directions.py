@@ -1,0 +1,240 @@
+"""Directions of any origin: a run's, a file of contrafact's, or another program's, fitted to a generator.
+
+Shape suffixes: D directions, K layers, L latent dimensions.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from contrafact.core.artefact import save_artefact, unbuildable
+from contrafact.core.describe import open_safetensors
+from contrafact.core.direction_files import check_fit, claim_file
+from contrafact.core.direction_files import load_directions as load_own
+from contrafact.core.directions import Directions, GlobalDirections, LayeredDirections
+from contrafact.core.generator import Generator
+from contrafact.editing.foreign_directions import EXPECTED, Found, find_directions
+
+SPACES = ("z", "w")
+_PER_LAYER_DIM, _LAYER_COUNTS = 512, (8, 10, 12, 14, 16, 18)
+"""Layers of StyleGAN generators from 32 to 1024 pixels, whose latents have 512 dimensions."""
+
+
+def load_directions(
+    source: str | Path,
+    generator: Generator | None = None,
+    *,
+    space: str | None = None,
+    per_layer: bool | None = None,
+) -> Directions:
+    """Directions of a run folder, of a file of contrafact's, or of another program's file.
+
+    Other programs' directions keep their lengths, so that a magnitude of 1 is what it is there; ``note["unit"]`` says
+    what. Read are GANSpace's ``.npz``; vectors ``(D, L)`` and, one for each style layer, ``(K, L)`` or ``(D, K, L)``,
+    as ``.npy``, ``.npz``, ``.pt``, ``.safetensors`` and text (SeFa, InterFaceGAN); rosinality's ``factor.pt``;
+    LatentDiscovery's ``deformator_*.pt``; LatentCLR's models. Nothing of a file is run.
+
+    Args:
+        source: run folder or file.
+        generator: the one they are for: it decides what the file leaves open, and is checked.
+        space: edit space they belong to, ``z`` or ``w``, whatever the file says.
+        per_layer: whether a plain array ``(K, L)`` is one direction with a vector for each layer, or K directions; by
+            default the former where K is the number of the generator's layers.
+
+    Warns:
+        UserWarning: what was assumed because the file does not say it.
+
+    Raises:
+        ValueError: no such file or folder, none with directions (the message says what it holds), directions that do
+            not fit the generator, or options that do not fit the file.
+
+    >>> import contrafact as cf
+    >>> np.save("smile_boundary.npy", np.eye(8)[:1])  # as InterFaceGAN does
+    >>> smile = cf.load_directions("smile_boundary.npy", cf.load_generator("analytic"))
+    >>> smile.names, smile.note["unit"]
+    (['smile_boundary'], "a latent step of the vector's length")
+    """
+    path = Path(source)
+    if is_own(path):
+        if space is not None or per_layer is not None:
+            raise ValueError(
+                f"{path} is contrafact's own and says all about its directions: leave out space and per_layer"
+            )
+        directions = load_own(path)
+    else:
+        if not path.exists():
+            raise ValueError(f"{path} does not exist; expected {EXPECTED}")
+        found = find_directions(path)
+        directions, remarks = _fitted(found, path, generator, space, per_layer)
+        for remark in remarks:
+            warnings.warn(f"{path}: {remark}", stacklevel=2)
+    if generator is not None:
+        check_fit(directions, generator)
+    return directions
+
+
+def is_own(path: Path) -> bool:
+    """Whether directions are in contrafact's own form, whose names can be changed: a folder, or a file it wrote.
+
+    Raises:
+        ValueError: a file of latents, or a damaged one.
+    """
+    if path.is_dir():
+        return True
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        if file.read(9)[8:] != b"{":
+            return False
+    kind = open_safetensors(path, EXPECTED)[0].get("format", "")
+    if kind == "contrafact latents":
+        raise ValueError(f"{path} is a file of latents, not of directions; it is for --latents, or load_latents")
+    return kind == "contrafact"
+
+
+def convert_directions(
+    source: str | Path,
+    target: str | Path,
+    generator: Generator | None = None,
+    *,
+    space: str | None = None,
+    per_layer: bool | None = None,
+) -> Directions:
+    """Write another program's directions to a file of contrafact's, which says all about them; returns them.
+
+    Args:
+        source: what :func:`load_directions` takes, as the other arguments.
+        target: ``*.safetensors``.
+        generator: the one they are for.
+        space: their edit space.
+        per_layer: whether a plain array ``(K, L)`` is one direction with a vector for each layer.
+
+    Raises:
+        ValueError: what :func:`load_directions` refuses, or a target of another name or that is the source.
+    """
+    target = Path(target)
+    if target.suffix != ".safetensors":
+        raise ValueError(f"the converted file must be called *.safetensors, got {target.name!r}")
+    if target.exists() and Path(source).exists() and target.resolve() == Path(source).resolve():
+        raise ValueError(f"{target} is the source itself; choose another name, so that the original stays")
+    directions = load_directions(source, generator, space=space, per_layer=per_layer)
+    with claim_file(target):
+        save_artefact(directions, target)
+    return directions
+
+
+def _fitted(
+    found: Found, path: Path, generator: Generator | None, space: str | None, per_layer: bool | None
+) -> tuple[Directions, list[str]]:
+    """Directions of what was found, and remarks on what was assumed."""
+    remarks = list(found.remarks)
+    content = found.content
+    if per_layer is not None and not found.is_bare:
+        raise ValueError(f"{path} ({found.program}) says how its directions lie: leave out per_layer")
+    if isinstance(content, Directions):
+        directions = content
+    else:
+        names = [name.strip()[:80] for name in found.names]
+        if found.is_bare and (_looks_layered(content, generator) if per_layer is None else per_layer):
+            if per_layer is None:
+                remarks.append(
+                    f"read as one direction with a vector for each of {len(content)} layers; to read it as "
+                    f"{len(content)} directions, contrafact convert --rows directions (per_layer=False)"
+                )
+            content = content[None]
+        elif found.is_bare:
+            names = []
+        directions = _of_vectors(content, _as_names(names, len(content)), found.layers, path, generator)
+    belongs = _space(found, isinstance(directions, LayeredDirections), path, generator, space, remarks)
+    directions.note = {"read_from": path.name, "program": found.program, "unit": found.unit}
+    if belongs is not None:
+        directions.note["space"] = belongs
+    if generator is not None and directions.latent_dim != generator.latent_dim == directions.num_directions:
+        raise ValueError(
+            f"{path}: its {directions.num_directions} directions have {directions.latent_dim} dimensions, and the "
+            f"generator's latents {generator.latent_dim}: they seem to lie in columns; save the array's transpose"
+        )
+    return directions.requires_grad_(False).eval(), remarks
+
+
+def _as_names(names: list[str], count: int) -> list[str] | None:
+    """Names that directions may have; none where one would not do."""
+    good = all(name.isprintable() and name and not re.fullmatch(r"[+-]*\d+", name) for name in names)
+    return names if good and len(names) == len(set(names)) == count else None
+
+
+def _looks_layered(vectors: Tensor, generator: Generator | None) -> bool:
+    rows, width = vectors.shape
+    if generator is None:
+        return width == _PER_LAYER_DIM and rows in _LAYER_COUNTS
+    return generator.num_layers > 1 and (rows, width) == (generator.num_layers, generator.latent_dim)
+
+
+def _of_vectors(
+    vectors: Tensor, names: list[str] | None, layers: tuple[int, ...] | None, path: Path, generator: Generator | None
+) -> Directions:
+    if layers is not None and generator is None:
+        raise ValueError(
+            f"{path} acts on the style layers {', '.join(map(str, layers))} of a generator: name it (--generator, or "
+            "load_directions(path, generator))"
+        )
+    if layers is not None and generator is not None:
+        if layers[-1] >= generator.num_layers:
+            raise ValueError(
+                f"{path} acts on layer {layers[-1]}, but the generator has {generator.num_layers} (from 0)"
+            )
+        if len(layers) == generator.num_layers:
+            layers = None
+    if vectors.ndim == 3:
+        if layers is not None:
+            raise ValueError(f"{path} has a vector for each layer and names layers besides; leave out its layers")
+        return LayeredDirections.of(vectors, names=names)
+    if layers is None:
+        return GlobalDirections.of(vectors, names=names, constraint="free")
+    assert generator is not None
+    if layers[-1] - layers[0] + 1 == len(layers):
+        acts, count = (layers[0], layers[-1] + 1), generator.num_layers
+        return GlobalDirections.of(vectors, names=names, layers=acts, num_layers=count, constraint="free")
+    spread = torch.zeros(len(vectors), generator.num_layers, vectors.shape[1])
+    spread[:, list(layers)] = vectors[:, None]
+    return LayeredDirections.of(spread, names=names)
+
+
+def _space(
+    found: Found, is_layered: bool, path: Path, generator: Generator | None, space: str | None, remarks: list[str]
+) -> str | None:
+    """Edit space to note; remarks are added, and one that the generator could be edited in but is not is refused."""
+    if space is not None:
+        if space not in SPACES:
+            raise ValueError(f"space is z (prior noise) or w (style-based generators' own), got {space!r}")
+        return space
+    likely = "w" if is_layered else found.space
+    if generator is None:
+        if likely is None:
+            remarks.append(
+                "it does not say which edit space its directions belong to, so any generator of their size takes them; "
+                "contrafact convert --space z or w (space=…) says it"
+            )
+        return likely
+    may_be_either = unbuildable(generator) is None and "space" in generator.arguments()
+    if likely is not None and likely != generator.space and may_be_either:
+        raise ValueError(
+            f"{path} ({found.program}) belongs to the {likely} space, the generator is edited in {generator.space}: "
+            f'load it in that space, --set space={likely} ({{"space": "{likely}"}}); or if you know better, contrafact '
+            f"convert --space {generator.space} (space=…)"
+        )
+    if likely is not None and likely != generator.space:
+        remarks.append(
+            f"{found.program} works in {likely}; taken for {generator.space}, the generator's only edit space"
+        )
+    if likely is None and may_be_either:
+        remarks.append(
+            f"it does not say which edit space its directions belong to; taken for {generator.space}, which the "
+            "generator is edited in (contrafact convert --space says it)"
+        )
+    return generator.space

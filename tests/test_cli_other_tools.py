@@ -1,0 +1,101 @@
+"""Other programs' directions and latents on the command line."""
+
+import numpy as np
+import pytest
+import torch
+
+import contrafact as cf
+from contrafact.cli import main
+from contrafact.core.artefact import save_artefact
+from contrafact.editing.latents import load_latents
+from contrafact.generators.stylegan2 import StyleGAN2
+from tests.editing import foreign_files as files
+from tests.editing.foreign_files import K, L
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning")
+
+
+@pytest.fixture(scope="module")
+def stylegan(tmp_path_factory):
+    """A file of a generator with 6 layers and 12 dimensions of w."""
+    torch.manual_seed(0)
+    generator = StyleGAN2(16, latent_dim=L, channels=[8, 6, 4], mapping_layers=2).freeze()
+    path = tmp_path_factory.mktemp("generator") / "face.safetensors"
+    save_artefact(generator, path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments, code=0):
+    try:
+        found = main([str(argument) for argument in arguments])
+    except SystemExit as stopped:
+        found = stopped.code
+    assert found == code, f"exit code {found}"
+
+
+def test_ganspace_s_components_are_drawn_and_edit_at_once(stylegan, tmp_path, capsys):
+    files.ganspace(tmp_path / "components.npz")
+    few = ["--directions", 0, 2, "--samples", 1, "--frames", 3]
+    run("traverse", "--generator", stylegan, "--use", "components.npz", *few, "--out", "strips")
+    assert (tmp_path / "strips" / "traversal.png").exists()
+    run(*("edit", "--generator", stylegan, "--use", "components.npz"), *("--latent", 1, "--direction", 0, "--by", 2))
+    stored, generator = np.load("components.npz"), cf.load_generator(stylegan)
+    start = generator.sample(1, seed=1)
+    expected = start.numpy() + 2 * stored["lat_stdev"][0] * stored["lat_comp"][0]
+    np.testing.assert_allclose(load_latents("edited/edited.safetensors").latents, expected, rtol=1e-5, atol=1e-6)
+    run("convert", "components.npz", "mine.safetensors", "--generator", stylegan)
+    said = capsys.readouterr().out
+    assert "program      GANSpace" in said
+    assert "magnitude 1  a standard deviation along the component" in said
+    run("name", "mine.safetensors", 0, "smile")
+    assert cf.load_directions("mine.safetensors").names[0] == "smile"
+    run("name", "components.npz", 0, "smile", code=2)
+    assert "has no place for names: contrafact convert components.npz directions.safetensors" in capsys.readouterr().err
+
+
+def test_a_vector_per_layer_edits_from_w_and_w_plus(stylegan):
+    np.save("smile.npy", files.rng().normal(size=(K, L)).astype(np.float32))
+    with pytest.warns(UserWarning, match="one direction with a vector for each of 6 layers"):
+        run(*("edit", "--generator", stylegan, "--use", "smile.npy", "--latent", 1, "--direction", 0, "--by", 0.5))
+    start = cf.load_generator(stylegan).sample(1, seed=1)
+    once = start[:, None] + 0.5 * torch.from_numpy(np.load("smile.npy"))
+    torch.testing.assert_close(load_latents("edited/edited.safetensors").latents, once)
+    again = [
+        "--latents",
+        "edited/edited.safetensors",
+        "--direction",
+        0,
+        "--by",
+        -0.5,
+        "--layers",
+        0,
+        2,
+        "--out",
+        "back",
+    ]
+    run("edit", "--generator", stylegan, "--use", "smile.npy", *again)
+    back = load_latents("back/edited.safetensors").latents
+    torch.testing.assert_close(back[:, :2], start[:, None].expand(-1, 2, -1), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(back[:, 2:], once[:, 2:])
+    run("convert", "smile.npy", "rows.safetensors", "--rows", "directions", "--space", "w")
+    assert len(cf.load_directions("rows.safetensors")) == K
+
+
+def test_torch_files_of_directions_are_told_from_generators(stylegan, tmp_path, capsys):
+    files.factor(tmp_path / "factor.pt")
+    run("convert", "factor.pt", "factor.safetensors")
+    assert "rosinality" in capsys.readouterr().out
+    torch.save({"mlp.0.weight": torch.ones(3, 3)}, tmp_path / "other.pt")
+    run("convert", "other.pt", "other.safetensors", code=2)
+    said = capsys.readouterr().err
+    assert "it holds 1 tensors: mlp.0.weight" in said
+    assert "Nor does it hold directions known here; expected" in said
+    run("convert", stylegan, "again.safetensors", "--space", "w", code=2)
+    assert "--space is for directions; a generator's arguments are set with --set" in capsys.readouterr().err
+    run("convert", "factor.pt", "f.safetensors", "--kind", "directions", "--set", "space=z", code=2)
+    assert "--set is of the generator that --generator names" in capsys.readouterr().err
