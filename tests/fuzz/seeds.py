@@ -226,6 +226,8 @@ def checkpoint_files() -> dict[str, Write]:
         ),
         "stylegan2-genforce": _torch("model.pth", {"generator_smooth": genforce.state, "discriminator": {}}),
         "stylegan2-safetensors": lambda folder: save_file(rosinality.state, folder / "model.safetensors"),
+        "stylegan3": _nvidia(Recorded("stylegan3_t")),
+        "stylegan3-state": _torch("model.pt", {"G_ema": Recorded("stylegan3_r_conditional").state}),
         "biggan-hugging-face": _folder("config.json", config, _torch("pytorch_model.bin", hugging_face.state)),
         "biggan-safetensors": _folder(
             "config.json", config, lambda folder: save_file(hugging_face.state, folder / "model.safetensors")

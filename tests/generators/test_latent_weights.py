@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from contrafact.core.generator import Generator
-from contrafact.generators import CATALOG, BigGAN, StyleGAN, StyleGAN2, wrap
+from contrafact.generators import CATALOG, BigGAN, StyleGAN, StyleGAN2, StyleGAN3, wrap
 from contrafact.generators.analytic import Analytic
 from contrafact.generators.class_knob import ClassKnob
 from contrafact.generators.dcgan import DCGAN
@@ -47,6 +47,10 @@ CASES = {
     "stylegan": (StyleGAN.tiny, lambda g, w: torch.cat([layer.affine(w) for layer in g.convs], dim=1)),
     "stylegan2": (stylegan2, modulations),
     "stylegan2 in z": (lambda: stylegan2(space="z"), lambda g, z: z @ (g.mapping[0].weight * g.mapping[0].gain).T),
+    "stylegan3": (
+        StyleGAN3.tiny,
+        lambda g, w: torch.cat([module.affine(w) for module in [*g.layers, g.to_image]], dim=1),
+    ),
     "analytic": (lambda: Analytic(dead_dims=2), lambda g, z: g.factors(z)),
 }
 

@@ -174,7 +174,7 @@ def test_other_contents(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        ({"synthesis.L0_36_512.weight": torch.zeros(1)}, "holds a StyleGAN3 generator"),
+        ({"synthesis.L0_36_512.weight": torch.zeros(1)}, "the StyleGAN3 checkpoint lacks layers: it has L0_36_512"),
         ({"b4.out.weight": torch.zeros(1)}, "holds a StyleGAN2 discriminator"),
         (
             {"synthesis.b4.const": torch.zeros(1), "synthesis.b8.skip.weight": torch.zeros(1)},

@@ -50,7 +50,7 @@ class StyleBased(Generator):
     embed: Dense
     w_avg: Tensor
     convs: nn.ModuleList
-    """The layers that take noise, each with its image ``noise (H, W)``."""
+    """The layers that take noise, each with its image ``noise (H, W)``; StyleGAN3 has none."""
 
     def __init__(
         self,
@@ -203,7 +203,7 @@ def _normalized(z: Tensor) -> Tensor:
 def complete(generator: StyleBased, missing: Sequence[str]) -> None:
     """What some files leave out: the mean of W is estimated, noise images are drawn, both from a fixed seed."""
     rng = torch.Generator().manual_seed(0)
-    for index, conv in enumerate(generator.convs):
+    for index, conv in enumerate(getattr(generator, "convs", ())):
         image = conv.noise
         assert isinstance(image, Tensor)
         drawn = torch.randn(image.shape, generator=rng)

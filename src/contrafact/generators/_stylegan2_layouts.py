@@ -150,7 +150,7 @@ def _from_nvidia(stored: StoredModule, settings: Settings) -> Translated | None:
     state = stored.tensors
     if "synthesis.b4.const" not in state:
         if any(name.startswith("synthesis.L") or name == "synthesis.input.freqs" for name in state):
-            raise ValueError("the file holds a StyleGAN3 generator; of NVIDIA's networks, StyleGAN2 is supported")
+            return None  # StyleGAN3's
         if "b4.out.weight" in state or stored.class_name == "Discriminator":
             raise NoGenerator("the file holds a StyleGAN2 discriminator, not a generator")
         return None

@@ -53,10 +53,10 @@ def load_generator(source: str | Path, changes: Mapping[str, Any] | None = None)
     Args:
         source: a shipped generator (``shapes3d``), one in another package (``faces``), an analytic scene
             (``analytic:room``), a run folder whose run has a generator, a file written by ``contrafact convert`` or a
-            run, or another program's checkpoint: StyleGAN and StyleGAN2 (rosinality's, NVIDIA's, genforce's), BigGAN,
-            ProgGAN, SNGAN, Glow, DCGAN. A name wins over a file of the same name; write ``./shapes3d`` for the file.
-            Or one of your own (:func:`contrafact.generators._own.build_own`): ``FILE.py:NAME``, or the name that an
-            installed package gives it.
+            run, or another program's checkpoint: StyleGAN and StyleGAN2 (rosinality's, NVIDIA's, genforce's),
+            StyleGAN3, BigGAN, ProgGAN, SNGAN, Glow, DCGAN. A name wins over a file of the same name; write
+            ``./shapes3d`` for the file. Or one of your own (:func:`contrafact.generators._own.build_own`):
+            ``FILE.py:NAME``, or the name that an installed package gives it.
         changes: constructor arguments that shall differ from the file's: ``{"label": 207}`` fixes a conditional
             generator to a class, ``{"space": "z"}`` edits StyleGAN2's prior noise, ``{"size": 128}`` sets Glow's side.
             So are settings given that another program's file does not hold: ``{"clamp": 256, "mapping_lr": 0.01}``;

@@ -1,0 +1,247 @@
+"""StyleGAN3's layers: Fourier features that the latent turns and moves, and convolutions between low-pass filters.
+
+A filter along one axis is linear, so resampling is a product with a banded matrix, of which blocks of rows meet the
+columns they reach. Activations stay in channels-last order, in which both axes are products of contiguous rows.
+
+Shape suffixes: N samples, L latent dimensions, I input channels, O output channels, C channels, H, W sides.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from contrafact.generators._stylegan3_bands import Array, Band, lowpass, radial_lowpass
+from contrafact.nn.activations import SLOPE
+from contrafact.nn.equalized import Dense
+
+_EPSILON = 1e-8
+_ROWS = 64
+"""Rows of a block: more would multiply more zeros, fewer make many small products."""
+_LONGEST = 512
+"""Taps of a filter at most."""
+_RANK_TOLERANCE = 1e-7
+
+
+class FourierInput(nn.Module):
+    """Sine waves over the image's plane, turned and moved as the latent says, and mixed by a matrix.
+
+    Attributes:
+        affine: W to ``(cos, sin, x, y)`` ``(N, 4)``: how the image is turned and moved, all times the length of
+            ``(cos, sin)``; x and y in image sides.
+        freqs: ``(C, 2)``, cycles per image along x and y.
+        phases: ``(C,)``, in cycles.
+        transform: ``(3, 3)``, from places of the image to where their content was before.
+    """
+
+    freqs: Tensor
+    phases: Tensor
+    transform: Tensor
+
+    def __init__(self, channels: int, latent_dim: int, band: Band) -> None:
+        super().__init__()
+        self.affine = Dense(latent_dim, 4)
+        self.weight = nn.Parameter(torch.randn(channels, channels))
+        freqs = torch.randn(channels, 2)
+        radii = freqs.norm(dim=1, keepdim=True)
+        # Uniform in the band's disc: the Gaussian radius through its distribution function, whose root is the radius.
+        uniform = (1 - (-radii.square() / 2).exp()).sqrt()
+        self.register_buffer("freqs", freqs / radii * uniform * band.cutoff)
+        self.register_buffer("phases", torch.rand(channels) - 0.5)
+        self.register_buffer("transform", torch.eye(3))
+        with torch.no_grad():
+            assert self.affine.bias is not None
+            self.affine.weight.zero_()
+            self.affine.bias[0] = 1.0
+        self.band = band
+
+    def forward(self, w: Tensor) -> Tensor:
+        """Activations ``(N, C, H, W)`` in channels-last order, of W ``(N, L)``."""
+        pose_N4 = self.affine(w)
+        pose_N4 = pose_N4 / pose_N4[:, :2].norm(dim=1, keepdim=True)
+        cos, sin = pose_N4[:, 0], pose_N4[:, 1]
+        turn_N22 = torch.stack((cos, -sin, sin, cos), dim=1).unflatten(1, (2, 2))
+        freqs_NC2 = self.freqs @ (turn_N22 @ self.transform[:2, :2])
+        offset_N21 = turn_N22 @ (self.transform[:2, 2:] - pose_N4[:, 2:, None])
+        phases_NC = self.phases + (self.freqs @ offset_N21).squeeze(2)
+        # A transform of the user's may enlarge frequencies beyond what the sampling rate can hold.
+        silent = self.band.rate / 2
+        passed_NC = ((silent - freqs_NC2.norm(dim=2)) / (silent - self.band.cutoff)).clamp(0, 1)
+        places = (torch.arange(self.band.side, device=w.device) + 0.5 - self.band.side / 2) / self.band.rate
+        along_x_NWC = 2 * math.pi * (places[:, None] * freqs_NC2[:, None, :, 0] + phases_NC[:, None])
+        along_y_NHC = 2 * math.pi * (places[:, None] * freqs_NC2[:, None, :, 1])
+        # The sine of a sum of both, which takes sines of lines only.
+        across, down = along_x_NWC[:, None], along_y_NHC[:, :, None]
+        waves_NHWC = across.sin() * (down.cos() * passed_NC[:, None, None]) + across.cos() * (
+            down.sin() * passed_NC[:, None, None]
+        )
+        mixed: Tensor = waves_NHWC @ (self.weight.T / math.sqrt(len(self.phases)))
+        return mixed.permute(0, 3, 1, 2)
+
+
+class Resample(nn.Module):
+    """A filter between two sampling rates, with zeros around: ``(N, S, S, C)`` to ``(N, S', S', C)``.
+
+    Along each axis output i is the sum over inputs j of ``taps[up·j + offset − down·i] x_j``.
+
+    Args:
+        rows: the filter along H, at the higher rate.
+        columns: that along W.
+        up: how many times the rate grows.
+        down: how many times it shrinks afterwards.
+        offset: zeros before the first input, at the higher rate.
+        inputs: S.
+        outputs: S'.
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, rows: Array, columns: Array, up: int, down: int, offset: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        for name, taps in (("rows", rows), ("columns", columns)):
+            self.register_buffer(name, torch.tensor(taps, dtype=torch.float32), persistent=False)
+        self.up, self.down, self.offset, self.inputs, self.outputs = up, down, offset, inputs, outputs
+
+    def forward(self, x_NHWC: Tensor) -> Tensor:
+        n, _, width, channels = x_NHWC.shape
+        x_NHWC = self._along(x_NHWC.flatten(2), self.rows).unflatten(2, (width, channels))
+        resampled: Tensor = self._along(x_NHWC.flatten(0, 1), self.columns).unflatten(0, (n, -1))
+        return resampled
+
+    def _along(self, x: Tensor, taps: Tensor) -> Tensor:
+        """Filter the second of three axes."""
+        size = _ROWS if self.outputs > 2 * _ROWS else self.outputs
+        blocks = []
+        for first in range(0, self.outputs, size):
+            last = min(first + size, self.outputs)
+            begin = max((self.down * first - self.offset) // self.up, 0)
+            end = min((self.down * (last - 1) - self.offset + len(taps) - 1) // self.up + 1, self.inputs)
+            i = torch.arange(first, last, device=x.device)[:, None]
+            place = self.up * torch.arange(begin, end, device=x.device) + self.offset - self.down * i
+            inside = (place >= 0) & (place < len(taps))
+            matrix = torch.where(inside, taps[place.clamp(0, len(taps) - 1)], 0)
+            blocks.append(matrix @ x[:, begin:end])
+        return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1)
+
+
+class FilteredConv(nn.Module):
+    """Modulated convolution; then, at a higher sampling rate between two low-pass filters, a leaky ReLU.
+
+    Args:
+        in_channels: I.
+        out_channels: O.
+        latent_dim: L.
+        before: what it takes.
+        after: what it gives.
+        kernel: side of the convolution's kernel.
+        radial: whether the second filter is radially symmetric, so that it favours no direction.
+        taps: length of the filters, in pixels of the lower rate.
+        oversampling: how much finer than both the rate is at which the leaky ReLU works.
+        clamp: bound of its output, None for none.
+
+    Attributes:
+        affine: W to styles ``(N, I)``.
+        weight: ``(O, I, kernel, kernel)``.
+        magnitude_ema: mean square of the inputs in training, by which they are normalised.
+
+    Raises:
+        ValueError: sampling rates that are no multiples of each other.
+    """
+
+    magnitude_ema: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        latent_dim: int,
+        before: Band,
+        after: Band,
+        kernel: int,
+        radial: bool,
+        taps: int,
+        oversampling: int,
+        clamp: float | None,
+    ) -> None:
+        super().__init__()
+        self.affine = Dense(latent_dim, in_channels, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.register_buffer("magnitude_ema", torch.ones(()))
+        self.clamp = clamp
+        rate = max(before.rate, after.rate) * oversampling
+        up, down = rate // before.rate, rate // after.rate
+        if up * before.rate != rate or down * after.rate != rate or not max(up, down) * taps <= _LONGEST:
+            raise ValueError(
+                f"a layer's sampling rates must be small multiples of each other, got {before} and {after}, "
+                f"taps {taps}, oversampling {oversampling}"
+            )
+        up_taps, down_taps = (taps * factor if factor > 1 else 1 for factor in (up, down))
+        inputs = before.side + kernel - 1
+        between = (after.side - 1) * down + down_taps
+        # So that the places of input and output have the same middle.
+        padding = between + up_taps - 1 - inputs * up
+        offset = (padding + up) // 2
+        # Zeros between the pixels leave 1/up of the signal; the activation's gain has no better place.
+        self.up_filter = lowpass(up_taps, before, rate)
+        scaled = self.up_filter * up * 2**0.25
+        self.upsample = Resample(scaled, scaled, up, 1, offset, inputs, between)
+        is_plane = radial and down > 1
+        self.down_filter = (radial_lowpass if is_plane else lowpass)(down_taps, after, rate)
+        pairs = separated(self.down_filter) if is_plane else [(self.down_filter, self.down_filter)]
+        self.downsample = nn.ModuleList(Resample(*pair, 1, down, 0, between, after.side) for pair in pairs)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """``(N, I, H, W)`` to ``(N, O, H', W')``, both in channels-last order, with W ``(N, L)``."""
+        styles_NI = self.affine(w)
+        # Demodulation takes out whatever scale weights and styles have; small numbers keep half precision finite.
+        styles_NI = styles_NI * styles_NI.square().mean(dim=1, keepdim=True).rsqrt()
+        weight = self.weight * self.weight.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
+        gain_NO = torch.rsqrt(styles_NI.square() @ weight.square().sum(dim=(2, 3)).T + _EPSILON)
+        x = F.conv2d(x * styles_NI[:, :, None, None], weight, padding=weight.shape[2] - 1)
+        gain_NO = gain_NO * self.magnitude_ema.rsqrt()
+        x_NHWO = torch.addcmul(self.bias, x.permute(0, 2, 3, 1), gain_NO[:, None, None])
+        x_NHWO = F.leaky_relu_(self.upsample(x_NHWO), SLOPE)
+        x_NHWO = x_NHWO if self.clamp is None else x_NHWO.clamp(-self.clamp, self.clamp)
+        total: Tensor = self.downsample[0](x_NHWO)
+        for part in self.downsample[1:]:
+            total = total + part(x_NHWO)
+        return total.permute(0, 3, 1, 2)
+
+
+class ToImage(nn.Module):
+    """Modulated 1×1 convolution to the image's channels, without demodulation or filters.
+
+    Attributes:
+        magnitude_ema: as :class:`FilteredConv`'s.
+    """
+
+    magnitude_ema: Tensor
+
+    def __init__(self, in_channels: int, image_channels: int, latent_dim: int, clamp: float | None) -> None:
+        super().__init__()
+        self.affine = Dense(latent_dim, in_channels, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(image_channels, in_channels))
+        self.bias = nn.Parameter(torch.zeros(image_channels))
+        self.register_buffer("magnitude_ema", torch.ones(()))
+        self.clamp = clamp
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """``(N, I, H, W)`` to ``(N, C, H, W)``."""
+        styles_NI = self.affine(w) * (self.magnitude_ema * self.weight.shape[1]).rsqrt()
+        weight_NIC = styles_NI[:, :, None] * self.weight.T
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
+        image: Tensor = (pixels @ weight_NIC + self.bias).transpose(1, 2).unflatten(2, x.shape[2:])
+        return image if self.clamp is None else image.clamp(-self.clamp, self.clamp)
+
+
+def separated(plane: Array) -> list[tuple[Array, Array]]:
+    """Filters along one axis each, the sum of whose products is ``plane (T, T)``."""
+    left, values, right = np.linalg.svd(plane)
+    kept = int((values > _RANK_TOLERANCE * values[0]).sum())
+    return [(left[:, r] * values[r] ** 0.5, right[r] * values[r] ** 0.5) for r in range(kept)]

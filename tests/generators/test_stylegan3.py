@@ -1,0 +1,265 @@
+"""StyleGAN3 against numbers recorded from the original program (tiny, randomly initialised).
+
+The recordings are of NVlabs/stylegan3 at c233a919, its operations in their reference form, on the CPU.
+"""
+
+import numpy as np
+import pytest
+import torch
+from scipy import signal, special
+
+from contrafact.core.artefact import load_artefact
+from contrafact.core.generator import Generator
+from contrafact.generators import StyleGAN3
+from contrafact.generators._stylegan3_bands import Band, bands_of, lowpass, radial_lowpass
+from contrafact.generators._stylegan3_layers import Resample, separated
+from contrafact.generators.checkpoints import convert, describe, load_generator
+from tests.generators.kinds.stylegan3 import write, write_state
+from tests.generators.recorded import TOLERANCE, Recorded
+
+LAYOUTS = ["t", "r_conditional"]
+
+
+@pytest.fixture(params=LAYOUTS)
+def recorded(request):
+    return Recorded(f"stylegan3_{request.param}")
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return Recorded("stylegan3_t")
+
+
+def _label(generator, recorded):
+    return recorded["label"] if generator.num_classes else None
+
+
+def test_outputs_equal_the_originals(recorded, tmp_path):
+    generator = load_generator(write(recorded, tmp_path))
+    assert isinstance(generator, StyleGAN3)
+    assert generator.note.get("assumed", {}) == {}
+    label = _label(generator, recorded)
+    assert torch.allclose(generator.map(recorded["z"], label), recorded["w"], atol=1e-5)
+
+    def close(images, key):
+        return float((images - (recorded[key] + 1) / 2).abs().max()) <= TOLERANCE
+
+    assert close(generator(recorded["w"]), "image")
+    assert close(generator(generator.map(recorded["z"], label, 0.6)), "truncated")
+    assert close(generator(recorded["mixed_w"]), "mixed")
+    assert torch.equal(generator.mix(recorded["w"], recorded["w"].roll(1, 0), 3), recorded["mixed_w"])
+    # The recordings differ from each other by far more than the tolerance, so each of these was needed.
+    assert not close(generator(recorded["w"]), "truncated")
+    assert not close(generator(recorded["w"]), "mixed")
+
+
+def test_gradients_to_the_latent_equal_the_originals(recorded, tmp_path):
+    generator = load_generator(write(recorded, tmp_path))
+    w = recorded["w"].clone().requires_grad_()
+    (2 * generator(w) * recorded["loss_weight"]).sum().backward()
+    assert torch.allclose(w.grad, recorded["gradient"], rtol=1e-3, atol=1e-4 * float(recorded["gradient"].abs().max()))
+
+
+def test_a_transform_set_in_the_file_is_kept(recorded, tmp_path):
+    """What a user set in the original's input: turned by 20 degrees, then moved by (0.2, -0.1); stored inversely."""
+    turn, move = torch.eye(3), torch.eye(3)
+    angle = torch.deg2rad(torch.tensor(20.0))
+    turn[:2, :2] = torch.tensor([[angle.cos(), -angle.sin()], [angle.sin(), angle.cos()]])
+    move[:2, 2] = torch.tensor([0.2, -0.1])
+    for key, forward in (("moved", move), ("turned", turn), ("turned_moved", move @ turn)):
+        state = {**recorded.state, "synthesis.input.transform": torch.linalg.inv(forward)}
+        generator = load_generator(write(recorded, tmp_path, state))
+        assert float((generator(recorded["w"]) - (recorded[key] + 1) / 2).abs().max()) <= TOLERANCE
+
+
+def test_conversion_keeps_everything(recorded, tmp_path):
+    source, target = write(recorded, tmp_path), tmp_path / "converted.safetensors"
+    facts = convert(source, target)
+    assert facts["architecture"] == "StyleGAN3"
+    assert facts["note"]["read_from"] == "network.pkl"
+    before, after = load_generator(source), load_generator(target)
+    assert torch.equal(before(recorded["w"]), after(recorded["w"]))
+    label = _label(before, recorded)
+    assert torch.equal(before.map(recorded["z"], label, 0.3), after.map(recorded["z"], label, 0.3))
+
+
+def test_description(recorded, tmp_path):
+    facts = describe(write(recorded, tmp_path))
+    layers = [name for name in facts["layers"] if name != "input"]
+    assert facts["num_layers"] == len(layers) + 2 == {"t": 8, "r_conditional": 7}[recorded.name[10:]]
+    assert all(f"synthesis.{name}.weight" in recorded.state for name in layers)
+    assert facts["spaces"] == ["z", "z+", "w", "w+"]
+    assert facts["image_shape"] == {"t": [1, 32, 32], "r_conditional": [3, 16, 16]}[recorded.name[10:]]
+    assert facts["num_classes"] == (3 if "conditional" in recorded.name else 0)
+
+
+def test_a_state_dict_says_all_but_three_numbers(plain, tmp_path):
+    """Its filters prove the bands; clamp, output scale and the mapping network's multiplier leave no trace."""
+    with pytest.warns(UserWarning, match="does not say all about its network"):
+        generator = load_generator(write_state(plain, tmp_path))
+    assert generator.note["assumed"] == {"clamp": 256.0, "mapping_lr": 0.01, "output_scale": 0.25}
+    assert torch.allclose(generator(plain["w"]), (plain["image"] + 1) / 2, atol=TOLERANCE)
+    bare = {k: v for k, v in plain.state.items() if not k.endswith("_filter")}
+    torch.save({f"module.{name}": tensor for name, tensor in bare.items()}, tmp_path / "bare.pt")
+    with pytest.warns(UserWarning, match="bands = 6"):
+        generator = load_generator(tmp_path / "bare.pt")
+    assert set(generator.note["assumed"]) >= {"bands", "critical", "radial", "taps", "oversampling"}
+    assert torch.allclose(generator(plain["w"]), (plain["image"] + 1) / 2, atol=TOLERANCE)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not say all about its network")
+def test_other_bands_are_told(plain, tmp_path):
+    """Filters and sides that do not follow from the settings are refused, and the settings may be given."""
+    other = StyleGAN3(32, channels=[8] * 6, bands=[list(band) for band in bands_of(32, 6, last_stopband=1.5)])
+    names = [name.removesuffix(".magnitude_ema") for name in plain.state if name.endswith(".magnitude_ema")]
+    filters = {
+        f"{name}.{way}_filter": torch.from_numpy(getattr(layer, f"{way}_filter")).float()
+        for name, layer in zip(names, other.layers, strict=False)
+        for way in ("up", "down")
+    }
+    torch.save({**plain.state, **filters}, tmp_path / "state.pt")
+    with pytest.raises(ValueError, match=r"sampling filter of the StyleGAN3 checkpoint's layer L4_52_6 is not the one"):
+        load_generator(tmp_path / "state.pt")
+    given = [list(band) for band in other.bands]
+    assert load_generator(tmp_path / "state.pt", {"bands": given}).arguments()["bands"] == given
+    renamed = {name.replace("L3_52", "L3_54"): tensor for name, tensor in plain.state.items()}
+    torch.save(renamed, tmp_path / "renamed.pt")
+    with pytest.raises(ValueError, match=r"sides \[36, 36, 52, 54, 52, 32, 32\], its settings give \[36, 36, 52, 52"):
+        load_generator(tmp_path / "renamed.pt")
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("synthesis.L1_36_8.affine.bias", "lacks 'synthesis.L1_36_8.affine.bias'"),
+        ("synthesis.input.freqs", "lacks 'synthesis.input.freqs'"),
+        ("synthesis.L2_52_8.weight", "lacks layers: it has L0_36_8, L1_36_8, L3_52_8"),
+        ("mapping.fc1.bias", "lacks 'mapping.fc1.bias'"),
+    ],
+)
+def test_missing_keys_are_named(plain, tmp_path, key, message):
+    with pytest.raises(ValueError, match=message):
+        load_generator(write(plain, tmp_path, {k: v for k, v in plain.state.items() if k != key}))
+
+
+def test_shapes_of_another_size_are_refused(plain, tmp_path):
+    state = {**plain.state, "synthesis.L3_52_8.weight": torch.zeros(8, 9, 3, 3)}
+    with pytest.raises(ValueError, match="the StyleGAN3 checkpoint's shapes do not fit together"):
+        load_generator(write(plain, tmp_path, state))
+
+
+def test_a_file_without_the_mean_of_w_gets_it_estimated(plain, tmp_path):
+    state = {k: v for k, v in plain.state.items() if k != "mapping.w_avg"}
+    generator = load_generator(write(plain, tmp_path, state))
+    assert generator.note["w_avg"] == "estimated: the file holds none"
+    w = generator.to_w(torch.randn(4000, 7, generator=torch.Generator().manual_seed(1)))
+    assert torch.allclose(generator.w_avg, w.mean(dim=0), atol=0.1 * float(w.std()))
+
+
+def test_the_z_space_maps_inside(plain, tmp_path):
+    path = write(plain, tmp_path)
+    in_w, in_z = load_generator(path), load_generator(path, {"space": "z"})
+    assert (in_z.latent_dim, in_z.space) == (7, "z")
+    assert torch.allclose(in_z(plain["z"]), in_w(in_w.map(plain["z"])), atol=1e-6)
+
+
+BANDS = [Band(36, 16, 2.0, 6.0), Band(84, 64, 16.0, 16.0), Band(148, 128, 45.0, 19.0)]
+
+
+@pytest.mark.parametrize("band", BANDS)
+def test_filters_are_windowed_sincs_and_jincs(band):
+    rate = 2 * band.rate
+    theirs = signal.firwin(12, band.cutoff, width=2 * band.half_width, fs=rate)
+    assert np.allclose(lowpass(12, band, rate), theirs, atol=1e-12)
+    plane = radial_lowpass(12, band, rate)
+    window = signal.windows.kaiser(12, signal.kaiser_beta(signal.kaiser_atten(12, 2 * band.half_width / (rate / 2))))
+    expected = np.zeros((12, 12))
+    for i in range(12):
+        for j in range(12):
+            radius = np.hypot(i - 5.5, j - 5.5) / rate
+            expected[i, j] = window[i] * window[j] * special.j1(2 * np.pi * band.cutoff * radius) / radius
+    assert np.allclose(plane, expected / expected.sum(), atol=1e-12)
+    assert plane.sum() == pytest.approx(1)
+    pairs = separated(plane)
+    assert len(pairs) <= 6
+    assert np.allclose(sum(np.outer(*pair) for pair in pairs), plane, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "offset", "inputs", "outputs"),
+    [(2, 1, 9, 20, 37), (4, 1, -3, 19, 70), (1, 2, 0, 75, 32), (2, 1, 11, 90, 170)],
+)
+def test_resampling_is_what_it_says_it_is(up, down, offset, inputs, outputs):
+    rng = np.random.default_rng(0)
+    taps, x = rng.normal(size=12), rng.normal(size=(2, inputs, inputs, 3))
+    other = rng.normal(size=12)
+    made = Resample(taps, other, up, down, offset, inputs, outputs)(torch.from_numpy(x).float())
+    matrices = np.zeros((2, outputs, inputs))
+    for matrix, line in zip(matrices, (taps, other), strict=True):
+        for i in range(outputs):
+            for j in range(inputs):
+                if 0 <= (tap := up * j + offset - down * i) < 12:
+                    matrix[i, j] = line[tap]
+    expected = np.einsum("ij,kl,njlc->nikc", *matrices, x, optimize=True)
+    assert np.allclose(made, expected, atol=1e-4)
+
+
+def test_published_settings():
+    """The sides and channels in the names of the published networks' layers."""
+    with torch.device("meta"):
+        t, r = StyleGAN3(1024), StyleGAN3(1024, channels="config-r")
+    assert t.layer_names[1:] == (
+        *("L0_36_512", "L1_36_512", "L2_52_512", "L3_52_512", "L4_84_512", "L5_148_512", "L6_148_512", "L7_276_323"),
+        *("L8_276_203", "L9_532_128", "L10_1044_81", "L11_1044_51", "L12_1044_32", "L13_1024_32"),
+    )
+    assert r.layer_names[-6:] == (
+        "L8_276_406",
+        "L9_532_256",
+        "L10_1044_161",
+        "L11_1044_102",
+        "L12_1044_64",
+        "L13_1024_64",
+    )
+    assert (t.kernel, t.radial, r.kernel, r.radial) == (3, False, 1, True)
+    assert (t.num_layers, r.num_layers) == (16, 16)
+    mapping = 2 * (512 * 512 + 512)
+    assert sum(p.numel() for p in t.mapping.parameters()) == mapping
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"channels": "config-s"}, "unknown StyleGAN3 setting 'config-s'; did you mean 'config-"),
+        ({"size": 48}, "8, 16, 32, … pixels, got size 48"),
+        ({"channels": [4, 4]}, "channels must list a count for each of the 4 layers"),
+        ({"bands": 2}, "needs more layers than the 2 critical ones, got 2"),
+        ({"bands": [[16, 16, 2.0]]}, "bands are a number of layers, or"),
+        ({"bands": [[36, 16, 2.0, 6.0], [32, 16, 8.0, 6.0]]}, "bands are a number of layers, or"),
+        ({"kernel": 5}, "kernels have side 3 or 1, got 5"),
+        ({"clamp": 0}, "clamp must be a positive number"),
+        ({"taps": 400}, "small multiples of each other"),
+        ({"classes": 3, "space": "z"}, "Z space of a conditional StyleGAN3 needs its class fixed"),
+    ],
+)
+def test_bad_arguments(changes, message):
+    arguments = {"size": 16, "latent_dim": 6, "channels": [4] * 4, "bands": 4, **changes}
+    with pytest.raises(ValueError, match=message):
+        StyleGAN3(**arguments)
+
+
+def test_training_reaches_every_weight():
+    generator = StyleGAN3.tiny().train().requires_grad_(True)
+    generator(generator.map(torch.randn(4, 8), torch.arange(4) % 3)).square().sum().backward()
+    for name, parameter in generator.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all()
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_files_written_in_half_precision_load(tmp_path):
+    from contrafact.core.artefact import save_artefact
+
+    generator, path = StyleGAN3.tiny().freeze(), tmp_path / "half.safetensors"
+    save_artefact(generator, path, dtype=torch.float16)
+    latent = torch.randn(2, 12, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(load_artefact(path, Generator)(latent), generator(latent), atol=2e-2)
