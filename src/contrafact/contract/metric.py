@@ -233,7 +233,7 @@ def names_what_is_not_finite(subject: Subject) -> None:
 def refuses_what_is_no_matrix(subject: Subject) -> None:
     """It refuses codes that are no matrix of numbers."""
     if subject.takes():
-        expect_refusal(lambda: subject(CODES[:, 0]), r"codes must have shape \(N, J\)", _CHECK)
+        expect_refusal(lambda: subject(CODES[:, :, None, None]), r"codes must have shape \(N, J\)", _CHECK)
         expect_refusal(lambda: subject(CODES.astype(str)), "codes must be numbers", _CHECK)
 
 

@@ -14,11 +14,13 @@ import numpy.typing as npt
 from contrafact.core.metric import (
     ArrayLike,
     BoolArray,
+    Continuous,
     FloatArray,
     IntArray,
+    as_array,
     check_codes,
-    check_continuous_factors,
-    check_factors,
+    check_mixed_factors,
+    which_continuous,
 )
 
 SPLIT_SEED = 0
@@ -53,7 +55,7 @@ def read_pair(
     factors: ArrayLike,
     codes_test: ArrayLike | None,
     factors_test: ArrayLike | None,
-    continuous: bool = False,
+    continuous: Continuous = False,
 ) -> Pair:
     """Check a training pair and a held-out pair; without one, hold out a third of the rows by a fixed shuffle.
 
@@ -63,9 +65,9 @@ def read_pair(
         ValueError: anything :func:`check_codes` and :func:`check_factors` refuse, a constant factor, only half of a
             held-out pair, held-out columns that do not fit, or fewer than 3 rows to split.
     """
-    check: Any = check_continuous_factors if continuous else check_factors
     codes_NJ = check_codes(codes)
-    factors_NK = check_varying(check(factors, len(codes_NJ)))
+    factors_NK = check_varying(check_mixed_factors(factors, len(codes_NJ), continuous))
+    discrete_K = ~which_continuous(continuous, factors_NK.shape[1])
     if (codes_test is None) != (factors_test is None):
         given, missing = ("codes_test", "factors_test") if factors_test is None else ("factors_test", "codes_test")
         raise ValueError(f"{given} came without {missing}; pass both, or neither to hold out a third of the rows")
@@ -75,10 +77,13 @@ def read_pair(
         train, test = hold_out(len(codes_NJ))
         kept_NK = check_varying(factors_NK[train])
         tag = f"n{len(train)}_test{len(test)}_split"
-        notes = () if continuous else _one_sided(kept_NK, factors_NK[test])
+        notes = _one_sided(kept_NK, factors_NK[test], discrete_K)
         return Pair(codes_NJ[train], kept_NK, codes_NJ[test], factors_NK[test], tag, notes)
     codes_test_NJ = check_codes(codes_test, "codes_test")
-    factors_test_NK = check(factors_test, len(codes_test_NJ), "factors_test")
+    if as_array(factors_test).ndim == 2 and as_array(factors_test).shape[1] != len(discrete_K):
+        num_test = as_array(factors_test).shape[1]
+        raise ValueError(f"factors has {len(discrete_K)} columns but factors_test has {num_test}; use the same columns")
+    factors_test_NK = check_mixed_factors(factors_test, len(codes_test_NJ), continuous, "factors_test")
     for name, train_width, test_width in (
         ("codes", codes_NJ.shape[1], codes_test_NJ.shape[1]),
         ("factors", factors_NK.shape[1], factors_test_NK.shape[1]),
@@ -86,14 +91,17 @@ def read_pair(
         if train_width != test_width:
             raise ValueError(f"{name} has {train_width} columns but {name}_test has {test_width}; use the same columns")
     tag = f"n{len(codes_NJ)}_test{len(codes_test_NJ)}"
-    notes = () if continuous else _one_sided(factors_NK, factors_test_NK)
+    notes = _one_sided(factors_NK, factors_test_NK, discrete_K)
     return Pair(codes_NJ, factors_NK, codes_test_NJ, factors_test_NK, tag, notes)
 
 
-def _one_sided(factors_NK: IntArray, factors_test_MK: IntArray) -> tuple[str, ...]:
-    """A note per factor with values that occur in training only, or among the test points only."""
+def _one_sided(
+    factors_NK: npt.NDArray[Any], factors_test_MK: npt.NDArray[Any], discrete_K: BoolArray
+) -> tuple[str, ...]:
+    """A note per discrete factor with values that occur in training only, or among the test points only."""
     notes = []
-    for k, (train_N, test_M) in enumerate(zip(factors_NK.T, factors_test_MK.T, strict=True)):
+    for k in np.flatnonzero(discrete_K):
+        train_N, test_M = factors_NK[:, k].astype(np.int64), factors_test_MK[:, k].astype(np.int64)
         train, test = np.unique(train_N), np.unique(test_M)
         unseen, untested = np.setdiff1d(test, train), np.setdiff1d(train, test)
         if len(unseen):

@@ -16,7 +16,7 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar
 
@@ -26,6 +26,9 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from contrafact.core.active import Active
+    from contrafact.core.frames import Inputs
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
 else:  # matrices need no torch; a tensor is taken for what it looks like
     ArrayLike = npt.ArrayLike
 
+
+Continuous: TypeAlias = bool | Sequence[bool] | BoolArray
+"""Whether factors are measurements rather than values to be told apart: all of them, or one truth value for each."""
 
 LARGEST = {np.float32: 1e36, np.float64: 1e150}
 """Codes beyond this size overflow when ranges and variances are taken."""
@@ -64,6 +70,9 @@ class MetricInfo:
         higher_is_better: direction of the score.
         source: paper and equation.
         repeats: whether rows may repeat in a resample; where not, confidence limits come from random two thirds.
+        quantities: whether factors may be measurements without being called so: it bins or correlates them anyway.
+        pairs: whether it compares one code and one factor at a time, and so takes masked arrays, each pair on the rows
+            that have both.
         ranges: lowest and highest value of the scores that have another range than the headline's, by name.
         enough: points from which a score of clean one-to-one codes is within 0.05 of what it is at 100,000, by name, as
             measured; scores that are not named get there by 100 points. A result of fewer carries a note.
@@ -81,6 +90,8 @@ class MetricInfo:
     higher_is_better: bool
     source: str
     repeats: bool = True
+    quantities: bool = False
+    pairs: bool = False
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     enough: Mapping[str, int] = field(default_factory=dict)
     covered: Mapping[str, float] = field(default_factory=dict)
@@ -104,6 +115,8 @@ class MetricResult:
         seed: seed of the metric's own randomness, None when it has none.
         seconds: wall time.
         notes: what a reader must know (degenerate input that was given a documented value).
+        code_names: names of the codes, of a table that has names.
+        factor_names: names of the factors.
 
     >>> result = MetricResult(score=0.5, protocol="mine_n100", num_train=100, per_factor=np.array([0.25, 0.75]))
     >>> result.scores(), result.to_dict()["per_factor"], result.details()
@@ -119,6 +132,8 @@ class MetricResult:
     seed: int | None = None
     seconds: float = 0.0
     notes: tuple[str, ...] = field(default=())
+    code_names: tuple[str, ...] = field(default=())
+    factor_names: tuple[str, ...] = field(default=())
 
     def scores(self) -> dict[str, float]:
         """Every scalar the metric reports, by name; ``{"score": ...}`` unless a metric has several."""
@@ -130,7 +145,8 @@ class MetricResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and strings, ready for JSON."""
-        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        values = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if value or name not in ("code_names", "factor_names")}
 
 
 _Parameters = ParamSpec("_Parameters")
@@ -139,6 +155,10 @@ _Result = TypeVar("_Result", bound=MetricResult)
 
 def measured(metric: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
     """Decorate a metric function: its result carries the wall time, and every note is also a :class:`MetricWarning`.
+
+    Codes and factors may come as tables, masked arrays or single columns
+    (:func:`~contrafact.core.frames.read_inputs`): the result then has their names, and its notes say what became of
+    words and of missing values.
 
     A metric that has a parameter ``active`` is handed the codes that the rule keeps, see
     :func:`~contrafact.core.active.active_codes`; its protocol's name then ends in the rule, and without one a note
@@ -152,22 +172,62 @@ def measured(metric: Callable[_Parameters, _Result]) -> Callable[_Parameters, _R
     @functools.wraps(metric)
     def timed(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
         start = time.perf_counter()
-        if "active" in signature.parameters:
-            result = _on_active_codes(metric, signature.bind(*args, **kwargs))
-        else:
-            result = metric(*args, **kwargs)
+        call = signature.bind(*args, **kwargs)
+        read = _read_tables(metric, call)
+        try:
+            if "active" in signature.parameters:
+                result = _on_active_codes(metric, call)
+            else:
+                result = metric(*call.args, **call.kwargs)
+        except ValueError as error:
+            if read is None:
+                raise
+            raise ValueError(read.named(str(error))) from error
         for name, value in result.scores().items():
             if math.isnan(value):
                 raise RuntimeError(f"{_called(metric)} returned NaN as its {name}; a metric must name the bad input")
         # Measured were informations as they are, and factors of a few values.
-        measured_so = kwargs.get("bias", "none") == "none" and not kwargs.get("continuous")
+        given = call.arguments
+        measured_so = given.get("bias", "none") == "none" and not np.any(given.get("continuous", False))
         few = _few_points(metric, result) if measured_so else ()
         result = dataclasses.replace(result, notes=(*result.notes, *few))
+        result = result if read is None else _with_names(result, read, given.get("active"))
         for note in result.notes:
             warnings.warn(f"{_called(metric)}: {note}", MetricWarning, stacklevel=2)
         return dataclasses.replace(result, seconds=time.perf_counter() - start)
 
     return timed
+
+
+def _read_tables(metric: Callable[..., MetricResult], call: inspect.BoundArguments) -> Inputs | None:
+    """Tables, masks and single columns among a metric's rows, put into the call as matrices; None where none are."""
+    info = getattr(sys.modules.get(metric.__module__), "INFO", None)
+    if not isinstance(info, MetricInfo) or info.kind == "models" or "codes" not in call.arguments:
+        return None
+    from contrafact.core.frames import needs_reading, read_inputs  # it reads arrays with what is defined here
+
+    rows = [name for name in ("codes", "factors", "codes_test", "factors_test") if name in call.arguments]
+    given = [call.arguments[name] for name in rows]
+    if not any(map(needs_reading, given)):
+        return None
+    if info.pairs and all(isinstance(values, np.ndarray) and values.ndim == 2 for values in given):
+        return None  # masked arrays and matrices, as they are
+    read = read_inputs(**dict(zip(rows, given, strict=True)))
+    call.arguments.update({name: getattr(read, name) for name in rows})
+    if "continuous" in call.signature.parameters and any(read.continuous or ()):
+        call.arguments.setdefault("continuous", read.continuous)
+    return read
+
+
+def _with_names(result: _Result, read: Inputs, active: Active) -> _Result:
+    """A result with the names that a table gave, and what was done to the table."""
+    names = read.code_names or ()
+    if names and active is not None:
+        from contrafact.core.active import active_codes
+
+        names = tuple(name for name, kept in zip(names, active_codes(read.codes, active), strict=True) if kept)
+    notes = (*read.notes, *map(read.named, result.notes))
+    return dataclasses.replace(result, notes=notes, code_names=names, factor_names=read.factor_names or ())
 
 
 def _called(metric: Callable[..., MetricResult]) -> str:
@@ -232,13 +292,31 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def refuse_sparse(values: Any, what: str = "this") -> None:
+    """Refuse a sparse matrix of scipy, torch or sparse.
+
+    Raises:
+        ValueError: it is one; the message says what it would be as an array.
+    """
+    layout = str(getattr(values, "layout", "torch.strided"))
+    if not (hasattr(values, "nnz") or (layout.startswith("torch.") and layout != "torch.strided")):
+        return
+    dense = "to_dense()" if layout.startswith("torch.sparse") else "toarray()" if hasattr(values, "toarray") else ""
+    shape = tuple(int(size) for size in values.shape)
+    raise ValueError(
+        f"{what} is a sparse matrix of shape {shape}; metrics look at every value, the zeros too: pass "
+        f"{what}.{dense or 'todense()'} ({math.prod(shape) * 8 / 2**30:.3g} GiB), or fewer columns of it"
+    )
+
+
 def as_array(values: ArrayLike) -> npt.NDArray[Any]:
     """Any array or tensor (of any device) as a numpy array.
 
     Raises:
-        ValueError: nested lists that are no array, or a masked array with masked entries: what lies under a mask is no
-            measurement, and numpy would hand it out all the same.
+        ValueError: nested lists that are no array, a sparse matrix, or a masked array with masked entries: what lies
+            under a mask is no measurement, and numpy would hand it out all the same.
     """
+    refuse_sparse(values)
     if isinstance(values, np.ma.MaskedArray) and (mask := np.ma.getmaskarray(values)).any():
         where = ", ".join(str(int(i)) for i in np.argwhere(mask)[0])
         raise ValueError(
@@ -351,3 +429,50 @@ def check_continuous_factors(factors: ArrayLike, num_points: int, name: str = "f
     if values.shape[0] != num_points:
         raise ValueError(f"{name} has {values.shape[0]} rows but the codes have {num_points}; match them row by row")
     return values
+
+
+def which_continuous(continuous: Continuous, num_factors: int) -> BoolArray:
+    """Which factors ``(K,)`` are measurements.
+
+    Raises:
+        ValueError: neither one truth value nor one for each factor.
+
+    >>> which_continuous([True, False], 2).tolist()
+    [True, False]
+    """
+    given = np.asarray(continuous)
+    if given.dtype != np.bool_ or given.shape not in ((), (num_factors,)):
+        raise ValueError(
+            f"continuous must be True, False or {num_factors} of these, one for each factor, got {continuous!r}"
+        )
+    return np.broadcast_to(given, num_factors)
+
+
+def check_mixed_factors(
+    factors: ArrayLike, num_points: int, continuous: Continuous, name: str = "factors"
+) -> npt.NDArray[Any]:
+    """Factors ``(N, K)`` of which some are continuous: whole numbers, or float64 where any is.
+
+    Raises:
+        ValueError: what :func:`check_factors` refuses of the discrete ones or :func:`check_continuous_factors` of the
+            others, or another number of truth values than of factors.
+    """
+    if isinstance(continuous, bool | np.bool_):
+        return (check_continuous_factors if continuous else check_factors)(factors, num_points, name)
+    values = as_array(factors)
+    continuous_K = which_continuous(continuous, values.shape[1] if values.ndim == 2 else 0)
+    if continuous_K.all() or not continuous_K.any():
+        return check_mixed_factors(values, num_points, bool(continuous_K.all()), name)
+    measured_NK = check_continuous_factors(values, num_points, name)
+    check_factors(np.where(continuous_K, 0, measured_NK), num_points, name)
+    return measured_NK
+
+
+def continuous_tag(continuous: Continuous, num_factors: int) -> str:
+    """What a protocol's name says of continuous factors: nothing, all of them, or how many of how many.
+
+    >>> continuous_tag(True, 3), continuous_tag([False, True, False], 3)
+    ('_continuous', '_continuous1of3')
+    """
+    count = int(which_continuous(continuous, num_factors).sum())
+    return "" if not count else "_continuous" if count == num_factors else f"_continuous{count}of{num_factors}"

@@ -65,11 +65,10 @@ def draw_rows(data: Data, repeats: bool, rng: np.random.Generator) -> dict[str, 
     for codes, factors in (("codes", "factors"), ("codes_test", "factors_test")):
         if data.get(codes) is None:
             continue
-        size = len(as_array(data[codes]))  # type: ignore[arg-type]
+        size = len(_array(data[codes]))  # type: ignore[arg-type]
         for _ in range(MOST_REDRAWS):
             index = rng.integers(size, size=size) if repeats else rng.permutation(size)[: math.ceil(KEPT * size)]
-            labels = data.get(factors)
-            if labels is None or codes == "codes_test" or (np.ptp(as_array(labels)[index], axis=0) > 0).all():
+            if codes == "codes_test" or _all_vary(data.get(factors), index):
                 break
         else:
             raise ValueError(f"{MOST_REDRAWS} resamples of {size} rows left a factor constant; use more points")
@@ -77,11 +76,23 @@ def draw_rows(data: Data, repeats: bool, rng: np.random.Generator) -> dict[str, 
     return rows
 
 
+def _array(values: ArrayLike) -> Any:
+    """Any array or tensor as numpy's, masked ones as they are."""
+    return values if isinstance(values, np.ma.MaskedArray) else as_array(values)
+
+
+def _all_vary(factors: ArrayLike | None, index: IntArray) -> bool:
+    if factors is None:
+        return True
+    drawn = _array(factors)[index]
+    return bool(np.ma.filled(drawn.max(axis=0) > drawn.min(axis=0), False).all())
+
+
 def score_rows(
     name: str, data: Data, rows: Mapping[str, IntArray], settings: Mapping[str, Any], seed: int
 ) -> dict[str, float]:
     """Scores of a static metric on some of the rows."""
-    drawn = {key: as_array(values)[rows[key]] for key, values in data.items() if values is not None and key in rows}
+    drawn = {key: _array(values)[rows[key]] for key, values in data.items() if values is not None and key in rows}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MetricWarning)  # the full sample's notes were given already
         return call_static(name, drawn, settings, seed).scores()

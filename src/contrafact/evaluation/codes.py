@@ -6,24 +6,25 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from contrafact.core.active import NEARLY_DEAD, Active, active_codes
 from contrafact.core.dataset import FactorDataset, check_count
+from contrafact.core.frames import Missing, read_inputs, with_names
 from contrafact.core.metric import (
     ArrayLike,
     BoolArray,
+    Continuous,
     MetricResult,
     MetricWarning,
-    as_array,
-    check_codes_as_given,
-    check_continuous_factors,
-    check_factors,
 )
 from contrafact.evaluation.result import CATALOG, Evaluation
 from contrafact.evaluation.result import info_of as info_of  # the benchmark suite asks for it here
+from contrafact.evaluation.rows import Rows, form_of_matrices, names_or_numbers, static_form
+from contrafact.evaluation.rows import continuous_setting as continuous_setting
 
 if TYPE_CHECKING:
     from contrafact.core.encoding import Encode
@@ -65,7 +66,7 @@ def resolve_metrics(metrics: str | Sequence[str]) -> list[str]:
         raise ValueError("no metric asked for; pass names or 'all'")
     for name in names:
         kind = info_of(name).kind
-        if kind != "static" and not _of_matrices(name):
+        if kind != "static" and not form_of_matrices(name):
             needs = {
                 "models": "the codes of several models",
                 "interventional": "an encoder and a dataset: call it, or evaluate_encoder",
@@ -77,12 +78,6 @@ def resolve_metrics(metrics: str | Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _of_matrices(name: str) -> Callable[..., MetricResult] | None:
-    """The form of an interventional metric that draws its votes from rows of plain matrices, where it has one."""
-    found: Callable[..., MetricResult] | None = getattr(CATALOG.module(name), "from_codes", None)
-    return found if info_of(name).kind == "interventional" else None
-
-
 def call_static(
     name: str, data: Mapping[str, ArrayLike | None], settings: Mapping[str, Any], seed: int
 ) -> MetricResult:
@@ -91,7 +86,7 @@ def call_static(
     Raises:
         ValueError: the metric needs factors and there are none, or a setting it does not have.
     """
-    metric: Callable[..., MetricResult] = _of_matrices(name) or CATALOG.get(name)
+    metric = static_form(name)
     parameters = inspect.signature(metric).parameters
     arguments: dict[str, Any] = {key: data[key] for key in DATA if key in parameters and data.get(key) is not None}
     if "factors" in parameters and "factors" not in arguments:
@@ -105,23 +100,6 @@ def call_static(
     return metric(**{**arguments, **settings})
 
 
-def continuous_setting(name: str, continuous: bool) -> dict[str, bool]:
-    """``{"continuous": True}`` where factors are continuous and the metric has such a setting."""
-    return (
-        {"continuous": True}
-        if continuous and "continuous" in inspect.signature(_of_matrices(name) or CATALOG.get(name)).parameters
-        else {}
-    )
-
-
-def _names(given: Sequence[str] | None, size: int, what: str) -> tuple[str, ...]:
-    if given is None:
-        return tuple(f"{what} {i}" for i in range(size))
-    if len(given) != size:
-        raise ValueError(f"expected {size} {what} names, got {len(given)}")
-    return tuple(given)
-
-
 def evaluate(
     codes: ArrayLike,
     factors: ArrayLike | None = None,
@@ -130,7 +108,9 @@ def evaluate(
     *,
     metrics: str | Sequence[str] = "all",
     settings: Mapping[str, Mapping[str, Any]] | None = None,
-    continuous: bool = False,
+    continuous: Continuous | None = None,
+    missing: Missing = "rows",
+    id: str | Sequence[str] = (),
     seed: int = 0,
     num_resamples: int = 0,
     code_names: Sequence[str] | None = None,
@@ -141,15 +121,23 @@ def evaluate(
     """Score codes against factors with any number of metrics.
 
     Args:
-        codes: ``(N, J)`` numbers to fit on.
-        factors: ``(N, K)`` whole numbers, or any numbers when ``continuous``; None for metrics that need none. Constant
-            factors are dropped, with a note.
+        codes: ``(N, J)`` numbers to fit on: an array, a tensor, or a table of any library (see
+            :func:`~contrafact.core.frames.columns_of`), whose names are kept.
+        factors: ``(N, K)`` whole numbers or words, or any numbers when ``continuous``; None for metrics that need none.
+            Constant factors are dropped, with a note.
         codes_test: ``(M, J)`` held-out codes; metrics that need them hold out a third of the rows otherwise.
         factors_test: ``(M, K)`` their factors.
         metrics: names in any spelling, a list or comma-separated; ``"all"`` for every static metric: one that refuses
             the input (an odd number of codes cannot be halved) is then skipped, and a note says why.
         settings: keyword arguments by metric name, ``{"mig": {"num_bins": 10}}``.
-        continuous: score continuous factors, with the metrics whose definition allows it; the others refuse them.
+        continuous: whether factors are measurements: all of them, or a truth value for each. None goes by the columns
+            of a table: those with a number that is not whole are. Metrics whose definition does not allow them are
+            given the other factors alone, and a note says so; without others they refuse.
+        missing: rows where a value is missing (NaN in a table, None, a mask): ``rows`` leaves them out; ``pairs``, for
+            metrics that compare pairs (their ``INFO.pairs``), leaves them out of the pairs of code and factor that lack
+            the value, and out of other metrics; ``refuse`` says where they are.
+        id: names of columns that say which image a row is of: no codes and no factors. Rows are matched by the first
+            that codes and factors both have.
         seed: of every metric that has one.
         num_resamples: bootstrap resamples for 95 % confidence limits; 0 for none. Each costs a full evaluation.
         code_names: J names for tables and heat maps.
@@ -164,7 +152,7 @@ def evaluate(
 
     Raises:
         ValueError: input a metric refuses (the message begins with the metric's name), an unknown metric or setting,
-            or no factor that varies.
+            no factor that varies, or what :func:`~contrafact.core.frames.read_inputs` refuses.
 
     >>> factors = np.random.default_rng(0).integers(4, size=(1000, 2))
     >>> result = evaluate(factors * [1.0, -2.0], factors, metrics=["mig", "modularity"])
@@ -172,61 +160,52 @@ def evaluate(
     ['mig.score', 'modularity.score']
     """
     names = resolve_metrics(metrics)
+    given = read_inputs(codes, factors, codes_test, factors_test, missing=missing, identifier=id)
+    labels = {"code": code_names or given.code_names, "factor": factor_names or given.factor_names}
+    try:
+        rows = Rows.of(given, labels["factor"], continuous)
+    except ValueError as error:
+        raise ValueError(with_names(str(error), labels["code"], labels["factor"])) from error
+    code_labels = names_or_numbers(labels["code"], rows.data["codes"].shape[1], "code")
+    notes = [*given.notes, *rows.notes]
+    for note in notes:
+        warnings.warn(note, MetricWarning, stacklevel=2)
     chosen = {CATALOG.resolve(name): dict(values) for name, values in (settings or {}).items()}
-    for name in names:
-        chosen[name] = {**continuous_setting(name, continuous), **chosen.get(name, {})}
-    given = check_codes_as_given(codes)
-    notes: list[str] = []
-    data: dict[str, ArrayLike | None] = {"codes": given, "codes_test": codes_test}
-    kept_names: tuple[str, ...] = ()
-    if factors is not None:
-        check: Any = check_continuous_factors if continuous else check_factors
-        factors_NK = check(factors, len(given))
-        all_names = _names(factor_names, factors_NK.shape[1], "factor")
-        varying = np.flatnonzero(np.ptp(factors_NK, axis=0) > 0)
-        if not len(varying):
-            raise ValueError("every factor is constant: there is nothing to find in the codes; sample more points")
-        if len(varying) < factors_NK.shape[1]:
-            dropped = [all_names[k] for k in range(len(all_names)) if k not in varying]
-            notes.append(f"dropped constant factors: {', '.join(dropped)}")
-            warnings.warn(notes[-1], MetricWarning, stacklevel=2)
-        kept_names = tuple(all_names[k] for k in varying)
-        data["factors"] = factors_NK[:, varying]
-        if (codes_test is None) != (factors_test is None):
-            raise ValueError("codes_test and factors_test belong together; pass both or neither")
-        if factors_test is not None:
-            test = as_array(factors_test)
-            if test.ndim != 2 or test.shape[1] != factors_NK.shape[1]:
-                raise ValueError(
-                    f"factors has {factors_NK.shape[1]} columns but factors_test has shape {test.shape}; "
-                    "use the same columns"
-                )
-            data["factors_test"] = test[:, varying]
-    elif factors_test is not None:
-        raise ValueError("factors_test came without factors; pass both")
-    if codes_test is not None:
-        data["codes_test"] = check_codes_as_given(codes_test, "codes_test")
+    data: dict[str, Mapping[str, Any]] = {}
     may_skip = "all" in names_of(metrics)
     results: dict[str, MetricResult] = {}
     skipped: dict[str, list[str]] = {}
+    discrete_only: list[str] = []
     for name in names:
         if progress is not None:
             progress(name)
+        data[name], kept_names, setting = rows.of_metric(name)
+        chosen[name] = {**setting, **chosen.get(name, {})}
+        if len(kept_names) < len(rows.factor_names):
+            discrete_only.append(name)
         try:
-            results[name] = call_static(name, data, chosen.get(name, {}), seed)
+            results[name] = call_static(name, data[name], chosen[name], seed)
         except ValueError as error:
+            said = with_names(str(error), labels["code"], kept_names if labels["factor"] else None)
             if not may_skip:
-                raise ValueError(f"{name}: {error}") from error
-            skipped.setdefault(str(error), []).append(name)
+                raise ValueError(f"{name}: {said}") from error
+            skipped.setdefault(said, []).append(name)
+            continue
+        said_of = [with_names(note, labels["code"], labels["factor"] and kept_names) for note in results[name].notes]
+        results[name] = replace(results[name], notes=tuple(said_of))
+        if name in discrete_only:
+            results[name] = replace(results[name], factor_names=kept_names)
     notes += [f"skipped {', '.join(refusing)}: {reason}" for reason, refusing in skipped.items()]
     if not results:
         raise ValueError(f"no metric accepts this input; {notes[-1]}")
-    kept_J = active_codes(given, active)
-    labels = _names(code_names, given.shape[1], "code")
-    of_active = _scores_of_active(kept_J, data, results, chosen, seed, progress)
+    if told := [name for name in discrete_only if name in results]:
+        left_out = ", ".join(name for name, is_one in zip(rows.factor_names, rows.continuous, strict=True) if is_one)
+        notes.append(f"{', '.join(told)}: of the discrete factors alone, without {left_out}")
+    kept_J = active_codes(rows.filled, active)
+    of_active = _scores_of_active(kept_J, {name: data[name] for name in results}, chosen, seed, progress)
     if of_active:
-        left_out = [label for label, kept in zip(labels, kept_J, strict=True) if not kept]
-        notes.append(f"the second score of each metric leaves out {', '.join(left_out)}")
+        narrow = [label for label, kept in zip(code_labels, kept_J, strict=True) if not kept]
+        notes.append(f"the second score of each metric leaves out {', '.join(narrow)}")
     intervals: dict[str, tuple[float, float]] = {}
     if num_resamples:
         from contrafact.evaluation.bootstrap import bootstrap
@@ -235,20 +214,19 @@ def evaluate(
         for name in results:
             if progress is not None:
                 progress(f"{name} (bootstrap)")
-            limits = bootstrap(name, data, results[name], chosen.get(name, {}), num_resamples, seed)
+            limits = bootstrap(name, data[name], results[name], chosen.get(name, {}), num_resamples, seed)
             intervals |= {f"{name}.{score}": value for score, value in limits.items()}
             notes += [
                 f"limits of {name}.{score} are too narrow: when tried, {held:.0%} of them held what 95 % should"
                 for score, held in info_of(name).covered.items()
                 if score in limits
             ]
-    return Evaluation(results, labels, kept_names, intervals, tuple(notes), of_active)
+    return Evaluation(results, code_labels, rows.factor_names, intervals, tuple(notes), of_active)
 
 
 def _scores_of_active(
     kept_J: BoolArray,
-    data: Mapping[str, ArrayLike | None],
-    results: Mapping[str, MetricResult],
+    data: Mapping[str, Mapping[str, Any]],
     settings: Mapping[str, Mapping[str, Any]],
     seed: int,
     progress: Callable[[str], None] | None,
@@ -256,12 +234,12 @@ def _scores_of_active(
     """Scores by full name on the codes that count; none where all do, or where a metric refuses so few."""
     if kept_J.all():
         return {}
-    fewer = {
-        key: as_array(values)[:, kept_J] if key.startswith("codes") and values is not None else values
-        for key, values in data.items()
-    }
     scores: dict[str, float] = {}
-    for name in results:
+    for name, given in data.items():
+        fewer = {
+            key: values[:, kept_J] if key.startswith("codes") and values is not None else values
+            for key, values in given.items()
+        }
         if progress is not None:
             progress(f"{name} (active codes)")
         with suppress(ValueError), warnings.catch_warnings():

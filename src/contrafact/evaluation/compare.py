@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from contrafact.core.dataset import check_count
-from contrafact.core.metric import ArrayLike, as_array
+from contrafact.core.frames import columns_of, read_inputs
+from contrafact.core.metric import ArrayLike, Continuous, as_array
 from contrafact.evaluation.bootstrap import Data, centred_limits, deviations, draw_rows, score_rows, split_as_scored
 from contrafact.evaluation.codes import call_static, continuous_setting, resolve_metrics
 from contrafact.evaluation.result import info_of, write_results
@@ -59,7 +60,7 @@ def compare(
     factors_test: ArrayLike | None = None,
     *,
     metrics: str | Sequence[str] = ("mig", "modularity", "sap"),
-    continuous: bool = False,
+    continuous: Continuous | None = None,
     num_resamples: int = 200,
     seed: int = 0,
 ) -> list[Comparison]:
@@ -71,12 +72,14 @@ def compare(
     Args:
         first: ``(N, J)`` codes.
         second: ``(N, I)`` codes of the same images in the same order.
-        factors: ``(N, K)`` whole numbers, or any numbers when ``continuous``.
+        factors: ``(N, K)`` whole numbers or words, or any numbers when ``continuous``. Tables are welcome, here and in
+            place of codes, but missing values are not.
         first_test: ``(M, J)`` held-out codes.
         second_test: ``(M, I)`` of the same images.
         factors_test: ``(M, K)`` their factors.
         metrics: static metrics, see :func:`~contrafact.metrics.evaluate`. DCI costs seconds per resample.
-        continuous: score continuous factors, with metrics whose definition allows it.
+        continuous: score continuous factors, with metrics whose definition allows it; None goes by the columns of a
+            table.
         num_resamples: resamples, at least 2.
         seed: of the resamples and the metrics.
 
@@ -94,14 +97,19 @@ def compare(
     """
     if check_count("num_resamples", num_resamples) < 2:
         raise ValueError("num_resamples must be at least 2")
-    sides: list[Data] = [
-        {"codes": codes, "factors": factors, "codes_test": test, "factors_test": factors_test}
-        for codes, test in ((first, first_test), (second, second_test))
-    ]
     for first_codes, second_codes in ((first, second), (first_test, second_test)):
-        sizes = [0 if codes is None else len(as_array(codes)) for codes in (first_codes, second_codes)]
+        sizes = [0 if codes is None else len(columns_of(codes, "codes")) for codes in (first_codes, second_codes)]
         if sizes[0] != sizes[1]:
             raise ValueError(f"both codes must be of the same images, got {sizes[0]} and {sizes[1]} rows")
+    read = [
+        read_inputs(codes, factors, test, factors_test, missing="refuse")
+        for codes, test in ((first, first_test), (second, second_test))
+    ]
+    continuous = (read[0].continuous or False) if continuous is None else continuous
+    sides: list[Data] = [
+        {"codes": r.codes, "factors": r.factors, "codes_test": r.codes_test, "factors_test": r.factors_test}
+        for r in read
+    ]
     comparisons = []
     for name in resolve_metrics(metrics):
         settings = continuous_setting(name, continuous)

@@ -9,12 +9,24 @@ Shape suffixes: N points, J code dimensions, K factors.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from contrafact.core.metric import FloatArray
-from contrafact.metrics._information import AnyInts, entropy, mutual_information, relabel
+from contrafact.core.frames import fill_gaps
+from contrafact.core.matrices import check_varying
+from contrafact.core.metric import ArrayLike, Continuous, FloatArray, check_codes_as_given, continuous_tag
+from contrafact.metrics._information import (
+    GAP,
+    NO_VALUE,
+    AnyInts,
+    discretize,
+    entropy,
+    mutual_information,
+    read_labels,
+    relabel,
+)
 
 Bias = Literal["none", "miller-madow", "shuffle"]
 BIASES = ("none", "miller-madow", "shuffle")
@@ -43,17 +55,67 @@ def corrected_entropy(labels_N: AnyInts, bias: str = "none") -> float:
     return plain + int(relabel(labels_N).max()) / (2 * len(labels_N))
 
 
+class Binned(NamedTuple):
+    """Codes and factors as whole numbers.
+
+    Attributes:
+        codes_NJ: the codes themselves; under a mask some other value of the column.
+        bins_JN: bin of each code, ``GAP`` under a mask.
+        factors_NK: values of the factors, ``NO_VALUE`` under a mask.
+        kind: what the protocol's name says of continuous factors and of gaps.
+    """
+
+    codes_NJ: npt.NDArray[np.floating[Any]]
+    bins_JN: AnyInts
+    factors_NK: AnyInts
+    kind: str
+
+
+def read_binned(
+    codes: ArrayLike, factors: ArrayLike, num_bins: int, continuous: Continuous, varying: bool = True
+) -> Binned:
+    """Codes in equal-width bins and factors as whole numbers, both with their gaps where they are masked arrays.
+
+    Args:
+        codes: ``(N, J)``.
+        factors: ``(N, K)``.
+        num_bins: bins of a code, and of a continuous factor.
+        continuous: which factors are measurements.
+        varying: refuse a constant factor.
+
+    Raises:
+        ValueError: shapes, values or lengths do not fit, a column is masked throughout, or a factor is constant.
+    """
+    full_codes, no_code_NJ = fill_gaps(codes)
+    full_factors, no_factor_NK = fill_gaps(factors)
+    codes_NJ = check_codes_as_given(full_codes)
+    factors_NK = read_labels(full_factors, len(codes_NJ), continuous, num_bins)
+    bins_JN = discretize(codes_NJ, num_bins)
+    if varying:
+        check_varying(factors_NK)
+    if no_code_NJ is not None:
+        bins_JN = np.where(no_code_NJ.T, GAP, bins_JN.astype(np.int64))
+    if no_factor_NK is not None:
+        factors_NK = np.where(no_factor_NK, NO_VALUE, factors_NK.astype(np.int64))
+    has_gaps = no_code_NJ is not None or no_factor_NK is not None
+    kind = continuous_tag(continuous, factors_NK.shape[1]) + "_pairwise" * has_gaps
+    return Binned(codes_NJ, bins_JN, factors_NK, kind)
+
+
 def informations(bins_JN: AnyInts, factors_NK: AnyInts, bias: str = "none") -> tuple[FloatArray, FloatArray]:
     """Mutual information ``(J, K)`` of binned codes and factors, and the entropy of each factor ``(K,)``, in nats.
 
     ``miller-madow`` adds half the number of occupied cells less one, over N, to each of the three entropies, the
     factor's own among them. ``shuffle`` takes off the mean over all orders of the rows and stretches what is left, so
-    that chance is 0 and full knowledge still the factor's entropy. Nothing is ever negative.
+    that chance is 0 and full knowledge still the factor's entropy. Nothing is ever negative. Where there are gaps
+    (:class:`Binned`) each information is of the rows that have both, each entropy of those that have the factor.
 
     >>> bits = np.array([0, 1] * 4)
     >>> informations(bits[None], bits[:, None], "shuffle")[0].round(4).tolist()
     [[0.6931]]
     """
+    if int(bins_JN.min()) == GAP or int(factors_NK.min()) == NO_VALUE:
+        return _pairwise(bins_JN, factors_NK, bias)
     information_JK = mutual_information(bins_JN, factors_NK)
     entropy_K = np.array([corrected_entropy(column_N, bias) for column_N in factors_NK.T])
     if bias == "none":
@@ -77,3 +139,17 @@ def informations(bins_JN: AnyInts, factors_NK: AnyInts, bias: str = "none") -> t
             if room > 0:
                 corrected_JK[j, k] = (information_JK[j, k] - chance) * entropy_K[k] / room
     return np.maximum(corrected_JK, 0.0), entropy_K
+
+
+def _pairwise(bins_JN: AnyInts, factors_NK: AnyInts, bias: str) -> tuple[FloatArray, FloatArray]:
+    num_codes, num_factors = len(bins_JN), factors_NK.shape[1]
+    information_JK, entropy_K = np.zeros((num_codes, num_factors)), np.zeros(num_factors)
+    for k, factor_N in enumerate(factors_NK.T):
+        known_N = factor_N != NO_VALUE
+        entropy_K[k] = corrected_entropy(factor_N[known_N], bias)
+        for j, code_N in enumerate(bins_JN):
+            both_N = known_N & (code_N != GAP)
+            if both_N.any():
+                of_pair, _ = informations(code_N[None, both_N], factor_N[both_N, None], bias)
+                information_JK[j, k] = of_pair[0, 0]
+    return information_JK, entropy_K

@@ -12,9 +12,18 @@ import numpy.typing as npt
 
 from contrafact.core.dataset import check_count
 from contrafact.core.matrices import dead_codes
-from contrafact.core.metric import ArrayLike, FloatArray, IntArray, check_continuous_factors, check_factors
+from contrafact.core.metric import (
+    ArrayLike,
+    Continuous,
+    FloatArray,
+    IntArray,
+    check_mixed_factors,
+    which_continuous,
+)
 
 AnyInts = npt.NDArray[np.integer[Any]]
+GAP = -1  # bin of a code of which nothing is known
+NO_VALUE = np.iinfo(np.int64).min  # the same of a factor, whose values may be any other whole number
 CODES_AT_ONCE = 8  # codes copied together, so that a million points stay small
 
 
@@ -64,15 +73,21 @@ def relabel(values_N: AnyInts) -> IntArray:
     return np.asarray((np.cumsum(present) - 1)[values_N - low], dtype=np.int64)
 
 
-def read_labels(factors: ArrayLike, num_points: int, continuous: bool, num_bins: int) -> AnyInts:
+def read_labels(factors: ArrayLike, num_points: int, continuous: Continuous, num_bins: int) -> AnyInts:
     """Factors as whole numbers ``(N, K)``; continuous ones by :func:`discretize`.
 
     Raises:
-        ValueError: what :func:`check_factors`, or for continuous factors :func:`check_continuous_factors`, refuse.
+        ValueError: what :func:`check_mixed_factors` refuses.
     """
-    if not continuous:
-        return check_factors(factors, num_points)
-    return discretize(check_continuous_factors(factors, num_points), num_bins).T
+    factors_NK = check_mixed_factors(factors, num_points, continuous)
+    measured_K = which_continuous(continuous, factors_NK.shape[1])
+    if not measured_K.any():
+        return np.asarray(factors_NK)
+    if measured_K.all():
+        return discretize(factors_NK, num_bins).T
+    labels_NK = factors_NK.astype(np.int64)
+    labels_NK[:, measured_K] = discretize(factors_NK[:, measured_K], num_bins).T
+    return np.asarray(labels_NK)
 
 
 def _entropy_of_counts(counts: IntArray) -> float:

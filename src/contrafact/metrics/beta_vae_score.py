@@ -18,6 +18,7 @@ from contrafact.core.encoding import Codes, Encode, draw_fixed_factor, remembere
 from contrafact.core.matrices import check_varying
 from contrafact.core.metric import (
     ArrayLike,
+    Continuous,
     FloatArray,
     IntArray,
     MetricInfo,
@@ -104,7 +105,7 @@ def from_codes(
     batch_size: int = 64,
     num_train: int = 10_000,
     num_test: int = 5_000,
-    continuous: bool = False,
+    continuous: Continuous = False,
     num_bins: int = 20,
     seed: int = 0,
 ) -> BetaVaeResult:

@@ -8,14 +8,24 @@ Shape suffixes: N points, J code dimensions, K factors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from contrafact.core.active import Active
 from contrafact.core.matrices import Pair, read_pair
-from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, measured
+from contrafact.core.metric import (
+    ArrayLike,
+    BoolArray,
+    Continuous,
+    FloatArray,
+    MetricInfo,
+    MetricResult,
+    continuous_tag,
+    measured,
+    which_continuous,
+)
 from contrafact.metrics._importance import weighted_concentration
 
 INFO = MetricInfo(
@@ -88,6 +98,22 @@ def _fit_fast(pair: Pair, continuous: bool, seed: int) -> Fitted:
     return fit(pair.codes_NJ, pair.factors_NK, pair.codes_test_NJ, pair.factors_test_NK, seed)
 
 
+def _fit(pair: Pair, continuous_K: BoolArray, estimator: str, seed: int) -> Fitted:
+    """Classifiers for discrete factors and regressors for continuous ones."""
+    fit = _fit_fast if estimator == "fast" else _fit_exact
+    if len(np.unique(continuous_K)) == 1:
+        return fit(pair, bool(continuous_K[0]), seed)
+    importances_JK = np.zeros((pair.codes_NJ.shape[1], len(continuous_K)))
+    train_K, test_K = np.zeros(len(continuous_K)), np.zeros(len(continuous_K))
+    for continuous in (False, True):
+        chosen = np.flatnonzero(continuous_K == continuous)
+        kind = np.float64 if continuous else np.int64
+        columns = (pair.factors_NK[:, chosen].astype(kind), pair.factors_test_NK[:, chosen].astype(kind))
+        part = replace(pair, factors_NK=columns[0], factors_test_NK=columns[1])
+        importances_JK[:, chosen], train_K[chosen], test_K[chosen] = fit(part, continuous, seed)
+    return importances_JK, train_K, test_K
+
+
 @measured
 def dci(
     codes: ArrayLike,
@@ -95,7 +121,7 @@ def dci(
     codes_test: ArrayLike | None = None,
     factors_test: ArrayLike | None = None,
     *,
-    continuous: bool = False,
+    continuous: Continuous = False,
     estimator: Literal["fast", "exact"] = "fast",
     seed: int = 0,
     active: Active = None,
@@ -111,7 +137,7 @@ def dci(
         codes_test: ``(M, J)`` held-out codes; without them a third of the rows is held out.
         factors_test: ``(M, K)`` their factors.
         continuous: predict the factors' values with boosted regressors; I is then the mean coefficient of
-            determination, not below 0.
+            determination, not below 0. A truth value for each factor where only some are measurements.
         estimator: ``"fast"`` grows the same trees with compiled code (D and C within 0.005 at 10,000 points, 0.01
             below); ``"exact"`` runs scikit-learn's classifier, fifty times slower.
         seed: breaks ties between equally good splits.
@@ -134,7 +160,9 @@ def dci(
     if estimator not in ("fast", "exact"):
         raise ValueError(f"estimator must be 'fast' or 'exact', got {estimator!r}")
     pair = read_pair(codes, factors, codes_test, factors_test, continuous)
-    importances_JK, train_K, test_K = (_fit_fast if estimator == "fast" else _fit_exact)(pair, continuous, seed)
+    importances_JK, train_K, test_K = _fit(
+        pair, which_continuous(continuous, pair.factors_NK.shape[1]), estimator, seed
+    )
     disentanglement, per_code = weighted_concentration(importances_JK)
     completeness, per_factor = weighted_concentration(importances_JK.T)
     notes = list(pair.notes)
@@ -144,7 +172,7 @@ def dci(
         notes.append("one code only: completeness is 1 by definition")
     return DciResult(
         score=disentanglement,
-        protocol=f"dci{'_continuous' if continuous else ''}_{pair.tag}_{estimator}",
+        protocol=f"dci{continuous_tag(continuous, pair.factors_NK.shape[1])}_{pair.tag}_{estimator}",
         num_train=len(pair.codes_NJ),
         num_test=len(pair.codes_test_NJ),
         per_factor=per_factor,

@@ -17,7 +17,17 @@ import numpy as np
 
 from contrafact.core.active import Active
 from contrafact.core.matrices import read_pair
-from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, MetricResult, measured
+from contrafact.core.metric import (
+    ArrayLike,
+    Continuous,
+    FloatArray,
+    IntArray,
+    MetricInfo,
+    MetricResult,
+    continuous_tag,
+    measured,
+    which_continuous,
+)
 from contrafact.metrics._linear import standardize
 from contrafact.metrics.dci import dci
 
@@ -120,7 +130,7 @@ def dci_es(
     codes_test: ArrayLike | None = None,
     factors_test: ArrayLike | None = None,
     *,
-    continuous: bool = False,
+    continuous: Continuous = False,
     estimator: Literal["fast", "exact"] = "fast",
     seed: int = 0,
     active: Active = None,
@@ -160,13 +170,17 @@ def dci_es(
     base = dci(
         pair.codes_NJ, train_NK, pair.codes_test_NJ, test_MK, continuous=continuous, estimator=estimator, seed=seed
     )
-    wanted_NK, wanted_MK = (train_NK, test_MK) if continuous else _ranks(train_NK, test_MK)
+    measured_K = which_continuous(continuous, train_NK.shape[1])
+    wanted_NK, wanted_MK = (
+        np.where(measured_K, values, ranks)
+        for values, ranks in zip((train_NK, test_MK), _ranks(train_NK, test_MK), strict=True)
+    )
     capacities, losses_PK = _probe_losses(pair.codes_NJ, wanted_NK, pair.codes_test_NJ, wanted_MK, seed)
     per_factor = np.clip(area_explicitness(np.log(capacities), losses_PK), 0.0, 1.0)
     explicitness = float(per_factor.mean())
     return DciEsResult(
         score=explicitness,
-        protocol=f"dci_es{'_continuous' if continuous else ''}_{pair.tag}_fourier{CAPACITIES[-1]}",
+        protocol=f"dci_es{continuous_tag(continuous, pair.factors_NK.shape[1])}_{pair.tag}_fourier{CAPACITIES[-1]}",
         num_train=len(pair.codes_NJ),
         num_test=len(pair.codes_test_NJ),
         per_factor=per_factor,

@@ -11,10 +11,15 @@ from __future__ import annotations
 import numpy as np
 
 from contrafact.core.active import Active
-from contrafact.core.matrices import check_varying, top_two_gap
-from contrafact.core.metric import ArrayLike, MetricInfo, MetricResult, check_codes_as_given, measured
-from contrafact.metrics._debias import Bias, bias_tag, informations
-from contrafact.metrics._information import discretize, read_labels
+from contrafact.core.matrices import top_two_gap
+from contrafact.core.metric import (
+    ArrayLike,
+    Continuous,
+    MetricInfo,
+    MetricResult,
+    measured,
+)
+from contrafact.metrics._debias import Bias, bias_tag, informations, read_binned
 from contrafact.metrics.mig_sup import SINGLE_FACTOR
 
 INFO = MetricInfo(
@@ -24,6 +29,7 @@ INFO = MetricInfo(
     higher_is_better=True,
     source="Sepliarskaia et al. 2019 (DCIMIG)",
     enough={"score": 300},
+    pairs=True,
 )
 
 
@@ -33,7 +39,7 @@ def dcimig(
     factors: ArrayLike,
     *,
     num_bins: int = 20,
-    continuous: bool = False,
+    continuous: Continuous = False,
     bias: Bias = "none",
     active: Active = None,
 ) -> MetricResult:
@@ -43,7 +49,7 @@ def dcimig(
         codes: ``(N, J)`` numbers.
         factors: ``(N, K)`` whole numbers.
         num_bins: equal-width bins per code.
-        continuous: factors may take any value, and are binned as codes are.
+        continuous: factors may take any value, and are binned as codes are; a truth value for each where only some may.
         bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
             (chance is 0, full knowledge the factor's entropy).
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
@@ -62,14 +68,13 @@ def dcimig(
     1.0
     """
     tag = bias_tag(bias)
-    codes_NJ = check_codes_as_given(codes)
-    factors_NK = check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins))
-    information_JK, entropy_K = informations(discretize(codes_NJ, num_bins), factors_NK, bias)
+    codes_NJ, bins_JN, factors_NK, kind = read_binned(codes, factors, num_bins, continuous)
+    information_JK, entropy_K = informations(bins_JN, factors_NK, bias)
     gaps_K = np.zeros(len(entropy_K))
     np.maximum.at(gaps_K, information_JK.argmax(axis=1), top_two_gap(information_JK.T))
     return MetricResult(
         score=float(gaps_K.sum() / entropy_K.sum()),
-        protocol=f"dcimig_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}{tag}",
+        protocol=f"dcimig_n{len(codes_NJ)}_bins{num_bins}{kind}{tag}",
         num_train=len(codes_NJ),
         per_factor=gaps_K / entropy_K,
         matrix=information_JK,

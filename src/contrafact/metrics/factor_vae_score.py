@@ -18,6 +18,7 @@ from contrafact.core.encoding import Codes, Encode, draw_fixed_factor, remembere
 from contrafact.core.matrices import check_varying, dead_codes
 from contrafact.core.metric import (
     ArrayLike,
+    Continuous,
     FloatArray,
     IntArray,
     MetricInfo,
@@ -201,7 +202,7 @@ def from_codes(
     num_train: int = 10_000,
     num_test: int = 5_000,
     prune_below: float = 0.05,
-    continuous: bool = False,
+    continuous: Continuous = False,
     num_bins: int = 20,
     seed: int = 0,
 ) -> FactorVaeResult:

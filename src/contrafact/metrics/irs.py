@@ -35,6 +35,7 @@ INFO = MetricInfo(
     source="Suter et al. 2019, Section 4",
     repeats=False,
     covered={"score": 0.83},
+    quantities=True,
 )
 
 

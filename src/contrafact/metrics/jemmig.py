@@ -14,7 +14,16 @@ import numpy as np
 
 from contrafact.core.active import Active
 from contrafact.core.matrices import SINGLE_CODE, check_varying, top_two_gap
-from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, check_codes, measured
+from contrafact.core.metric import (
+    ArrayLike,
+    Continuous,
+    FloatArray,
+    MetricInfo,
+    MetricResult,
+    check_codes,
+    continuous_tag,
+    measured,
+)
 from contrafact.metrics._debias import Bias, bias_tag
 from contrafact.metrics._information import read_labels
 from contrafact.metrics._posterior import quantize
@@ -50,7 +59,7 @@ def jemmig(
     *,
     deviations: ArrayLike | None = None,
     num_bins: int = 100,
-    continuous: bool = False,
+    continuous: Continuous = False,
     bias: Bias = "none",
     active: Active = None,
 ) -> JemmigResult:
@@ -63,7 +72,8 @@ def jemmig(
             one bin of its code's own range. They belong to the rows: pass them to this function, not to one that
             resamples rows.
         num_bins: equal-width bins; scores of different numbers of bins do not compare.
-        continuous: factors may take any value, and are cut into ``num_bins`` bins themselves.
+        continuous: factors may take any value, and are cut into ``num_bins`` bins themselves; a truth value for each
+            where only some may.
         bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
             (chance is 0, full knowledge the factor's entropy). It corrects counts, so not beside ``deviations``.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
@@ -93,7 +103,7 @@ def jemmig(
     joint_K = found.entropy_J[best_K] + found.entropy_K - top_K
     jemmig_K = joint_K - top_two_gap(information_JK)
     per_factor = np.where(top_K > 0, 1.0 - jemmig_K / (found.entropy_K + np.log(num_bins)), 0.0)
-    kind = f"{'_posterior' if deviations is not None else ''}{'_continuous' if continuous else ''}"
+    kind = f"{'_posterior' if deviations is not None else ''}{continuous_tag(continuous, factors_NK.shape[1])}"
     return JemmigResult(
         score=float(per_factor.mean()),
         protocol=f"jemmig_n{len(codes_NJ)}_bins{num_bins}{kind}{tag}",

@@ -34,6 +34,7 @@ INFO = MetricInfo(
     high=1.0,
     higher_is_better=True,
     source="Hyvärinen and Morioka 2016; Khemakhem et al. 2020",
+    quantities=True,
 )
 NUM_WAVES, WAVE_DEVIATION = 20, 0.5
 """Random sines per variable and the deviation of their frequencies, as the ICE-BeeM program has them."""

@@ -13,19 +13,17 @@ import numpy as np
 
 from contrafact.core.active import Active
 from contrafact.core.dataset import check_count
-from contrafact.core.matrices import check_varying
 from contrafact.core.metric import (
     ArrayLike,
+    Continuous,
     FloatArray,
     IntArray,
     MetricInfo,
     MetricResult,
-    check_codes_as_given,
     measured,
 )
-from contrafact.metrics._debias import Bias, bias_tag, informations
+from contrafact.metrics._debias import Bias, bias_tag, informations, read_binned
 from contrafact.metrics._importance import concentration, weighted_concentration
-from contrafact.metrics._information import discretize, read_labels
 
 INFO = MetricInfo(
     kind="static",
@@ -35,6 +33,7 @@ INFO = MetricInfo(
     source="Cao et al. 2022, Section 3",
     repeats=False,
     enough={"disentanglement": 10_000, "completeness": 10_000, "top_k": 10_000, "top_k_completeness": 10_000},
+    pairs=True,
 )
 
 
@@ -83,7 +82,7 @@ def med(
     *,
     top_k: int = 1,
     num_bins: int = 20,
-    continuous: bool = False,
+    continuous: Continuous = False,
     bias: Bias = "none",
     active: Active = None,
 ) -> MedResult:
@@ -96,7 +95,7 @@ def med(
         factors: ``(N, K)`` whole numbers.
         top_k: codes kept per factor in Top-k MED.
         num_bins: equal-width bins per code.
-        continuous: factors may take any value, and are binned as codes are.
+        continuous: factors may take any value, and are binned as codes are; a truth value for each where only some may.
         bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
             (chance is 0, full knowledge the factor's entropy).
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
@@ -117,9 +116,8 @@ def med(
     """
     check_count("top_k", top_k)
     tag = bias_tag(bias)
-    codes_NJ = check_codes_as_given(codes)
-    factors_NK = check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins))
-    information_JK, _ = informations(discretize(codes_NJ, num_bins), factors_NK, bias)
+    codes_NJ, bins_JN, factors_NK, kind = read_binned(codes, factors, num_bins, continuous)
+    information_JK, _ = informations(bins_JN, factors_NK, bias)
     total_K = information_JK.sum(axis=0)
     importance_JK = information_JK / np.where(total_K > 0, total_K, 1.0)
     disentanglement, per_code = weighted_concentration(importance_JK)
@@ -132,7 +130,7 @@ def med(
         notes.append("one code only: completeness is 1 by definition")
     return MedResult(
         score=disentanglement,
-        protocol=f"med_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}_top{top_k}{tag}",
+        protocol=f"med_n{len(codes_NJ)}_bins{num_bins}{kind}_top{top_k}{tag}",
         num_train=len(codes_NJ),
         per_factor=per_factor,
         matrix=importance_JK,

@@ -11,17 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contrafact.core.active import Active
-from contrafact.core.matrices import SINGLE_CODE, check_varying, top_two_gap
+from contrafact.core.matrices import SINGLE_CODE, top_two_gap
 from contrafact.core.metric import (
     ArrayLike,
+    Continuous,
     FloatArray,
     MetricInfo,
     MetricResult,
-    check_codes_as_given,
     measured,
 )
-from contrafact.metrics._debias import Bias, bias_tag, informations
-from contrafact.metrics._information import discretize, read_labels
+from contrafact.metrics._debias import Bias, bias_tag, informations, read_binned
 
 INFO = MetricInfo(
     kind="static",
@@ -30,6 +29,7 @@ INFO = MetricInfo(
     higher_is_better=True,
     source="Chen et al. 2018, Eq. 6; 20-bin protocol of 2019",
     enough={"score": 300},
+    pairs=True,
 )
 
 
@@ -50,7 +50,7 @@ def mig(
     factors: ArrayLike,
     *,
     num_bins: int = 20,
-    continuous: bool = False,
+    continuous: Continuous = False,
     bias: Bias = "none",
     active: Active = None,
 ) -> MigResult:
@@ -60,7 +60,7 @@ def mig(
         codes: ``(N, J)`` numbers.
         factors: ``(N, K)`` whole numbers.
         num_bins: equal-width bins per code.
-        continuous: factors may take any value, and are binned as codes are.
+        continuous: factors may take any value, and are binned as codes are; a truth value for each where only some may.
         bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
             (chance is 0, full knowledge the factor's entropy).
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
@@ -80,13 +80,12 @@ def mig(
     1.0
     """
     tag = bias_tag(bias)
-    codes_NJ = check_codes_as_given(codes)
-    factors_NK = check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins))
-    information_JK, entropy_K = informations(discretize(codes_NJ, num_bins), factors_NK, bias)
+    codes_NJ, bins_JN, factors_NK, kind = read_binned(codes, factors, num_bins, continuous)
+    information_JK, entropy_K = informations(bins_JN, factors_NK, bias)
     per_factor = top_two_gap(information_JK) / entropy_K
     return MigResult(
         score=float(per_factor.mean()),
-        protocol=f"mig_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}{tag}",
+        protocol=f"mig_n{len(codes_NJ)}_bins{num_bins}{kind}{tag}",
         num_train=len(codes_NJ),
         per_factor=per_factor,
         matrix=information_JK,

@@ -10,13 +10,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contrafact.core.active import Active
-from contrafact.core.matrices import check_varying, dead_codes, top_two_gap
-from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, check_codes_as_given, measured
-from contrafact.metrics._debias import Bias, bias_tag, informations
-from contrafact.metrics._information import discretize, read_labels
+from contrafact.core.matrices import dead_codes, top_two_gap
+from contrafact.core.metric import (
+    ArrayLike,
+    Continuous,
+    FloatArray,
+    MetricInfo,
+    MetricResult,
+    measured,
+)
+from contrafact.metrics._debias import Bias, bias_tag, informations, read_binned
 
 INFO = MetricInfo(
-    kind="static", low=0.0, high=1.0, higher_is_better=True, source="Li et al. 2020", enough={"score": 300}
+    kind="static",
+    low=0.0,
+    high=1.0,
+    higher_is_better=True,
+    source="Li et al. 2020",
+    enough={"score": 300},
+    pairs=True,
 )
 SINGLE_FACTOR = "one factor only: nothing competes with it, so the gap is its own information"
 
@@ -38,7 +50,7 @@ def mig_sup(
     factors: ArrayLike,
     *,
     num_bins: int = 20,
-    continuous: bool = False,
+    continuous: Continuous = False,
     bias: Bias = "none",
     active: Active = None,
 ) -> MigSupResult:
@@ -48,7 +60,7 @@ def mig_sup(
         codes: ``(N, J)`` numbers.
         factors: ``(N, K)`` whole numbers.
         num_bins: equal-width bins per code.
-        continuous: factors may take any value, and are binned as codes are.
+        continuous: factors may take any value, and are binned as codes are; a truth value for each where only some may.
         bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
             (chance is 0, full knowledge the factor's entropy).
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
@@ -67,14 +79,13 @@ def mig_sup(
     1.0
     """
     tag = bias_tag(bias)
-    codes_NJ = check_codes_as_given(codes)
-    factors_NK = check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins))
-    information_JK, entropy_K = informations(discretize(codes_NJ, num_bins), factors_NK, bias)
+    codes_NJ, bins_JN, factors_NK, kind = read_binned(codes, factors, num_bins, continuous)
+    information_JK, entropy_K = informations(bins_JN, factors_NK, bias)
     known_JK = information_JK / entropy_K
     per_code, live_J = top_two_gap(known_JK.T), ~dead_codes(codes_NJ)
     return MigSupResult(
         score=float(per_code[live_J].mean()) if live_J.any() else 0.0,
-        protocol=f"mig_sup_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}{tag}",
+        protocol=f"mig_sup_n{len(codes_NJ)}_bins{num_bins}{kind}{tag}",
         num_train=len(codes_NJ),
         matrix=known_JK,
         per_code=per_code,

@@ -15,17 +15,22 @@ import numpy as np
 from contrafact.core.active import Active
 from contrafact.core.metric import (
     ArrayLike,
+    Continuous,
     FloatArray,
     MetricInfo,
     MetricResult,
-    check_codes_as_given,
     measured,
 )
-from contrafact.metrics._debias import Bias, bias_tag, informations
-from contrafact.metrics._information import discretize, read_labels
+from contrafact.metrics._debias import Bias, bias_tag, informations, read_binned
 
 INFO = MetricInfo(
-    kind="static", low=0.0, high=1.0, higher_is_better=True, source="Ridgeway & Mozer 2018, Section 3", repeats=False
+    kind="static",
+    low=0.0,
+    high=1.0,
+    higher_is_better=True,
+    source="Ridgeway & Mozer 2018, Section 3",
+    repeats=False,
+    pairs=True,
 )
 
 
@@ -46,7 +51,7 @@ def modularity(
     factors: ArrayLike,
     *,
     num_bins: int = 20,
-    continuous: bool = False,
+    continuous: Continuous = False,
     bias: Bias = "none",
     active: Active = None,
 ) -> ModularityResult:
@@ -56,7 +61,7 @@ def modularity(
         codes: ``(N, J)`` numbers.
         factors: ``(N, K)`` whole numbers. A constant factor is nobody's secret and counts as unknown to every code.
         num_bins: equal-width bins per code.
-        continuous: factors may take any value, and are binned as codes are.
+        continuous: factors may take any value, and are binned as codes are; a truth value for each where only some may.
         bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
             (chance is 0, full knowledge the factor's entropy).
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
@@ -75,9 +80,8 @@ def modularity(
     1.0
     """
     tag = bias_tag(bias)
-    codes_NJ = check_codes_as_given(codes)
-    factors_NK = read_labels(factors, len(codes_NJ), continuous, num_bins)
-    information_JK, _ = informations(discretize(codes_NJ, num_bins), factors_NK, bias)
+    codes_NJ, bins_JN, factors_NK, kind = read_binned(codes, factors, num_bins, continuous, varying=False)
+    information_JK, _ = informations(bins_JN, factors_NK, bias)
     squares_JK = information_JK**2
     best_J = squares_JK.max(axis=1)
     num_factors = factors_NK.shape[1]
@@ -92,7 +96,7 @@ def modularity(
         notes.append(f"constant factors {constant} count as unknown to every code")
     return ModularityResult(
         score=float(per_code.mean()),
-        protocol=f"modularity_n{len(codes_NJ)}_bins{num_bins}{'_continuous' if continuous else ''}{tag}",
+        protocol=f"modularity_n{len(codes_NJ)}_bins{num_bins}{kind}{tag}",
         num_train=len(codes_NJ),
         matrix=information_JK,
         per_code=per_code,

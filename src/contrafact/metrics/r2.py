@@ -21,7 +21,12 @@ from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResu
 from contrafact.metrics._linear import standardize
 
 INFO = MetricInfo(
-    kind="static", low=-np.inf, high=1.0, higher_is_better=True, source="von Kügelgen et al. 2021, Section 5"
+    kind="static",
+    low=-np.inf,
+    high=1.0,
+    higher_is_better=True,
+    source="von Kügelgen et al. 2021, Section 5",
+    quantities=True,
 )
 PENALTIES, PRECISIONS, NUM_FOLDS = (1.0, 0.1, 0.01, 0.001), tuple(np.logspace(-2, 2, 4)), 3
 """Grid and folds of the kernel ridge regression, the authors' own."""

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 
 from contrafact.core.active import Active
 from contrafact.core.matrices import SINGLE_CODE, check_varying, top_two_gap
-from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, check_codes, measured
+from contrafact.core.metric import (
+    ArrayLike,
+    Continuous,
+    FloatArray,
+    MetricInfo,
+    MetricResult,
+    check_codes,
+    continuous_tag,
+    measured,
+)
 from contrafact.metrics._debias import Bias, bias_tag
 from contrafact.metrics._information import read_labels
 from contrafact.metrics._posterior import quantize
@@ -47,7 +56,7 @@ def rmig(
     *,
     deviations: ArrayLike | None = None,
     num_bins: int = 100,
-    continuous: bool = False,
+    continuous: Continuous = False,
     bias: Bias = "none",
     active: Active = None,
 ) -> RmigResult:
@@ -60,7 +69,8 @@ def rmig(
             one bin of its code's own range, and the score is a mutual information gap of more bins. They belong to the
             rows: pass them to this function, not to one that resamples rows.
         num_bins: equal-width bins; the paper's 100 need many points (20 times as many as bins and values together).
-        continuous: factors may take any value, and are cut into ``num_bins`` bins themselves.
+        continuous: factors may take any value, and are cut into ``num_bins`` bins themselves; a truth value for each
+            where only some may.
         bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
             (chance is 0, full knowledge the factor's entropy). It corrects counts, so not beside ``deviations``.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
@@ -85,7 +95,7 @@ def rmig(
     factors_NK = check_varying(read_labels(factors, len(codes_NJ), continuous, num_bins))
     found = quantize(codes_NJ, factors_NK, deviations, num_bins, bias)
     per_factor = top_two_gap(found.information_JK) / found.entropy_K
-    kind = f"{'_posterior' if deviations is not None else ''}{'_continuous' if continuous else ''}"
+    kind = f"{'_posterior' if deviations is not None else ''}{continuous_tag(continuous, factors_NK.shape[1])}"
     return RmigResult(
         score=float(per_factor.mean()),
         protocol=f"rmig_n{len(codes_NJ)}_bins{num_bins}{kind}{tag}",

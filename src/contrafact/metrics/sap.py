@@ -9,6 +9,7 @@ Shape suffixes: N points, J code dimensions, K factors.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -17,12 +18,16 @@ from contrafact.core.active import Active
 from contrafact.core.matrices import SINGLE_CODE, Pair, check_varying, dead_codes, read_pair, top_two_gap
 from contrafact.core.metric import (
     ArrayLike,
+    BoolArray,
+    Continuous,
     FloatArray,
     MetricInfo,
     MetricResult,
     check_codes,
-    check_continuous_factors,
+    check_mixed_factors,
+    continuous_tag,
     measured,
+    which_continuous,
 )
 
 INFO = MetricInfo(
@@ -59,6 +64,12 @@ def _accuracies_exact(pair: Pair) -> FloatArray:
     return result_JK
 
 
+def _discrete(pair: Pair, chosen_K: BoolArray) -> Pair:
+    """The pair with the chosen factors alone, as whole numbers."""
+    columns = (pair.factors_NK[:, chosen_K].astype(np.int64), pair.factors_test_NK[:, chosen_K].astype(np.int64))
+    return replace(pair, factors_NK=columns[0], factors_test_NK=columns[1])
+
+
 @measured
 def sap(
     codes: ArrayLike,
@@ -66,7 +77,7 @@ def sap(
     codes_test: ArrayLike | None = None,
     factors_test: ArrayLike | None = None,
     *,
-    continuous: bool = False,
+    continuous: Continuous = False,
     estimator: Literal["fast", "exact"] = "fast",
     active: Active = None,
 ) -> MetricResult:
@@ -77,7 +88,8 @@ def sap(
         factors: ``(N, K)`` whole numbers, or any numbers when ``continuous``.
         codes_test: ``(M, J)`` held-out codes; without them a third of the rows is held out. Unused when ``continuous``.
         factors_test: ``(M, K)`` their factors.
-        continuous: score a code by its squared correlation with the factor instead of by classification.
+        continuous: score a code by its squared correlation with the factor instead of by classification; a truth value
+            for each factor where only some are measurements.
         estimator: ``"fast"`` takes the steps of scikit-learn's ``LinearSVC`` in compiled code; ``"exact"`` runs it.
         active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
             :func:`~contrafact.core.active.active_codes`.
@@ -94,28 +106,29 @@ def sap(
     >>> round(sap(factors * [1.0, -2.0], factors, continuous=True).score, 2)
     1.0
     """
-    if continuous:
-        codes_NJ = check_codes(codes)
-        factors_NK = check_varying(check_continuous_factors(factors, len(codes_NJ)))
-        scores_JK = squared_correlations(codes_NJ, factors_NK)
-        num_train, num_test, protocol = len(codes_NJ), 0, f"sap_continuous_n{len(codes_NJ)}"
-        notes: tuple[str, ...] = ()
-    else:
-        pair = read_pair(codes, factors, codes_test, factors_test)
+    if estimator not in ("fast", "exact"):
+        raise ValueError(f"estimator must be 'fast' or 'exact', got {estimator!r}")
+    codes_NJ = check_codes(codes)
+    factors_NK = check_varying(check_mixed_factors(factors, len(codes_NJ), continuous))
+    measured_K = which_continuous(continuous, factors_NK.shape[1])
+    tag = continuous_tag(continuous, factors_NK.shape[1])
+    scores_JK = np.zeros((codes_NJ.shape[1], factors_NK.shape[1]))
+    scores_JK[:, measured_K] = squared_correlations(codes_NJ, factors_NK[:, measured_K])
+    num_train, num_test, protocol = len(codes_NJ), 0, f"sap{tag}_n{len(codes_NJ)}"
+    notes: tuple[str, ...] = ()
+    if not measured_K.all():
+        pair = _discrete(read_pair(codes_NJ, factors_NK, codes_test, factors_test, continuous), ~measured_K)
         if estimator == "exact":
-            scores_JK = _accuracies_exact(pair)
-        elif estimator == "fast":
+            scores_JK[:, ~measured_K] = _accuracies_exact(pair)
+        else:
             from contrafact.metrics._margin import margin_accuracies
 
-            scores_JK = margin_accuracies(pair.codes_NJ, pair.factors_NK, pair.codes_test_NJ, pair.factors_test_NK)
-        else:
-            raise ValueError(f"estimator must be 'fast' or 'exact', got {estimator!r}")
+            scores_JK[:, ~measured_K] = margin_accuracies(
+                pair.codes_NJ, pair.factors_NK, pair.codes_test_NJ, pair.factors_test_NK
+            )
         notes = pair.notes
-        num_train, num_test, protocol = (
-            len(pair.codes_NJ),
-            len(pair.codes_test_NJ),
-            f"sap_{pair.tag}_svm_C0.01_{estimator}",
-        )
+        num_train, num_test = len(pair.codes_NJ), len(pair.codes_test_NJ)
+        protocol = f"sap{tag}_{pair.tag}_svm_C0.01_{estimator}"
     per_factor = top_two_gap(scores_JK)
     return MetricResult(
         score=float(per_factor.mean()),
