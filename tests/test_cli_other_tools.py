@@ -5,6 +5,8 @@ import pytest
 import torch
 
 import contrafact as cf
+from contrafact.app.session import Session
+from contrafact.app.state import Photo, State
 from contrafact.cli import main
 from contrafact.core.artefact import save_artefact
 from contrafact.editing.latents import load_latents
@@ -94,8 +96,44 @@ def test_torch_files_of_directions_are_told_from_generators(stylegan, tmp_path, 
     run("convert", "other.pt", "other.safetensors", code=2)
     said = capsys.readouterr().err
     assert "it holds 1 tensors: mlp.0.weight" in said
-    assert "Nor does it hold directions known here; expected" in said
+    assert "Nor does it hold directions or latents that are known here" in said
     run("convert", stylegan, "again.safetensors", "--space", "w", code=2)
-    assert "--space is for directions; a generator's arguments are set with --set" in capsys.readouterr().err
+    assert "--space is for directions and latents; a generator's arguments" in capsys.readouterr().err
     run("convert", "factor.pt", "f.safetensors", "--kind", "directions", "--set", "space=z", code=2)
     assert "--set is of the generator that --generator names" in capsys.readouterr().err
+
+
+def test_latents_of_projectors_are_edited_drawn_and_converted(stylegan, tmp_path, capsys):
+    generator = cf.load_generator(stylegan)
+    latents = generator.sample(2, seed=4)[:, None].repeat(1, K, 1)
+    np.savez("projected_w.npz", w=latents[:1].numpy())
+    torch.save(latents, tmp_path / "latents.pt")
+    np.save("row.npy", files.rows(1))
+    named = ["--generator", stylegan, "--use", "row.npy"]
+    run("edit", *named, "--latents", "projected_w.npz", "--direction", 0, "--by", 2)
+    moved = load_latents("edited/edited.safetensors")
+    torch.testing.assert_close(moved.latents, latents[:1] + 2 * torch.from_numpy(files.rows(1)))
+    assert moved.names == ["projected_w"]
+    run("traverse", *named, "--latents", "latents.pt", "--frames", 3, "--out", "strips")
+    capsys.readouterr()
+    run("convert", "projected_w.npz", "mine.safetensors", "--generator", stylegan)
+    assert "latents    1 of 12 dimensions, a latent for each of 6 layers" in capsys.readouterr().out
+    run("convert", "latents.pt", "both.safetensors", "--kind", "latents")
+    for name, expected in (("mine", latents[:1]), ("both", latents)):
+        assert torch.equal(cf.load_latents(f"{name}.safetensors", generator).latents, expected)
+    run("convert", "latents.pt", "both.npy", "--kind", "latents", code=2)
+    assert "must be called *.safetensors" in capsys.readouterr().err
+
+
+def test_another_program_s_latents_in_a_session_stay_as_they_are(stylegan, tmp_path):
+    latents = cf.load_generator(stylegan).sample(1, seed=4)
+    torch.save(latents, tmp_path / "face.pt")
+    files.ganspace(tmp_path / "components.npz")
+    session = Session.open(None, str(stylegan), tmp_path / "components.npz", latents=tmp_path / "face.pt")
+    assert session.latents.names == ["face"]
+    assert (session.home, session.named_in) == (None, None)
+    expected = (
+        latents.numpy() + 1.5 * np.load("components.npz")["lat_stdev"][1] * np.load("components.npz")["lat_comp"][1]
+    )
+    moved = session.moved(State(Photo("face"), ((1, 1.5),)))
+    np.testing.assert_allclose(moved, expected, rtol=1e-5, atol=1e-6)

@@ -1,7 +1,8 @@
 """Find the factors hidden in image generators and image collections by contrast, edit them, and measure them.
 
-``load_generator``, ``load_dataset``, ``load_run`` and ``load_directions`` bring things in; ``methods``, ``metrics``,
-``data`` and ``generators`` hold what there is, one item per file. Everything is imported on first use.
+``load_generator``, ``load_dataset``, ``load_run``, ``load_directions`` and ``load_latents`` bring things in;
+``methods``, ``metrics``, ``data`` and ``generators`` hold what there is, one item per file. Everything is imported on
+first use.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _LAZY = {
     "load_dataset": "contrafact.data.load",
     "load_run": "contrafact.core.method",
     "load_directions": "contrafact.editing.directions",
+    "load_latents": "contrafact.editing.latents",
     "wrap": "contrafact.generators.wrap",
     "Run": "contrafact.core.run",
 }

@@ -16,6 +16,7 @@ from contrafact.core.method import load_run as load_run
 from contrafact.core.run import Run as Run
 from contrafact.data.load import load_dataset as load_dataset
 from contrafact.editing.directions import load_directions as load_directions
+from contrafact.editing.latents import load_latents as load_latents
 from contrafact.generators.checkpoints import load_generator as load_generator
 from contrafact.generators.wrap import wrap as wrap
 
@@ -25,6 +26,7 @@ __all__ = [
     "load_dataset",
     "load_run",
     "load_directions",
+    "load_latents",
     "wrap",
     "Run",
     "core",

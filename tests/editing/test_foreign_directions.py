@@ -228,7 +228,7 @@ def test_what_a_plain_array_leaves_open_is_said_and_can_be_decided(stylegan, tmp
     ):
         assert load_directions(tmp_path / "smile.npy", stylegan).names == ["smile"]
     assert len(load_directions(tmp_path / "smile.npy", stylegan, per_layer=False)) == 6
-    with pytest.warns(UserWarning, match="does not say which edit space .* any generator of their size takes them"):
+    with pytest.warns(UserWarning, match="does not say which edit space .* any generator of its size takes it"):
         assert type(load_directions(tmp_path / "smile.npy")) is GlobalDirections
     assert len(load_directions(tmp_path / "smile.npy", per_layer=True)) == 1
     np.save(tmp_path / "face.npy", np.ones((18, 512), np.float32))  # what StyleGAN's encoders write

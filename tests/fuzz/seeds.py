@@ -89,6 +89,19 @@ def foreign_directions() -> dict[str, Write]:
     }
 
 
+def foreign_latents() -> dict[str, Write]:
+    """Other programs' latents, by the form they are in."""
+    array = foreign_files.rows(2)
+    one = {"img": torch.zeros(1, 2, 2), "latent": torch.from_numpy(array[0]), "noise": [torch.zeros(1, 1, 2, 2)]}
+    return {
+        "projected": lambda folder: np.savez(folder / "d.npz", w=array[None]),
+        "encoded": lambda folder: torch.save(torch.from_numpy(array), folder / "d.pt"),
+        "by picture": lambda folder: torch.save({"a.png": one, "b.png": one}, folder / "d.pt"),
+        "list": lambda folder: torch.save(list(torch.from_numpy(array)), folder / "d.pt"),
+        "steps": lambda folder: np.save(folder / "d.npy", {"a.png": [array, array]}, allow_pickle=True),
+    }
+
+
 # -- other programs' checkpoints --------------------------------------------------------------------------------------
 
 

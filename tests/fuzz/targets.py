@@ -76,15 +76,24 @@ def _read_directions(folder: Path) -> Any:
 
 
 def _read_foreign_directions(folder: Path) -> Any:
-    from contrafact.editing.convert import holds_directions, kinds_of
+    from contrafact.editing.convert import holds, kinds_of
     from contrafact.editing.directions import load_directions
 
     file = next(path for path in sorted(folder.rglob("*")) if path.stem in ("d", "deformator_0"))
-    kinds_of(file), holds_directions(file)
+    kinds_of(file), holds(file, "directions")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         directions = load_directions(file)
     return directions.names, directions(torch.zeros(1, directions.latent_dim), 0, 1.0).shape
+
+
+def _read_foreign_latents(folder: Path) -> Any:
+    from contrafact.editing.latents import load_latents
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stored = load_latents(next(path for path in sorted(folder.iterdir()) if path.stem == "d"))
+    return stored.names, stored.latents.shape
 
 
 def _read_encoder(folder: Path) -> Any:
@@ -386,6 +395,12 @@ def all_targets() -> dict[str, Target]:
             seeds.foreign_directions(),
             ("editing.foreign_content", "editing.foreign_directions", "editing.directions", "editing.convert"),
             2.0,
+        ),
+        Target(
+            "foreign latents",
+            _read_foreign_latents,
+            seeds.foreign_latents(),
+            ("editing.foreign_content", "editing.foreign_latents", "editing.latents"),
         ),
         Target("encoder", _read_encoder, encoders, ("editing.encoder",)),
         Target("predictor", _read_predictor, seeds.artefact_files(AttributeClassifier), ("nn.attributes",)),

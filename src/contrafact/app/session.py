@@ -23,6 +23,7 @@ from contrafact.core.generator import Generator, images_at_once, sample_latents
 from contrafact.core.method import load_run
 from contrafact.editing.directions import is_own
 from contrafact.editing.latents import StoredLatents, edit, load_latents, on_layers
+from contrafact.editing.latents import is_own as holds_own_latents
 from contrafact.report.subject import Subject, find_subject
 
 LATENTS = "latents.safetensors"
@@ -122,14 +123,15 @@ class Session:
         home = file or (None if self.folder is None else self.folder / LATENTS)
         if home is not None and (file is not None or home.exists()):
             try:
-                stored = load_latents(home)
-                stored.check_fit(self.generator)
+                stored = load_latents(home, self.generator)
             except ValueError as error:
                 if file is not None:
                     raise
                 self.notes.append(str(error))
                 return
             self.latents = stored
+            if not holds_own_latents(home):  # another program's file stays as it is
+                home = None
         self.home = home
 
     def add_rival(self, other: Session) -> None:

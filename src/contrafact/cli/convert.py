@@ -5,30 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
 from contrafact.cli._parse import Assignments, changes_of, parse, print_table
 from contrafact.core.command import quoted
 
+if TYPE_CHECKING:
+    from contrafact.core.generator import Generator
+
 
 @dataclass(frozen=True)
 class Options:
-    """Read another program's generator or directions without running code from the file, and write them anew."""
+    """Read another program's generator, directions or latents, running no code of the file, and write them anew."""
 
     source: Positional[str]
-    """Checkpoint, run folder or name of a generator; or a file of directions."""
+    """Checkpoint, run folder or name of a generator; or a file of directions or latents."""
     target: Positional[Path]
     """File to write, *.safetensors."""
-    kind: Literal["auto", "generator", "directions"] = "auto"
-    """What the source holds; auto takes an array for directions."""
+    kind: Literal["auto", "generator", "directions", "latents"] = "auto"
+    """What the source holds; auto takes a plain array for directions."""
     generator: str | None = None
-    """Generator that directions are for: it decides what their file leaves open."""
+    """Generator that directions or latents are for: it decides what their file leaves open."""
     space: Literal["z", "w"] | None = None
-    """Edit space of directions, whatever their file says."""
-    rows: Literal["directions", "layers"] | None = None
-    """What the rows of an array (K, L) are: K directions, or one with a vector for each style layer."""
+    """Edit space of directions or latents, whatever their file says."""
+    rows: Literal["directions", "images", "layers"] | None = None
+    """What the rows of an array (K, L) are: K directions or images, or one with a row for each style layer."""
     changes: Assignments = ()
     """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
 
@@ -36,20 +39,19 @@ class Options:
 def convert(arguments: Sequence[str]) -> None:
     """Write the file and print what it holds."""
     options = parse(Options, arguments, "convert")
-    from contrafact.editing.convert import holds_directions, kinds_of
-    from contrafact.editing.foreign_directions import EXPECTED
+    from contrafact.editing.convert import holds, kinds_of
 
-    kinds = kinds_of(options.source) if options.kind == "auto" else (options.kind,)
-    if kinds == ("directions",):
-        return _directions(options)
+    first, *others = kinds_of(options.source) if options.kind == "auto" else (options.kind,)
+    does = {"generator": _generator, "directions": _directions, "latents": _latents}
     try:
-        _generator(options)
+        does[first](options)
     except ValueError as error:
-        if "directions" not in kinds:
+        found = next((kind for kind in others if holds(options.source, kind)), None)
+        if found is None and len(others) > 1:
+            raise ValueError(f"{error}. Nor does it hold directions or latents that are known here") from error
+        if found is None:
             raise
-        if not holds_directions(options.source):
-            raise ValueError(f"{error}. Nor does it hold directions known here; expected {EXPECTED}") from error
-        _directions(options)
+        does[found](options)
 
 
 def _generator(options: Options) -> None:
@@ -57,21 +59,27 @@ def _generator(options: Options) -> None:
 
     for name in ("generator", "space", "rows"):
         if getattr(options, name) is not None:
-            raise ValueError(f"--{name} is for directions; a generator's arguments are set with --set")
+            raise ValueError(f"--{name} is for directions and latents; a generator's arguments are set with --set")
     facts = convert_checkpoint(options.source, options.target, changes_of(options.changes))
     print_table(((key, str(value)) for key, value in facts.items() if value not in (None, {}, [])), indent="")
     print(f"wrote {options.target}\nnext:\n  contrafact show generator {quoted(options.target)}")
 
 
-def _directions(options: Options) -> None:
-    from contrafact.editing.directions import convert_directions
+def _other(options: Options) -> tuple[Generator | None, bool | None]:
+    """The generator that directions or latents are for, and what the rows of an array are."""
     from contrafact.generators.checkpoints import load_generator
 
     changes = changes_of(options.changes)
     if changes and options.generator is None:
         raise ValueError("--set is of the generator that --generator names; leave it out")
     generator = None if options.generator is None else load_generator(options.generator, changes)
-    per_layer = None if options.rows is None else options.rows == "layers"
+    return generator, None if options.rows is None else options.rows == "layers"
+
+
+def _directions(options: Options) -> None:
+    from contrafact.editing.directions import convert_directions
+
+    generator, per_layer = _other(options)
     written = convert_directions(options.source, options.target, generator, space=options.space, per_layer=per_layer)
     layers = f", a vector for each of {written.num_layers} layers" if written.per_layer else ""
     said = {
@@ -83,3 +91,21 @@ def _directions(options: Options) -> None:
     print_table(((key, str(value)) for key, value in said.items() if value is not None), indent="")
     named = ["--generator", options.generator or "GENERATOR", "--use", options.target]
     print(f"wrote {options.target}\nnext:\n  contrafact traverse {quoted(*named, '--out', 'pictures')}")
+
+
+def _latents(options: Options) -> None:
+    from contrafact.editing.latents import convert_latents
+
+    generator, per_layer = _other(options)
+    written = convert_latents(options.source, options.target, generator, space=options.space, per_layer=per_layer)
+    layers = f", a latent for each of {written.latents.shape[1]} layers" if written.latents.ndim == 3 else ""
+    said = {
+        "latents": f"{len(written.names)} of {written.latents.shape[-1]} dimensions{layers}",
+        "names": ", ".join(written.names[:6]) + (", …" if len(written.names) > 6 else ""),
+        "space": written.space,
+        "generator": written.generator,
+    }
+    print_table(((key, value) for key, value in said.items() if value), indent="")
+    print(
+        f"wrote {options.target}\nnext:\n  contrafact edit RUN --latents {quoted(options.target)} --direction 0 --by 2"
+    )

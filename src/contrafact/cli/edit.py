@@ -28,7 +28,7 @@ class Options:
     image: tuple[FileOrFolder, ...] = ()
     """Pictures, or folders of them; their latents are searched first, and kept in OUT/latents.safetensors."""
     latents: Path | None = None
-    """Instead of pictures: a file of latents, such as contrafact invert writes."""
+    """Instead of pictures: a file of latents, such as contrafact invert or another program's projector writes."""
     latent: tuple[Seed, ...] = ()
     """Instead of pictures: seeds, a latent is drawn with each."""
     direction: tuple[str, ...] = ()
@@ -124,9 +124,7 @@ def _start(options: Options, subject: Subject) -> StoredLatents:
 
     generator = subject.generator
     if options.latents is not None:
-        stored = load_latents(options.latents)
-        stored.check_fit(generator)
-        return stored
+        return load_latents(options.latents, generator)
     if options.latent:
         rngs = [torch.Generator().manual_seed(seed) for seed in options.latent]
         drawn = torch.cat([sample_latents(generator, 1, rng) for rng in rngs])

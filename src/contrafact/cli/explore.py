@@ -28,7 +28,7 @@ class Options:
     use: FileOrFolder | None = None
     """File or run folder whose directions to take instead of the run's; GANSpace's, SeFa's, InterFaceGAN's … too."""
     latents: Path | None = None
-    """File of latents to begin from, such as contrafact invert writes; by default the run's latents.safetensors."""
+    """File of latents to begin from, or another program's; by default the run's latents.safetensors."""
     compare: tuple[Folder, ...] = ()
     """Runs to compare with, on generators of the same latents."""
     out: Folder | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
@@ -42,6 +43,8 @@ class Options:
     """Images shown along each axis."""
     seed: Seed = 0
     """Seed of the image in the middle."""
+    latents: Path | None = None
+    """File of latents whose first is in the middle instead, of contrafact invert or another program."""
     truncation: Share | None = None
     """Pulls the middle towards the mean: 1 leaves it, 0 is the mean; by default the generator's own."""
     generator: str | None = None
@@ -61,6 +64,7 @@ def plane(arguments: Sequence[str]) -> None:
 
     from contrafact.core.claim import hold
     from contrafact.core.generator import sample_latents
+    from contrafact.editing.latents import load_latents
     from contrafact.report.figures import FIGURES
     from contrafact.report.planes import plane as map_plane
     from contrafact.report.planes import write_plane
@@ -70,11 +74,14 @@ def plane(arguments: Sequence[str]) -> None:
     subject = find_subject(options.run, options.generator, options.use, options.device, options.truncation, changes)
     hold(options.out or options.run)
     read, attributes = _reader(options, subject)
-    rng = torch.Generator().manual_seed(options.seed)
+    if options.latents is None:
+        middle = sample_latents(subject.generator, 1, torch.Generator().manual_seed(options.seed))[0]
+    else:
+        middle = load_latents(options.latents, subject.generator).latents[0].to(subject.generator.device)
     mapped = map_plane(
         subject.generator,
         subject.directions,
-        sample_latents(subject.generator, 1, rng)[0],
+        middle,
         options.across,
         options.up,
         read,

@@ -37,7 +37,7 @@ class Options:
     truncation: Share | None = None
     """Pulls the images to start from towards the mean: 1 leaves them, 0 is the mean; by default the generator's own."""
     latents: Path | None = None
-    """File of latents to start from instead, such as contrafact invert writes."""
+    """File of latents to start from instead, such as contrafact invert or another program's projector writes."""
     video: bool = False
     """Also write an MP4 (needs: pip install 'contrafact[video]')."""
     generator: str | None = None
@@ -75,9 +75,7 @@ def traverse(arguments: Sequence[str]) -> None:
         rng = torch.Generator().manual_seed(options.seed)
         latents = sample_latents(subject.generator, options.samples, rng)
     else:
-        stored = load_latents(options.latents)
-        stored.check_fit(subject.generator)
-        latents = stored.latents
+        latents = load_latents(options.latents, subject.generator).latents
     smooth = sweep(
         subject.generator,
         subject.directions,

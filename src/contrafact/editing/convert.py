@@ -1,4 +1,4 @@
-"""What another program's file holds, for who converts it: a generator, or directions."""
+"""What another program's file holds, for who converts it: a generator, directions or latents."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Literal
 from contrafact.core.describe import is_numpy_archive
 from contrafact.core.foreign import reading
 from contrafact.editing.foreign_directions import find_directions
+from contrafact.editing.foreign_latents import find_latents
 
-Kind = Literal["generator", "directions"]
+Kind = Literal["generator", "directions", "latents"]
 
 
 def kinds_of(source: str | Path) -> tuple[Kind, ...]:
     """What a source may hold, to be tried in this order.
 
-    A name and a folder are a generator's, arrays and texts are directions; a torch file may be either.
+    A name and a folder are a generator's, arrays and texts are directions or else latents; a torch file may be any.
     """
     path = Path(source)
     if not path.is_file() or path.suffix == ".py":
@@ -23,14 +24,14 @@ def kinds_of(source: str | Path) -> tuple[Kind, ...]:
     with reading(path, "file"), path.open("rb") as file:
         start = file.read(64)
     if start.startswith(b"\x93NUMPY") or is_numpy_archive(path) or (start and start.isascii() and b"\0" not in start):
-        return ("directions",)
-    return ("generator", "directions")
+        return ("directions", "latents")
+    return ("generator", "directions", "latents")
 
 
-def holds_directions(source: str | Path) -> bool:
-    """Whether a file holds directions that can be read."""
+def holds(source: str | Path, kind: Kind) -> bool:
+    """Whether a file holds directions, or latents, that can be read."""
     try:
-        find_directions(Path(source))
+        find_latents(Path(source)) if kind == "latents" else find_directions(Path(source))
     except ValueError:
         return False
     return True

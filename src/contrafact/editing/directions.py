@@ -12,17 +12,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from contrafact.core.artefact import save_artefact, unbuildable
+from contrafact.core.artefact import save_artefact
 from contrafact.core.describe import open_safetensors
 from contrafact.core.direction_files import check_fit, claim_file
 from contrafact.core.direction_files import load_directions as load_own
 from contrafact.core.directions import Directions, GlobalDirections, LayeredDirections
 from contrafact.core.generator import Generator
 from contrafact.editing.foreign_directions import EXPECTED, Found, find_directions
-
-SPACES = ("z", "w")
-_PER_LAYER_DIM, _LAYER_COUNTS = 512, (8, 10, 12, 14, 16, 18)
-"""Layers of StyleGAN generators from 32 to 1024 pixels, whose latents have 512 dimensions."""
+from contrafact.editing.spaces import converted_path, looks_layered, settle_space
 
 
 def load_directions(
@@ -117,14 +114,10 @@ def convert_directions(
     Raises:
         ValueError: what :func:`load_directions` refuses, or a target of another name or that is the source.
     """
-    target = Path(target)
-    if target.suffix != ".safetensors":
-        raise ValueError(f"the converted file must be called *.safetensors, got {target.name!r}")
-    if target.exists() and Path(source).exists() and target.resolve() == Path(source).resolve():
-        raise ValueError(f"{target} is the source itself; choose another name, so that the original stays")
+    path = converted_path(source, target)
     directions = load_directions(source, generator, space=space, per_layer=per_layer)
-    with claim_file(target):
-        save_artefact(directions, target)
+    with claim_file(path):
+        save_artefact(directions, path)
     return directions
 
 
@@ -140,7 +133,7 @@ def _fitted(
         directions = content
     else:
         names = [name.strip()[:80] for name in found.names]
-        if found.is_bare and (_looks_layered(content, generator) if per_layer is None else per_layer):
+        if found.is_bare and (looks_layered(content, generator) if per_layer is None else per_layer):
             if per_layer is None:
                 remarks.append(
                     f"read as one direction with a vector for each of {len(content)} layers; to read it as "
@@ -150,7 +143,7 @@ def _fitted(
         elif found.is_bare:
             names = []
         directions = _of_vectors(content, _as_names(names, len(content)), found.layers, path, generator)
-    belongs = _space(found, isinstance(directions, LayeredDirections), path, generator, space, remarks)
+    belongs = settle_space(path, found.program, "w" if directions.per_layer else found.space, generator, space, remarks)
     directions.note = {"read_from": path.name, "program": found.program, "unit": found.unit}
     if belongs is not None:
         directions.note["space"] = belongs
@@ -166,13 +159,6 @@ def _as_names(names: list[str], count: int) -> list[str] | None:
     """Names that directions may have; none where one would not do."""
     good = all(name.isprintable() and name and not re.fullmatch(r"[+-]*\d+", name) for name in names)
     return names if good and len(names) == len(set(names)) == count else None
-
-
-def _looks_layered(vectors: Tensor, generator: Generator | None) -> bool:
-    rows, width = vectors.shape
-    if generator is None:
-        return width == _PER_LAYER_DIM and rows in _LAYER_COUNTS
-    return generator.num_layers > 1 and (rows, width) == (generator.num_layers, generator.latent_dim)
 
 
 def _of_vectors(
@@ -203,38 +189,3 @@ def _of_vectors(
     spread = torch.zeros(len(vectors), generator.num_layers, vectors.shape[1])
     spread[:, list(layers)] = vectors[:, None]
     return LayeredDirections.of(spread, names=names)
-
-
-def _space(
-    found: Found, is_layered: bool, path: Path, generator: Generator | None, space: str | None, remarks: list[str]
-) -> str | None:
-    """Edit space to note; remarks are added, and one that the generator could be edited in but is not is refused."""
-    if space is not None:
-        if space not in SPACES:
-            raise ValueError(f"space is z (prior noise) or w (style-based generators' own), got {space!r}")
-        return space
-    likely = "w" if is_layered else found.space
-    if generator is None:
-        if likely is None:
-            remarks.append(
-                "it does not say which edit space its directions belong to, so any generator of their size takes them; "
-                "contrafact convert --space z or w (space=…) says it"
-            )
-        return likely
-    may_be_either = unbuildable(generator) is None and "space" in generator.arguments()
-    if likely is not None and likely != generator.space and may_be_either:
-        raise ValueError(
-            f"{path} ({found.program}) belongs to the {likely} space, the generator is edited in {generator.space}: "
-            f'load it in that space, --set space={likely} ({{"space": "{likely}"}}); or if you know better, contrafact '
-            f"convert --space {generator.space} (space=…)"
-        )
-    if likely is not None and likely != generator.space:
-        remarks.append(
-            f"{found.program} works in {likely}; taken for {generator.space}, the generator's only edit space"
-        )
-    if likely is None and may_be_either:
-        remarks.append(
-            f"it does not say which edit space its directions belong to; taken for {generator.space}, which the "
-            "generator is edited in (contrafact convert --space says it)"
-        )
-    return generator.space

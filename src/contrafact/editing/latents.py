@@ -1,12 +1,13 @@
-"""Latents kept in a file, with what they are latents of; and moving them along directions.
+"""Latents kept in a file, with what they are latents of; other programs' latents; and moving them along directions.
 
-Shape suffixes: N images, L latent dimensions.
+Shape suffixes: N images, K layers, L latent dimensions.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +19,13 @@ from contrafact.core.artefact import fingerprint
 from contrafact.core.checksum import check_tensors, write_tensors
 from contrafact.core.command import without_home
 from contrafact.core.describe import listed, open_safetensors
-from contrafact.core.direction_files import check_fit
+from contrafact.core.direction_files import check_fit, claim_file
 from contrafact.core.directions import Directions
 from contrafact.core.foreign import parse_json, reading
 from contrafact.core.format_version import FORMAT_VERSION, check_format_version
 from contrafact.core.generator import Generator
+from contrafact.editing.foreign_latents import EXPECTED, find_latents
+from contrafact.editing.spaces import converted_path, looks_layered, settle_space
 
 FORMAT = "contrafact latents"
 
@@ -34,9 +37,9 @@ class StoredLatents:
     Attributes:
         latents: ``(N, L)``, or ``(N, num_layers, L)``.
         names: N names, such as the pictures' file names.
-        space: edit space they lie in.
-        generator: name of the generator they belong to.
-        weights: fingerprint of its weights.
+        space: edit space they lie in; empty where another program's file does not say.
+        generator: name of the generator they belong to; empty where it is not known.
+        weights: fingerprint of its weights; empty where they are not known.
         targets: the photographs they were found for ``(N, C, H, W)``, if any.
         facts: anything else, JSON-ready: how near their images come.
     """
@@ -88,12 +91,12 @@ class StoredLatents:
 
     def check_fit(self, generator: Generator) -> None:
         """Refuse a generator these latents do not belong to (ValueError)."""
-        if self.space != generator.space:
+        if self.space and self.space != generator.space:
+            of = f" of {self.generator}" if self.generator else ""
             raise ValueError(
-                f"the latents lie in the {self.space} space of {self.generator}, this generator is edited in "
-                f"{generator.space}"
+                f"the latents lie in the {self.space} space{of}, this generator is edited in {generator.space}"
             )
-        if self.weights != fingerprint(generator):
+        if self.weights and self.weights != fingerprint(generator):
             raise ValueError(
                 f"the latents belong to the generator {self.generator}, this one ({generator.name}) has other weights; "
                 "invert the pictures again with `contrafact invert`"
@@ -101,21 +104,116 @@ class StoredLatents:
         generator.check_latent(self.latents)
 
 
-def load_latents(path: str | Path) -> StoredLatents:
-    """Read latents back.
+def load_latents(
+    path: str | Path,
+    generator: Generator | None = None,
+    *,
+    space: str | None = None,
+    per_layer: bool | None = None,
+) -> StoredLatents:
+    """Latents of a file of contrafact's, or of another program's projector or encoder.
+
+    Read are arrays ``(N, L)`` and ``(N, K, L)``, alone, in lists or by picture, as ``.npy``, ``.npz`` (NVIDIA's
+    ``projected_w.npz``), ``.pt`` (e4e's ``latents.pt``, rosinality's projections), ``.safetensors`` and text. Nothing
+    of a file is run.
+
+    Args:
+        path: the file.
+        generator: the one they are for: it decides what the file leaves open, and is checked.
+        space: edit space of another program's latents, ``z`` or ``w``, whatever the file says.
+        per_layer: whether a plain array ``(K, L)`` is one image with a latent for each style layer, or K images; by
+            default the former where K is the number of the generator's layers.
+
+    Warns:
+        UserWarning: what was assumed because the file does not say it, or was left out of it.
 
     Raises:
-        ValueError: no such file, cut short or damaged, not one of latents (the message says what it is), or written by
-            a newer version.
+        ValueError: no such file, cut short or damaged, not one of latents (the message says what it is), written by a
+            newer version, latents that do not fit the generator, or options that do not fit the file.
+
+    >>> import contrafact as cf, numpy as np
+    >>> np.savez("projected_w.npz", w=np.zeros((1, 6, 12)))  # as NVIDIA's projector.py does
+    >>> stored = cf.load_latents("projected_w.npz", cf.generators.StyleGAN2.tiny())
+    >>> stored.latents.shape, stored.names, stored.space
+    (torch.Size([1, 6, 12]), ['projected_w'], 'w')
     """
+    source = Path(path)
+    if is_own(source):
+        if space is not None or per_layer is not None:
+            raise ValueError(f"{source} is contrafact's own and says all about itself: leave out space and per_layer")
+        stored = _load_own(source)
+    else:
+        stored, remarks = _foreign(source, generator, space, per_layer)
+        for remark in remarks:
+            warnings.warn(f"{source}: {remark}", stacklevel=2)
+    if generator is not None:
+        stored.check_fit(generator)
+    return stored
+
+
+def convert_latents(
+    source: str | Path,
+    target: str | Path,
+    generator: Generator | None = None,
+    *,
+    space: str | None = None,
+    per_layer: bool | None = None,
+) -> StoredLatents:
+    """Write another program's latents to a file of contrafact's; returns them. Arguments as for :func:`load_latents`.
+
+    Raises:
+        ValueError: what :func:`load_latents` refuses, or a target of another name than ``*.safetensors`` or that is the
+            source.
+    """
+    path = converted_path(source, target)
+    stored = load_latents(source, generator, space=space, per_layer=per_layer)
+    with claim_file(path):
+        stored.save(path)
+    return stored
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file of latents is contrafact's own (ValueError where it is missing or damaged)."""
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; expected {EXPECTED}")
+    with reading(path, "file of latents"), path.open("rb") as file:
+        if file.read(9)[8:] != b"{":
+            return False
+    header, shapes = open_safetensors(path, EXPECTED)
+    if header.get("format") == "contrafact":
+        raise ValueError(f"{path} holds no latents of contrafact's but {listed(shapes)}; expected {EXPECTED}")
+    return header.get("format") == FORMAT
+
+
+def _foreign(
+    path: Path, generator: Generator | None, space: str | None, per_layer: bool | None
+) -> tuple[StoredLatents, list[str]]:
+    """Latents of another program, and remarks on what was assumed."""
+    found = find_latents(path)
+    latents, names, remarks = found.latents, list(found.names), list(found.remarks)
+    if per_layer is not None and not found.is_bare:
+        raise ValueError(f"{path} says how its latents lie: leave out per_layer")
+    if found.is_bare and (looks_layered(latents, generator) if per_layer is None else per_layer):
+        if per_layer is None:
+            remarks.append(
+                f"read as one image with a latent for each of {len(latents)} layers; to read it as {len(latents)} "
+                "images, contrafact convert --rows images (per_layer=False)"
+            )
+        latents, names = latents[None], [path.stem]
+    program = "its program"
+    likely = "w" if latents.ndim == 3 and found.space is None else found.space
+    belongs = settle_space(path, program, likely, generator, space, remarks) or ""
+    facts: dict[str, object] = {"read_from": path.name}
+    if generator is None or belongs != generator.space:
+        return StoredLatents(latents, names, belongs, "", "", facts=facts), remarks
+    return StoredLatents.of(generator, latents, names, facts=facts), remarks
+
+
+def _load_own(source: Path) -> StoredLatents:
     from safetensors.torch import load_file
 
-    source, expected = Path(path), "a file of latents written by `contrafact invert`"
-    if not source.is_file():
-        raise ValueError(f"{source} does not exist; expected {expected}")
+    expected = "a file of latents written by `contrafact invert`"
     header, shapes = open_safetensors(source, expected)
-    if header.get("format") != FORMAT:
-        raise ValueError(f"{source} holds no latents of contrafact's but {listed(shapes)}; expected {expected}")
     check_format_version(header.get("version"), source)
     with reading(source, "whole file of latents", "make it again with `contrafact invert`"):
         names, facts = (
