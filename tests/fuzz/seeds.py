@@ -31,6 +31,7 @@ from contrafact.generators.analytic import Analytic
 from tests.core.toy import Toy, toy_run
 from tests.editing import foreign_files
 from tests.generators.kinds import dcgan
+from tests.generators.kinds.tensorflow import write as write_tensorflow
 from tests.generators.recorded import Recorded
 
 Write = Callable[[Path], object]
@@ -225,6 +226,9 @@ def checkpoint_files() -> dict[str, Write]:
         "stylegan-genforce": _torch("model.pth", {"generator_smooth": Recorded("stylegan_genforce_plain").state}),
         "stylegan-higan": _torch("model.pth", Recorded("stylegan_higan").state),
         "stylegan-rosinality": _torch("model.pt", {"g_running": Recorded("stylegan_rosinality").state}),
+        "stylegan-tensorflow": partial(write_tensorflow, Recorded("stylegan_tensorflow")),
+        "prog_gan-tensorflow": partial(write_tensorflow, Recorded("prog_gan_tensorflow")),
+        "stylegan2-tensorflow": partial(write_tensorflow, Recorded("stylegan2_tensorflow")),
         "stylegan2-nvidia": _nvidia(Recorded("stylegan2_nvidia_plain")),
         "stylegan2-nvidia-conditional": _nvidia(Recorded("stylegan2_nvidia_conditional")),
         "stylegan2-rosinality": _torch("model.pt", ours),

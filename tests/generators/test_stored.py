@@ -258,13 +258,6 @@ def test_tar_files_of_the_first_torch_say_what_to_do(tmp_path):
         read_stored(path)
 
 
-def test_tensorflow_pickles_say_what_to_do(tmp_path):
-    path = tmp_path / "network.pkl"
-    path.write_bytes(b"\x80\x03cdnnlib.tflib.network\nNetwork\n.")
-    with pytest.raises(ValueError, match="TensorFlow network pickle; convert it"):
-        read_stored(path)
-
-
 def test_a_pickle_cannot_leave_attributes_behind(tmp_path):
     # BUILD with slot state sets attributes on whatever global it was given.
     path = tmp_path / "model.pkl"

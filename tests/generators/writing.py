@@ -66,3 +66,47 @@ def write_nvidia(path: Path, content: Any) -> Path:
     with mock.patch.dict(sys.modules, modules):
         path.write_bytes(pickle.dumps(content))
     return path
+
+
+class TensorFlowNetwork:
+    """A network as NVIDIA's TensorFlow programs pickle it; its program text would leave a mark if it were run."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.state
+
+
+_CLASSES = {
+    module: type("Network", (TensorFlowNetwork,), {"__module__": module})
+    for module in ("dnnlib.tflib.network", "tfutil")
+}
+"""Of the later programs, and of the first, ProgGAN's, whose networks have no parts."""
+_TEXT = "import os\nos.system('touch PWNED')\n"
+
+
+def tensorflow_network(
+    skeleton: Mapping[str, Any], state: Mapping[str, torch.Tensor], first: bool = False
+) -> TensorFlowNetwork:
+    """A network with the recorded ``skeleton`` (name, arguments, parts, names of variables), and values by name."""
+    parts = {
+        name: tensorflow_network(part, {k.partition("/")[2]: v for k, v in state.items() if k.startswith(f"{name}/")})
+        for name, part in skeleton["components"].items()
+    }
+    held = {**skeleton, "build_module_src": _TEXT, "components": parts}
+    names = held.pop("names")
+    # Numbers without sides come as NumPy's scalars.
+    held["variables"] = [(name, state[name].numpy()[()]) for name in names if name in state]
+    return _CLASSES["tfutil" if first else "dnnlib.tflib.network"](held)
+
+
+def write_tensorflow(path: Path, content: Any) -> Path:
+    """Pickle ``content``, networks in it under the names that those programs' modules have."""
+    names = ["dnnlib", "dnnlib.tflib", *_CLASSES]
+    modules = {name: types.ModuleType(name) for name in names}
+    for name, kind in _CLASSES.items():
+        modules[name].Network = kind  # type: ignore[attr-defined]
+    with mock.patch.dict(sys.modules, modules):
+        path.write_bytes(pickle.dumps(content, protocol=4))
+    return path

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from contrafact.core.describe import is_numpy_archive, open_safetensors, what_is
@@ -63,6 +64,25 @@ class StoredModule:
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
+@dataclass(frozen=True)
+class TensorFlowNetwork:
+    """A network of NVIDIA's TensorFlow programs found in a pickle.
+
+    Attributes:
+        program: its class, ``dnnlib.tflib.network.Network`` or, of the first program, ``tfutil.Network``.
+        name: its name there, ``Gs``.
+        function: name of the function that builds it, ``G_style``; its program text is not kept.
+        arguments: what that is called with, and its parts are.
+        variables: values by name, those of a part after the part's (``synthesis/4x4/Const/const``).
+    """
+
+    program: str
+    name: str
+    function: str
+    arguments: Mapping[str, Any]
+    variables: Mapping[str, Tensor] = field(repr=False)
+
+
 def read_stored(path: Path) -> Any:
     """What a weight file or a folder of them holds: nested dicts, lists, tensors, plain values, stored modules.
 
@@ -71,7 +91,7 @@ def read_stored(path: Path) -> Any:
             folder, of which the known files are read into ``{file name: content}``.
 
     Raises:
-        ValueError: not such a file, damaged or cut short, or a TensorFlow network. Code that a file asks to run is not
+        ValueError: not such a file, damaged or cut short. Code that a file asks to run is not
             run; objects of classes that are not known come as :class:`~contrafact.core.inert_records.Record`.
     """
     if path.is_dir():
@@ -119,22 +139,20 @@ def _read_pickled(path: Path, kind: str) -> Any:
             read = read_inert(path, _Networks().stored)
     except InertError as error:
         raise ValueError(f"{path} is not a whole {kind}: {error}") from error
-    if any(name.startswith("dnnlib.tflib") for name in read.names):
-        raise ValueError(
-            f"{path} is a TensorFlow network pickle; convert it with NVIDIA's stylegan2-ada-pytorch (legacy.py), or "
-            "use a converted file"
-        )
     return read.content
 
 
 class _Networks:
-    """Makes :class:`StoredModule` of the records that are networks; parts come before what they are parts of."""
+    """Makes :class:`StoredModule` and :class:`TensorFlowNetwork` of the records that are networks, parts first."""
 
     def __init__(self) -> None:
         self._letters = _MAX_NAMES
+        self._named = set[int]()
 
     def stored(self, record: Record) -> Any:
         name, state = record.name.rpartition(".")[2], record.state
+        if name == "Network" and isinstance(state, dict) and isinstance(state.get("variables"), list):
+            return self._tensorflow(record.name, state)
         if record.name == "torch_utils.persistence._reconstruct_persistent_obj":
             # NVIDIA's persistence: {"module_src": program text, "class_name": ..., "state": ...}; the text stays text.
             match record.arguments:
@@ -166,17 +184,46 @@ class _Networks:
                 settings |= self._below(name, child.settings)
         return tensors, settings
 
-    def _below(self, name: object, entries: Mapping[str, Any]) -> dict[str, Any]:
-        prefix = f"{name}."
+    def _tensorflow(self, program: str, state: Mapping[Any, Any]) -> TensorFlowNetwork:
+        """Variables are arrays by name, or numbers where they have no sides."""
+        variables: dict[str, Tensor] = {}
+        for entry in state["variables"]:
+            match entry:
+                case (str() as name, np.ndarray() as array) if array.dtype.isnative and array.dtype.kind in "fi":
+                    if id(array) in self._named:  # as for modules: readers copy what is named
+                        self._unfold(array.nbytes)
+                    self._named.add(id(array))
+                    variables[name] = torch.from_numpy(array)
+                case (str() as name, float() | int() as number):
+                    variables[name] = torch.tensor(float(number))
+        arguments: dict[str, Any] = {}
+        for name, part in plain_dict(state.get("components")).items():
+            if isinstance(part, TensorFlowNetwork):
+                variables |= self._below(name, part.variables, "/")
+                arguments |= self._below("", part.arguments, "")
+        arguments |= {str(name): value for name, value in plain_dict(state.get("static_kwargs")).items()}
+        name, function = str(state.get("name")), str(state.get("build_func_name"))
+        return TensorFlowNetwork(program, name, function, arguments, variables)
+
+    def _below(self, name: object, entries: Mapping[str, Any], separator: str = ".") -> dict[str, Any]:
+        prefix = f"{name}{separator}"
         # A module may be part of many, and so name its tensors more often than any file could.
-        self._letters -= sum(len(prefix) + len(key) for key in entries)
+        self._unfold(sum(len(prefix) + len(key) for key in entries))
+        return {prefix + key: value for key, value in entries.items()}
+
+    def _unfold(self, count: int) -> None:
+        self._letters -= count
         if self._letters < 0:
             raise InertError("its networks would unfold to many times its size")
-        return {prefix + key: value for key, value in entries.items()}
 
 
 def _dict(value: Any) -> dict[Any, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def plain_dict(value: Any) -> dict[Any, Any]:
+    """A dict, or the pairs of an object of a class derived from it; empty for others."""
+    return _dict(value.pairs if isinstance(value, Record) else value)
 
 
 def outline(content: Any, parts: int = 6) -> str:
@@ -184,6 +231,9 @@ def outline(content: Any, parts: int = 6) -> str:
     match content:
         case StoredModule():
             return f"a {content.class_name} of {len(content.tensors)} tensors{_named(content.tensors)}"
+        case TensorFlowNetwork():
+            held = f"{len(content.variables)} variables{_named(content.variables)}"
+            return f"a TensorFlow network {_short(content.name)} ({_short(content.function)}) of {held}"
         case {} if not content:
             return "nothing"
         case {} if all(isinstance(value, Tensor) for value in content.values()):

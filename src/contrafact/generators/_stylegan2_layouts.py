@@ -1,4 +1,4 @@
-"""The three ways StyleGAN2's weights are stored, translated to ours: rosinality's, NVIDIA's, genforce's."""
+"""The ways StyleGAN2's weights are stored, translated to ours: rosinality's, NVIDIA's two, genforce's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from contrafact.generators._settings import UNKNOWN, Settings, attributes, lookup
-from contrafact.generators._stored import NoGenerator, StoredModule, state_dicts, take
+from contrafact.generators._stored import NoGenerator, StoredModule, TensorFlowNetwork, state_dicts, take
 from contrafact.generators._style_layouts import (
     Tensors,
     Translated,
@@ -18,6 +18,13 @@ from contrafact.generators._style_layouts import (
     joint_embedding,
     mapping_arguments,
     mapping_lr,
+)
+from contrafact.generators._tensorflow import (
+    check_usual,
+    count_sides,
+    mapping_tensors,
+    take_kernel,
+    tensorflow_generator,
 )
 
 
@@ -27,6 +34,10 @@ def translate(content: Any, settings: Settings) -> Translated | None:
     Raises:
         ValueError: a discriminator alone, missing tensors, or a variant that is not supported.
     """
+    network = tensorflow_generator(content)
+    if network is not None:
+        modulated = any(name.endswith("/mod_weight") for name in network.variables)
+        return _from_tensorflow(network, settings) if modulated else None
     if isinstance(content, dict) and isinstance(stored := content.get("G_ema", content.get("G")), StoredModule):
         translated = _from_nvidia(stored, settings)
         return _from_state(stored.tensors, content, settings) if translated is None else translated
@@ -267,3 +278,52 @@ def _from_genforce(state: Tensors, settings: Settings) -> Translated:
         tanh=settings.choose("tanh", False, settings.beside("final_tanh")),
     )
     return Translated(arguments, tensors)
+
+
+def _from_tensorflow(network: TensorFlowNetwork, settings: Settings) -> Translated:
+    """Of the programs of StyleGAN2 and StyleGAN2-ADA."""
+    values, arguments = network.variables, network.arguments
+    check_usual(arguments, {"normalize_latents": True}, "StyleGAN2")
+    if "synthesis/4x4/ToRGB/weight" not in values:
+        raise ValueError("the StyleGAN2 checkpoint is not of the skip architecture (configurations E and F)")
+    tensors = mapping_tensors(values, "StyleGAN2")
+    joint = "mapping/LabelConcat/weight" in values
+    if joint:
+        tensors["embed.weight"] = joint_embedding(_take(values, "mapping/LabelConcat/weight"))
+    elif "mapping/LabelEmbed/weight" in values:
+        tensors["embed.weight"] = _take(values, "mapping/LabelEmbed/weight").T
+        tensors["embed.bias"] = _take(values, "mapping/LabelEmbed/bias")
+    tensors["const"] = _take(values, "synthesis/4x4/Const/const")[0]
+    sides = [4 << i for i in range(count_sides(values, "synthesis/"))]
+    convs = ["4x4/Conv", *(f"{side}x{side}/{name}" for side in sides[1:] for name in ("Conv0_up", "Conv1"))]
+    for ours, theirs in [(f"convs.{i}", name) for i, name in enumerate(convs)] + [
+        (f"to_images.{i}", f"{side}x{side}/ToRGB") for i, side in enumerate(sides)
+    ]:
+        theirs = f"synthesis/{theirs}"
+        weight = take_kernel(values, f"{theirs}/weight", "StyleGAN2")
+        if ours.startswith("to"):
+            weight = weight.flatten(1)
+        elif theirs.endswith("Conv0_up"):
+            weight = weight.flip(2, 3)  # stored the other way round
+        tensors |= {
+            f"{ours}.weight": weight,
+            f"{ours}.bias": _take(values, f"{theirs}/bias"),
+            f"{ours}.affine.weight": _take(values, f"{theirs}/mod_weight").T,
+            f"{ours}.affine.bias": _take(values, f"{theirs}/mod_bias") + 1,  # added when run, not stored
+        }
+        if ours.startswith("convs"):
+            # Without noise (use_noise=False) there is neither; a strength of zero says the same.
+            strength = values.get(f"{theirs}/noise_strength", torch.zeros(()))
+            tensors[f"{ours}.noise_strength"] = strength.detach().float()
+            if (image := f"synthesis/noise{ours[6:]}") in values:
+                tensors[f"{ours}.noise"] = _take(values, image)[0, 0]
+    clamp = arguments.get("conv_clamp")
+    given = {
+        "conditioning": "joint" if joint else "separate",
+        "mapping_lr": mapping_lr(settings, tensors, arguments.get("mapping_lrmul", 0.01)),
+        "kernel": arguments.get("resample_kernel", _KERNEL),
+        "clamp": float(clamp) if isinstance(clamp, int) else clamp,
+        "activation": arguments.get("nonlinearity", "lrelu"),
+        "mapping_activation": arguments.get("mapping_nonlinearity", "lrelu"),
+    }
+    return Translated(_arguments(tensors, **given), tensors)

@@ -1,4 +1,4 @@
-"""The ways StyleGAN's weights are stored, translated to ours: genforce's, rosinality's."""
+"""The ways StyleGAN's weights are stored, translated to ours: NVIDIA's (TensorFlow), genforce's, rosinality's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from contrafact.generators._settings import UNKNOWN, Settings
-from contrafact.generators._stored import state_dicts, take
+from contrafact.generators._stored import TensorFlowNetwork, state_dicts, take
 from contrafact.generators._style_layouts import (
     Tensors,
     Translated,
@@ -20,6 +20,13 @@ from contrafact.generators._style_layouts import (
     mapping_arguments,
     mapping_lr,
     noise_for_sides,
+)
+from contrafact.generators._tensorflow import (
+    check_usual,
+    count_sides,
+    mapping_tensors,
+    take_kernel,
+    tensorflow_generator,
 )
 
 _FUSED_FROM = 128
@@ -41,6 +48,10 @@ def translate(content: Any, settings: Settings) -> Translated | None:
     Raises:
         ValueError: missing tensors, a half-grown network, or a variant that is not supported.
     """
+    network = tensorflow_generator(content)
+    if network is not None:
+        styled = any(name.endswith("/StyleMod/weight") for name in network.variables)
+        return _from_tensorflow(network, settings) if styled else None
     for state in state_dicts(content):
         if any(".apply_noise." in name for name in state):
             return _from_genforce(state, settings)
@@ -73,6 +84,57 @@ def _is_fused(side: int, fused: object) -> bool:
             f"{_FUSED_FROM} pixels on; got {fused!r}"
         )
     return side >= _FUSED_FROM if fused == "auto" else bool(fused)
+
+
+_USUAL = {
+    "use_styles": True,
+    "const_input_layer": True,
+    "use_noise": True,
+    "use_wscale": True,
+    "use_pixel_norm": False,
+    "use_instance_norm": True,
+    "normalize_latents": True,
+}
+"""Options of NVIDIA's program that its networks leave as they are."""
+
+
+def _from_tensorflow(network: TensorFlowNetwork, settings: Settings) -> Translated:
+    values, arguments = network.variables, network.arguments
+    check_usual(arguments, _USUAL, "StyleGAN")
+    check_grown(values.get("lod"), "StyleGAN")
+    tensors = mapping_tensors(values, "StyleGAN", 1 / math.sqrt(2))
+    if "mapping/LabelConcat/weight" in values:
+        tensors["embed.weight"] = joint_embedding(_take(values, "mapping/LabelConcat/weight"))
+    tensors["const"] = _take(values, "synthesis/4x4/Const/const")[0]
+    sides = [4 << i for i in range(max(count_sides(values, "synthesis/"), 1))]
+    for i, (side, name) in enumerate((s, n) for s in sides for n in (("Const", "Conv") if s == 4 else _HALVES)):
+        ours, theirs = f"convs.{i}", f"synthesis/{side}x{side}/{name}"
+        if i:
+            weight = take_kernel(values, f"{theirs}/weight", "StyleGAN")
+            straight = name != "Conv0_up" or _is_fused(side, arguments.get("fused_scale", "auto"))
+            tensors[f"{ours}.weight"] = weight if straight else weight.flip(2, 3)
+        tensors |= {
+            f"{ours}.bias": _take(values, f"{theirs}/bias"),
+            f"{ours}.noise_strength": _take(values, f"{theirs}/Noise/weight"),
+            f"{ours}.affine.weight": _take(values, f"{theirs}/StyleMod/weight").T,
+            f"{ours}.affine.bias": _take(values, f"{theirs}/StyleMod/bias"),
+        }
+        if f"synthesis/noise{i}" in values:
+            tensors[f"{ours}.noise"] = _take(values, f"synthesis/noise{i}")[0, 0]
+    tensors["to_image.weight"] = take_kernel(values, "synthesis/ToRGB_lod0/weight", "StyleGAN").flatten(1)
+    tensors["to_image.bias"] = _take(values, "synthesis/ToRGB_lod0/bias")
+    kernel = arguments.get("blur_filter", [1, 2, 1])
+    given = {
+        "mapping_lr": mapping_lr(settings, tensors, arguments.get("mapping_lrmul", 0.01)),
+        "activation": arguments.get("nonlinearity", "lrelu"),
+        "mapping_activation": arguments.get("mapping_nonlinearity", "lrelu"),
+        "kernel": kernel or [0, 1, 0],
+    }
+    return Translated(_arguments(tensors, **given), tensors)
+
+
+_HALVES = ("Conv0_up", "Conv1")
+"""Names of a side's two layers."""
 
 
 def _modern(state: Tensors) -> tuple[dict[str, Tensor], Any]:

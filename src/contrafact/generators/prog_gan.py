@@ -1,8 +1,8 @@
 """ProgGAN: the progressively grown GAN, fully grown, frozen (Karras et al. 2018).
 
-Progressive Growing of GANs, ICLR 2018, https://arxiv.org/abs/1710.10196. Reads the checkpoints of the PyTorch port
-used by GANLatentDiscovery (``features.*``, ``output.*``) and of genforce (``layer*``, ``output*``). Their run-time
-weight scales are folded into the weights.
+Progressive Growing of GANs, ICLR 2018, https://arxiv.org/abs/1710.10196. Reads the authors' TensorFlow pickles, the
+checkpoints of the PyTorch port used by GANLatentDiscovery (``features.*``, ``output.*``) and those of genforce
+(``layer*``, ``output*``). Their run-time weight scales are folded into the weights.
 
 Shape suffixes: N samples, L latent dimensions, C channels, H, W sides.
 """
@@ -22,7 +22,9 @@ from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.generator import Generator, Truncated
 from contrafact.generators._settings import Settings
-from contrafact.generators._stored import state_dicts, take
+from contrafact.generators._stored import TensorFlowNetwork, state_dicts, take
+from contrafact.generators._style_layouts import check_grown
+from contrafact.generators._tensorflow import check_usual, count_sides, take_kernel, tensorflow_generator
 
 
 class ProgGAN(Generator):
@@ -119,6 +121,9 @@ def read(content: Any, settings: Settings) -> ProgGAN | None:
     Raises:
         ValueError: a ProgGAN that is incomplete or not fully grown.
     """
+    network = tensorflow_generator(content)
+    if network is not None:
+        return _build(_from_tensorflow(network)) if "4x4/Dense/weight" in network.variables else None
     for state in state_dicts(content):
         if "features.0.wscale.scale" in state:
             return _build(_from_features(state))
@@ -156,8 +161,7 @@ def _from_features(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _from_genforce(state: Mapping[str, Tensor], settings: Settings) -> dict[str, Tensor]:
-    if float(state.get("lod", torch.zeros(()))) != 0:
-        raise ValueError(f"the ProgGAN is not fully grown: its level of detail is {float(state['lod'])}, not 0")
+    check_grown(state.get("lod"), "ProgGAN")
     count = sum(name.startswith("layer") and name.endswith(".weight") for name in state)
     kernels = [take(state, f"layer{i}.weight", "ProgGAN") for i in range(count)]
     # Upsampling layers that are stored for a transposed convolution show it where the channel counts differ.
@@ -179,3 +183,48 @@ def _from_genforce(state: Mapping[str, Tensor], settings: Settings) -> dict[str,
     weights["to_image.weight"] = kernel * math.sqrt(1 / kernel[0].numel())
     weights["to_image.bias"] = take(state, f"{last}.bias", "ProgGAN")
     return weights
+
+
+_USUAL = {
+    "label_size": 0,
+    "normalize_latents": True,
+    "use_wscale": True,
+    "use_pixelnorm": True,
+    "pixelnorm_epsilon": 1e-8,
+    "use_leakyrelu": True,
+}
+"""Options of the authors' program that its networks leave as they are."""
+
+
+def _from_tensorflow(network: TensorFlowNetwork) -> dict[str, Tensor]:
+    values = network.variables
+    check_usual(network.arguments, _USUAL, "ProgGAN")
+    check_grown(values.get("lod"), "ProgGAN")
+    weights: dict[str, Tensor] = {}
+    for i, name in enumerate(_tensorflow_layers(values)):
+        bias = take(values, f"{name}/bias", "ProgGAN")
+        if i == 0:  # a dense layer to 4×4 pixels; on a map of 1×1 a convolution reads its kernel from behind
+            dense = take(values, f"{name}/weight", "ProgGAN")
+            kernel = dense.reshape(len(dense), len(bias), 4, 4).transpose(0, 1).flip(2, 3)
+            gain = math.sqrt(2) / 4 / math.sqrt(len(dense))
+        else:
+            kernel = take_kernel(values, f"{name}/weight", "ProgGAN")
+            if name.endswith("_up"):
+                kernel = kernel.flip(2, 3)
+                if network.program.startswith("tfutil"):  # the first program, which keeps outputs before inputs there
+                    kernel = kernel.transpose(0, 1)
+            gain = math.sqrt(2 / kernel[0].numel())
+        weights[f"convs.{i}.weight"], weights[f"convs.{i}.bias"] = kernel * gain, bias
+    kernel = take_kernel(values, "ToRGB_lod0/weight", "ProgGAN")
+    weights["to_image.weight"] = kernel * math.sqrt(1 / kernel[0].numel())
+    weights["to_image.bias"] = take(values, "ToRGB_lod0/bias", "ProgGAN")
+    return weights
+
+
+def _tensorflow_layers(values: Mapping[str, Tensor]) -> list[str]:
+    names = ["4x4/Dense", "4x4/Conv"]
+    for i in range(1, count_sides(values)):
+        place = f"{4 << i}x{4 << i}"
+        fused = f"{place}/Conv0_up/weight" in values  # a transposed convolution
+        names += [f"{place}/{'Conv0_up' if fused else 'Conv0'}", f"{place}/Conv1"]
+    return names

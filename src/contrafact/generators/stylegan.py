@@ -1,8 +1,8 @@
 """StyleGAN: the first style-based GAN, edited in W, per layer or in Z (Karras et al. 2019).
 
 A Style-Based Generator Architecture for Generative Adversarial Networks, CVPR 2019, https://arxiv.org/abs/1812.04948.
-Reads genforce's files (also those of InterFaceGAN, HiGAN and SeFa) and rosinality's PyTorch port, fully grown. Weights
-keep the originals' scale (equalised learning rate), so a checkpoint can be trained on.
+Reads NVIDIA's TensorFlow pickles, genforce's files (also those of InterFaceGAN, HiGAN and SeFa) and rosinality's, fully
+grown. Weights keep the originals' scale (equalised learning rate), so a checkpoint can be trained on.
 
 Shape suffixes: N samples, L latent (W) dimensions, Z prior dimensions, I input channels, O output channels, H, W sides.
 """

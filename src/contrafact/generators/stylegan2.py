@@ -2,8 +2,8 @@
 
 Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020, https://arxiv.org/abs/1912.04958; class conditioning
 as in StyleGAN2-ADA, NeurIPS 2020, https://arxiv.org/abs/2006.06676. Reads the checkpoints of rosinality's PyTorch
-port, NVIDIA's stylegan2-ada-pytorch (and the StyleGAN2 of stylegan3) and genforce. Skip architecture. Weights keep the
-originals' scale (equalised learning rate), so a checkpoint can be trained on.
+port, NVIDIA's stylegan2-ada-pytorch (and the StyleGAN2 of stylegan3), its TensorFlow programs, and genforce. Skip
+architecture. Weights keep the originals' scale (equalised learning rate), so a checkpoint can be trained on.
 
 Shape suffixes: N samples, L latent (W) dimensions, Z prior dimensions, I input channels, O output channels, H, W
 sides.
