@@ -22,6 +22,7 @@ from pathlib import Path
 
 from contrafact.core import command
 from contrafact.core.files import explained
+from contrafact.core.hub import check_own
 
 CLAIM = ".claim"
 _PATIENCE_SECONDS = 0.02
@@ -67,6 +68,7 @@ def claim(target: str | Path, wait: float = 0.0) -> Iterator[None]:
         OSError: the folder cannot be written to; the message says what to do.
     """
     target = Path(target)
+    check_own(target)
     is_file = target.is_file() or (bool(target.suffix) and not target.is_dir())
     lock = target.with_name(f".{target.name}{CLAIM}") if is_file else target / CLAIM
     key = (threading.get_ident(), os.path.realpath(lock))

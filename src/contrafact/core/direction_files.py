@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from contrafact.core import outside
+from contrafact.core import hub, outside
 from contrafact.core.artefact import class_name, find_class, load_artefact, save_artefact, unbuildable
 from contrafact.core.artefact_names import stable_name
 from contrafact.core.claim import claim
@@ -155,7 +155,7 @@ def load_directions(source: str | Path) -> Directions:
     >>> len(run_directions), cf.load_directions("one.safetensors").names
     (3, ['direction 2'])
     """
-    path = Path(source)
+    path = hub.local(source, "directions")
     if path.is_dir():
         return load_run(path).directions
     if not path.exists():
@@ -179,7 +179,7 @@ def name_direction(source: str | Path, which: str | int, name: str) -> int:
     Raises:
         ValueError: no such file, no such direction, or a name that will not do.
     """
-    path = Path(source)
+    path = hub.local(source, "run")
     file = path / DIRECTIONS if path.is_dir() else path
     load_directions(path)  # what cannot be read is said before anything is claimed
     with claim_file(file):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from contrafact.core import command, own_generator
+from contrafact.core import command, hub, own_generator
 from contrafact.core.artefact import (
     Artefact,
     is_from_outside,
@@ -144,7 +144,7 @@ class FinishedRun:
         encoder: nn.Module | type[Encoder] | None = None,
         directions: Directions | type[Directions] | None = None,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = hub.local(folder, "run")
         if not self.folder.is_dir():
             raise ValueError(f"{self.folder} is no folder; expected a run folder written by `contrafact fit`")
         if not (self.folder / CONFIG).exists():
@@ -428,7 +428,7 @@ def load_run(
     A class of your own need not be passed where it is loaded already, or offered by an installed package.
 
     Args:
-        folder: run folder.
+        folder: run folder, or one on the Hugging Face Hub: ``hf://org/repo[/folder][@revision]``.
         generator: the run's generator, when it is a module of your own; or its class.
         encoder: the run's encoder's class, when it is your own; an instance of it, or the module it was built around.
         directions: the run's directions' class, when it is your own, or an instance of it.

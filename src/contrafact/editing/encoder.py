@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from contrafact.core import command
+from contrafact.core import command, hub
 from contrafact.core.artefact import fingerprint, load_artefact
 from contrafact.core.directions import GlobalDirections
 from contrafact.core.encoder import Encoder
@@ -63,7 +63,7 @@ def load_encoder(source: str | Path) -> Encoder:
     Raises:
         ValueError: no such file or folder, or one without an encoder.
     """
-    path = Path(source)
+    path = hub.local(source, "encoder")
     if path.is_dir():
         return load_run(path).encoder
     return load_artefact(path, Encoder).requires_grad_(False)

@@ -18,6 +18,7 @@ from contrafact.core.catalog import unknown_name_message
 from contrafact.core.claim import claim
 from contrafact.core.describe import open_safetensors
 from contrafact.core.generator import Generator
+from contrafact.core.hub import fetch, is_hub
 from contrafact.core.method import load_run
 from contrafact.core.run import CONFIG, RESULT
 from contrafact.generators._foreign import read_foreign
@@ -56,14 +57,16 @@ def load_generator(source: str | Path, changes: Mapping[str, Any] | None = None)
             run, or another program's checkpoint: StyleGAN and StyleGAN2 (rosinality's, NVIDIA's, genforce's),
             StyleGAN3, BigGAN, ProgGAN, SNGAN, Glow, DCGAN. A name wins over a file of the same name; write
             ``./shapes3d`` for the file. Or one of your own (:func:`contrafact.generators._own.build_own`):
-            ``FILE.py:NAME``, or the name that an installed package gives it.
+            ``FILE.py:NAME``, or the name that an installed package gives it. Or a file or run of the Hugging Face Hub:
+            ``hf://org/repo[/file][@revision]``.
         changes: constructor arguments that shall differ from the file's: ``{"label": 207}`` fixes a conditional
             generator to a class, ``{"space": "z"}`` edits StyleGAN2's prior noise, ``{"size": 128}`` sets Glow's side.
             So are settings given that another program's file does not hold: ``{"clamp": 256, "mapping_lr": 0.01}``;
             ``{"part": "g"}`` chooses among the networks of such a file (a running average comes first otherwise).
 
     Returns:
-        The generator in evaluation mode, without gradients to its weights, ``name`` set to ``source``.
+        The generator in evaluation mode, without gradients to its weights, ``name`` set to ``source`` (with the
+        commit, of one on the Hub).
 
     Warns:
         UserWarning: another program's checkpoint does not say all about its network, nor does a file beside it; the
@@ -84,9 +87,11 @@ def load_generator(source: str | Path, changes: Mapping[str, Any] | None = None)
             "generator by contrafact.wrap(module, latent_dim)"
         )
     left = dict(changes or {})
-    generator = _load(source, left)
+    fetched = fetch(source, "generator") if is_hub(source) else None
+    generator = _load(source if fetched is None else fetched.path, left)
     generator = changed(generator, left)
-    generator.name = str(source)
+    # With the commit in it the name means the same for ever, wherever it is written down.
+    generator.name = str(source if fetched is None else fetched.name)
     return generator.freeze()
 
 
