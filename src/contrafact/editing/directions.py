@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from contrafact.core import hub
 from contrafact.core.artefact import save_artefact
 from contrafact.core.describe import open_safetensors
 from contrafact.core.direction_files import check_fit, claim_file
@@ -37,7 +38,7 @@ def load_directions(
     LatentDiscovery's ``deformator_*.pt``; LatentCLR's models. Nothing of a file is run.
 
     Args:
-        source: run folder or file.
+        source: run folder or file, or ``hf://org/repo[/file][@revision]``.
         generator: the one they are for: it decides what the file leaves open, and is checked.
         space: edit space they belong to, ``z`` or ``w``, whatever the file says.
         per_layer: whether a plain array ``(K, L)`` is one direction with a vector for each layer, or K directions; by
@@ -56,7 +57,7 @@ def load_directions(
     >>> smile.names, smile.note["unit"]
     (['smile_boundary'], "a latent step of the vector's length")
     """
-    path = Path(source)
+    path = hub.local(source, "directions")
     if is_own(path):
         if space is not None or per_layer is not None:
             raise ValueError(
