@@ -7,10 +7,13 @@ returns the constructor's arguments. A dataset without a procedural form needs a
 import gzip
 import io
 import pickle
+import shutil
 import struct
 import tarfile
+from pathlib import Path
 
 import h5py
+import matplotlib
 import numpy as np
 import scipy.io
 from PIL import Image
@@ -165,6 +168,13 @@ def write_digits_garments(folder, monkeypatch):
     return {"path": folder}
 
 
+def write_fonts(folder, monkeypatch):
+    """Two faces, each of a family of its own."""
+    for name in ("cmr10.ttf", "cmtt10.ttf"):
+        shutil.copyfile(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, folder / name)
+    return {"path": folder, "variant": "families"}
+
+
 def write_images(folder, monkeypatch):
     for name, size in (("cats/a.png", (70, 64)), ("cats/b.jpg", (64, 90)), ("dogs/c.webp", (128, 128))):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -294,6 +304,7 @@ WRITERS = {
     "faces": write_faces,
     "fashion_mnist": write_idx,
     "imagenet100": write_imagenet100,
+    "fonts": write_fonts,
     "images": write_images,
     "mnist": write_idx,
     "mnist_stl": write_mnist_stl,

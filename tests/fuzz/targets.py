@@ -325,12 +325,17 @@ _WRITERS["shapes3d"]["chunked"] = partial(
 )
 _WRITERS["small_norb"]["gzipped"] = partial(_write_data, tiny_files.write_small_norb, compress=True)
 
-_DATA_ARGUMENTS: dict[str, dict[str, Any]] = {"faces": {"size": 32}, "stl10": {"size": 48}}
+_DATA_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "faces": {"size": 32},
+    "fonts": {"variant": "families"},
+    "stl10": {"size": 48},
+}
 _DATA_WEIGHTS = {"cars3d": 0.15, "mnist_stl": 0.3, "imagenet100": 0.15}
 _DATA_COVERS = {
     "cars3d": ("data._matlab",),
     "celeba": ("data._attributes",),
     "cifar10": ("data._cifar",),
+    "fonts": ("data._typefaces",),
     "images": ("core.decoding",),
     "mnist": ("data._idx",),
     "mpi3d": ("data._files", "data._npz"),

@@ -11,6 +11,7 @@ from contrafact.data.digits_garments import DigitsGarments as DigitsGarments
 from contrafact.data.dsprites import DSprites as DSprites
 from contrafact.data.faces import Faces as Faces
 from contrafact.data.fashion_mnist import FashionMNIST as FashionMNIST
+from contrafact.data.fonts import Fonts as Fonts
 from contrafact.data.imagenet100 import ImageNet100 as ImageNet100
 from contrafact.data.images import Images as Images
 from contrafact.data.mnist import MNIST as MNIST

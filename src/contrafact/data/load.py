@@ -130,12 +130,18 @@ def _recognise(path: Path) -> list[str]:
     if not found and path.is_dir():
         below = {name: [Path(place, file) for place in _places(name) for file in declared[name]] for name in declared}
         found = [name for name, files in below.items() if any((path / file).exists() for file in files)]
+    found = found or [name for name in declared if getattr(CATALOG.module(name), "holds", _holds_nothing)(path)]
     if found:
         return found
     if path.is_dir():
         return [FOLDER_DATASET]
     expected = ", ".join(file for files in declared.values() for file in files)
     raise ValueError(f"{path} is not a dataset's file under its published name; expected one of: {expected}")
+
+
+def _holds_nothing(path: Path) -> bool:
+    """``holds`` of a dataset whose files have published names."""
+    return False
 
 
 def _file_names(name: str) -> tuple[str, ...]:
