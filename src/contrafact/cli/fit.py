@@ -56,11 +56,13 @@ class RunOptions:
     split: str | None = None
     """Part of the dataset (train, test), where it has parts."""
     labels: str | None = None
-    """Annotations the method may use: a number of images, a share such as 0.024, or a CSV file."""
+    """Annotations the method may use: a number of images, a share such as 0.024, or a table (.csv, .parquet) with a
+    column file or index, and one per factor: words or numbers, empty where unknown."""
     label_seed: Seed = 0
     """Seed of the choice of annotated images."""
     factors: str | None = None
-    """Factors to annotate, separated by commas; by default the dataset's factors of interest."""
+    """Factors to annotate, or columns of the table to take, separated by commas; by default the dataset's factors of
+    interest, or all columns."""
     background: str | None = None
     """Colour that see-through parts of a folder's pictures are laid on: a name or #rrggbb; by default white."""
     channels: Literal[1, 3, 4] | None = None

@@ -7,21 +7,17 @@ Shape suffixes: N images, C channels, H height, W width, K factors.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from contrafact.core.command import without_home
-from contrafact.core.files import write_text
+from contrafact.core.annotations import FewLabels as FewLabels
+from contrafact.core.annotations import IntArray as IntArray
 from contrafact.core.places import fingerprint_files
 
 if TYPE_CHECKING:
@@ -33,79 +29,6 @@ STAND_IN = "procedural stand-in"
 STAND_IN_VERSION = 1
 """Raised when a stand-in's pictures change, so that no run goes on with others."""
 _FINGERPRINT_IMAGES = 64
-
-IntArray = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class FewLabels:
-    """Annotations of M images.
-
-    Attributes:
-        indices: which images, ``(M,)``, ascending.
-        values: their factor values ``(M, K)``.
-        names: K factor names; ``("class",)`` for class labels.
-        sizes: K numbers of values.
-        origin: how they were chosen: ``"seed 0"``, or a file's path.
-    """
-
-    indices: IntArray
-    values: IntArray
-    names: tuple[str, ...]
-    sizes: tuple[int, ...]
-    origin: str = "given"
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their factor's range, an image annotated twice, and shapes that do not fit."""
-        if self.values.shape != (len(self.indices), len(self.names)) or len(self.names) != len(self.sizes):
-            raise ValueError(
-                f"expected values of shape ({len(self.indices)}, {len(self.names)}) for {len(self.indices)} images and "
-                f"the factors {', '.join(self.names)}; got {self.values.shape}"
-            )
-        if len(np.unique(self.indices)) != len(self.indices):
-            raise ValueError("an image is annotated twice; give every image once")
-        bad = (self.values < 0) | (self.values >= np.asarray(self.sizes))
-        if bad.any():
-            row, column = map(int, np.argwhere(bad)[0])
-            raise ValueError(
-                f"factor {self.names[column]!r} takes values 0 to {self.sizes[column] - 1}; "
-                f"image {self.indices[row]} has {self.values[row, column]}"
-            )
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    @property
-    def classes(self) -> IntArray:
-        """Class of each annotated image ``(M,)``.
-
-        Raises:
-            ValueError: several factors are annotated, so there is no one class.
-        """
-        if len(self.names) != 1:
-            raise ValueError(
-                f"expected labels of one factor, got {', '.join(self.names)}; choose one, such as --factors "
-                f"{self.names[0].replace(' ', '-')}"
-            )
-        return self.values[:, 0]
-
-    def save(self, path: Path) -> None:
-        """Write a CSV: ``index`` and one column per factor."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["index", *self.names])
-        writer.writerows(np.column_stack([self.indices, self.values]).tolist())
-        write_text(path, text.getvalue())
-
-    def describe(self) -> dict[str, Any]:
-        """What a run's configuration says of them."""
-        digest = hashlib.sha256(np.column_stack([self.indices, self.values]).astype("<i8").tobytes())
-        return {
-            "number": len(self),
-            "factors": list(self.names),
-            "chosen": without_home(self.origin),
-            "fingerprint": digest.hexdigest()[:16],
-        }
 
 
 class ImageDataset(ABC):
@@ -156,6 +79,11 @@ class ImageDataset(ABC):
     @property
     def labels(self) -> IntArray | None:
         """Class label of every image ``(len(self),)``, or None."""
+        return None
+
+    @property
+    def file_names(self) -> Sequence[str] | None:
+        """Name of every image's file within the dataset, by which a table may annotate it; None where there is none."""
         return None
 
     def random_batch(self, n: int, rng: np.random.Generator) -> Tensor:

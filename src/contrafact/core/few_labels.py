@@ -12,12 +12,14 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from contrafact.core.catalog import unknown_name_message
-from contrafact.core.dataset import AnnotatedDataset, FewLabels, ImageDataset, IntArray, check_indices
-from contrafact.core.rows import read_rows
+from contrafact.core.dataset import AnnotatedDataset, FewLabels, ImageDataset, IntArray
+from contrafact.core.label_tables import FILE_COLUMNS, is_in_memory, labels_of_table, table_in_memory
+from contrafact.core.table import read_table
 
 CLASS = "class"
 """Name of the one factor of a dataset with class labels."""
@@ -25,7 +27,7 @@ CLASS = "class"
 
 def choose_labels(
     dataset: ImageDataset,
-    amount: float | str | os.PathLike[str],
+    amount: Any,
     *,
     seed: int = 0,
     factors: Sequence[str] | None = None,
@@ -37,24 +39,28 @@ def choose_labels(
 
     Args:
         dataset: images with class labels or factors.
-        amount: a number of images (``100``; 0 means none), a share of them (``0.024``), or a CSV file as
-            :meth:`FewLabels.save` writes it. Text is read as whichever it looks like.
+        amount: a number of images (``100``; 0 means none), a share of them (``0.024``), or a table of annotations:
+            a file, or columns in memory (:func:`~contrafact.core.label_tables.labels_of_table`). Text is read as
+            whichever it looks like.
         seed: of the choice.
-        factors: which factors of a factor dataset; by default its ``factors_of_interest``, else all.
+        factors: which factors of a factor dataset, by default its ``factors_of_interest``, else all; which columns of a
+            table, by default all.
 
     Raises:
         ValueError: a dataset that knows no labels, an unknown factor, more labels than images, a value without an
-            image, or fewer labels than values of a factor.
+            image, fewer labels than values of a factor, or a table that does not fit the images.
 
     >>> from contrafact.data.load import load_dataset
     >>> chosen = choose_labels(load_dataset("shapes3d", size=16), 100)
     >>> chosen.names, chosen.values.shape
     (('floor hue', 'wall hue', 'object hue'), (100, 3))
     """
-    names, sizes, columns = _annotatable(dataset, factors)
+    if is_in_memory(amount):
+        return labels_of_table(table_in_memory(amount), dataset, _scheme(dataset), factors)
     number = _number(amount, len(dataset))
     if isinstance(number, Path):
-        return _read(number, dataset, names, sizes)
+        return _read(number, dataset, factors)
+    names, sizes, columns = _annotatable(dataset, factors)
     if 0 < number < max(sizes):
         largest = names[int(np.argmax(sizes))]
         raise ValueError(
@@ -77,7 +83,8 @@ def choose_labels(
                 "another label seed",
                 stacklevel=2,
             )
-    return FewLabels(indices, values, names, sizes, origin)
+    named = (tuple(dataset.class_names),) if names == (CLASS,) and dataset.class_names else ()
+    return FewLabels(indices, values, names, sizes, origin, named)
 
 
 def _annotatable(
@@ -109,7 +116,7 @@ def _values(dataset: ImageDataset, indices: IntArray, columns: list[int]) -> Int
     return dataset.labels[indices][:, None]
 
 
-def _number(amount: float | str | os.PathLike[str], total: int) -> int | Path:
+def _number(amount: Any, total: int) -> int | Path:
     """A number of images, or the file that lists them."""
     share_or_number: float
     if isinstance(amount, str | os.PathLike):
@@ -124,7 +131,7 @@ def _number(amount: float | str | os.PathLike[str], total: int) -> int | Path:
     if math.isfinite(share_or_number) and share_or_number == int(share_or_number) and 0 <= share_or_number <= total:
         return int(share_or_number)
     raise ValueError(
-        f"labels must be a number of images from 0 to {total}, a share such as 0.024, or a CSV file; got {amount!r}"
+        f"labels must be a number of images from 0 to {total}, a share such as 0.024, or a table; got {amount!r}"
     )
 
 
@@ -144,40 +151,22 @@ def _balanced(known: IntArray, size: int, number: int, rng: np.random.Generator,
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
-def _read(path: Path, dataset: ImageDataset, names: tuple[str, ...], sizes: tuple[int, ...]) -> FewLabels:
+def _read(path: Path, dataset: ImageDataset, factors: Sequence[str] | None) -> FewLabels:
     if not path.is_file():
         raise ValueError(
-            f"labels: {path} is neither a number, a share, nor a file; expected a CSV with the columns index, "
-            f"{', '.join(names)}"
+            f"labels: {path} is neither a number, a share, nor a file; expected a table with a column file or index, "
+            "and a column per factor"
         )
-    rows = read_rows(path)
-    _, first = next(rows, (1, []))
-    head = [cell.strip() for cell in first]
-    if "index" not in head or not set(names) <= set(head):
-        found = ", ".join(head[:20]) or "none"
-        raise ValueError(f"{path}: expected the columns index, {', '.join(names)}; got {found}")
-    order = [head.index(name) for name in ("index", *names)]
-    table = []
-    for line, row in rows:
-        try:
-            table.append([_whole_number(row[position]) for position in order])
-        except (ValueError, IndexError) as error:
-            raise ValueError(f"{path}, line {line}: expected whole numbers, got {','.join(row)[:80]!r}") from error
-        if len(table) > len(dataset):
-            raise ValueError(f"{path} has more rows than {dataset.name} has images ({len(dataset)})")
-    values = np.asarray(table, dtype=np.int64).reshape(-1, len(order))
-    values = values[np.argsort(values[:, 0], kind="stable")]
-    try:
-        return FewLabels(check_indices(dataset, values[:, 0]), values[:, 1:], names, sizes, str(path))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    return labels_of_table(read_table(path, FILE_COLUMNS), dataset, _scheme(dataset), factors)
 
 
-def _whole_number(text: str) -> int:
-    number = int(text)
-    if abs(number) >= 2**63:
-        raise ValueError("no image or value has such a number")
-    return number
+def _scheme(dataset: ImageDataset) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+    """The factors or the class that a dataset itself knows."""
+    if isinstance(dataset, AnnotatedDataset):
+        return dataset.factor_names, dataset.factor_sizes
+    if dataset.labels is None:
+        return None
+    return (CLASS,), (len(dataset.class_names) or int(dataset.labels.max()) + 1,)
 
 
 def labels_or_none_of(dataset: ImageDataset) -> FewLabels:

@@ -7,6 +7,7 @@ belong together (:mod:`contrafact.core.settings`).
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import sys
@@ -25,11 +26,13 @@ from contrafact.core.artefact import fingerprint, save_weights, unbuildable
 from contrafact.core.budget import Budget
 from contrafact.core.catalog import slug
 from contrafact.core.dataset import ImageDataset
+from contrafact.core.few_labels import choose_labels
 from contrafact.core.finished import ARTEFACT_KINDS
 from contrafact.core.finished import Artefacts as Artefacts
 from contrafact.core.finished import FinishedRun as FinishedRun
 from contrafact.core.finished import load_run as load_run
 from contrafact.core.generator import Generator
+from contrafact.core.label_kinds import LabelKind, check_labels
 from contrafact.core.memory import as_dataset
 from contrafact.core.numbered import numbered_folder
 from contrafact.core.own_module import described
@@ -49,6 +52,8 @@ class Method(Configured, ABC):
         draws: whether the method draws random numbers, so that another seed gives another result.
         labels: of images, what it does with few labels: ``none``, it takes none; ``few``, it learns from them;
             ``optional``, they may say something else, such as which changes of an image to leave out.
+        label_kinds: which kinds of few labels it learns from, beside one factor of a few values
+            (:data:`~contrafact.core.label_kinds.LabelKind`).
 
     >>> import contrafact as cf
     >>> scene = cf.load_generator("analytic", {"size": 16})
@@ -63,6 +68,7 @@ class Method(Configured, ABC):
     yields: ClassVar[tuple[str, ...]]
     draws: ClassVar[bool] = True
     labels: ClassVar[Literal["none", "optional", "few"]] = "optional"
+    label_kinds: ClassVar[tuple[LabelKind, ...]] = ("several",)
 
     def check_source(self, source: Any, run: Run) -> None:
         """Refuse a source these settings cannot learn from (ValueError); called before the run folder is claimed.
@@ -91,7 +97,13 @@ class Method(Configured, ABC):
         """The method itself: reads ``source``, loops over ``run.steps``, returns what it learned."""
 
     def fit(
-        self, source: Any, run: Run | str | Path | None = None, *, seed: int = 0, device: str = "auto"
+        self,
+        source: Any,
+        run: Run | str | Path | None = None,
+        *,
+        labels: Any = None,
+        seed: int = 0,
+        device: str = "auto",
     ) -> FinishedRun:
         """Train on ``source`` and write everything to the run folder.
 
@@ -101,6 +113,9 @@ class Method(Configured, ABC):
                 (:func:`~contrafact.core.memory.as_dataset`).
             run: a :class:`Run`, or just a folder for one with default settings; by default the next free
                 ``runs/METHOD-SOURCE-NUMBER``.
+            labels: of images, what is known of a few: a number of images to annotate by what their dataset knows, a
+                table's file, or a DataFrame, a dictionary of columns, or an array, where NaN, None and, in arrays of
+                whole numbers, −1 are unknown (:func:`~contrafact.core.few_labels.choose_labels`).
             seed: seed of every random draw, where ``run`` is no :class:`Run`.
             device: where to train, where ``run`` is no :class:`Run`.
 
@@ -111,7 +126,7 @@ class Method(Configured, ABC):
             ValueError: a source of the wrong kind or that the settings do not fit, or a folder that already holds a
                 run. The folder is then as it was before.
         """
-        source = self._source(source)
+        source = self._annotated(self._source(source), labels)
         if isinstance(run, Run):
             if (seed, device) != (0, "auto"):
                 raise ValueError("a Run has a seed and a device of its own; give them to it")
@@ -131,6 +146,20 @@ class Method(Configured, ABC):
         if isinstance(source, Generator | str | Path):
             raise ValueError(f"{type(self).__name__} learns from a dataset (load_dataset), got {type(source).__name__}")
         return as_dataset(source)
+
+    def _annotated(self, source: Generator | ImageDataset, labels: Any) -> Generator | ImageDataset:
+        """The source with a few labels, if any are given; they are of a kind the method can use."""
+        who = self.name()
+        if labels is not None:
+            if not isinstance(source, ImageDataset):
+                raise ValueError(f"{who} learns from a generator, which has no labels; leave out labels=")
+            if self.labels == "none":
+                raise ValueError(f"{who} takes no labels; leave out labels=")
+            source = copy.copy(source)
+            source.few_labels = choose_labels(source, labels)
+        if isinstance(source, ImageDataset) and source.few_labels is not None and self.labels == "few":
+            check_labels(who, self.label_kinds, source.few_labels)
+        return source
 
     def _fit_in(self, source: Generator | ImageDataset, run: Run) -> FinishedRun:
         if isinstance(source, Generator):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class Table:
         columns: for each name an array ``(N,)``: float64 where every known cell is a number, NaN where unknown; else
             objects, texts and None.
         places: what names each row in a message, ``(N,)``: its line in a text file, else its number from 1.
-        unit: ``line`` or ``row``.
+        unit: ``line`` or ``row``; empty of a table in memory.
     """
 
     source: str
@@ -56,7 +56,7 @@ class Table:
 
     def place(self, row: int) -> str:
         """A row, for a message: ``labels.csv, line 3``."""
-        return f"{self.source}, {self.unit} {self.places[row]}"
+        return f"{self.source}, {self.unit or 'row'} {self.places[row]}"
 
     def numbers(self) -> npt.NDArray[np.float64]:
         """All columns side by side ``(N, J)``.
@@ -85,7 +85,7 @@ def is_words(column: Array) -> bool:
     return column.dtype == object
 
 
-def read_table(path: str | Path) -> Table:
+def read_table(path: str | Path, texts: Collection[str] = ()) -> Table:
     """The table in a file.
 
     A CSV file may be separated by commas, semicolons or tabs, with numbers like ``0,5`` where it is not commas; in
@@ -95,6 +95,7 @@ def read_table(path: str | Path) -> Table:
 
     Args:
         path: ``.csv``, ``.tsv``, ``.txt`` or ``.parquet``.
+        texts: columns, in lower case, that hold texts even where all of them look like numbers.
 
     Raises:
         ValueError: no such file, another suffix, or content that does not parse; the line is named.
@@ -111,7 +112,7 @@ def read_table(path: str | Path) -> Table:
     if suffix not in TABLE_SUFFIXES:
         hint = "; save the sheet as CSV" if suffix in (".xls", ".xlsx", ".ods") else ""
         raise ValueError(f"{source}: tables are read from {', '.join(TABLE_SUFFIXES)} files{hint}")
-    table = _read_parquet(source) if suffix == ".parquet" else _read_csv(source)
+    table = _read_parquet(source) if suffix == ".parquet" else _read_csv(source, texts)
     if table.names and not table.names[0] and _counts_rows(table.columns[0]):
         table = table.without([0])
     return table
@@ -133,17 +134,17 @@ def _number(cell: str, delimiter: str) -> float | None:
     return None
 
 
-def _read_csv(path: Path) -> Table:
+def _read_csv(path: Path, as_texts: Collection[str]) -> Table:
     dialect = find_dialect(path)
     words: set[int] = set()
-    table = _scan(path, dialect, words)
+    table = _scan(path, dialect, words, as_texts)
     if table is None:  # columns that began with numbers turned out to be words: their cells are needed as they were
-        table = _scan(path, dialect, words)
+        table = _scan(path, dialect, words, as_texts)
     assert table is not None
     return table
 
 
-def _scan(path: Path, dialect: Dialect, words: set[int]) -> Table | None:
+def _scan(path: Path, dialect: Dialect, words: set[int], as_texts: Collection[str]) -> Table | None:
     """Read the table, given which columns hold words; adds those found out later, and then returns None."""
     names: tuple[str, ...] | None = None
     width, late = 0, False
@@ -159,6 +160,7 @@ def _scan(path: Path, dialect: Dialect, words: set[int]) -> Table | None:
                 raise ValueError(f"{path} has {width} columns; at most {_MOST_COLUMNS} are read")
             if any(_number(cell, dialect.delimiter) is None for cell in row):
                 names = tuple(cell.strip() for cell in row)
+                words.update(column for column, name in enumerate(names) if name.lower() in as_texts)
                 continue
         if len(row) != width:
             if names is not None and not lines:
@@ -270,3 +272,71 @@ def _texts(column: Any, pool: dict[str, str]) -> Array:
     cells = [None if cell is None else str(cell).strip() for cell in _plain(column).to_pylist()]
     known = [None if cell is None or cell.lower() in UNKNOWN else pool.setdefault(cell, cell) for cell in cells]
     return np.array(known, dtype=object)
+
+
+def table_of(columns: Mapping[str, Any], source: str, minus_one: bool = False) -> Table:
+    """The table of columns in memory; its rows have no lines to name.
+
+    Args:
+        columns: by name, of one length: arrays, lists, tensors; None, NaN and masked cells are unknown.
+        source: what messages call it.
+        minus_one: whether −1 among whole numbers is unknown, too.
+
+    Raises:
+        ValueError: columns of several lengths or of more than one dimension.
+    """
+    made = {name: _as_column(cells, minus_one) for name, cells in columns.items()}
+    lengths = {name: len(column) for name, column in made.items()}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name} {count}" for name, count in list(lengths.items())[:20])
+        raise ValueError(f"{source}: expected columns of one length, got {said}")
+    if not made:
+        raise ValueError(f"{source}: expected columns, got none")
+    count = next(iter(lengths.values()))
+    return Table(source, tuple(made), tuple(made.values()), np.arange(count, dtype=np.int64), "")
+
+
+def _as_column(cells: Any, minus_one: bool) -> Array:
+    if hasattr(cells, "detach"):
+        cells = cells.detach().cpu().numpy()
+    mask = np.ma.getmaskarray(cells) if isinstance(cells, np.ma.MaskedArray) else None
+    given = np.asarray(np.ma.getdata(cells)) if mask is not None else np.asarray(cells)
+    if isinstance(cells, list | tuple) and given.dtype.kind in "US":
+        given = np.array(cells, dtype=object)  # numpy would write None as a word
+    if given.ndim != 1:
+        raise ValueError(f"expected one cell per image, got a column of shape {given.shape}")
+    if given.dtype.kind in "iuf":
+        numbers = given.astype(np.float64)
+        if minus_one and given.dtype.kind == "i":
+            numbers[given == -1] = np.nan
+    else:
+        objects = [_cell(cell) for cell in given.tolist()]
+        if any(isinstance(cell, str) for cell in objects):
+            words = [cell if cell is None or isinstance(cell, str) else f"{cell:.15g}" for cell in objects]
+            column = np.array(words, dtype=object)
+            if mask is not None:
+                column[mask] = None
+            return column
+        numbers = np.array([np.nan if cell is None else cell for cell in objects], dtype=np.float64)
+        if minus_one and np.array_equal(numbers, np.round(numbers), equal_nan=True):
+            numbers[numbers == -1] = np.nan
+    if mask is not None:
+        numbers[mask] = np.nan
+    return numbers
+
+
+def _cell(cell: Any) -> str | float | None:
+    """A cell as a text, a number, or None for unknown, whatever stands for that (pandas has a thing of its own)."""
+    if cell is None or isinstance(cell, bool):
+        return None if cell is None else str(cell)
+    try:
+        if not bool(cell == cell):
+            return None
+    except TypeError:  # pandas' missing value is neither equal to itself nor not
+        return None
+    if isinstance(cell, str):
+        return None if cell.strip().lower() in UNKNOWN else cell.strip()
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return str(cell)

@@ -141,6 +141,10 @@ class Images(ImageDataset):
     def labels(self) -> IntArray | None:
         return self._labels
 
+    @property
+    def file_names(self) -> Sequence[str]:
+        return [file.relative_to(self.folder).as_posix() for file in self.files]
+
     def __len__(self) -> int:
         return len(self.files)
 

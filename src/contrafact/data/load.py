@@ -25,7 +25,7 @@ def load_dataset(
     size: int | None = None,
     split: str | None = None,
     variant: str | None = None,
-    labels: float | PathLike | None = None,
+    labels: Any = None,
     label_seed: int = 0,
     factors: Sequence[str] | None = None,
     background: str | None = None,
@@ -41,10 +41,12 @@ def load_dataset(
         size: image side in pixels; None keeps the dataset's own.
         split: part of the dataset (``"train"``, ``"test"``), where it has parts.
         variant: version of the dataset, where it has several.
-        labels: annotations that few-label methods may use: a number of images, a share of them, or a CSV file
-            (:func:`~contrafact.core.few_labels.choose_labels`); None for none.
+        labels: annotations that few-label methods may use: a number of images, a share of them, or a table: a file, a
+            DataFrame, a dictionary of columns or an array (:func:`~contrafact.core.few_labels.choose_labels`); None for
+            none.
         label_seed: seed of the choice of annotated images.
-        factors: factors to annotate; by default the dataset's factors of interest.
+        factors: factors to annotate, by default the dataset's factors of interest; or columns of the table to take, by
+            default all.
         background: of a folder of pictures: the colour that see-through parts are laid on, white by default.
         channels: of a folder of pictures: 3 (RGB, the default), 1 (grey), or 4 (RGB and opacity).
         skip_damaged: leave out a folder's pictures that cannot be used, instead of refusing the folder.

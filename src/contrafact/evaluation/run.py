@@ -20,6 +20,7 @@ from contrafact.core.method import FinishedRun, load_run
 from contrafact.core.metric import MetricResult
 from contrafact.evaluation.classes import IMAGE_METRICS, check_extractor, class_factor, class_of, image_scores
 from contrafact.evaluation.codes import evaluate, info_of
+from contrafact.evaluation.labelled import scored_part
 from contrafact.evaluation.representations import Target, is_probe, parse_target, score_targets, usual_metrics
 from contrafact.evaluation.sampling import BATCH, annotated_columns, dataset_of, draw_probe_sample, draw_sample, encode
 from contrafact.evaluation.scores import add_scores, score_line
@@ -107,6 +108,7 @@ def evaluate_run(
         scored = scored.inside(REGRESSION)
     if metrics is None and scored.has("encoder") and dataset is None:
         dataset = dataset_of(run)
+    dataset = None if dataset is None else scored_part(run, dataset)
     names = default_metrics(scored, dataset) if metrics is None else tuple(metrics)
     asked = [part.strip() for name in names for part in name.split(",")]
     targets = {str(target): target for target in map(parse_target, asked)}
@@ -122,7 +124,9 @@ def evaluate_run(
     judge = load_predictor(predictor) if isinstance(predictor, str) else predictor
     results: dict[str, MetricResult] = {}
     if encoded or drawn:
-        dataset = dataset_of(run) if dataset is None else dataset
+        if dataset is None:
+            dataset = dataset_of(run)
+            dataset = None if dataset is None else scored_part(run, dataset)
         if dataset is None:
             raise ValueError(
                 f"the generator of {run.folder} does not say what images it was trained on; name them with --data"

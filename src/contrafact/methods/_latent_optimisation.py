@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from contrafact.core.label_kinds import LabelKind
 from contrafact.core.method import Method
 from contrafact.core.ranges import Count, Rate, Share, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.losses.reconstruction import Reconstruction
@@ -21,6 +22,7 @@ class LatentOptimisation(Method):
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"
+    label_kinds: ClassVar[tuple[LabelKind, ...]] = ("several", "missing", "continuous")
     yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
 
     num_images: Count = 20_000

@@ -22,8 +22,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from contrafact.core.annotations import UNKNOWN
 from contrafact.core.dataset import FactorDataset, ImageDataset, IntArray
 from contrafact.core.few_labels import CLASS
+from contrafact.core.label_kinds import LabelKind
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Rate, Share, Size, Steps, Weight, Width
 from contrafact.core.run import Run
@@ -47,6 +49,7 @@ class AttributePredictor(Method):
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"
+    label_kinds: ClassVar[tuple[LabelKind, ...]] = ("several", "missing")
     yields: ClassVar[tuple[str, ...]] = ("encoder",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"width": 0.25, "steps": 1000},
@@ -88,15 +91,15 @@ class AttributePredictor(Method):
             values_NK = torch.from_numpy(known.values(chosen)).to(run.device)
             with run.autocast():
                 log_probabilities = classifier.log_probabilities(images)
-            losses = [F.nll_loss(p, values_NK[:, k]) for k, p in enumerate(log_probabilities)]
+            losses = [_loss(p, values_NK[:, k]) for k, p in enumerate(log_probabilities)]
             loss = torch.stack(losses).sum()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             run.average_gradients(classifier.parameters())
             optimizer.step()
             schedule.step()
-            right = [(p.argmax(dim=1) == values_NK[:, k]).float().mean() for k, p in enumerate(log_probabilities)]
-            run.log(loss=loss, accuracy=torch.stack(right).mean())
+            right = torch.stack([p.argmax(dim=1) == values_NK[:, k] for k, p in enumerate(log_probabilities)], dim=1)
+            run.log(loss=loss, accuracy=right.sum() / (values_NK != UNKNOWN).sum().clamp_min(1))
 
         accuracy = _accuracy(classifier.eval(), source, known, held_out, run)
         classifier.note = {"trained_on": source.name, "from": source.source_name, "accuracy": accuracy}
@@ -141,13 +144,19 @@ class KnownFactors:
         self.names, self.sizes = tuple(names[k] for k in self._columns), tuple(sizes[k] for k in self._columns)
 
     def values(self, chosen: IntArray) -> IntArray:
-        """Factor values ``(N, K)`` of the images ``indices[chosen]``."""
+        """Factor values ``(N, K)`` of the images ``indices[chosen]``, −1 where unknown."""
         if self._values is not None:
             return self._values[chosen][:, self._columns]
         if isinstance(self._source, FactorDataset):
             return self._source.factors_of(self.indices[chosen])[:, self._columns]
         assert self._source.labels is not None
         return self._source.labels[self.indices[chosen]][:, None]
+
+
+def _loss(log_probabilities_NV: Tensor, values_N: Tensor) -> Tensor:
+    """Cross-entropy of the known values, mean over them; 0 where none is known."""
+    losses = F.nll_loss(log_probabilities_NV, values_N, ignore_index=UNKNOWN, reduction="sum")
+    return losses / (values_N != UNKNOWN).sum().clamp_min(1)
 
 
 def _divided(known: KnownFactors, run: Run) -> tuple[IntArray, IntArray]:
@@ -177,6 +186,7 @@ def _accuracy(
     for start in range(0, len(held_out), 256):
         chosen = held_out[start : start + 256]
         labels = classifier.labels(source.batch(known.indices[chosen]).to(run.device)).cpu()
-        right.append((labels == torch.from_numpy(known.values(chosen))).float())
-    shares = torch.cat(right).mean(dim=0).tolist() if len(held_out) else []
-    return {name: round(share, 4) for name, share in zip(known.names, shares, strict=False)}
+        values = torch.from_numpy(known.values(chosen))
+        right.append((labels == values).float().masked_fill(values == UNKNOWN, torch.nan))
+    shares = torch.cat(right).nanmean(dim=0).tolist()
+    return {name: round(share, 4) for name, share in zip(known.names, shares, strict=True) if not math.isnan(share)}

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contrafact.core.dataset import ImageDataset
+from contrafact.core.label_kinds import LabelKind
 from contrafact.core.method import Artefacts
 from contrafact.core.ranges import Keep, Positive, RateOrZero, Share, Size, SizeOrZero, Weight
 from contrafact.core.run import Run
@@ -59,6 +60,7 @@ class CDGAN(GANMethod):
     """
 
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"
+    label_kinds: ClassVar[tuple[LabelKind, ...]] = ()
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "unsupervised": {"contrast_weight": 100.0},

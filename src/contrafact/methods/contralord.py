@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from contrafact.core.dataset import AnnotatedDataset, ImageDataset, IntArray
-from contrafact.core.few_labels import labels_or_none_of
+from contrafact.core.few_labels import CLASS, labels_or_none_of
 from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts
 from contrafact.core.ranges import Length, Positive, Rate, Share, Size, Steps, Weight, Width
@@ -151,7 +151,8 @@ class ContraLORD(FewLabelTerm, LatentOptimisation):
 
     def _made(self, source: ImageDataset, run: Run) -> Networks:
         """Networks, tables and optimisers of both stages."""
-        labels, has_factors = labels_or_none_of(source), isinstance(source, AnnotatedDataset)
+        labels = labels_or_none_of(source)
+        has_factors = isinstance(source, AnnotatedDataset) or labels.names != (CLASS,)
         images = TrainingImages(source, labels, self.num_images, run)
         names, code_dim = (labels.names, self.factor_dim) if has_factors else (("content",), self.content_dim)
         discriminative = 0 if has_factors else self.discriminative_dim

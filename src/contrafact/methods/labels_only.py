@@ -17,6 +17,7 @@ import torch
 
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.few_labels import labels_or_none_of
+from contrafact.core.label_kinds import LabelKind
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Rate, Size, Steps, Width
 from contrafact.core.run import Run
@@ -40,6 +41,7 @@ class LabelsOnly(Method):
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"
+    label_kinds: ClassVar[tuple[LabelKind, ...]] = ("several", "missing", "continuous")
     yields: ClassVar[tuple[str, ...]] = ("encoder",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {"steps": 600}}
 
@@ -69,13 +71,16 @@ class LabelsOnly(Method):
         optimizer = torch.optim.Adam(encoder.classifiers.parameters(), lr=self.learning_rate)
         order = EpochOrder(len(labels), min(self.batch_size, len(labels)), run.numpy_rng("order"))
         pictures = source.batch(labels.indices).to(run.device)
-        values_MF = torch.from_numpy(labels.values).to(run.device)
+        values_MF, shares = torch.from_numpy(labels.values).to(run.device), labels.shares
+        shares_MF = None if shares is None else torch.from_numpy(shares).float().to(run.device)
         for step in run.steps(self.steps, {"encoder": encoder, "optimizer": optimizer}):
             rows = torch.from_numpy(order.batch(step)).to(run.device)
             optimizer.param_groups[0]["lr"] = cosine_rate(step, self.steps, self.learning_rate)
             with run.autocast():
                 logits_NFV = encoder.logits(pictures[rows])
-            loss = classification_loss(logits_NFV.float(), values_MF[rows])
+            loss = classification_loss(
+                logits_NFV.float(), values_MF[rows], None if shares_MF is None else shares_MF[rows]
+            )
             descend(optimizer, loss, run)
             run.log(loss=loss)
         return Artefacts(encoder=encoder)

@@ -22,6 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from contrafact.core.dataset import ImageDataset
+from contrafact.core.few_labels import labels_or_none_of
+from contrafact.core.label_kinds import LabelKind
 from contrafact.core.method import Artefacts
 from contrafact.core.ranges import Size, Weight
 from contrafact.core.run import Run
@@ -43,6 +45,7 @@ class SemiSupervisedVAE(Variational):
     """
 
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"
+    label_kinds: ClassVar[tuple[LabelKind, ...]] = ("several", "missing", "continuous")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}, "quick": QUICK}
 
     beta: Weight = 4.0
@@ -70,6 +73,7 @@ class SemiSupervisedVAE(Variational):
             warnings.warn("no labels, so this is a plain β-VAE; give some, such as --labels 100", stacklevel=2)
         vae = self.start(source, run)
         labelled_rng = run.numpy_rng("labelled")
+        values_MK = labels_or_none_of(source).places
 
         for step in run.steps(self.steps, vae.state | {"labelled": labelled_rng}):
             images = vae.batch()
@@ -81,7 +85,7 @@ class SemiSupervisedVAE(Variational):
                 rows = labelled_rng.integers(len(labels), size=self.num_labelled)
                 with run.autocast():
                     mean_NJ, _ = vae.encoder.posterior(source.batch(labels.indices[rows]).to(run.device))
-                values_NK = torch.from_numpy(labels.values[rows]).to(run.device)
+                values_NK = torch.from_numpy(values_MK[rows]).to(run.device)
                 supervised = supervised_loss(mean_NJ, values_NK, labels.sizes, self.supervision)
                 loss = loss + self.supervised_weight * supervised
                 run.log(supervised=supervised)
@@ -99,7 +103,7 @@ def supervised_loss(mean_NJ: Tensor, values_NK: Tensor, sizes: tuple[int, ...], 
 
     Args:
         mean_NJ: posterior means of labelled images.
-        values_NK: their factors' values, from 0.
+        values_NK: their factors' values, from 0, or places between two; those below 0 are unknown and do not count.
         sizes: K numbers of values.
         supervision: ``cross_entropy`` or ``squared`` error between a code's sigmoid and its factor in (0, 1).
     """
@@ -107,5 +111,7 @@ def supervised_loss(mean_NJ: Tensor, values_NK: Tensor, sizes: tuple[int, ...], 
     logits_NK = mean_NJ[:, : len(sizes)]
     target_NK = target_NK.to(logits_NK)
     if supervision == "squared":
-        return (logits_NK.sigmoid() - target_NK).square().sum(dim=1).mean()
-    return F.binary_cross_entropy_with_logits(logits_NK, target_NK, reduction="none").sum(dim=1).mean()
+        distance_NK = (logits_NK.sigmoid() - target_NK).square()
+    else:
+        distance_NK = F.binary_cross_entropy_with_logits(logits_NK, target_NK, reduction="none")
+    return (distance_NK * (values_NK >= 0)).sum(dim=1).mean()

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from contrafact.core.dataset import ImageDataset
+from contrafact.core.label_kinds import LabelKind
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Keep, Positive, Rate, Size, Steps, Width
 from contrafact.core.run import Run
@@ -41,6 +42,7 @@ class SupCon(Method):
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"
+    label_kinds: ClassVar[tuple[LabelKind, ...]] = ()
     yields: ClassVar[tuple[str, ...]] = ("encoder",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},

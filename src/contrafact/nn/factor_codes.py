@@ -106,6 +106,20 @@ class FactorEncoder(Encoder):
         }
 
 
+def embedded(rows_FVE: Tensor, values_NF: Tensor, shares_NF: Tensor | None = None) -> Tensor:
+    """Codes ``(N, F, E)``: the rows of values, or ``shares_NF`` of the way to the next ones.
+
+    >>> embedded(torch.tensor([[[0.0], [4.0]]]), torch.tensor([[0]]), torch.tensor([[0.25]])).item()
+    1.0
+    """
+    factors = torch.arange(len(rows_FVE), device=values_NF.device)[None]
+    codes = rows_FVE[factors, values_NF]
+    if shares_NF is None:
+        return codes
+    above = rows_FVE[factors, (values_NF + (shares_NF > 0).long())]
+    return torch.lerp(codes, above, shares_NF[..., None].to(codes.dtype))
+
+
 class ResidualOf(Encoder):
     """The residual of a :class:`FactorEncoder` as codes of their own, so that a probe can say what leaked into it."""
 
@@ -194,11 +208,9 @@ class AssignedEncoder(FactorEncoder):
         """Codes ``(N, F, E)``: softmax-weighted mean embeddings; no gradient reaches the embeddings."""
         return torch.einsum("nfv,fve->nfe", logits_NFV.softmax(dim=2), self.embeddings.detach())
 
-    def embed(self, values_NF: Tensor) -> Tensor:
-        """Codes ``(N, F, E)`` of known values ``(N, F)``."""
-        factor_F = torch.arange(len(self.factor_names), device=values_NF.device)
-        codes: Tensor = self.embeddings[factor_F[None], values_NF]
-        return codes
+    def embed(self, values_NF: Tensor, shares_NF: Tensor | None = None) -> Tensor:
+        """Codes ``(N, F, E)`` of known values ``(N, F)``, or of places between them and the next ones."""
+        return embedded(self.embeddings, values_NF, shares_NF)
 
     def encode(self, images: Tensor) -> Tensor:
         return self.assign(self.logits(images)).flatten(1)

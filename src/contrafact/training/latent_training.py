@@ -8,17 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from contrafact.core.annotations import UNKNOWN
 from contrafact.core.dataset import FewLabels, ImageDataset, IntArray, check_count
 from contrafact.core.run import Run
 from contrafact.losses.assignment import assignment_entropy, classification_loss
 from contrafact.losses.reconstruction import Reconstruction, image_distance
-from contrafact.nn.factor_codes import SPREAD, AssignedEncoder, FactorEncoder
+from contrafact.nn.factor_codes import SPREAD, AssignedEncoder, FactorEncoder, embedded
 from contrafact.training.latent_table import LatentTable
 
 PRIOR_IMAGES = 4_000
@@ -27,6 +28,28 @@ LARGE = 2**29
 _BATCH = 500
 
 ValueCodes = Literal["learned", "spaced"]
+
+
+class Annotations(NamedTuple):
+    """What is known of a batch's images.
+
+    Attributes:
+        values_NF: factors' values ``(N, F)``, −1 where unknown.
+        shares_NF: how far each is from its value to the next, where a factor is continuous; else None.
+    """
+
+    values_NF: Tensor
+    shares_NF: Tensor | None
+
+    @property
+    def known_NF(self) -> Tensor:
+        """Which factors of which images are known."""
+        return self.values_NF != UNKNOWN
+
+    @property
+    def filled(self) -> Tensor:
+        """The values, 0 where unknown: something to look up."""
+        return self.values_NF.clamp_min(0)
 
 
 class TrainingImages:
@@ -43,7 +66,7 @@ class TrainingImages:
 
     def __init__(self, dataset: ImageDataset, labels: FewLabels, number: int, run: Run) -> None:
         number = min(check_count("num_images", number), len(dataset))
-        self.dataset, self.labels = dataset, labels
+        self.dataset, self.labels, self._shares_MF = dataset, labels, labels.shares
         rng = run.numpy_rng("training images", shared=True)
         others = np.setdiff1d(rng.choice(len(dataset), number, replace=False), labels.indices)
         others = rng.permutation(others)[: max(0, number - len(labels))][run.rank :: run.world_size]
@@ -56,17 +79,23 @@ class TrainingImages:
         """Images ``(N, C, H, W)`` on the run's device."""
         return self.dataset.batch(self.indices[places]).to(run.device)
 
-    def annotations(self, places: IntArray, run: Run) -> tuple[Tensor, Tensor]:
-        """Whether each image is annotated ``(N,)``, and its values ``(N, F)`` (0 where it is not)."""
-        known_N = places < len(self.labels)
-        values_NF = np.zeros((len(places), len(self.labels.names)), dtype=np.int64)
-        values_NF[known_N] = self.labels.values[places[known_N]]
-        return torch.from_numpy(known_N).to(run.device), torch.from_numpy(values_NF).to(run.device)
+    def annotations(self, places: IntArray, run: Run) -> Annotations:
+        """What is known of each image."""
+        annotated_N = places < len(self.labels)
+        values_NF = np.full((len(places), len(self.labels.names)), UNKNOWN, dtype=np.int64)
+        values_NF[annotated_N] = self.labels.values[places[annotated_N]]
+        shares = None
+        if self._shares_MF is not None:
+            shares_NF = np.zeros(values_NF.shape, dtype=np.float32)
+            shares_NF[annotated_N] = self._shares_MF[places[annotated_N]]
+            shares = torch.from_numpy(shares_NF).to(run.device)
+        return Annotations(torch.from_numpy(values_NF).to(run.device), shares)
 
     def codes(self, embeddings: ValueEmbeddings, places: IntArray, own_ND: Tensor, run: Run) -> Tensor:
-        """Codes ``(N, D)``: the embedding of an image's annotation where it has one, else its own."""
-        known_N, values_NF = self.annotations(places, run)
-        return torch.where(known_N[:, None], embeddings(values_NF).flatten(1), own_ND)
+        """Codes ``(N, D)``: the embedding of what is known of an image's factor, else its own."""
+        known = self.annotations(places, run)
+        made_NFE = embeddings(known.filled, known.shares_NF)
+        return torch.where(known.known_NF[..., None], made_NFE, own_ND.reshape(made_NFE.shape)).flatten(1)
 
     def pick_annotated(self, rng: np.random.Generator, most: int) -> IntArray:
         """Places of annotated images: all of them, or ``most`` drawn without repetition."""
@@ -86,10 +115,9 @@ class ValueEmbeddings(nn.Module):
         super().__init__()
         self.weight = nn.Parameter((2 * torch.rand(len(sizes), max(sizes), dim) - 1) * SPREAD)
 
-    def forward(self, values_NF: Tensor) -> Tensor:
-        """Codes ``(N, F, E)`` of values ``(N, F)``."""
-        codes: Tensor = self.weight[torch.arange(len(self.weight), device=values_NF.device), values_NF]
-        return codes
+    def forward(self, values_NF: Tensor, shares_NF: Tensor | None = None) -> Tensor:
+        """Codes ``(N, F, E)`` of values ``(N, F)``, or of places between them and the next ones."""
+        return embedded(self.weight, values_NF, shares_NF)
 
 
 @dataclass(frozen=True)
@@ -142,18 +170,20 @@ def few_label_loss(
     """
     count, every = len(places), np.concatenate([places, annotated])
     pictures = images.batch(every, run)
-    known_N, values_NF = images.annotations(every, run)
+    known = images.annotations(every, run)
     drawn = torch.randn(residual_NR.shape, generator=noise).to(run.device)
     with run.autocast():
         logits_NFV = encoder.logits(pictures)
-        codes_NFE = torch.where(known_N[:, None, None], encoder.embed(values_NF), encoder.assign(logits_NFV))
+        embedded_NFE = encoder.embed(known.filled, known.shares_NF)
+        codes_NFE = torch.where(known.known_NF[..., None], embedded_NFE, encoder.assign(logits_NFV))
         made = generator(torch.cat([codes_NFE.flatten(1), residual_NR + weights.sigma * drawn], dim=1)).float()
     distance = image_distance(made[:count], pictures[:count], weights.reconstruction)
     decay, entropy = mean_square(residual_NR[:count]), assignment_entropy(logits_NFV[:count])
     loss = distance + weights.decay * decay + weights.entropy * entropy
     scalars = {"distance": distance, "decay": decay, "entropy": entropy}
     if len(annotated):
-        error = classification_loss(logits_NFV[count:], values_NF[count:])
+        shares_NF = None if known.shares_NF is None else known.shares_NF[count:]
+        error = classification_loss(logits_NFV[count:], known.values_NF[count:], shares_NF)
         supervised = image_distance(made[count:], pictures[count:], weights.reconstruction)
         supervised = supervised + weights.decay * mean_square(residual_NR[count:])
         loss = loss + weights.supervised * (supervised + weights.classification * error)
@@ -178,10 +208,11 @@ def assigned_codes(encoder: AssignedEncoder, images: TrainingImages, run: Run) -
     """Codes ``(N, F·E)`` of all training images, in their order: of the annotation where there is one."""
     codes = []
     for places in np.array_split(np.arange(len(images)), math.ceil(len(images) / 500)):
-        known_N, values_NF = images.annotations(places, run)
+        known = images.annotations(places, run)
         with run.autocast():
             assigned = encoder.assign(encoder.logits(images.batch(places, run)))
-        codes.append(torch.where(known_N[:, None, None], encoder.embed(values_NF), assigned.float()).flatten(1))
+        embedded_NFE = encoder.embed(known.filled, known.shares_NF)
+        codes.append(torch.where(known.known_NF[..., None], embedded_NFE, assigned.float()).flatten(1))
     return torch.cat(codes)
 
 
