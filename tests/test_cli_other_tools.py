@@ -13,6 +13,8 @@ from contrafact.editing.latents import load_latents
 from contrafact.generators.stylegan2 import StyleGAN2
 from tests.editing import foreign_files as files
 from tests.editing.foreign_files import K, L
+from tests.generators.kinds.stylegan3 import write as write_stylegan3
+from tests.generators.recorded import Recorded
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning")
 
@@ -137,3 +139,23 @@ def test_another_program_s_latents_in_a_session_stay_as_they_are(stylegan, tmp_p
     )
     moved = session.moved(State(Photo("face"), ((1, 1.5),)))
     np.testing.assert_allclose(moved, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_directions_that_a_generator_has_by_itself(tmp_path, capsys):
+    """StyleGAN3 moves and turns its images; what the command says comes next draws that."""
+    write_stylegan3(Recorded("stylegan3_t"), tmp_path)
+    run("convert", "network.pkl", "pose.safetensors", "--kind", "directions")
+    said = capsys.readouterr().out
+    assert "0.1 of the image's side; 10 degrees, clockwise" in said
+    assert "traverse --generator network.pkl --use pose.safetensors --out pictures" in said
+    pose = ("--generator", "network.pkl", "--use", "pose.safetensors", "--direction", "rotate", "translate_x")
+    run("edit", *pose, "--latent", 1, "--by", 2.0, "--out", "edited")
+    generator = cf.load_generator("network.pkl")
+    directions = generator.own_directions()
+    start = generator.sample(1, seed=1)
+    edited = load_latents("edited/edited.safetensors").latents
+    torch.testing.assert_close(edited, directions(directions(start, "rotate", 2.0), "translate_x", 2.0))
+    run("convert", "dsprites", "none.safetensors", "--kind", "directions", code=2)
+    assert "VAE has no directions of its own; let a method find some" in capsys.readouterr().err
+    run("convert", "analytic:room", "pose.safetensors", "--kind", "directions", "--set", "warp=true", code=2)
+    assert "a warped scene has no global directions" in capsys.readouterr().err

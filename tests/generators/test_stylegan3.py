@@ -72,6 +72,36 @@ def test_a_transform_set_in_the_file_is_kept(recorded, tmp_path):
         assert float((generator(recorded["w"]) - (recorded[key] + 1) / 2).abs().max()) <= TOLERANCE
 
 
+def test_its_own_directions_do_what_the_transform_does(recorded, tmp_path):
+    """A magnitude of 1 is a tenth of the image's side, or ten degrees; steps taken together turn first."""
+    generator = load_generator(write(recorded, tmp_path))
+    directions, w = generator.own_directions(), recorded["w"]
+
+    def difference(latent, key):
+        return float((generator(latent) - (recorded[key] + 1) / 2).abs().max())
+
+    moved = directions(directions(w, "translate_x", 2.0), "translate_y", -1.0)
+    turned = directions(w, "rotate", 2.0)
+    assert difference(moved, "moved") <= TOLERANCE
+    assert difference(turned, "turned") <= TOLERANCE
+    assert (
+        difference(directions(directions(turned, "translate_x", 2.0), "translate_y", -1.0), "turned_moved") <= TOLERANCE
+    )
+    still = w[:, None].expand_as(moved)
+    assert difference(still + (moved - still) + (turned - still), "turned_moved") <= TOLERANCE
+    assert torch.equal(moved[:, 1:], still[:, 1:])
+
+
+def test_it_says_why_it_has_no_directions_of_its_own(plain, tmp_path):
+    with pytest.raises(ValueError, match="its latents are of Z: leave its space at w"):
+        load_generator(write(plain, tmp_path), {"space": "z"}).own_directions()
+    with pytest.raises(ValueError, match=r"does not move or turn the image freely.*as where it was not trained"):
+        StyleGAN3(16, latent_dim=6, channels=[4] * 4, bands=4).own_directions()
+    set_by_hand = {**plain.state, "synthesis.input.transform": torch.eye(3) * torch.tensor([2.0, 2.0, 1.0])}
+    with pytest.raises(ValueError, match="has a transform set"):
+        load_generator(write(plain, tmp_path, set_by_hand)).own_directions()
+
+
 def test_conversion_keeps_everything(recorded, tmp_path):
     source, target = write(recorded, tmp_path), tmp_path / "converted.safetensors"
     facts = convert(source, target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
@@ -25,7 +25,8 @@ class Options:
     target: Positional[Path]
     """File to write, *.safetensors."""
     kind: Literal["auto", "generator", "directions", "latents"] = "auto"
-    """What the source holds; auto takes a plain array for directions."""
+    """What the source holds; auto takes a plain array for directions. A generator's directions are those it has by
+    itself: StyleGAN3's translation and rotation, an analytic scene's true ones."""
     generator: str | None = None
     """Generator that directions or latents are for: it decides what their file leaves open."""
     space: Literal["z", "w"] | None = None
@@ -65,6 +66,15 @@ def _generator(options: Options) -> None:
     print(f"wrote {options.target}\nnext:\n  contrafact show generator {quoted(options.target)}")
 
 
+def _generator_of(source: str, changes: dict[str, Any]) -> Generator | None:
+    from contrafact.generators.checkpoints import load_generator
+
+    try:
+        return load_generator(source, changes)
+    except ValueError:  # what is said of it as a file of directions is nearer to what was asked
+        return None
+
+
 def _other(options: Options) -> tuple[Generator | None, bool | None]:
     """The generator that directions or latents are for, and what the rows of an array are."""
     from contrafact.generators.checkpoints import load_generator
@@ -77,10 +87,19 @@ def _other(options: Options) -> tuple[Generator | None, bool | None]:
 
 
 def _directions(options: Options) -> None:
-    from contrafact.editing.directions import convert_directions
+    from contrafact.editing.convert import holds
+    from contrafact.editing.directions import convert_directions, write_own_directions
 
-    generator, per_layer = _other(options)
-    written = convert_directions(options.source, options.target, generator, space=options.space, per_layer=per_layer)
+    source: Generator | None = None
+    if options.kind == "directions" and options.generator is None and not holds(options.source, "directions"):
+        source = _generator_of(options.source, changes_of(options.changes))
+    if source is None:
+        generator, per_layer = _other(options)
+        written = convert_directions(
+            options.source, options.target, generator, space=options.space, per_layer=per_layer
+        )
+    else:
+        written = write_own_directions(source, options.target)
     layers = f", a vector for each of {written.num_layers} layers" if written.per_layer else ""
     said = {
         "program": written.note.get("program"),
@@ -89,7 +108,7 @@ def _directions(options: Options) -> None:
         "space": written.note.get("space"),
     }
     print_table(((key, str(value)) for key, value in said.items() if value is not None), indent="")
-    named = ["--generator", options.generator or "GENERATOR", "--use", options.target]
+    named = ["--generator", options.generator or (options.source if source else "GENERATOR"), "--use", options.target]
     print(f"wrote {options.target}\nnext:\n  contrafact traverse {quoted(*named, '--out', 'pictures')}")
 
 

@@ -17,6 +17,7 @@ PLACES = {
     "directions/layered": "contrafact.core.directions:LayeredDirections",
     "directions/curved": "contrafact.core.directions:CurvedDirections",
     "directions/chosen": "contrafact.core.direction_files:ChosenDirections",
+    "directions/pose": "contrafact.core.pose:PoseDirections",
     "directions/latent": "contrafact.methods.latentclr:LatentDirections",
     "directions/deformator": "contrafact.editing.deformator:DeformatorDirections",
     "encoder/conv": "contrafact.nn.encoders:ConvEncoder",

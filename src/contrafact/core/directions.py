@@ -132,7 +132,7 @@ class Directions(Artefact, ABC):
                 f"direction index must lie in [0, {self.num_directions}), got {int(index.min())} to {int(index.max())}"
             )
         index = index.to(latent.device)
-        return self._moved(latent, self.shift(_one_per_sample(latent), index, magnitude))
+        return self._moved(latent, self.shift(self._acted_on(latent), index, magnitude))
 
     def shift_every(self, latent: Tensor, magnitude: Tensor) -> Tensor:
         """The shifts ``(D, N, …)`` of every direction at every latent ``(N, L)``, magnitudes ``(D,)``."""
@@ -152,7 +152,11 @@ class Directions(Artefact, ABC):
             ``(D·N, L)``, or ``(D·N, num_layers, L)``: all latents moved along direction 0, then along 1, …
         """
         copies = latent.repeat(self.num_directions, *[1] * (latent.ndim - 1))
-        return self._moved(copies, self.shift_every(_one_per_sample(latent), magnitude).flatten(0, 1))
+        return self._moved(copies, self.shift_every(self._acted_on(latent), magnitude).flatten(0, 1))
+
+    def _acted_on(self, latent: Tensor) -> Tensor:
+        """One latent ``(N, L)`` per sample: of several, the mean of the layers that the shift acts on."""
+        return latent if latent.ndim == 2 else latent[:, slice(*(self.layers or (None, None)))].mean(dim=1)
 
     def _moved(self, latent: Tensor, shift: Tensor) -> Tensor:
         """Latents after a shift ``(N, L)`` or ``(N, K, L)`` in standard deviations, in the layers it acts on."""
@@ -225,10 +229,6 @@ def _checked_names(names: Sequence[str], num_directions: int) -> list[str]:
     if len(found) != num_directions or len(set(found)) != num_directions:
         raise ValueError(f"expected {num_directions} different names, got {found}")
     return found
-
-
-def _one_per_sample(latent: Tensor) -> Tensor:
-    return latent if latent.ndim == 2 else latent.mean(dim=1)
 
 
 def _within(index: Tensor, size: int) -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor
 from contrafact.core.artefact import Artefact
 from contrafact.core.catalog import Catalog, unknown_name_message
 from contrafact.core.dataset import check_count
+from contrafact.core.directions import Directions
 
 Truncated = Literal["latents", "images", "nowhere"]
 
@@ -130,6 +131,20 @@ class Generator(Artefact, ABC):
         raise ValueError(
             f"{type(self).__name__} has no layer whose weights act on the latent as a whole; use a method that needs "
             "none, such as ganspace or deep_spectral"
+        )
+
+    def own_directions(self) -> Directions:
+        """Directions that the architecture itself has, learned by nobody: ways to move, or true factors.
+
+        Raises:
+            ValueError: it has none.
+
+        >>> import contrafact as cf
+        >>> cf.load_generator("analytic:room").own_directions().names[:3]
+        ['floor hue', 'wall hue', 'object hue']
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no directions of its own; let a method find some, such as sefa or ganspace"
         )
 
     def layer_range(self, first: int | None = None, last: int | None = None) -> tuple[int, int] | None:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from contrafact.core.describe import is_numpy_archive
+from contrafact.core.direction_files import load_directions as load_own
 from contrafact.core.foreign import reading
+from contrafact.editing.directions import is_own
 from contrafact.editing.foreign_directions import find_directions
 from contrafact.editing.foreign_latents import find_latents
 
@@ -29,9 +31,13 @@ def kinds_of(source: str | Path) -> tuple[Kind, ...]:
 
 
 def holds(source: str | Path, kind: Kind) -> bool:
-    """Whether a file holds directions, or latents, that can be read."""
+    """Whether a file (of directions, a run folder, too) holds directions, or latents, that can be read."""
+    path = Path(source)
     try:
-        find_latents(Path(source)) if kind == "latents" else find_directions(Path(source))
+        if kind == "latents":
+            find_latents(path)
+        else:
+            load_own(path) if is_own(path) else find_directions(path)
     except ValueError:
         return False
     return True

@@ -116,7 +116,24 @@ def convert_directions(
         ValueError: what :func:`load_directions` refuses, or a target of another name or that is the source.
     """
     path = converted_path(source, target)
-    directions = load_directions(source, generator, space=space, per_layer=per_layer)
+    return _written(load_directions(source, generator, space=space, per_layer=per_layer), path)
+
+
+def write_own_directions(generator: Generator, target: str | Path) -> Directions:
+    """Write the directions that a generator's architecture itself has (:meth:`Generator.own_directions`); returns them.
+
+    Args:
+        generator: such as a StyleGAN3, whose images can be moved and turned.
+        target: ``*.safetensors``.
+
+    Raises:
+        ValueError: it has none, or a target of another name or that is the generator's file.
+    """
+    path = converted_path(generator.name, target)
+    return _written(generator.own_directions(), path)
+
+
+def _written(directions: Directions, path: Path) -> Directions:
     with claim_file(path):
         save_artefact(directions, path)
     return directions

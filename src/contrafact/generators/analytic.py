@@ -17,6 +17,7 @@ from torch import Tensor
 
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
+from contrafact.core.directions import GlobalDirections
 from contrafact.core.generator import Generator
 from contrafact.generators._scenes import ROOM_FACTORS, SPRITE_FACTORS, render_room, render_sprite
 
@@ -124,6 +125,14 @@ class Analytic(Generator):
         if self.warp:
             raise ValueError("a warped scene has no global directions; ask true_tangents(latent) at a latent")
         return self.mix.T[: len(self.factor_names)].clone()
+
+    def own_directions(self) -> GlobalDirections:
+        """The true directions, named after their factors.
+
+        Raises:
+            ValueError: as :meth:`true_directions`.
+        """
+        return GlobalDirections.of(self.true_directions(), self.latent_scale(), self.factor_names)
 
     def true_tangents(self, latent: Tensor) -> Tensor:
         """Unit directions ``(N, K, L)`` that, at each latent, change one factor and nothing else.

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
+from contrafact.core.pose import PoseDirections
 from contrafact.generators._settings import Settings
 from contrafact.generators._style_based import Space, StyleBased, check_positive, complete
 from contrafact.generators._stylegan3_bands import bands_of, checked
@@ -187,6 +188,27 @@ class StyleGAN3(StyleBased):
             assert isinstance(module, FourierInput | FilteredConv | ToImage)
             rows.append(module.affine.weight * module.affine.gain)
         return torch.cat(rows)
+
+    def own_directions(self) -> PoseDirections:
+        """``translate_x``, ``translate_y`` and ``rotate``: they act on the input's latent, and so on nothing else.
+
+        Raises:
+            ValueError: latents of Z, or an input that its latent does not move.
+
+        >>> generator = StyleGAN3.tiny()
+        >>> generator.own_directions().names, generator.own_directions().layers
+        (['translate_x', 'translate_y', 'rotate'], (0, 1))
+        """
+        if self.space == "z":
+            raise ValueError("StyleGAN3's images are moved and turned in W, its latents are of Z: leave its space at w")
+        if not torch.equal(self.input.transform, torch.eye(3, device=self.device)):
+            raise ValueError("this StyleGAN3's input has a transform set, which its own directions would have to undo")
+        affine = self.input.affine
+        assert affine.bias is not None
+        directions = PoseDirections.of(affine.weight * affine.gain, affine.bias, (0, 1), self.num_layers)
+        unit = f"{directions.translation:g} of the image's side; {directions.rotation:g} degrees, clockwise"
+        directions.note = {"space": self.space, "unit": unit}
+        return directions
 
     def arguments(self) -> dict[str, Any]:
         return {
