@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -83,6 +84,16 @@ def test_the_editing_guide_runs_from_top_to_bottom(tmp_path, monkeypatch):
             assert main([command, *arguments, *few]) == 0, (command, arguments)
             ran.append(command)
     assert {"fit", "name", "edit", "invert", "traverse", "compare", "plane", "cube", "study", "export"} < set(ran)
+
+
+def test_the_first_picture_says_what_is_drawn_in_it():
+    """Names are given by eye; that every direction has one, and the text the same ones, is all that can be known."""
+    drawn = runpy.run_path(str(DOCS / "pictures/faces.py"))
+    assert sorted(drawn["NAMES"]) == list(range(int(re.search(r"--num-directions (\d+)", drawn["FIT"])[1])))
+    for page in (ROOT / "README.md", DOCS / "index.md"):
+        assert f"each on the same face: {', '.join(drawn['NAMES'].values())}](" in page.read_text(encoding="utf-8")
+    assert drawn["FIT"].removesuffix(" --out") in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert drawn["FIT"] in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_there_is_something_to_check():
