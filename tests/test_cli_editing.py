@@ -290,7 +290,7 @@ def test_fitting(disco, photographs, capsys):
         (["name", "DISCO", 9, "x"], "direction 9 does not exist; there are 4, from 0"),
         (["name", "DISCO", 0], "say what direction 0 shall be called"),
         (["name", "nowhere"], "nowhere does not exist; expected a run folder"),
-        (["export", "DISCO", "--out", "x.npy"], "must be called *.safetensors, got 'x.npy'"),
+        (["export", "DISCO", "--out", "x.txt"], "must be called *.safetensors or *.npy or *.npz or *.pt, got 'x.txt'"),
         (["plane", "DISCO", 0, 0], "two different directions span a plane"),
     ],
 )

@@ -159,3 +159,50 @@ def test_directions_that_a_generator_has_by_itself(tmp_path, capsys):
     assert "VAE has no directions of its own; let a method find some" in capsys.readouterr().err
     run("convert", "analytic:room", "pose.safetensors", "--kind", "directions", "--set", "warp=true", code=2)
     assert "a warped scene has no global directions" in capsys.readouterr().err
+
+
+def test_directions_and_latents_are_exported_for_other_programs(stylegan, tmp_path, capsys):
+    run("fit", "sefa", "--generator", stylegan, "--num-directions", 3, "--out", "found")
+    directions, generator = cf.load_run("found").directions, cf.load_generator(stylegan)
+    run("export", "found", "--as", "ganspace", "--out", "components.npz")
+    run("export", "found", "--as", "interfacegan", "--directions", 1, "--out", "boundary.npy")
+    assert "note: a boundary has length 1: distance" in capsys.readouterr().out
+    run("export", "found", "--out", "found.pt")
+    run("export", "found.pt", "--as", "rosinality", "--out", "factor.pt")  # a file of anybody's is a source too
+    latent, steps = generator.sample(1, seed=3), 1.5 * directions.scale * directions.vectors()
+    for file in ("components.npz", "found.pt", "factor.pt"):
+        found = cf.load_directions(file, generator)
+        torch.testing.assert_close(torch.cat([found(latent, d, 1.5) for d in range(3)]), latent + steps)
+    run("edit", "found", "--latent", 1, 2, "--direction", 0, "--by", 1)
+    run("export", "edited/edited.safetensors", "--as", "nvidia", "--generator", stylegan, "--out", "projected_w.npz")
+    run("export", "edited/edited.safetensors", "--out", "latents.npy")
+    moved = load_latents("edited/edited.safetensors").latents
+    assert np.array_equal(np.load("projected_w.npz")["w"], moved[:, None].expand(-1, K, -1))
+    assert np.array_equal(np.load("latents.npy"), moved)
+    run("export", "latents.npy", "--kind", "latents", "--out", "ours.safetensors")
+    assert torch.equal(load_latents("ours.safetensors").latents, moved)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["row.npy", "--as", "nvidia", "--out", "w.npz"], "--as nvidia is for latents; of directions: ganspace"),
+        (
+            ["w.npz", "--as", "sefa", "--out", "d.npy"],
+            "--as sefa is for directions; of latents: nvidia, e4e",
+        ),
+        (["w.npz", "--directions", "0", "--out", "d.npy"], "w.npz holds latents, which have no --directions"),
+        (["row.npy", "--set", "space=z", "--out", "d.npy"], "--set is of the generator that --generator names"),
+        (
+            ["row.npy", "--as", "ganspace", "--out", "d.npz"],
+            "needs the mean of the generator's latents: name it",
+        ),
+        (["w.npz", "--as", "e4e", "--out", "d.pt"], "name the generator that says how many (--generator)"),
+        (["nothing.npy", "--out", "d.npy"], "nothing.npy does not exist; expected a run folder"),
+    ],
+)
+def test_exports_that_cannot_be(arguments, message, capsys):
+    np.save("row.npy", files.rows(1))
+    np.savez("w.npz", w=files.rows(2))
+    run("export", *arguments, code=2)
+    assert message in capsys.readouterr().err

@@ -347,7 +347,7 @@ def test_torch_files_that_are_no_directions_say_what_they_hold(stylegan, content
         ("a.bin", b"\x00\x01\x02", "is no file known here"),
         ("a.pt", b"\x80\x04nonsense", "is not a whole torch file or pickle"),
         ("a.png", b"\x89PNG\r\n\x00", "is a PNG picture; expected directions of contrafact's"),
-        ("a.npy", None, "does not exist; expected directions of contrafact's"),
+        ("a.npy", None, "does not exist; expected a run folder or a file of directions"),
     ],
 )
 def test_other_files_say_what_they_are(name, content, message, tmp_path):

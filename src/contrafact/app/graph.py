@@ -105,8 +105,8 @@ def picture_graph(generator: Generator, directions: Directions, half: bool = Fal
     if many:
         raise ValueError(
             f"{directions.num_directions} directions of the kind {type(directions).__name__} do not fit into a page, "
-            f"at most {UNROLLED} do; choose some (contrafact export RUN few.safetensors --direction …) and take --use "
-            "few.safetensors, or serve the page: contrafact explore without --export"
+            f"at most {UNROLLED} do; choose some (contrafact export RUN --directions … --out few.safetensors) and "
+            "take --use few.safetensors, or serve the page: contrafact explore without --export"
         )
     layers = generator.num_layers
     latent = generator.sample(1, seed=0) if not generator.num_classes else generator.prior(1, torch.Generator())

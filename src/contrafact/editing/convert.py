@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from contrafact.core.describe import is_numpy_archive
+from contrafact.core.describe import is_numpy_archive, open_safetensors
 from contrafact.core.direction_files import load_directions as load_own
 from contrafact.core.foreign import reading
 from contrafact.editing.directions import is_own
 from contrafact.editing.foreign_directions import find_directions
 from contrafact.editing.foreign_latents import find_latents
+from contrafact.editing.latents import FORMAT
 
 Kind = Literal["generator", "directions", "latents"]
 
@@ -41,3 +42,18 @@ def holds(source: str | Path, kind: Kind) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_latents(path: Path) -> bool:
+    """Whether a file is one of latents, as far as it says: contrafact's own, or no directions but latents.
+
+    Raises:
+        ValueError: a damaged file.
+    """
+    with reading(path, "file"), path.open("rb") as file:
+        is_safetensors = file.read(9)[8:] == b"{"
+    if is_safetensors:
+        said = open_safetensors(path, "directions or latents")[0].get("format", "")
+        if said.startswith("contrafact"):
+            return said == FORMAT
+    return not holds(path, "directions") and holds(path, "latents")

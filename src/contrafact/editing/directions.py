@@ -66,7 +66,7 @@ def load_directions(
         directions = load_own(path)
     else:
         if not path.exists():
-            raise ValueError(f"{path} does not exist; expected {EXPECTED}")
+            raise ValueError(f"{path} does not exist; expected a run folder or a file of directions")
         found = find_directions(path)
         directions, remarks = _fitted(found, path, generator, space, per_layer)
         for remark in remarks:

@@ -127,6 +127,18 @@ def is_array(value: object) -> bool:
     return isinstance(value, Tensor | np.ndarray)
 
 
+def texts(value: Any, count: int) -> tuple[str, ...] | None:
+    """``count`` texts of a list or an array of them; None where it is something else.
+
+    >>> texts(np.array(["age", "smile"]), 2), texts(["age"], 2)
+    (('age', 'smile'), None)
+    """
+    listed = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(listed, list | tuple) or len(listed) != count or not all(isinstance(t, str) for t in listed):
+        return None
+    return tuple(listed) if len(set(listed)) == count else None
+
+
 def numbers(value: Any, what: object) -> Tensor:
     """A tensor, an array, a number, or equally long lists of them, as a float32 tensor on the CPU.
 

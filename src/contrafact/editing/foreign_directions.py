@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from contrafact.core.directions import Directions, GlobalDirections
 from contrafact.core.files import read_json
 from contrafact.core.foreign import first_line
 from contrafact.editing.deformator import DeformatorDirections, Kind
-from contrafact.editing.foreign_content import is_array, numbers, read_content
+from contrafact.editing.foreign_content import is_array, numbers, read_content, texts
 
 EXPECTED = (
     "directions of contrafact's (a run folder or *.safetensors), GANSpace's .npz (lat_comp, lat_stdev), vectors (D, L) "
@@ -265,7 +265,10 @@ def _named(content: Mapping[Any, Any], path: Path) -> Found | None:
         name = known[0] if known else next(iter(arrays))
         called = path.stem if known or re.fullmatch(r"arr_\d+", name) else name
         found = _rows(arrays[name], path, called, f"{path}, {name}")
-        return Found(**{**vars(found), "layers": _layers(content, path)})
+        names = None if isinstance(found.content, Directions) else texts(content.get("names"), len(found.content))
+        if names is not None:
+            found = replace(found, names=names, is_bare=False)
+        return replace(found, layers=_layers(content, path))
     if not arrays or len(arrays) != len(content):
         return None
     vectors = {name: _vectors(value, f"{path}, {name}") for name, value in arrays.items() if _is_vector(value)}

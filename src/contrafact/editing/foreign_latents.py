@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from contrafact.core.describe import what_is
-from contrafact.editing.foreign_content import is_array, numbers, read_content
+from contrafact.editing.foreign_content import is_array, numbers, read_content, texts
 
 EXPECTED = (
     "a file of latents written by `contrafact invert`, or another program's: an array (N, L) or (N, layers, L), alone, "
@@ -72,7 +72,9 @@ def _of_mapping(content: Mapping[Any, Any], path: Path) -> FoundLatents | None:
             return None
         space = "w" if known[0] in _OF_W else "z" if known[0] == "z" else None
         noise = ("its noise inputs are left out: the generator's own are used",) if "noise" in content else ()
-        return FoundLatents(found.latents, found.names, space or ("w" if noise else None), found.is_bare, noise)
+        names = texts(content.get("names"), len(found.latents))
+        space = space or ("w" if noise else None)
+        return FoundLatents(found.latents, names or found.names, space, found.is_bare and names is None, noise)
     pictures = {str(name): value for name, value in content.items()}
     if pictures and all(isinstance(value, Mapping) and "latent" in value for value in pictures.values()):
         has_noise = any("noise" in value for value in pictures.values())
