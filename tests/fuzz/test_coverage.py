@@ -66,6 +66,7 @@ NOT_FOREIGN = {
     "core.plugins": "installed packages and files of one's own code that are named to be run",
     "data._room": "hashes its own source",
     "core.hub": "a commit from the cache, of which forty digits are taken; the readers of what it fetches are targets",
+    "report.share": "its own card, of which one line is looked for; scores by their reader",
     "generators._nearest": "the package's own table of layouts",
     "generators.class_knob": "turns its own arguments into JSON and back",
     "training.latent_table": "maps a scratch file it has just made",

@@ -186,6 +186,7 @@ SCENARIOS = {
                 ("a map of two directions", ("plane", RUN, "0", "1", "--steps", "5", "--pictures", "3")),
                 ("edited pictures", ("edit", RUN, "--latent", "0", "--direction", "0", "--by", "2")),
                 ("directions in one file", ("export", RUN)),
+                ("a folder to pass on", ("share", RUN, "--to", "passed-on")),
                 ("a generator in one file", ("convert", GENERATOR, "copy.safetensors")),
                 ("a generator in one page", ("explore", RUN, "--export", "page.html")),
             )

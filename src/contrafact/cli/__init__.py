@@ -17,7 +17,7 @@ _GROUPS = {
     "make": ("list", "show", "fit", "bench", "convert", "check"),
     "score": ("evaluate", "encode", "compare"),
     "edit": ("traverse", "name", "plane", "cube", "invert", "edit", "study"),
-    "share": ("report", "explore", "export"),
+    "share": ("report", "explore", "export", "share"),
     "set up": ("completion",),
 }
 """Headings of ``--help``, and their commands in the order somebody meets them; others come last."""

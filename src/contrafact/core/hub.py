@@ -105,11 +105,11 @@ def fetch(source: str | Path, kind: str) -> Fetched:
             (they are listed), or no network and nothing in the cache.
     """
     name = parse(source)
-    hub = _hub()
-    with _told(name):
+    hub = installed()
+    with told(name):
         commit, names = _listing(hub, name)
     wanted, place = _wanted(name, names, kind)
-    with _told(name):
+    with told(name):
         # By the name given first, so that the cache knows what commit it stands for.
         first = _download(hub, replace(name, file=wanted[0]))
         top = first.parents[len(PurePosixPath(wanted[0]).parts) - 1]
@@ -137,7 +137,8 @@ def check_own(folder: Path) -> None:
         )
 
 
-def _hub() -> Any:
+def installed() -> Any:
+    """The package huggingface_hub (ValueError with the line that installs it, where it is not)."""
     try:
         import huggingface_hub
         import huggingface_hub.constants
@@ -200,9 +201,9 @@ def _download(hub: Any, name: HubName) -> Path:
 
 
 @contextmanager
-def _told(name: HubName) -> Iterator[None]:
+def told(name: HubName) -> Iterator[None]:
     """Within the block what the Hub refuses is said in a line."""
-    errors = _hub().errors
+    errors = installed().errors
     try:
         yield
     except errors.GatedRepoError as error:
