@@ -9,7 +9,8 @@ from rich.console import Console
 from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
 from contrafact.evaluation import bootstrap as _bootstrap
-from contrafact.evaluation.compare import comparison_table, write_comparisons
+from contrafact.evaluation.compare import comparison_notes, comparison_table, write_comparisons
+from contrafact.evaluation.ranks import corrected
 from contrafact.metrics import compare, compare_runs
 
 FACTORS = draw_factors(300)
@@ -19,6 +20,7 @@ def test_equal_codes_do_not_differ():
     codes = noisy_codes(FACTORS)
     result = compare(codes, codes, FACTORS, metrics="mig,modularity", num_resamples=20)
     assert [c.score for c in result] == ["mig.score", "modularity.score"]
+    assert [c.p_corrected for c in result] == [1.0, 1.0]
     for comparison in result:
         assert (comparison.difference, comparison.low, comparison.high, comparison.p_value) == (0.0, 0.0, 0.0, 1.0)
 
@@ -29,7 +31,7 @@ def test_chance_differences_are_rarely_significant():
     for _ in range(20):
         factors = rng.integers(4, size=(200, 2))
         one, two = (factors + rng.normal(size=factors.shape) for _ in range(2))
-        p_values.append(compare(one, two, factors, metrics="mig", num_resamples=40)[0].p_value)
+        p_values.append(compare(one, two, factors, metrics="mig", num_resamples=20)[0].p_value)
     assert np.mean(np.array(p_values) < 0.05) <= 0.2
     assert np.mean(p_values) > 0.25
 
@@ -44,6 +46,16 @@ def test_continuous_factors_and_metrics_that_split():
     codes = noisy_codes(FACTORS)
     split = compare(codes, codes[:, ::-1], FACTORS, metrics="sap,infomec", num_resamples=5)
     assert all(abs(row.difference) < 1e-6 for row in split)
+
+
+def test_p_values_are_corrected_for_the_number_of_scores():
+    worse, codes = noisy_codes(FACTORS, noise=0.8), noisy_codes(FACTORS)
+    rows = compare(worse, codes, FACTORS, metrics="mig,modularity,sap", num_resamples=20)
+    assert [row.p_corrected for row in rows] == pytest.approx(corrected([row.p_value for row in rows]).tolist())
+    assert comparison_notes(rows, 20) == ["20 resamples can give no p below 0.05; corrected for 3 scores by Holm"]
+    assert min(row.p_value for row in rows) == pytest.approx(1 / 21)
+    plain = compare(worse, codes, FACTORS, metrics="mig", num_resamples=5, correction="none")
+    assert plain[0].p_corrected == plain[0].p_value
 
 
 def test_table_names_both_codes():

@@ -55,7 +55,7 @@ NOT_FOREIGN = {
     "app.server": "reads the page's own style and script",
     "bench.recipe": "recipes are code",
     "core.declared": "the package's own source, or that of an installed plugin",
-    "evaluation.result": "the table it has just written, in memory",
+    "evaluation.paper": "the table it has just written, in memory",
     "cli": "opens the null device, and writes what went wrong",
     "cli.explore": "opens a session",
     "contract.dataset": "reads back what it has just written itself",

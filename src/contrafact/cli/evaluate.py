@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
@@ -86,6 +87,8 @@ class Options:
     tolerances."""
     heat_maps: Folder | None = None
     """For --codes: a folder for a picture of each metric's matrix."""
+    format: Literal["text", "markdown", "latex", "csv", "json"] = "text"
+    """Print the scores alone, to paste into a paper or to read by another program; notes go to stderr."""
     out: Path | None = None
     """Also write the results to this .json or .csv; those of a run are in its scores.jsonl anyway."""
 
@@ -155,26 +158,40 @@ def _evaluate_files(options: Options, codes: Path) -> None:
             progress=status.update,
         )
     answer(evaluation.to_dict())
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    console.print(evaluation.table())
-    said: dict[str, list[str]] = {}
-    for name, result in evaluation.results.items():
-        for note in result.notes:
-            said.setdefault(note, []).append(name)
-    for note, names in said.items():
-        print(f"{', '.join(names)}: {note}")
-    for note in evaluation.notes:
-        print(note)
-    if options.heat_maps is not None:
-        for path in _draw(evaluation, options.heat_maps):
-            print(f"wrote {path}")
-    if options.out is not None:
-        print(f"wrote {evaluation.write(options.out)}")
-    if recorded is not None:
-        rows = put_beside(evaluation, *recorded)
-        console.print(reference_table(rows))
-        if not all(row.within for row in rows):
-            raise SystemExit(1)
+    if options.format != "text":
+        print(evaluation.text(options.format))
+    with _aside(options.format):
+        console = Console(width=None if sys.stdout.isatty() else WIDTH)
+        if options.format == "text":
+            console.print(evaluation.table())
+        said: dict[str, list[str]] = {}
+        for name, result in evaluation.results.items():
+            for note in result.notes:
+                said.setdefault(note, []).append(name)
+        for note, names in said.items():
+            print(f"{', '.join(names)}: {note}")
+        for note in evaluation.notes:
+            print(note)
+        if options.heat_maps is not None:
+            for path in _draw(evaluation, options.heat_maps):
+                print(f"wrote {path}")
+        if options.out is not None:
+            print(f"wrote {evaluation.write(options.out)}")
+        if recorded is not None:
+            rows = put_beside(evaluation, *recorded)
+            console.print(reference_table(rows))
+            if not all(row.within for row in rows):
+                raise SystemExit(1)
+
+
+@contextmanager
+def _aside(form: str) -> Iterator[None]:
+    """All that is printed goes to stderr, where stdout holds a table for others to read."""
+    if form == "text":
+        yield
+        return
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def _draw(evaluation: Evaluation, folder: Path) -> list[Path]:
@@ -192,7 +209,7 @@ def _draw(evaluation: Evaluation, folder: Path) -> list[Path]:
 def _compare_files(options: Options, codes: Path, other: Path) -> None:
     from rich.console import Console
 
-    from contrafact.evaluation.compare import compare, comparison_table, write_comparisons
+    from contrafact.evaluation.compare import compare, comparison_notes, comparison_table, write_comparisons
     from contrafact.evaluation.tables import read_matrices
 
     first, _ = read_matrices(codes, options.factors, options.codes_test, options.factors_test)
@@ -213,6 +230,8 @@ def _compare_files(options: Options, codes: Path, other: Path) -> None:
     )
     answer([dataclasses.asdict(row) for row in rows])
     Console(width=None if sys.stdout.isatty() else WIDTH).print(comparison_table(rows, str(codes), str(other)))
+    for note in comparison_notes(rows, options.resamples or 200):
+        print(note)
     if options.out is not None:
         print(f"wrote {write_comparisons(rows, options.out)}")
 
@@ -221,6 +240,7 @@ def _evaluate_run(options: Options, folder: Path) -> None:
     from contrafact.core.claim import hold
     from contrafact.core.run import find_device
     from contrafact.evaluation.control import budget_of, fit_control, fit_regression
+    from contrafact.evaluation.paper import summarize
     from contrafact.evaluation.result import Evaluation
     from contrafact.evaluation.run import REGRESSION, Who, check_asked, evaluate_run, needs_regression
     from contrafact.evaluation.sampling import dataset_of
@@ -238,26 +258,33 @@ def _evaluate_run(options: Options, folder: Path) -> None:
         fit_control(run, device=options.device, source=dataset)
         whom.append("control")
     device, metrics = find_device(options.device), options.metrics or None
-    for who in whom:
-        print(run.folder if who == "run" else "its control")
-        results = evaluate_run(
-            run,
-            dataset,
-            metrics,
-            options.num_train,
-            options.num_test,
-            options.seed,
-            who,
-            device,
-            predictor=options.predictor,
-            extractor=options.extractor,
-        )
-        _print_results(results)
-        scored |= {name if who == "run" else f"{who} {name}": result for name, result in results}
-    if options.out is not None:
-        print(f"wrote {Evaluation(scored).write(options.out)}")
+    of_each: dict[str, Evaluation | Mapping[str, float]] = {}
+    with _aside(options.format):
+        for who in whom:
+            print(run.folder if who == "run" else "its control")
+            results = evaluate_run(
+                run,
+                dataset,
+                metrics,
+                options.num_train,
+                options.num_test,
+                options.seed,
+                who,
+                device,
+                predictor=options.predictor,
+                extractor=options.extractor,
+            )
+            _print_results(results)
+            of_each[who] = Evaluation(dict(results))
+            scored |= {name if who == "run" else f"{who} {name}": result for name, result in results}
+        if options.out is not None:
+            print(f"wrote {Evaluation(scored).write(options.out)}")
     answer({"folder": str(run.folder), **Evaluation(scored).to_dict()})
-    if wants_hints():
+    if options.format == "json":
+        print(Evaluation(scored).to_json())
+    elif options.format != "text":
+        print(summarize(of_each).text(options.format))
+    elif wants_hints():
         print(f"next:\n  contrafact report {quoted(run.folder, *run.generator_options())}")
 
 

@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from contrafact.core.frames import columns_of, read_inputs
 from contrafact.core.metric import ArrayLike, Continuous, as_array
 from contrafact.evaluation.bootstrap import Data, centred_limits, deviations, draw_rows, score_rows, split_as_scored
 from contrafact.evaluation.codes import call_static, continuous_setting, resolve_metrics
+from contrafact.evaluation.ranks import Correction, corrected
 from contrafact.evaluation.result import info_of, write_results
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Comparison:
         low: lower 95 % limit of the difference.
         high: upper 95 % limit.
         p_value: two-sided, of the difference under no difference.
+        p_corrected: the same, corrected for the number of scores that were compared.
     """
 
     score: str
@@ -49,6 +51,7 @@ class Comparison:
     low: float
     high: float
     p_value: float
+    p_corrected: float
 
 
 def compare(
@@ -62,6 +65,7 @@ def compare(
     metrics: str | Sequence[str] = ("mig", "modularity", "sap"),
     continuous: Continuous | None = None,
     num_resamples: int = 200,
+    correction: Correction = "holm",
     seed: int = 0,
 ) -> list[Comparison]:
     """Which of two codes of the same images scores higher, and could it be chance of the sample?
@@ -80,7 +84,8 @@ def compare(
         metrics: static metrics, see :func:`~contrafact.metrics.evaluate`. DCI costs seconds per resample.
         continuous: score continuous factors, with metrics whose definition allows it; None goes by the columns of a
             table.
-        num_resamples: resamples, at least 2.
+        num_resamples: resamples, at least 2. The smallest p-value they can give is one over one more than their number.
+        correction: of the p-values for the number of scores, see :func:`~contrafact.evaluation.ranks.corrected`.
         seed: of the resamples and the metrics.
 
     Returns:
@@ -137,9 +142,25 @@ def compare(
                     difference,
                     *centred_limits(difference, moved_B),
                     p_value=(1 + extreme) / (len(moved_B) + 1),
+                    p_corrected=1.0,
                 )
             )
-    return comparisons
+    adjusted = corrected([row.p_value for row in comparisons], correction)
+    return [replace(row, p_corrected=float(p)) for row, p in zip(comparisons, adjusted, strict=True)]
+
+
+def comparison_notes(
+    comparisons: Sequence[Comparison], num_resamples: int, correction: Correction = "holm"
+) -> list[str]:
+    """What the p-values of a comparison can and cannot say.
+
+    >>> comparison_notes([], 200)
+    ['200 resamples can give no p below 0.005; corrected for 0 scores by Holm']
+    """
+    how = (
+        "not corrected" if correction == "none" else f"corrected for {len(comparisons)} scores by {correction.title()}"
+    )
+    return [f"{num_resamples} resamples can give no p below {1 / (num_resamples + 1):.1g}; {how}"]
 
 
 def comparison_table(comparisons: Sequence[Comparison], first: str = "first", second: str = "second") -> Table:
@@ -148,11 +169,13 @@ def comparison_table(comparisons: Sequence[Comparison], first: str = "first", se
 
     table = Table(title=f"{second} against {first}, the same rows", title_justify="left")
     table.add_column("score")
-    for column in (first, second, "difference", "95 %", "p"):
+    for column in (first, second, "difference", "95 %", "p", "corrected"):
         table.add_column(column, justify="right")
     for row in comparisons:
         values = (f"{row.first:.4f}", f"{row.second:.4f}", f"{row.difference:+.4f}")
-        table.add_row(row.score, *values, f"{row.low:+.4f} to {row.high:+.4f}", f"{row.p_value:.3g}")
+        table.add_row(
+            row.score, *values, f"{row.low:+.4f} to {row.high:+.4f}", f"{row.p_value:.3g}", f"{row.p_corrected:.3g}"
+        )
     return table
 
 
@@ -173,7 +196,8 @@ def write_comparisons(comparisons: Sequence[Comparison], path: str | Path) -> Pa
 def compare_runs(first: ArrayLike, second: ArrayLike, *, num_flips: int = 10_000, seed: int = 0) -> float:
     """Two-sided p-value that two methods' scores over paired runs (same seeds) differ by chance: sign-flip test.
 
-    All sign patterns are tried where there are at most ``num_flips``; else that many are drawn.
+    All sign patterns are tried where there are at most ``num_flips``; else that many are drawn. Of few runs no p-value
+    is small, however far apart they lie (:func:`~contrafact.metrics.smallest_p`): five give none below 0.0625.
 
     Args:
         first: ``(R,)`` scores.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ from contrafact.core.metric import FloatArray, MetricInfo, MetricResult
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from contrafact.evaluation.paper import Summary
+
 CATALOG = Catalog("metrics", "metric")
 
 
@@ -27,6 +29,30 @@ def info_of(metric: str) -> MetricInfo:
     """What a metric says of itself (its file's ``INFO``)."""
     info: MetricInfo = CATALOG.module(metric).INFO
     return info
+
+
+def direction_of(score: str) -> int:
+    """Which end of a score is better by its full name: 1 the higher, -1 the lower, 0 for a metric nobody knows.
+
+    >>> direction_of("mig.score"), direction_of("mine.score")
+    (1, 0)
+    """
+    metric = score.partition(".")[0]
+    try:
+        return 1 if info_of(metric).higher_is_better else -1
+    except (ValueError, ImportError):  # one of images needs torch, which matrices do not
+        return 0
+
+
+def label_of(score: str) -> str:
+    """A full name for a table: the metric, the score's own name where it has one, and which end is better.
+
+    >>> label_of("mig.score"), label_of("dci.informativeness_train")
+    ('mig ↑', 'dci informativeness train ↑')
+    """
+    metric, _, name = score.partition(".")
+    words = [metric, *([] if name in ("", "score") else [name.replace("_", " ")])]
+    return " ".join([*words, *{1: ["↑"], -1: ["↓"]}.get(direction_of(score), [])])
 
 
 def check_results_path(path: str | Path) -> Path:
@@ -53,6 +79,22 @@ def write_results(path: str | Path, as_json: str, as_csv: str) -> Path:
     with claim(target):
         write_text(target, as_json if target.suffix == ".json" else as_csv)
     return target
+
+
+def _bar(value: float, low: float | None, high: float | None) -> str:
+    """A bar from 0 to 1 as HTML, its end at the value, and a line over it from limit to limit."""
+
+    def pixels(share: float) -> str:
+        return f"{120 * min(1.0, max(0.0, share)):.0f}px" if np.isfinite(share) else "0px"
+
+    style = "position:absolute;left:{left};width:{width};top:{top};height:{height};background:{colour}"
+    bars = [style.format(left="0px", width=pixels(value), top="20%", height="60%", colour="#c8d6f0")]
+    if low is not None and high is not None:
+        width = f"calc({pixels(high)} - {pixels(low)})"
+        bars.append(style.format(left=pixels(low), width=width, top="44%", height="12%", colour="#2f6fdb"))
+    inner = "".join(f'<div style="{bar}"></div>' for bar in bars)
+    frame = "position:relative;width:120px;height:1.1em;border-left:1px solid #888;border-right:1px solid #ddd"
+    return f'<div style="{frame}">{inner}</div>'
 
 
 @dataclass(frozen=True)
@@ -93,6 +135,8 @@ class Evaluation:
     'metric,score,value,low,high,protocol,num_train,num_test,seed,seconds'
     >>> result.to_frame()["metric"].tolist(), json.loads(result.to_json())["notes"]
     (['mig', 'modularity'], [])
+    >>> print(result.to_markdown(digits=1).splitlines()[2])
+    | mig ↑ | 1.0 |
     >>> result.write("scores.json").name, result.heat_maps()[0].columns, result.table().row_count
     ('scores.json', ('hue', 'size'), 2)
     """
@@ -150,22 +194,50 @@ class Evaluation:
         Raises:
             ValueError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ValueError("a DataFrame needs pandas: pip install pandas; to_csv() needs nothing") from error
-        return pandas.read_csv(io.StringIO(self.to_csv()))
+        from contrafact.evaluation.paper import frame_of
+
+        return frame_of(self.to_csv())
+
+    def to_markdown(self, digits: int = 3) -> str:
+        """A Markdown table: scores, each with its limits where there are any; ``print`` of an evaluation shows it."""
+        return self._summary().to_markdown(digits)
+
+    def to_latex(self, digits: int = 3) -> str:
+        """A LaTeX table (``booktabs``): scores, each with its limits where there are any.
+
+        For several methods or runs beside each other see :func:`~contrafact.metrics.summarize`.
+        """
+        return self._summary().to_latex(digits)
+
+    def text(self, form: str) -> str:
+        """The scores as ``markdown``, ``latex``, ``csv`` or ``json``."""
+        forms = {"markdown": self.to_markdown, "latex": self.to_latex, "csv": self.to_csv, "json": self.to_json}
+        return forms[form]().rstrip()
+
+    def _summary(self) -> Summary:
+        from contrafact.evaluation.paper import summarize
+
+        summary = summarize({"value": self})
+        return replace(summary, notes=(*summary.notes, *self.notes))
+
+    def __str__(self) -> str:
+        return self.to_markdown()
+
+    def plot(self, ax: Any = None) -> Any:
+        """Scores as bars with limits (:func:`~contrafact.evaluation.pictures.plot_scores`); matplotlib's axes."""
+        from contrafact.evaluation.pictures import plot_scores
+
+        return plot_scores(self, ax)
 
     def _repr_html_(self) -> str:
-        """In a notebook: a table with a bar for each score that lies between 0 and 1, and its limits."""
+        """In a notebook: a table with a bar for each score between 0 and 1, and a line from limit to limit."""
         rows = []
         for metric, result in self.results.items():
             arrow = "↑" if info_of(metric).higher_is_better else "↓"
             for name, value in result.scores().items():
                 low, high = self.intervals.get(f"{metric}.{name}", (None, None))
                 limits = "" if low is None else f"{low:.3f} to {high:.3f}"
-                share = min(1.0, max(0.0, value)) if np.isfinite(value) else 0.0
-                bar = f'<div style="background:#4477aa;height:.7em;width:{80 * share:.0f}px"></div>'
+                bar = _bar(value, low, high)
                 cells = (escape(metric), escape(name), arrow, f"{value:.3f}", limits, bar, escape(result.protocol))
                 rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)

@@ -7,6 +7,9 @@ from contrafact.evaluation.codes import evaluate as evaluate
 from contrafact.evaluation.codes import evaluate_encoder as evaluate_encoder
 from contrafact.evaluation.compare import compare as compare
 from contrafact.evaluation.compare import compare_runs as compare_runs
+from contrafact.evaluation.paper import summarize as summarize
+from contrafact.evaluation.ranks import rank_methods as rank_methods
+from contrafact.evaluation.ranks import smallest_p as smallest_p
 from contrafact.evaluation.result import Evaluation as Evaluation
 from contrafact.evaluation.tables import evaluate_files as evaluate_files
 from contrafact.metrics.attribute_dependency import attribute_dependency as attribute_dependency
