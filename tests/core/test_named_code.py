@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import contrafact as cf
 from contrafact.cli import main
@@ -20,15 +21,16 @@ from pathlib import Path
 Path(__file__).with_name("RAN").touch()
 def Evil(*args, **kwargs): ...
 """
+AS_TRAINED = ["--size", "16", "--width", "0.1", "--steps", "2", "--batch-size", "8", "--latent-dim", "3"]
 COMMANDS = (
     ["report", "run"],
     ["evaluate", "run", "--num-train", "60", "--num-test", "40"],
     ["evaluate", "run", "--num-train", "60", "--num-test", "40", "--control"],
     ["show", "run", "run"],
     ["traverse", "run", "--samples", "1", "--frames", "3"],
-    ["encode", "run", "shapes3d", "--out", "codes.csv"],
+    ["encode", "run", "pictures", "--out", "codes.csv"],
     ["compare", "run", "run"],
-    ["fit", "vae", "--data", "shapes3d", "--out", "run", "--resume"],
+    ["fit", "vae", "--data", "shapes3d", *AS_TRAINED, "--out", "run", "--resume"],
 )
 
 
@@ -68,6 +70,8 @@ def write(path: Path, value) -> None:
 def test_no_text_of_a_run_runs_the_file_it_names(trained, tmp_path, monkeypatch, capsys, file):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evil.py").write_text(CODE, encoding="utf-8")
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (16, 16)).save(tmp_path / "pictures" / "black.png")
     honest = lines_of(trained / file)
     variants = list(planted(honest, "evil.py:Evil"))
     assert len(variants) > 3
