@@ -203,7 +203,9 @@ def test_wrong_arguments_are_refused(arguments, message, tmp_path, monkeypatch):
         (("DejaVu Sans", "Condensed Bold Oblique"), "DejaVu Sans Condensed", True, True),
         (("DejaVu Sans Display", "Display"), "DejaVu Sans Display", False, False),
         (("Inter", "BoldItalic"), "Inter", True, True),
+        (("Black Ops One", "Regular"), "Black Ops One", False, False),
         ((None, None), "file", False, False),
+        ((" ", ""), "file", False, False),
     ],
 )
 def test_a_face_is_what_it_is_called(names, family, bold, slanted):
@@ -216,3 +218,4 @@ def test_a_face_is_what_it_is_called(names, family, bold, slanted):
 )
 def test_other_weights_are_none_of_the_four_faces(style):
     assert _named(Path("file.ttf"), 0, "Inter", style) is None
+    assert _named(Path("file.ttf"), 0, f"Inter {style.removesuffix(' Italic').replace('-', ' ')}", "Italic") is None

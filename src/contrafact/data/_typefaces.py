@@ -102,15 +102,20 @@ def faces_of(file: Path) -> Iterator[Face]:
 
 def _named(file: Path, index: int, family: str | None, style: str | None) -> Face | None:
     """The face by its family's and its style's name (``DejaVu Sans``, ``Condensed Bold Oblique``)."""
-    text = re.sub(r"(?<=[a-z])(?=[A-Z])|[-_,]", " ", style or "")
-    text = re.sub(r"(?i)\b(semi|demi|extra|ultra) (?=\w)", r"\1", text)
-    words = [(word, word.lower()) for word in text.split()]
-    if any(low in _OTHER_WEIGHTS for _, low in words):
+    name = _words(family or "", r"\s") or [file.stem]
+    words = _words(style or "", r"(?<=[a-z])(?=[A-Z])|[-_,\s]")
+    lows = {word.lower() for word in words}
+    # Where only four styles may have one family name, another weight is part of it: "Lora Medium", "Regular".
+    if lows & _OTHER_WEIGHTS or name[-1].lower() in _OTHER_WEIGHTS:
         return None
-    name = (family or file.stem).split()
-    name += [word for word, low in words if low not in _SLANTED | _REGULAR | {"bold"} and word not in name]
-    lows = {low for _, low in words}
+    name += [word for word in words if word.lower() not in _SLANTED | _REGULAR | {"bold"} and word not in name]
     return Face(file, index, " ".join(name), "bold" in lows, bool(lows & _SLANTED))
+
+
+def _words(text: str, gap: str) -> list[str]:
+    """The words of a name, ``Semi Bold`` and its like as one."""
+    spaced = " ".join(word for word in re.split(gap, text) if word)
+    return re.sub(r"(?i)\b(semi|demi|extra|ultra) (?=bold|light|black|thin)", r"\1", spaced).split()
 
 
 def lacking(face: Face, characters: str) -> str:
