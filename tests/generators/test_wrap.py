@@ -240,7 +240,7 @@ def test_a_module_of_two_arguments_is_told_apart():
             return noise.view(-1, 1, 2, 2)
 
     with pytest.raises(
-        ValueError, match=r"latents of shape \(3, 4\) \(TypeError: .*it takes 2 arguments: write a small mod"
+        ValueError, match=r"latents of shape \(3, 4\) \(TypeError: .*it takes 2 arguments: .* write a small mod"
     ):
         wrap(Two(), 4)
     with pytest.raises(ValueError, match=r"latents of shape \(3, 4\) \(RuntimeError: mat1 .*say with latent_shape="):

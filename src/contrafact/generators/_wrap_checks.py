@@ -35,7 +35,8 @@ def first_images(run: Callable[[Tensor], Tensor], latent: Tensor, module: nn.Mod
     except Exception as error:  # somebody's own code: it may fail in any way
         needed = _needed(module)
         advice = (
-            f"it takes {needed} arguments: write a small module around it that takes one latent and splits it"
+            f"it takes {needed} arguments: if the second is a class say num_classes=; else write a small module around "
+            "it that takes one latent and splits it"
             if needed > 1
             else "say with latent_shape= what shape one latent has, and give latent_dim as many numbers"
         )

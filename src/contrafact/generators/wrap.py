@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.generator import Generator
+from contrafact.generators._wrap_arguments import Classes, Given
 from contrafact.generators._wrap_checks import (
     check_finite,
     check_range,
@@ -42,6 +44,9 @@ def wrap(
     output: Callable[[Any], Tensor] | None = None,
     layers: Sequence[str] | None = None,
     noise_seed: int | None = None,
+    num_classes: int = 0,
+    label: int | None = None,
+    num_layers: int = 1,
     name: str = "wrapped",
 ) -> Generator:
     """Make a generator of ``module``, whose weights are frozen; the module itself is kept, not copied.
@@ -53,7 +58,8 @@ def wrap(
         latent_dim: L.
         image_range: what the module returns for black and for white, −1 and 1 by default; images are rescaled to 0 and
             1, not clamped.
-        latent_shape: shape one latent has when the module takes it, if not ``(L,)``: ``(100, 1, 1)``, ``(4, 8, 8)``.
+        latent_shape: shape one latent has when the module takes it, if not ``(L,)``: ``(4, 8, 8)``. A module that only
+            takes ``(L, 1, 1)``, as DCGANs do, is given that.
         sample: ``(n, rng) -> (n, Z)``: draws prior noise; standard normal ``(n, L)`` by default.
         map: ``(N, Z) -> (N, L)``: prior noise to the edit space; unchanged by default.
         output: what the module returns to a tensor of images, where that is no tensor (``lambda out: out.sample``).
@@ -61,6 +67,12 @@ def wrap(
             all of its leaves that run once by default.
         noise_seed: for a module that draws noise from torch's random numbers: they start from this seed for every
             latent, which is run by itself, so that all images have the same noise. None for a module without any.
+        num_classes: K of a module that takes a class besides: ``module(z, c)``, c as indices ``(N,)`` or as one-hot
+            ``(N, K)`` (or ``(N, K, 1, 1)``), whichever it can be run with.
+        label: the class that all images are of. None lets the class be a knob: latents are then ``(N, L + K)``, the
+            last K columns a one-hot class.
+        num_layers: latents of a module that takes one for each of its layers, ``(N, num_layers, L)``: W+. Latents
+            ``(N, L)`` are given to all layers, and directions may act on some.
         name: what to call it in reports.
 
     Returns:
@@ -77,7 +89,9 @@ def wrap(
     >>> generator(generator.sample(2, seed=0)).shape, generator.layer_names
     (torch.Size([2, 3, 8, 8]), ('0', '1', '2'))
     """
-    return Wrapped(module, latent_dim, image_range, latent_shape, sample, map, output, layers, noise_seed, name)
+    classes = Classes(num_classes, label)
+    shaped = Given(latent_dim, latent_shape, num_layers, classes)
+    return Wrapped(module, shaped, image_range, sample, map, output, layers, noise_seed, name)
 
 
 class _Reached(Exception):
@@ -90,9 +104,8 @@ class Wrapped(Generator):
     def __init__(
         self,
         module: nn.Module,
-        latent_dim: int,
+        given: Given,
         image_range: tuple[float, float] | None,
-        latent_shape: Sequence[int] | None,
         sample: Sample | None,
         map: Transform | None,
         output: Callable[[Any], Tensor] | None,
@@ -109,19 +122,16 @@ class Wrapped(Generator):
             raise ValueError(f"image_range must be (black, white), two numbers, got {image_range!r}") from error
         if not (math.isfinite(self.black) and math.isfinite(self.white)) or self.black == self.white:
             raise ValueError(f"image_range must be (black, white) with two different numbers, got {image_range}")
-        self.latent_dim = check_count("latent_dim", latent_dim)
-        self.latent_shape = (latent_dim,) if latent_shape is None else tuple(latent_shape)
-        if math.prod(self.latent_shape) != latent_dim:
-            raise ValueError(
-                f"latent_shape {self.latent_shape} holds {math.prod(self.latent_shape)} numbers, "
-                f"latent_dim is {latent_dim}"
-            )
+        self.given, self.noise_dim = given, given.noise_dim
+        self.latent_dim, self.num_layers = given.latent_dim, given.num_layers
+        self.class_range = (given.noise_dim, given.latent_dim)
+        self.label = given.classes.label
         self.name = name
         self.module, self._sample, self._map, self._output = module, sample, map, output
         if noise_seed is not None and (isinstance(noise_seed, bool) or not isinstance(noise_seed, int)):
             raise ValueError(f"noise_seed is a whole number, got {noise_seed!r}")
         self._noise_seed = noise_seed
-        self.prior_dim = latent_dim
+        self.prior_dim = self.latent_dim
         self.freeze()
         rng = torch.Generator().manual_seed(0)
         self.prior_dim = self.prior(2, rng).shape[1]
@@ -136,7 +146,7 @@ class Wrapped(Generator):
     def _probe(self, latent: Tensor, range_assumed: bool) -> tuple[int, int, int]:
         with torch.enable_grad():
             probe = latent.detach().requires_grad_()
-            images = first_images(self._raw, probe, self.module, self.latent_shape)
+            images = self._first_images(probe)
             check_shape(images, len(latent))
             check_finite(images)
             gradient = torch.autograd.grad(images.sum(), probe, allow_unused=True)[0] if images.requires_grad else None
@@ -149,10 +159,26 @@ class Wrapped(Generator):
             images = images.detach()
             check_repeats(self._raw, latent, images, self._noise_seed is not None)
             check_range(images.float(), self.black, self.white, range_assumed)
-            if self._map is None and is_scale_free(self._raw, latent, images):
+            if self._map is None and not self._has_knob and is_scale_free(self._raw, latent, images):
                 self.truncated_in = "nowhere"
         channels, height, width = images.shape[1:]
         return channels, height, width
+
+    def _first_images(self, probe: Tensor) -> Tensor:
+        """Images in the first form of latent and class that the module takes; what it says of the usual one if none."""
+        failed: ValueError | None = None
+        for form in self.given.forms():
+            self.given = form
+            try:
+                return first_images(self._raw, probe, self.module, form.latent_shape)
+            except ValueError as error:
+                failed = failed or error
+        assert failed is not None
+        raise failed
+
+    @property
+    def _has_knob(self) -> bool:
+        return self.latent_dim > self.noise_dim
 
     def _layers_that_ran_once(self, latent: Tensor) -> list[str]:
         calls: dict[str, int] = {}
@@ -190,8 +216,7 @@ class Wrapped(Generator):
 
     def _call(self, latent: Tensor) -> Tensor:
         weight = next(self.module.parameters(), None)
-        given = latent.reshape(-1, *self.latent_shape)
-        returned = self.module(given if weight is None else given.to(weight.dtype))
+        returned = self.module(*self.given.arguments(latent, None if weight is None else weight.dtype))
         images = returned if self._output is None else self._output(returned)
         if not isinstance(images, Tensor):
             raise ValueError(
@@ -209,24 +234,36 @@ class Wrapped(Generator):
         drawn = self._sample(check_count("n", n), rng).to(self.device)
         if drawn.ndim != 2 or len(drawn) != n:
             raise ValueError(f"sample({n}, rng) must return noise of shape ({n}, Z), got {tuple(drawn.shape)}")
-        return drawn
+        knob = torch.randn(n, self.latent_dim - self.noise_dim, generator=rng).to(drawn)
+        return torch.cat((drawn, knob), dim=1)
 
     def map(self, z: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
-        if self._map is None and self._sample is None:
-            return super().map(z, label, truncation)
         truncation = self.check_condition(label, truncation)
-        latent = z if self._map is None else self._map(z)
-        if latent.shape != (len(z), self.latent_dim):
+        classes = self.latent_dim - self.noise_dim
+        noise, logits = z.split([z.shape[1] - classes, classes], dim=1)
+        latent = self._mapped(noise)
+        if truncation != 1.0:
+            is_plain = self._map is None and self._sample is None
+            mean = torch.zeros_like(latent[:1]) if is_plain else self._mean
+            latent = mean + truncation * (latent - mean)
+        if not classes:
+            return latent
+        return torch.cat((latent, F.one_hot(logits.argmax(dim=1), classes).to(latent.dtype)), dim=1)
+
+    def _mapped(self, noise: Tensor) -> Tensor:
+        latent = noise if self._map is None else self._map(noise)
+        if latent.shape != (len(noise), self.noise_dim):
             raise ValueError(
-                f"map must return latents of shape ({len(z)}, {self.latent_dim}), got {tuple(latent.shape)}"
+                f"map must return latents of shape ({len(noise)}, {self.noise_dim}), got {tuple(latent.shape)}"
             )
-        return latent if truncation == 1.0 else self._mean + truncation * (latent - self._mean)
+        return latent
 
     @property
     def _mean(self) -> Tensor:
-        """Mean latent ``(1, L)`` of the mapped prior, from 4,096 draws."""
+        """Mean mapped noise ``(1, noise_dim)``, from 4,096 draws."""
         with torch.no_grad():
-            return self.map(self.prior(4096, torch.Generator().manual_seed(0)), truncation=1.0).mean(0, keepdim=True)
+            z = self.prior(4096, torch.Generator().manual_seed(0))
+            return self._mapped(z[:, : z.shape[1] - self.latent_dim + self.noise_dim]).mean(0, keepdim=True)
 
     def features(self, latent: Tensor, layer: str) -> Tensor:
         if layer not in self.layer_names:
@@ -255,6 +292,7 @@ class Wrapped(Generator):
     def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
         """Weights of the layers that take the latent itself: linear, or convolutions of a map of 1×1."""
         latent = self.sample(1, torch.Generator().manual_seed(0))
+        noise, classes = latent[:, : self.noise_dim], self.latent_dim - self.noise_dim
         found: list[Tensor] = []
 
         def check(module: nn.Module, inputs: Any) -> None:
@@ -262,8 +300,8 @@ class Wrapped(Generator):
             weight: Tensor = module.get_parameter("weight")
             weight = weight.transpose(0, 1) if isinstance(module, nn.ConvTranspose2d) else weight
             # A convolution over a larger map has fewer input channels than the latent has dimensions.
-            whole = weight.shape[1] == self.latent_dim and getattr(module, "groups", 1) == 1
-            if whole and torch.equal(given, latent.to(given.dtype)):
+            whole = weight.shape[1] == self.noise_dim and getattr(module, "groups", 1) == 1
+            if whole and torch.equal(given, noise.to(given.dtype)):
                 found.append(weight.flatten(2).transpose(1, 2).flatten(0, 1) if weight.ndim == 4 else weight)
 
         kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
@@ -273,4 +311,5 @@ class Wrapped(Generator):
         finally:
             for hook in hooks:
                 hook.remove()
-        return torch.cat(found).float() if found else super().latent_weights(layers)
+        # The class reaches other layers, and moves nothing here.
+        return F.pad(torch.cat(found).float(), (0, classes)) if found else super().latent_weights(layers)
