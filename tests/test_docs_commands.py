@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from contrafact.cli import main
@@ -75,7 +76,34 @@ def generator():
     )
 
 
-PRELUDES = {"generators.md": generator, "quickstart.md": pictures, "scoring.md": matrices, "own_network.md": network}
+def other_tools():
+    """What other programs leave, for a generator of 64 dimensions and 8 style layers."""
+    rng = np.random.default_rng(0)
+    rows = np.linalg.qr(rng.normal(size=(64, 64)))[0].astype(np.float32)
+    few, tensor = rows[:3], torch.from_numpy(rows)
+    np.savez("components.npz", lat_comp=few[:, None], lat_stdev=np.float32([2, 1.5, 1]), lat_mean=rows[None, :1])
+    np.save("boundaries.npy", few)
+    np.save("sleeve_boundary.npy", few[:1])
+    torch.save({"ckpt": "model.pt", "eigvec": tensor}, "factor.pt")
+    Path("models").mkdir()
+    Path("args.json").write_text('{"deformator": "proj"}')
+    torch.save({"linear.weight": tensor, "linear.bias": 0.1 * tensor[0]}, "models/deformator_0.pt")
+    torch.save({"model": {"params": tensor[:3]}, "iteration": 1}, "final_model.pt")
+    named = zip(("wide", "long"), rows[:2], strict=True)
+    Path("vectors.csv").write_text("".join(f"{name},{','.join(map(str, row))}\n" for name, row in named))
+    np.save("collar.npy", rows[:8])
+    np.savez("projected_w.npz", w=rows[None, 8:16])
+    torch.save(tensor[:16].view(2, 8, 64), "latents.pt")
+    torch.save({"photo.png": {"img": torch.zeros(1, 32, 32), "latent": tensor[0], "noise": []}}, "photo.pt")
+
+
+PRELUDES = {
+    "other_tools.md": other_tools,
+    "generators.md": generator,
+    "quickstart.md": pictures,
+    "scoring.md": matrices,
+    "own_network.md": network,
+}
 
 
 def steps(block):
