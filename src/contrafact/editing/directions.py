@@ -51,7 +51,7 @@ def load_directions(
         ValueError: no such file or folder, none with directions (the message says what it holds), directions that do
             not fit the generator, or options that do not fit the file.
 
-    >>> import contrafact as cf
+    >>> import contrafact as cf, numpy as np
     >>> np.save("smile_boundary.npy", np.eye(8)[:1])  # as InterFaceGAN does
     >>> smile = cf.load_directions("smile_boundary.npy", cf.load_generator("analytic"))
     >>> smile.names, smile.note["unit"]
