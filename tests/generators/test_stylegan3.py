@@ -10,14 +10,17 @@ from scipy import signal, special
 
 from contrafact.core.artefact import load_artefact
 from contrafact.core.generator import Generator
+from contrafact.core.run import Run
 from contrafact.generators import StyleGAN3
 from contrafact.generators._stylegan3_bands import Band, bands_of, lowpass, radial_lowpass
-from contrafact.generators._stylegan3_layers import Resample, separated
-from contrafact.generators.checkpoints import convert, describe, load_generator
+from contrafact.generators._stylegan3_layers import Downsample, Upsample
+from contrafact.generators.checkpoints import changed, convert, describe, load_generator
+from contrafact.methods import DisCo, LatentCLR
 from tests.generators.kinds.stylegan3 import write, write_state
 from tests.generators.recorded import TOLERANCE, Recorded
 
 LAYOUTS = ["t", "r_conditional"]
+_SMALL = {"steps": 2, "num_directions": 4, "directions_per_step": 2, "samples_per_direction": 2, "encoder_width": 0.1}
 
 
 @pytest.fixture(params=LAYOUTS)
@@ -210,28 +213,38 @@ def test_filters_are_windowed_sincs_and_jincs(band):
             expected[i, j] = window[i] * window[j] * special.j1(2 * np.pi * band.cutoff * radius) / radius
     assert np.allclose(plane, expected / expected.sum(), atol=1e-12)
     assert plane.sum() == pytest.approx(1)
-    pairs = separated(plane)
-    assert len(pairs) <= 6
-    assert np.allclose(sum(np.outer(*pair) for pair in pairs), plane, atol=1e-7)
+
+
+def _filtered(line, x, outputs, up=1, down=1, offset=0):
+    """Both axes of ``x (N, S, S, C)``, by a matrix written tap by tap."""
+    matrix = np.zeros((outputs, x.shape[1]))
+    for i in range(outputs):
+        for j in range(x.shape[1]):
+            if 0 <= (tap := up * j + offset - down * i) < len(line):
+                matrix[i, j] = line[tap]
+    return np.einsum("ij,kl,njlc->ncik", matrix, matrix, x, optimize=True)
 
 
 @pytest.mark.parametrize(
-    ("up", "down", "offset", "inputs", "outputs"),
-    [(2, 1, 9, 20, 37), (4, 1, -3, 19, 70), (1, 2, 0, 75, 32), (2, 1, 11, 90, 170)],
+    ("up", "offset", "inputs", "outputs"), [(2, 9, 9, 26), (4, -3, 10, 31), (1, 2, 8, 7), (2, 12, 9, 16)]
 )
-def test_resampling_is_what_it_says_it_is(up, down, offset, inputs, outputs):
+def test_upsampling_is_what_it_says_it_is(up, offset, inputs, outputs):
     rng = np.random.default_rng(0)
     taps, x = rng.normal(size=12), rng.normal(size=(2, inputs, inputs, 3))
-    other = rng.normal(size=12)
-    made = Resample(taps, other, up, down, offset, inputs, outputs)(torch.from_numpy(x).float())
-    matrices = np.zeros((2, outputs, inputs))
-    for matrix, line in zip(matrices, (taps, other), strict=True):
-        for i in range(outputs):
-            for j in range(inputs):
-                if 0 <= (tap := up * j + offset - down * i) < 12:
-                    matrix[i, j] = line[tap]
-    expected = np.einsum("ij,kl,njlc->nikc", *matrices, x, optimize=True)
-    assert np.allclose(made, expected, atol=1e-4)
+    upsample = Upsample(taps, up, offset, inputs, outputs)
+    made = upsample.unfold(upsample(torch.from_numpy(x).float().permute(0, 3, 1, 2)))
+    assert outputs <= made.shape[2] == made.shape[3] < outputs + up
+    assert made.is_contiguous(memory_format=torch.channels_last)
+    assert np.allclose(made[:, :, :outputs, :outputs], _filtered(taps, x, outputs, up=up, offset=offset), atol=1e-4)
+
+
+def test_downsampling_is_what_it_says_it_is():
+    rng = np.random.default_rng(0)
+    taps, x = rng.normal(size=6), rng.normal(size=(2, 18, 18, 3))
+    x_NCHW = torch.from_numpy(x).float().permute(0, 3, 1, 2)
+    expected = _filtered(taps, x, 6, down=2)
+    assert np.allclose(Downsample(taps, 2, 6)(x_NCHW), expected, atol=1e-4)
+    assert np.allclose(Downsample(np.outer(taps, taps), 2, 6)(x_NCHW), expected, atol=1e-4)
 
 
 def test_published_settings():
@@ -293,3 +306,15 @@ def test_files_written_in_half_precision_load(tmp_path):
     save_artefact(generator, path, dtype=torch.float16)
     latent = torch.randn(2, 12, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(load_artefact(path, Generator)(latent), generator(latent), atol=2e-2)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [LatentCLR(num_directions=2, steps=2, batch_size=2, layer="L1_20_6"), DisCo.preset("quick").changed(**_SMALL)],
+    ids=["latentclr", "disco"],
+)
+def test_methods_that_need_its_gradients_train_on_it(method, tmp_path):
+    generator = changed(StyleGAN3.tiny(), {"label": 1})
+    run = method.fit(generator, Run(tmp_path / "run", seed=0, device="cpu", precision="float32", progress=False))
+    assert all(torch.isfinite(p).all() for p in run.directions.parameters())
+    assert run.log

@@ -1,7 +1,7 @@
 """StyleGAN3's layers: Fourier features that the latent turns and moves, and convolutions between low-pass filters.
 
-A filter along one axis is linear, so resampling is a product with a banded matrix, of which blocks of rows meet the
-columns they reach. Activations stay in channels-last order, in which both axes are products of contiguous rows.
+Filters are depthwise convolutions, without the zeros that upsampling puts between pixels. Activations stay in
+channels-last order, in which those are several times as fast.
 
 Shape suffixes: N samples, L latent dimensions, I input channels, O output channels, C channels, H, W sides.
 """
@@ -20,11 +20,8 @@ from contrafact.nn.activations import SLOPE
 from contrafact.nn.equalized import Dense
 
 _EPSILON = 1e-8
-_ROWS = 64
-"""Rows of a block: more would multiply more zeros, fewer make many small products."""
 _LONGEST = 512
 """Taps of a filter at most."""
-_RANK_TOLERANCE = 1e-7
 
 
 class FourierInput(nn.Module):
@@ -83,50 +80,74 @@ class FourierInput(nn.Module):
         return mixed.permute(0, 3, 1, 2)
 
 
-class Resample(nn.Module):
-    """A filter between two sampling rates, with zeros around: ``(N, S, S, C)`` to ``(N, S', S', C)``.
+class Upsample(nn.Module):
+    """Zeros between the pixels, zeros or a cut around, and a filter along both axes.
 
-    Along each axis output i is the sum over inputs j of ``taps[up·j + offset − down·i] x_j``.
+    Output i is the sum over inputs j of ``taps[factor·j + offset − i] x_j``: for each remainder of i by the factor, a
+    filter of the input with every so many taps, so that no zero is multiplied.
 
     Args:
-        rows: the filter along H, at the higher rate.
-        columns: that along W.
-        up: how many times the rate grows.
-        down: how many times it shrinks afterwards.
-        offset: zeros before the first input, at the higher rate.
-        inputs: S.
+        taps: the filter, at the higher rate.
+        factor: how many times the rate grows.
+        offset: zeros before the first input, at the higher rate; cut off where negative.
+        inputs: pixels of a side.
+        outputs: pixels of a side at least; there may be some more, up to a multiple of the factor.
+    """
+
+    def __init__(self, taps: Array, factor: int, offset: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        first = -(offset // factor)
+        length = -(-(len(taps) - offset + factor - 1) // factor) - first
+        phases = np.zeros((factor, length))
+        for phase in range(factor):
+            for place in range(length):
+                tap = factor * (first + place) + offset - phase
+                phases[phase, place] = taps[tap] if 0 <= tap < len(taps) else 0
+        self.factor, self.before = factor, -first
+        self.after = -(-outputs // factor) - 1 + first + length - inputs
+        self.phases: Tensor
+        self.register_buffer("phases", torch.tensor(phases, dtype=torch.float32), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C, S, S)`` to pixels in the order of :meth:`unfold`, which brings them into their places."""
+        channels = x.shape[1]
+        x = F.pad(x, (self.before, self.after, self.before, self.after))
+        kernels = self.phases.to(x.dtype)[:, None, :, None].repeat_interleave(channels, 0)
+        lines = [F.conv2d(x, kernel, groups=channels) for kernel in kernels.chunk(self.factor)]
+        x_NHWC = torch.stack([line.permute(0, 2, 3, 1) for line in lines], dim=2).flatten(1, 2)
+        # Along W one convolution makes all remainders as channels, which in this order of memory lie side by side.
+        x = x_NHWC.repeat(1, 1, 1, self.factor).permute(0, 3, 1, 2)
+        return F.conv2d(x, kernels.transpose(2, 3), groups=len(kernels))
+
+    def unfold(self, x: Tensor) -> Tensor:
+        """``(N, factor·C, S', S'/factor)`` to ``(N, C, S', S')``, in channels-last order."""
+        n, channels, side, _ = x.shape
+        return x.permute(0, 2, 3, 1).reshape(n, side, -1, channels // self.factor).permute(0, 3, 1, 2)
+
+
+class Downsample(nn.Module):
+    """A filter, of whose outputs every so many are kept: ``(N, C, S, S)`` to ``(N, C, S', S')``, channels-last.
+
+    Args:
+        taps: the filter along both axes ``(T,)``, or in the plane ``(T, T)``.
+        factor: how many times the rate shrinks.
         outputs: S'.
     """
 
-    rows: Tensor
-    columns: Tensor
-
-    def __init__(self, rows: Array, columns: Array, up: int, down: int, offset: int, inputs: int, outputs: int) -> None:
+    def __init__(self, taps: Array, factor: int, outputs: int) -> None:
         super().__init__()
-        for name, taps in (("rows", rows), ("columns", columns)):
-            self.register_buffer(name, torch.tensor(taps, dtype=torch.float32), persistent=False)
-        self.up, self.down, self.offset, self.inputs, self.outputs = up, down, offset, inputs, outputs
+        self.factor, self.outputs = factor, outputs
+        self.taps: Tensor
+        self.register_buffer("taps", torch.tensor(taps, dtype=torch.float32), persistent=False)
 
-    def forward(self, x_NHWC: Tensor) -> Tensor:
-        n, _, width, channels = x_NHWC.shape
-        x_NHWC = self._along(x_NHWC.flatten(2), self.rows).unflatten(2, (width, channels))
-        resampled: Tensor = self._along(x_NHWC.flatten(0, 1), self.columns).unflatten(0, (n, -1))
-        return resampled
-
-    def _along(self, x: Tensor, taps: Tensor) -> Tensor:
-        """Filter the second of three axes."""
-        size = _ROWS if self.outputs > 2 * _ROWS else self.outputs
-        blocks = []
-        for first in range(0, self.outputs, size):
-            last = min(first + size, self.outputs)
-            begin = max((self.down * first - self.offset) // self.up, 0)
-            end = min((self.down * (last - 1) - self.offset + len(taps) - 1) // self.up + 1, self.inputs)
-            i = torch.arange(first, last, device=x.device)[:, None]
-            place = self.up * torch.arange(begin, end, device=x.device) + self.offset - self.down * i
-            inside = (place >= 0) & (place < len(taps))
-            matrix = torch.where(inside, taps[place.clamp(0, len(taps) - 1)], 0)
-            blocks.append(matrix @ x[:, begin:end])
-        return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1)
+    def forward(self, x: Tensor) -> Tensor:
+        channels, taps, step = x.shape[1], self.taps.to(x.dtype), self.factor
+        if taps.ndim == 2:
+            x = F.conv2d(x, taps.expand(channels, 1, -1, -1), stride=step, groups=channels)
+        else:
+            x = F.conv2d(x, taps[:, None].expand(channels, 1, -1, -1), stride=(step, 1), groups=channels)
+            x = F.conv2d(x, taps.expand(channels, 1, 1, -1), stride=(1, step), groups=channels)
+        return x[:, :, : self.outputs, : self.outputs]
 
 
 class FilteredConv(nn.Module):
@@ -189,12 +210,9 @@ class FilteredConv(nn.Module):
         offset = (padding + up) // 2
         # Zeros between the pixels leave 1/up of the signal; the activation's gain has no better place.
         self.up_filter = lowpass(up_taps, before, rate)
-        scaled = self.up_filter * up * 2**0.25
-        self.upsample = Resample(scaled, scaled, up, 1, offset, inputs, between)
-        is_plane = radial and down > 1
-        self.down_filter = (radial_lowpass if is_plane else lowpass)(down_taps, after, rate)
-        pairs = separated(self.down_filter) if is_plane else [(self.down_filter, self.down_filter)]
-        self.downsample = nn.ModuleList(Resample(*pair, 1, down, 0, between, after.side) for pair in pairs)
+        self.upsample = Upsample(self.up_filter * up * 2**0.25, up, offset, inputs, between)
+        self.down_filter = (radial_lowpass if radial and down > 1 else lowpass)(down_taps, after, rate)
+        self.downsample = Downsample(self.down_filter, down, after.side)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """``(N, I, H, W)`` to ``(N, O, H', W')``, both in channels-last order, with W ``(N, L)``."""
@@ -206,12 +224,13 @@ class FilteredConv(nn.Module):
         x = F.conv2d(x * styles_NI[:, :, None, None], weight, padding=weight.shape[2] - 1)
         gain_NO = gain_NO * self.magnitude_ema.rsqrt()
         x_NHWO = torch.addcmul(self.bias, x.permute(0, 2, 3, 1), gain_NO[:, None, None])
-        x_NHWO = F.leaky_relu_(self.upsample(x_NHWO), SLOPE)
-        x_NHWO = x_NHWO if self.clamp is None else x_NHWO.clamp(-self.clamp, self.clamp)
-        total: Tensor = self.downsample[0](x_NHWO)
-        for part in self.downsample[1:]:
-            total = total + part(x_NHWO)
-        return total.permute(0, 3, 1, 2)
+        # In place, and so before it is a view: in place of a view, backward would copy what surrounds it.
+        x = F.leaky_relu_(self.upsample(x_NHWO.permute(0, 3, 1, 2)), SLOPE)
+        if self.clamp is not None:
+            # Backward through the leaky ReLU needs its output, which otherwise may make room.
+            x = x.clamp(-self.clamp, self.clamp) if x.requires_grad else x.clamp_(-self.clamp, self.clamp)
+        out: Tensor = self.downsample(self.upsample.unfold(x))
+        return out
 
 
 class ToImage(nn.Module):
@@ -238,10 +257,3 @@ class ToImage(nn.Module):
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
         image: Tensor = (pixels @ weight_NIC + self.bias).transpose(1, 2).unflatten(2, x.shape[2:])
         return image if self.clamp is None else image.clamp(-self.clamp, self.clamp)
-
-
-def separated(plane: Array) -> list[tuple[Array, Array]]:
-    """Filters along one axis each, the sum of whose products is ``plane (T, T)``."""
-    left, values, right = np.linalg.svd(plane)
-    kept = int((values > _RANK_TOLERANCE * values[0]).sum())
-    return [(left[:, r] * values[r] ** 0.5, right[r] * values[r] ** 0.5) for r in range(kept)]

@@ -152,9 +152,8 @@ class StyleGAN3(StyleBased):
     @classmethod
     def tiny(cls) -> StyleGAN3:
         """A small instance for examples and contract tests."""
-        generator = cls(
-            16, latent_dim=12, prior_dim=8, channels=[8, 8, 6, 4], bands=4, classes=3, kernel=1, radial=True
-        )
+        bands = bands_of(16, layers=3, margin=2)
+        generator = cls(16, 12, 8, channels=[8, 6, 4], bands=bands, classes=3, kernel=1, radial=True)
         nn.init.normal_(generator.input.affine.weight)
         return generator
 
