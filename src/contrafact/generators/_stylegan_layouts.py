@@ -86,6 +86,9 @@ def _is_fused(side: int, fused: object) -> bool:
     return side >= _FUSED_FROM if fused == "auto" else bool(fused)
 
 
+_HALVES = ("Conv0_up", "Conv1")
+"""Names of a side's two layers."""
+
 _USUAL = {
     "use_styles": True,
     "const_input_layer": True,
@@ -128,13 +131,9 @@ def _from_tensorflow(network: TensorFlowNetwork, settings: Settings) -> Translat
         "mapping_lr": mapping_lr(settings, tensors, arguments.get("mapping_lrmul", 0.01)),
         "activation": arguments.get("nonlinearity", "lrelu"),
         "mapping_activation": arguments.get("mapping_nonlinearity", "lrelu"),
-        "kernel": kernel or [0, 1, 0],
+        "kernel": [0, 1, 0] if kernel is None else kernel,
     }
     return Translated(_arguments(tensors, **given), tensors)
-
-
-_HALVES = ("Conv0_up", "Conv1")
-"""Names of a side's two layers."""
 
 
 def _modern(state: Tensors) -> tuple[dict[str, Tensor], Any]:
