@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from contrafact.core.catalog import unknown_name_message
-from contrafact.core.decoding import UnusableError, decode, first_of, parse_background, shown_name
+from contrafact.core.decoding import MODES, UnusableError, decode, first_of, parse_background, shown_name
 from contrafact.data.images import SUFFIXES
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def read_photographs(
     """Pictures as images ``(N, C, H, W)``, float32, black 0 and white 1.
 
     They are turned upright (EXIF), laid on a background where they are see-through (a warning counts them), and made
-    grey for a grey generator.
+    grey for a grey generator. For one of four channels the fourth is their opacity, and nothing is laid on anything.
 
     Args:
         paths: picture files.
@@ -63,13 +63,13 @@ def read_photographs(
 
     Raises:
         ValueError: a picture of another size while ``fit`` is None, one that cannot be decoded or has more than 8 bits
-            a channel, an unknown colour, or a generator whose images have neither one nor three channels.
+            a channel, an unknown colour, or a generator whose images have neither one, three nor four channels.
     """
     if fit not in (None, "crop", "resize"):
         raise ValueError(unknown_name_message("fit", fit, ["crop", "resize"]))
     channels = image_shape[0]
-    if channels not in (1, 3):
-        raise ValueError(f"pictures have one or three channels, but the generator's images have {channels}")
+    if channels not in MODES:
+        raise ValueError(f"pictures have one, three or four channels, but the generator's images have {channels}")
     ground, images, faults, see_through = parse_background(background), [], [], 0
     for path in map(Path, paths):
         try:
@@ -77,7 +77,7 @@ def read_photographs(
         except UnusableError as error:
             faults.append(f"{shown_name(path)} {error}")
             continue
-        see_through += decoded.see_through
+        see_through += decoded.see_through and channels != 4
         pixels = np.asarray(_fitted(decoded.picture, path, image_shape, fit))
         images.append(torch.from_numpy(pixels.copy()).view(*image_shape[1:], channels).permute(2, 0, 1))
     if faults:

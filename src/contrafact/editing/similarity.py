@@ -106,10 +106,17 @@ def _lpips(backbone: str, device: torch.device) -> Perception:
     network: nn.Module = published(backbone).to(device).requires_grad_(False)
 
     def distance(images: Tensor, targets: Tensor) -> Tensor:
-        pair = [image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image for image in (images, targets)]
+        pair = [_colours(image) for image in (images, targets)]
         if min(images.shape[-2:]) < _LPIPS_SIDE:
             pair = [F.interpolate(image, (_LPIPS_SIDE, _LPIPS_SIDE), mode="bilinear") for image in pair]
         values: Tensor = network(*(image * 2 - 1 for image in pair)).flatten()
         return values
 
     return Perception(distance, f"lpips {backbone}")
+
+
+def _colours(images: Tensor) -> Tensor:
+    """Images as a network of photographs takes them: grey thrice, see-through ones laid on white."""
+    if images.shape[1] == 4:
+        return 1 - images[:, 3:] * (1 - images[:, :3])
+    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images

@@ -55,7 +55,7 @@ def save_images(images: Tensor, folder: str | Path, names: Sequence[str], suffix
     """Write each image at its own size as ``<name>_<suffix>.png``; a name met again gets a number.
 
     Args:
-        images: ``(N, C, H, W)``; clamped.
+        images: ``(N, C, H, W)``; clamped. Of four channels the fourth is opacity, which the files keep.
         folder: where to.
         names: N names; what a file name cannot hold becomes a hyphen.
         suffix: what the images are.
@@ -64,7 +64,11 @@ def save_images(images: Tensor, folder: str | Path, names: Sequence[str], suffix
 
     slugs = [slug(name) or "image" for name in names]
     written = []
-    for number, (pixels, name) in enumerate(zip(to_bytes(images), slugs, strict=True)):
+    bytes_NHWC = to_bytes(images)
+    if images.shape[1] == 4:  # a picture by itself keeps its opacity, a sheet is laid on white
+        colours = to_bytes(images[:, :3])
+        bytes_NHWC = np.concatenate((colours, to_bytes(images[:, 3:])[..., :1]), axis=-1)
+    for number, (pixels, name) in enumerate(zip(bytes_NHWC, slugs, strict=True)):
         again = slugs[:number].count(name)
         unique = f"{name}-{again + 1}" if again else name
         written.append(save_png(pil.fromarray(np.asarray(pixels)), Path(folder) / f"{unique}_{suffix}.png"))
