@@ -3,13 +3,22 @@ import zipfile
 
 import numpy as np
 import pytest
+import torch
 
 from contrafact.contract.samples import draw_factors, noisy_codes
-from contrafact.evaluation.tables import read_factors, read_matrix
+from contrafact.core.frames import read_inputs
+from contrafact.evaluation.tables import read_columns, read_files, read_pair_of_codes
 from contrafact.metrics import evaluate_files, mig
 
 FACTORS = draw_factors(120)
 CODES = noisy_codes(FACTORS)
+
+
+def read_matrix(path, keys):
+    """Without the column that names rows, as codes are read."""
+    found = read_columns(path, keys, words=False)
+    found = found.without([name for name in found.names or () if found.columns[found.names.index(name)].words])
+    return found.matrix(), found.names
 
 
 def write_csv(path, values, header=None):
@@ -73,7 +82,7 @@ def test_other_files_that_do_not_parse(tmp_path):
     with pytest.raises(ValueError, match=r"no file .*missing\.npy"):
         evaluate_files(tmp_path / "missing.npy")
     (tmp_path / "c.mat").write_text("1 2")
-    with pytest.raises(ValueError, match=r"codes and factors are read from \.npy, \.npz, \.csv, .* files"):
+    with pytest.raises(ValueError, match=r"codes and factors are read from \.npy, \.npz, \.pt, .* files"):
         evaluate_files(tmp_path / "c.mat")
     for name in ("c.npy", "c.npz"):
         (tmp_path / name).write_bytes(b"PK\x03\x04 not really")
@@ -121,9 +130,9 @@ def test_arrays_that_cannot_be_told_apart_or_are_no_matrix(tmp_path):
     np.savez(tmp_path / "c.npz", a=CODES, b=CODES)
     with pytest.raises(ValueError, match=r"holds a, b; expected an array called codes or codes_train, or a single one"):
         evaluate_files(tmp_path / "c.npz")
-    np.save(tmp_path / "c.npy", CODES[:, 0])
+    np.save(tmp_path / "c.npy", CODES[:, :, None])
     with pytest.raises(
-        ValueError, match=r"must hold a matrix of numbers, one row per image; got float64 of shape \(120,\)"
+        ValueError, match=r"must hold a matrix of numbers, one row per image; got float64 of shape \(120, \d, 1\)"
     ):
         evaluate_files(tmp_path / "c.npy")
 
@@ -154,9 +163,88 @@ def test_tables_as_people_write_them(tmp_path):
 def test_words_are_numbered_alike_in_both_files(tmp_path):
     (tmp_path / "f.csv").write_text("hue,size\nred,1\nblue,2\n,3\n")
     (tmp_path / "t.csv").write_text("hue,size\nred,1\ngreen,2\n")
-    first, held, names = read_factors(tmp_path / "f.csv", tmp_path / "t.csv", (), ())
-    np.testing.assert_array_equal(first, [[2, 1], [0, 2], [np.nan, 3]])
-    np.testing.assert_array_equal(held, [[2, 1], [1, 2]])
-    assert names == ("hue", "size")
+    for name, rows in (("c", 3), ("d", 2)):
+        write_csv(tmp_path / f"{name}.csv", CODES[:rows])
+    found, ids = read_files(*(tmp_path / f"{name}.csv" for name in "cfdt"))
+    given = read_inputs(*(found[role] for role in ("codes", "factors", "codes_test", "factors_test")), identifier=ids)
+    np.testing.assert_array_equal(given.factors, [[2, 1], [0, 2]])
+    np.testing.assert_array_equal(given.factors_test, [[2, 1], [1, 2]])
+    assert given.factor_names == ("hue", "size")
+    assert "1 of 3 rows of codes and factors were left out" in given.notes[1]
     with pytest.raises(ValueError, match=r"f\.csv, line 2, column 1 \(hue\): 'red' is not a number"):
         read_matrix(tmp_path / "f.csv", ("codes",))
+
+
+def test_tensors_of_torch_are_read_and_never_run(tmp_path):
+    torch.save(torch.tensor(CODES), tmp_path / "c.pt")
+    torch.save({"codes": torch.tensor(CODES), "factors": torch.tensor(FACTORS), "epoch": 3}, tmp_path / "all.pth")
+    np.save(tmp_path / "f.npy", FACTORS)
+    expected = mig(CODES, FACTORS).score
+    assert evaluate_files(tmp_path / "c.pt", tmp_path / "f.npy", metrics="mig").scores()["mig.score"] == expected
+    assert evaluate_files(tmp_path / "all.pth", metrics="mig").scores()["mig.score"] == expected
+    torch.save({"a": CODES, "b": FACTORS}, tmp_path / "two.pt")
+    with pytest.raises(ValueError, match="holds a, b; expected a tensor called codes or codes_train, or a single one"):
+        evaluate_files(tmp_path / "two.pt")
+    torch.save(["x"], tmp_path / "list.pt")
+    with pytest.raises(ValueError, match=r"list\.pt holds a list; expected a tensor, or several by name"):
+        evaluate_files(tmp_path / "list.pt")
+
+
+class Stdin(io.BytesIO):
+    @property
+    def buffer(self):
+        return self
+
+
+def test_whatever_comes_in_on_stdin(tmp_path, monkeypatch):
+    np.save(tmp_path / "f.npy", FACTORS)
+    np.save(tmp_path / "c.npy", CODES)
+    np.savez(tmp_path / "c.npz", codes=CODES)
+    write_csv(tmp_path / "c.csv", CODES, [f"z{j}" for j in range(CODES.shape[1])])
+    for name in ("c.npy", "c.npz", "c.csv"):
+        monkeypatch.setattr("sys.stdin", Stdin((tmp_path / name).read_bytes()))
+        result = evaluate_files("-", tmp_path / "f.npy", metrics="mig")
+        assert result.scores()["mig.score"] == mig(CODES, FACTORS).score
+    assert result.code_names[:2] == ("z0", "z1")
+    monkeypatch.setattr("sys.stdin", Stdin(b""))
+    with pytest.raises(ValueError, match="nothing came in on stdin"):
+        evaluate_files("-", tmp_path / "f.npy")
+    with pytest.raises(ValueError, match=r"only one of the files can come in on stdin \(-\)"):
+        evaluate_files("-", "-")
+
+
+def write_named(path, values, names, rows, key="file"):
+    lines = [",".join([key, *names]), *(",".join([f"{i}.png", *map(repr, values[i].tolist())]) for i in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_rows_are_matched_by_the_column_that_names_images(tmp_path):
+    order, expected = np.random.default_rng(0).permutation(120), mig(CODES, FACTORS).score
+    names = [f"z{j}" for j in range(CODES.shape[1])]
+    codes = write_named(tmp_path / "c.csv", CODES, names, range(120))
+    factors = write_named(tmp_path / "f.csv", FACTORS, ["shape", "hue", "size"], order)
+    result = evaluate_files(codes, factors, metrics="mig")
+    assert result.scores()["mig.score"] == expected
+    assert (result.code_names, result.factor_names) == (tuple(names), ("shape", "hue", "size"))
+    # Called otherwise, the column has to be named; where the images differ, rows are taken as they come.
+    other = write_named(tmp_path / "o.csv", CODES, names, range(120), key="photo")
+    with pytest.raises(ValueError, match=r"column 1 \(photo\): '0\.png' is not a number; a column .* named by --id"):
+        evaluate_files(other, factors, metrics="mig")
+    turned = write_named(tmp_path / "g.csv", FACTORS, ["shape", "hue", "size"], order, key="photo")
+    assert evaluate_files(other, turned, metrics="mig", id="photo").scores()["mig.score"] == expected
+    np.save(tmp_path / "f.npy", FACTORS)
+    assert evaluate_files(codes, tmp_path / "f.npy", metrics="mig").scores()["mig.score"] == expected
+    first, second = read_pair_of_codes((codes, None), (codes, None), factors)
+    np.testing.assert_array_equal(first.factors, FACTORS)
+    np.testing.assert_array_equal(second.codes, CODES)
+    with pytest.raises(ValueError, match="name different images, or in another order"):
+        read_pair_of_codes((codes, None), (write_named(tmp_path / "d.csv", CODES, names, order), None), factors)
+    with pytest.raises(ValueError, match="--compare needs --factors"):
+        read_pair_of_codes((codes, None), (codes, None), None)
+
+
+def test_columns_of_one_name_are_refused(tmp_path):
+    (tmp_path / "c.csv").write_text("a,a\n1,2\n")
+    with pytest.raises(ValueError, match="has two columns called 'a'"):
+        evaluate_files(tmp_path / "c.csv")

@@ -159,11 +159,11 @@ _MATRIX_SUFFIXES = (".npy", ".npz", ".csv", *([".parquet"] if find_spec("pyarrow
 
 
 def _read_matrices(folder: Path) -> Any:
-    from contrafact.evaluation.tables import read_matrices
+    from contrafact.evaluation.tables import read_files
 
     codes = next(path for path in sorted(folder.iterdir()) if path.stem == "codes")
     factors = codes.with_name(f"factors{codes.suffix}")
-    return read_matrices(codes, factors if factors.exists() else None)
+    return read_files(codes, factors if factors.exists() else None)
 
 
 def _read_labels(folder: Path) -> Any:

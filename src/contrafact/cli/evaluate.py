@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _OF_A_RUN = ("data", "generator", "changes", "predictor", "extractor", "control", "num_train", "num_test", "device")
 _OF_FILES = (
-    *("factors", "codes_test", "factors_test", "continuous", "resamples", "active"),
+    *("factors", "codes_test", "factors_test", "id", "missing", "continuous", "resamples", "active"),
     *("compare", "compare_test", "reference", "heat_maps"),
 )
 """Options that only one of the two kinds of subject has."""
@@ -61,9 +61,10 @@ class Options:
     num_test: Count = 5_000
     """Held-out images."""
     codes: Path | None = None
-    """Instead of a run: a file of codes (N, J), .npy, .npz, .csv or .parquet; an .npz may hold everything."""
+    """Instead of a run: a file of codes (N, J): .npy, .npz, .pt, .csv, .tsv, .parquet, or - for stdin. An .npz or .pt
+    may hold everything."""
     factors: Path | None = None
-    """A file of their factors (N, K): whole numbers, or any numbers with --continuous."""
+    """A file of their factors (N, K): whole numbers, words, or measurements."""
     codes_test: Path | None = None
     """A file of held-out codes."""
     factors_test: Path | None = None
@@ -72,8 +73,13 @@ class Options:
     """Seed of the sample of images, and of metrics with randomness of their own."""
     device: str = "auto"
     """Where to encode."""
+    id: tuple[str, ...] = ()
+    """For --codes: names of columns that say which image a row is of; rows of codes and factors are matched by them. By
+    default a first column called file, image, index or alike is one."""
+    missing: Literal["rows", "pairs", "refuse"] = "rows"
+    """For --codes: rows where a value is missing are left out; or only from the pairs that lack it; or refused."""
     continuous: bool = False
-    """For --codes: factors are continuous; metrics whose definition needs values to count are skipped."""
+    """For --codes: all factors are measurements; by default those of a table with a number that is not whole are."""
     resamples: CountOrZero = 0
     """For --codes: resamples for 95 % limits, each as costly as the scores; 0 for none (--compare: 200)."""
     active: Share = 0.01
@@ -151,7 +157,9 @@ def _evaluate_files(options: Options, codes: Path) -> None:
             options.codes_test,
             options.factors_test,
             metrics=options.metrics or "all",
-            continuous=options.continuous,
+            continuous=options.continuous or None,
+            missing=options.missing,
+            id=options.id,
             seed=options.seed,
             num_resamples=options.resamples,
             active=options.active or None,
@@ -210,21 +218,20 @@ def _compare_files(options: Options, codes: Path, other: Path) -> None:
     from rich.console import Console
 
     from contrafact.evaluation.compare import compare, comparison_notes, comparison_table, write_comparisons
-    from contrafact.evaluation.tables import read_matrices
+    from contrafact.evaluation.tables import read_pair_of_codes
 
-    first, _ = read_matrices(codes, options.factors, options.codes_test, options.factors_test)
-    second, _ = read_matrices(other, codes_test=options.compare_test)
-    if "factors" not in first:
-        raise ValueError("--compare needs --factors: what both codes are scored against")
+    first, second = read_pair_of_codes(
+        (codes, options.codes_test), (other, options.compare_test), options.factors, options.factors_test, options.id
+    )
     rows = compare(
-        first["codes"],
-        second["codes"],
-        first["factors"],
-        first.get("codes_test"),
-        second.get("codes_test"),
-        first.get("factors_test"),
+        first.codes,
+        second.codes,
+        first.factors,
+        first.codes_test,
+        second.codes_test,
+        first.factors_test,
         metrics=options.metrics or ("mig", "modularity", "sap"),
-        continuous=options.continuous,
+        continuous=options.continuous or first.continuous or False,
         num_resamples=options.resamples or 200,
         seed=options.seed,
     )

@@ -15,17 +15,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from contrafact.core.metric import BoolArray, as_array, refuse_sparse
+from contrafact.core.metric import ArrayLike, BoolArray, as_array, refuse_sparse
 
 Array = npt.NDArray[Any]
 Missing = Literal["rows", "pairs", "refuse"]
 MISSING = ("rows", "pairs", "refuse")
 _SHOWN = 6
+_REALS = (numbers.Real, Decimal, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,29 @@ class Columns:
         kept = tuple(replace(column, values=column.values[chosen]) for column in self.columns)
         return Columns(kept, None if self.labels is None else self.labels[chosen])
 
+    def texts(self, name: str) -> list[str]:
+        """The cells of the column of that name, as texts; empty where nothing is known.
+
+        Raises:
+            ValueError: no such column.
+
+        >>> columns_of({"file": ["a.png", None], "size": [1, 2.5]}, "codes").texts("size")
+        ['1', '2.5']
+        """
+        column = next((column for column in self.columns if column.name == name), None)
+        if column is None:
+            raise ValueError(f"no column {name!r}; there are {', '.join(self.names or ()) or 'none with a name'}")
+        if column.words is None:
+            return ["" if math.isnan(value) else f"{value:.15g}" for value in column.values.tolist()]
+        return ["" if math.isnan(place) else column.words[int(place)] for place in column.values.tolist()]
+
     def without(self, names: Sequence[str]) -> Columns:
         """Columns of other names."""
         return Columns(tuple(column for column in self.columns if column.name not in names), self.labels)
+
+
+TableLike: TypeAlias = ArrayLike | Mapping[str, Any] | Columns
+"""An array, tensor or table of any library (told by its looks), or a mapping of columns."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +153,8 @@ def columns_of(values: Any, what: str) -> Columns:
     >>> columns_of({"hue": ["red", None, "blue"], "size": [1, 2, 3]}, "factors").columns[0].values.tolist()
     [1.0, nan, 0.0]
     """
+    if isinstance(values, Columns):
+        return values
     refuse_sparse(values, what)
     family = type(values).__module__.partition(".")[0]
     if family == "xarray":
@@ -306,10 +329,10 @@ def _of_objects(name: str | None, cells: Array, what: str, number: int = 0) -> C
     """Python objects: numbers where all are, else words; None, NaN and pandas' NA are holes."""
     known = [not (cell is None or cell != cell or type(cell).__name__ in ("NAType", "NaTType")) for cell in cells]
     kinds = {type(cell) for cell, is_known in zip(cells, known, strict=True) if is_known}
-    if all(issubclass(kind, numbers.Real | Decimal | np.bool_) for kind in kinds):
+    if all(issubclass(kind, _REALS) for kind in kinds):
         filled = [float(cell) if is_known else math.nan for cell, is_known in zip(cells, known, strict=True)]
         return Column(name, np.array(filled))
-    strange = next((kind for kind in kinds if not issubclass(kind, str | bytes | numbers.Real | Decimal)), None)
+    strange = next((kind for kind in kinds if not issubclass(kind, (str, bytes, *_REALS))), None)
     if strange is not None:
         if strange.__name__ in ("datetime", "date", "time", "timedelta", "Timestamp", "Timedelta", "Period"):
             raise ValueError(_dates(what, _which(name, number)))
@@ -510,7 +533,7 @@ def _matched(
         raise ValueError(f"no column {unknown[0]!r} in {what} or {other}; their columns: {known}")
     shared = next((key for key in keys if key in names[0] & names[1]), None)
     if shared is not None:
-        mine, theirs = (_texts(next(c for c in table.columns if c.name == shared)) for table in (first, second))
+        mine, theirs = first.texts(shared), second.texts(shared)
         return first, second.rows(_order(mine, theirs, f"column {shared!r}", what, other))
     if len(first) != len(second) or first.labels is None or second.labels is None:
         return first, second
@@ -520,12 +543,6 @@ def _matched(
         return first, second
     notes.append(f"rows of {other} were put into the order of {what} by their index")
     return first, second.rows(_order(mine, theirs, "the index", what, other))
-
-
-def _texts(column: Column) -> list[str]:
-    if column.words is None:
-        return [f"{value:.15g}" for value in column.values.tolist()]
-    return ["" if math.isnan(place) else column.words[int(place)] for place in column.values.tolist()]
 
 
 def _order(mine: Sequence[str], theirs: Sequence[str], key: str, what: str, other: str) -> Array:

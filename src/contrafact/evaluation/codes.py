@@ -13,7 +13,7 @@ import numpy as np
 
 from contrafact.core.active import NEARLY_DEAD, Active, active_codes
 from contrafact.core.dataset import FactorDataset, check_count
-from contrafact.core.frames import Missing, read_inputs, with_names
+from contrafact.core.frames import Missing, TableLike, read_inputs, with_names
 from contrafact.core.metric import (
     ArrayLike,
     BoolArray,
@@ -101,10 +101,10 @@ def call_static(
 
 
 def evaluate(
-    codes: ArrayLike,
-    factors: ArrayLike | None = None,
-    codes_test: ArrayLike | None = None,
-    factors_test: ArrayLike | None = None,
+    codes: TableLike,
+    factors: TableLike | None = None,
+    codes_test: TableLike | None = None,
+    factors_test: TableLike | None = None,
     *,
     metrics: str | Sequence[str] = "all",
     settings: Mapping[str, Mapping[str, Any]] | None = None,

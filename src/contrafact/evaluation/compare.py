@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from contrafact.core.dataset import check_count
-from contrafact.core.frames import columns_of, read_inputs
+from contrafact.core.frames import TableLike, columns_of, read_inputs
 from contrafact.core.metric import ArrayLike, Continuous, as_array
 from contrafact.evaluation.bootstrap import Data, centred_limits, deviations, draw_rows, score_rows, split_as_scored
 from contrafact.evaluation.codes import call_static, continuous_setting, resolve_metrics
@@ -55,12 +55,12 @@ class Comparison:
 
 
 def compare(
-    first: ArrayLike,
-    second: ArrayLike,
-    factors: ArrayLike,
-    first_test: ArrayLike | None = None,
-    second_test: ArrayLike | None = None,
-    factors_test: ArrayLike | None = None,
+    first: TableLike,
+    second: TableLike,
+    factors: TableLike,
+    first_test: TableLike | None = None,
+    second_test: TableLike | None = None,
+    factors_test: TableLike | None = None,
     *,
     metrics: str | Sequence[str] = ("mig", "modularity", "sap"),
     continuous: Continuous | None = None,

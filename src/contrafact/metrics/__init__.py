@@ -24,6 +24,8 @@ _FUNCTIONS = {
     "rank_methods": "evaluation.ranks",
     "smallest_p": "evaluation.ranks",
     "summarize": "evaluation.paper",
+    "Running": "evaluation.running",
+    "scorer": "evaluation.scorer",
     "Codes": "core.encoding",
     "active_codes": "core.active",
     "active_by_kl": "core.active",

@@ -11,6 +11,8 @@ from contrafact.evaluation.paper import summarize as summarize
 from contrafact.evaluation.ranks import rank_methods as rank_methods
 from contrafact.evaluation.ranks import smallest_p as smallest_p
 from contrafact.evaluation.result import Evaluation as Evaluation
+from contrafact.evaluation.running import Running as Running
+from contrafact.evaluation.scorer import scorer as scorer
 from contrafact.evaluation.tables import evaluate_files as evaluate_files
 from contrafact.metrics.attribute_dependency import attribute_dependency as attribute_dependency
 from contrafact.metrics.beta_vae_score import beta_vae_score as beta_vae_score
