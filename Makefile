@@ -8,7 +8,7 @@ FACES := gan-face-generate==1.1.1 # a generator of faces; what it requires is no
 RUNTIME := .venv/.runtime-stamp
 DEVELOPMENT := .venv/.development-stamp
 
-.PHONY: demo demo-faces test lint docs golden bench fuzz kill smoke lowest system clean
+.PHONY: demo demo-faces test lint docs golden bench fuzz kill smoke metrics-wheel lowest system clean
 
 # The main job from a generator that comes with the package to a report: under ten minutes on two cores.
 demo: $(RUNTIME)
@@ -71,6 +71,16 @@ smoke:
 	.venv-smoke/bin/python -m pip install --quiet --constraint constraints.txt dist/smoke/*.whl
 	.ci/smoke .venv-smoke/bin/python
 
+# The metrics of matrices alone (packaging/metrics): the wheel in an environment that has no torch.
+metrics-wheel:
+	rm -rf .venv-metrics dist/metrics
+	"$(PYTHON)" -m venv .venv-metrics
+	.venv-metrics/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist/metrics packaging/metrics
+	.venv-metrics/bin/python -m pip install --quiet --constraint constraints.txt dist/metrics/*.whl
+	cd dist/metrics && ../../.venv-metrics/bin/python -c "from contrafact import metrics; \
+		print(metrics.evaluate([[0.1, 5.0], [0.9, 4.0], [0.2, 6.0], [1.1, 5.0]] * 20, [[0], [1], [0], [1]] * 20))"
+	! .venv-metrics/bin/python -c "import torch" 2>/dev/null
+
 # The same with the oldest releases that the package says it takes. They have wheels for Python 3.11.
 lowest:
 	rm -rf .venv-lowest dist/lowest
@@ -83,7 +93,7 @@ system:
 	@.ci/system
 
 clean:
-	rm -rf docs/_build docs/reference dist .venv-smoke .venv-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf docs/_build docs/reference dist .venv-smoke .venv-metrics .venv-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): pyproject.toml constraints.txt

@@ -199,6 +199,9 @@ def summarize(methods: Mapping[str, Scored | Sequence[Scored]]) -> Summary:
 
     Raises:
         ValueError: no method, a method without runs, or a file that holds no scores.
+
+    >>> summarize({"ours": [{"sap.score": 0.2}, {"sap.score": 0.4}]}).columns["ours"]["sap.score"].text(1, "±")
+    '0.3 ± 0.1'
     """
     if not methods:
         raise ValueError("expected at least one method by name")

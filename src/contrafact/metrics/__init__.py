@@ -38,7 +38,13 @@ class _Package(CataloguePackage):
     def __getattr__(self, name: str) -> Any:
         if name in _FUNCTIONS:
             return getattr(importlib.import_module(f"contrafact.{_FUNCTIONS[name]}"), name)
-        return super().__getattr__(name)
+        try:
+            return super().__getattr__(name)
+        except ModuleNotFoundError as error:
+            # Where contrafact-metrics alone is installed the package's other rooms are missing, too.
+            if error.name != "torch" and not str(error.name).startswith("contrafact."):
+                raise
+            raise ModuleNotFoundError(f"metric {name!r} needs torch: pip install contrafact", name="torch") from error
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *_FUNCTIONS})
