@@ -87,7 +87,7 @@ def test_pictures_are_decoded_once_until_they_change(tmp_path, own_cache, monkey
 
 def test_what_it_refuses(tmp_path, own_cache):
     folder = tmp_path / "p"
-    with pytest.raises(ValueError, match=re.escape(f"images: {folder} is not a folder; expected a folder of .png")):
+    with pytest.raises(ValueError, match=re.escape(f"images: {folder} does not exist; expected a folder of .png")):
         Images(folder)
     folder.mkdir()
     (folder / "notes.txt").touch()
@@ -100,9 +100,10 @@ def test_what_it_refuses(tmp_path, own_cache):
         ValueError, match=r"a.png is 20 x 16, smaller than size=64. What to do: load the folder with size=16 or less"
     ):
         Images(folder).batch([0])
-    Image.fromarray(np.zeros((16, 16), dtype=np.uint16)).save(folder / "b.png")
-    with pytest.raises(ValueError, match=r"b.png has more than 8 bits a channel. What to do: convert those"):
+    Image.fromarray(np.full((16, 16), 70_000, dtype=np.int32)).save(folder / "b.tif")
+    with pytest.raises(ValueError, match=r"b.tif has more than 16 bits a channel. What to do: convert those"):
         Images(folder, size=8).batch([0])
+    (folder / "b.tif").unlink()
     whole = (folder / "a.png").read_bytes()
     for content, said in (
         (whole[: len(whole) // 2], r"cannot be decoded \(.*\)"),
@@ -228,7 +229,7 @@ def damaged_folder(folder):
     (folder / "dogs" / "two\nlines.png").write_text("hello")
     (folder / "dogs" / "link.png").symlink_to(folder / "nothing")
     os.mkfifo(folder / "dogs" / "pipe.png")
-    Image.fromarray(np.zeros((16, 16), dtype=np.uint16)).save(folder / "dogs" / "deep.png")
+    Image.fromarray(np.full((16, 16), 2.5, dtype=np.float32)).save(folder / "dogs" / "deep.tif")
     chunk = zlib.compress(bytes(2_000_000))  # Pillow raises a plain ValueError for text that unpacks to this much
     body = b"zTXt" + b"a\0\0" + chunk
     bomb = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
@@ -245,7 +246,7 @@ def test_every_damaged_picture_is_named_at_once(tmp_path, own_cache):
         "birds/small.png is 7 x 6, smaller than size=8",
         "cats/a.png cannot be decoded",
         "cats/empty.png is an empty file",
-        "dogs/deep.png has more than 8 bits a channel",
+        "dogs/deep.tif holds floats from 0 to 2.5, not from 0 to 1",
         "dogs/link.png is a link to nothing",
         "dogs/pipe.png is no file",
         "dogs/text.jpg is no picture",

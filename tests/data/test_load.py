@@ -50,5 +50,7 @@ def test_a_file_is_recognised_by_its_published_name(tmp_path):
 
 def test_a_file_of_no_dataset(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(ValueError, match=r"notes.txt is not a dataset's file under its published name; expected.*3dsh"):
+    with pytest.raises(
+        ValueError, match=r"notes\.txt is neither pictures .* nor a dataset's file .*Published names: .*3dsh"
+    ):
         load_dataset(tmp_path / "notes.txt")

@@ -22,7 +22,7 @@ from contrafact.core.directions import Directions
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 from contrafact.nn.attributes import AttributeClassifier
-from tests.data import tiny_files
+from tests.data import albums, tiny_files
 from tests.fuzz import seeds
 from tests.fuzz.seeds import Write
 
@@ -209,6 +209,24 @@ def _read_photographs(folder: Path) -> Any:
     from contrafact.editing.photographs import find_photographs, read_photographs
 
     return read_photographs(find_photographs([folder]), (3, 16, 16), "crop").shape
+
+
+def _read_album(folder: Path) -> Any:
+    from contrafact.data._albums import FORMS
+    from contrafact.data.images import Images
+
+    dataset = Images(next(file for file in sorted(folder.iterdir()) if file.suffix in FORMS), size=albums.SIDE)
+    return dataset.batch([0, len(dataset) - 1]).shape, dataset.labels, dataset.class_names
+
+
+_ALBUMS: dict[str, Write] = {
+    "zip": albums.write_zip,
+    "npy": albums.write_npy,
+    "npz": albums.write_npz,
+    "h5": albums.write_h5,
+    "table": albums.write_table,
+    **({"parquet": albums.write_parquet} if find_spec("pyarrow") else {}),
+}
 
 
 def _read_scream(folder: Path) -> Any:
@@ -445,6 +463,7 @@ def all_targets() -> dict[str, Target]:
         Target("study", _read_study, {"two": seeds.write_study}, ("report.study_score",)),
         Target("served study", _read_served_study, {"two": seeds.write_study}, ("app.answers",)),
         Target("photographs", _read_photographs, {"several": seeds.write_pictures}, ("editing.photographs",)),
+        Target("albums", _read_album, _ALBUMS, ("data._albums", "core.decoding", "core.table"), 1.5),
         Target("messages of a page", _read_messages, {"two": _write_messages}, ("app.wire", "app.state")),
         Target("data:dsprites:scream", _read_scream, {"picture": _write_scream}, ("data.dsprites",), 0.5),
         *_data_targets(),

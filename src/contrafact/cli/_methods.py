@@ -14,7 +14,7 @@ FOR_TESTS = frozenset({"tiny"})
 """Presets that make a method small enough to be tested; nobody would want what they train."""
 
 OF_A_GENERATOR = ("generator", "space", "of_class", "changes")
-OF_IMAGES = ("data", "size", "split", "background", "channels", "skip_damaged")
+OF_IMAGES = ("data", "path", "size", "split", "background", "channels", "fit", "skip_damaged")
 OF_LABELS = ("labels", "label_seed", "factors")
 """Options of one kind of source, or of labels: a method is shown those it can use."""
 

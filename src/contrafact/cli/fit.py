@@ -50,7 +50,10 @@ class RunOptions:
     changes: Assignments = ()
     """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
     data: str | None = None
-    """Images to learn from: a dataset's name (a variant after a colon), its file, or a folder of images."""
+    """Images to learn from: a dataset's name (a variant after a colon), its file, or your own pictures: a folder, .zip,
+    .npz, .npy, .h5, .parquet, or .csv of files."""
+    path: Path | None = None
+    """Of a dataset that is named: its file under another name than the published one, or its folder."""
     size: Side | None = None
     """Side to load the images at; by default the dataset's own."""
     split: str | None = None
@@ -64,11 +67,13 @@ class RunOptions:
     """Factors to annotate, or columns of the table to take, separated by commas; by default the dataset's factors of
     interest, or all columns."""
     background: str | None = None
-    """Colour that see-through parts of a folder's pictures are laid on: a name or #rrggbb; by default white."""
+    """Colour that see-through parts of your own pictures are laid on: a name or #rrggbb; by default white."""
     channels: Literal[1, 3, 4] | None = None
-    """Of a folder's pictures: 3 (RGB, the default), 1 (grey), 4 (RGB and opacity)."""
+    """Of your own pictures: 3 (RGB, the default), 1 (grey), 4 (RGB and opacity)."""
+    fit: Literal["crop", "pad", "squeeze"] | None = None
+    """How your own pictures become square: cropped to the centre (the default), padded, or squeezed."""
     skip_damaged: bool = False
-    """Leave out a folder's pictures that cannot be used, instead of refusing the folder."""
+    """Leave out pictures of your own that cannot be used, instead of refusing all."""
     preset: str | None = None
     """Named settings to start from; by default the paper's."""
     out: Folder | None = None
@@ -278,6 +283,8 @@ def _load_source(name: str, kind: str, options: RunOptions) -> Any:
         background=options.background,
         channels=options.channels,
         skip_damaged=options.skip_damaged,
+        fit=options.fit,
+        path=options.path,
     )
 
 

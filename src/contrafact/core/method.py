@@ -294,8 +294,8 @@ def _describe(source: Generator | ImageDataset, folder: Path) -> dict[str, Any]:
             "from": source.source_name if place is None else portable(place, folder),
             "fingerprint": content,
         }
-        if hasattr(source, "split"):
-            described["split"] = source.split
+        if (split := getattr(source, "split", None)) is not None:
+            described["split"] = split
         if source.options:
             described["options"] = dict(source.options)
         if source.few_labels is not None:

@@ -102,7 +102,7 @@ class NpzFile:
     def __init__(self, path: Path, who: str = "") -> None:
         self.path, self.who = path, who
         with reading(f"{who}{path}", "npz file"):
-            _check_listing(path, who)
+            check_listing(path, who)
             try:
                 with zipfile.ZipFile(path) as archive:
                     infos = archive.infolist()
@@ -184,7 +184,7 @@ def _whole(stream: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any], fort
     return flat.reshape(shape[::-1]).T if fortran_order else flat.reshape(shape)
 
 
-def _check_listing(path: Path, who: str) -> None:
+def check_listing(path: Path, who: str) -> None:
     """Refuse an archive whose listing alone would fill the memory; its length stands at the file's end."""
     size = path.stat().st_size
     with path.open("rb") as stream:
@@ -195,4 +195,4 @@ def _check_listing(path: Path, who: str) -> None:
     if (large := tail.rfind(b"PK\x06\x06")) >= 0:
         lengths.append(int.from_bytes(tail[large + 40 : large + 48], "little"))
     if any(length > _MOST_LISTING and length not in (0xFFFFFFFF, 2**64 - 1) for length in lengths):
-        raise ValueError(f"{who}{path} lists too many files for an archive of arrays; get it again")
+        raise ValueError(f"{who}{path} lists too many files; get it again")

@@ -24,6 +24,7 @@ _MOST_CHUNK_BYTES = 128 * 2**20
 _MOST_PACKED_BYTES = 2**18
 """A larger packed chunk is unpacked here first, within bounds; a smaller one cannot unpack to more than 270 MB."""
 _CHECKSUM_BYTES = 4
+_MOST_KEYS = 1000
 _FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 32_000: "lzf"}
 
 
@@ -50,6 +51,29 @@ class H5File:
                 data = self._own_array(handle, key)
                 check_array(dataset, file, key, (data.shape, data.dtype), wanted)
                 self._check_storage(data, key)
+
+    def keys(self) -> list[str]:
+        """Names of the arrays that lie in the file itself."""
+        import h5py
+
+        with self._open() as handle:
+            names = itertools.islice(handle, _MOST_KEYS)
+            return [
+                n
+                for n in names
+                if isinstance(handle.get(n, getlink=True), h5py.HardLink) and hasattr(handle[n], "shape")
+            ]
+
+    def describe(self, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Shape and element type of an array, which is all there and in this file.
+
+        Raises:
+            ValueError: it is not, or would unpack to more than it holds.
+        """
+        with self._open() as handle:
+            data = self._own_array(handle, key)
+            self._check_storage(data, key)
+            return data.shape, data.dtype
 
     @contextmanager
     def _open(self) -> Iterator[Any]:

@@ -60,6 +60,14 @@ class NumpyArchive:
             )
         return shape, dtype
 
+    def keys(self) -> list[str]:
+        """Names of the members."""
+        return list(self._archive.members)
+
+    def describe(self, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Shape and element type of a member, as :meth:`header` says."""
+        return self.header(key)
+
     def check(self, key: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
         """Refuse a member of another shape or element type."""
         check_array(self.dataset, self.file, key, self.header(key), (shape, dtype))

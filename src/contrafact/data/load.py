@@ -13,10 +13,11 @@ from contrafact.core.few_labels import choose_labels
 from contrafact.core.foreign import reading
 from contrafact.core.plugins import admit, is_spelled_out
 from contrafact.data import CATALOG
+from contrafact.data._albums import FORMS, PICTURES
 from contrafact.data._files import PathLike
 
 FOLDER_DATASET = "images"
-"""The dataset that reads any folder of pictures."""
+"""The dataset that reads pictures of one's own."""
 
 
 def load_dataset(
@@ -31,13 +32,16 @@ def load_dataset(
     background: str | None = None,
     channels: int | None = None,
     skip_damaged: bool = False,
+    fit: str | None = None,
+    path: PathLike | None = None,
 ) -> ImageDataset:
     """A dataset by name, or by the file or folder it lies in.
 
     Args:
         name_or_path: a catalogued name in any spelling (``shapes3d``, ``FashionMNIST``), with a variant after a colon
-            (``dsprites:noisy``); ``FILE.py:CLASS``, a dataset of your own; or a dataset's file, its folder, or any
-            folder of images. A name wins over a folder of that name: write ``./shapes3d`` for the folder.
+            (``dsprites:noisy``); ``FILE.py:CLASS``, a dataset of your own; or a dataset's file, its folder, or pictures
+            of your own in any form that :class:`~contrafact.data.images.Images` reads. A name wins over a folder of
+            that name: write ``./shapes3d`` for the folder.
         size: image side in pixels; None keeps the dataset's own.
         split: part of the dataset (``"train"``, ``"test"``), where it has parts.
         variant: version of the dataset, where it has several.
@@ -47,9 +51,11 @@ def load_dataset(
         label_seed: seed of the choice of annotated images.
         factors: factors to annotate, by default the dataset's factors of interest; or columns of the table to take, by
             default all.
-        background: of a folder of pictures: the colour that see-through parts are laid on, white by default.
-        channels: of a folder of pictures: 3 (RGB, the default), 1 (grey), or 4 (RGB and opacity).
-        skip_damaged: leave out a folder's pictures that cannot be used, instead of refusing the folder.
+        background: of your own pictures: the colour that see-through parts are laid on, white by default.
+        channels: of your own pictures: 3 (RGB, the default), 1 (grey), or 4 (RGB and opacity).
+        skip_damaged: leave out pictures of your own that cannot be used, instead of refusing all.
+        fit: of your own pictures: ``crop`` to a square (the default), ``pad`` or ``squeeze``.
+        path: of a dataset that is named: its file under another name than the published one, or its folder.
 
     Raises:
         ValueError: unknown name (the nearest one is suggested), no such file, a file of no known dataset, or an option
@@ -63,9 +69,10 @@ def load_dataset(
             f"load_dataset takes a name or a path, got {type(name_or_path).__name__}; images in memory (tensors, "
             "arrays, pictures, torch datasets) need no loading: pass them as they are, fit(images)"
         )
-    pictures = {"background": background, "channels": channels, "skip_damaged": skip_damaged or None}
+    pictures = {"background": background, "channels": channels, "skip_damaged": skip_damaged or None, "fit": fit}
     named = admit(str(name_or_path))
-    dataset = load_recorded(named, {"size": size, "split": split, "variant": variant, **pictures})
+    place = {} if path is None else {"path": Path(path).expanduser()}
+    dataset = load_recorded(named, {"size": size, "split": split, "variant": variant, **pictures, **place})
     if labels is not None:
         dataset.few_labels = choose_labels(dataset, labels, seed=label_seed, factors=factors)
     elif factors:
@@ -84,7 +91,11 @@ def load_recorded(text: str, asked: Mapping[str, Any]) -> ImageDataset:
         ValueError: as for :func:`load_dataset`, and for ``FILE.py:CLASS`` where nobody has named that file.
     """
     names, path, variant_in_name = _find(text)
-    options = {"path": path, **asked}
+    if path is not None and asked.get("path") is not None:
+        raise ValueError(
+            f"path={asked['path']} was given, but {text!r} is a path already; give the dataset's name with it"
+        )
+    options = {"path": asked.get("path") or path, **{name: value for name, value in asked.items() if name != "path"}}
     if variant_in_name is not None:
         variant = asked.get("variant")
         if variant is not None and variant != variant_in_name:
@@ -135,10 +146,18 @@ def _recognise(path: Path) -> list[str]:
     found = found or [name for name in declared if getattr(CATALOG.module(name), "holds", _holds_nothing)(path)]
     if found:
         return found
-    if path.is_dir():
+    if path.is_dir() or path.suffix.lower() in FORMS:
         return [FOLDER_DATASET]
+    if path.suffix.lower() in PICTURES:
+        raise ValueError(
+            f"{path} is one picture; expected a folder of pictures, or a file ending in {', '.join(FORMS)}"
+        )
     expected = ", ".join(file for files in declared.values() for file in files)
-    raise ValueError(f"{path} is not a dataset's file under its published name; expected one of: {expected}")
+    raise ValueError(
+        f"{path} is neither pictures (a folder, or a file ending in {', '.join(FORMS)}) nor a dataset's file under its "
+        "published name; under another one, name the dataset, too: load_dataset(NAME, path=...), --data NAME --path "
+        f"FILE. Published names: {expected}"
+    )
 
 
 def _holds_nothing(path: Path) -> bool:

@@ -125,7 +125,10 @@ def _read_split(folder: Path, prefix: str, count: int) -> tuple[StoredArray, Int
 def _existing(folder: Path, name: str) -> Path:
     file = next((folder / spelling for spelling in (name, f"{name}.gz") if (folder / spelling).is_file()), None)
     if file is None:
-        raise ValueError(f"small-norb: {folder} holds neither {name} nor {name}.gz")
+        present = [part for part, prefix in PREFIXES.items() if any(folder.glob(f"{prefix}-dat.mat*"))]
+        other = next((part for part in present if not name.startswith(PREFIXES[part])), None)
+        remedy = f"; for the half that is there, say split={other!r} (--split {other})" if other else ""
+        raise ValueError(f"small-norb: {folder} holds neither {name} nor {name}.gz{remedy}")
     return file
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.decoding import MODES, UnusableError, decode, first_of, parse_background, shown_name
-from contrafact.data.images import SUFFIXES
+from contrafact.data._albums import PICTURES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,9 +36,9 @@ def find_photographs(paths: Sequence[str | Path]) -> list[Path]:
     for path in map(Path, paths):
         if not path.exists():
             raise ValueError(f"{path} does not exist; expected a picture or a folder of them")
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES) if path.is_dir() else [path]
         if not inside:
-            raise ValueError(f"the folder {path} holds no {', '.join(SUFFIXES)} files")
+            raise ValueError(f"the folder {path} holds no {', '.join(PICTURES)} files")
         found += inside
     return found
 

@@ -100,10 +100,8 @@ def encode_images(
         ValueError: images of another shape than the encoder's, or no such representation.
     """
     codes_NJ = encode(encoder, dataset, indices, representation=representation)
-    files = getattr(dataset, "files", None)
-    images = [str(index) for index in indices.tolist()]
-    if files is not None:
-        images = [Path(files[index]).relative_to(dataset.source).as_posix() for index in indices.tolist()]
+    files = dataset.file_names
+    images = [str(index) if files is None else files[index] for index in indices.tolist()]
     factors_NK: IntArray = np.empty((len(indices), 0), dtype=np.int64)
     factor_names: tuple[str, ...] = ()
     if isinstance(dataset, AnnotatedDataset):

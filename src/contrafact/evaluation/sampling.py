@@ -8,6 +8,8 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,12 +135,35 @@ def _load_again(wanted: Mapping[str, Any], run: FinishedRun, size: int, known: M
             f"{run.folder} learned from the folder {wanted['from']!r}, which is not where it was; name it with --data"
         )
     split = wanted.get("split") or "test"
-    named = name if place is None else str(place)
-    dataset = load_recorded(named, {"size": size, "split": split if in_parts else None, **options})
+    if name == FOLDER_DATASET:  # which has parts only if the run says so; and need not have the one it has not seen
+        splits = [split, known.get("split")] if known.get("split") else [None]
+    else:
+        splits = [split if in_parts else None]
+    dataset = _first_of(name, place, [{"size": size, "split": part, **options} for part in splits])
     before = known.get("fingerprint")
     if before and known.get("split") == getattr(dataset, "split", None) and before != dataset.fingerprint():
         print(f"note: {dataset.source} has changed since {run.folder} learned from it", file=sys.stderr)
     return dataset
+
+
+def _first_of(name: str, place: Path | None, asked: Sequence[Mapping[str, Any]]) -> ImageDataset:
+    """The dataset at its place, or by its name, with the first options that it takes.
+
+    Raises:
+        ValueError: why it cannot be loaded with the last of them.
+    """
+    for options in asked[:-1]:
+        with suppress(ValueError):
+            return _first_of(name, place, [options])
+    if place is None:
+        return load_recorded(name, asked[-1])
+    with suppress(ValueError):
+        found = load_recorded(str(place), asked[-1])
+        if found.name == name:
+            return found
+    if name not in DATASETS or name == FOLDER_DATASET:
+        return load_recorded(str(place), asked[-1])
+    return load_recorded(name, {**asked[-1], "path": place})  # a file under another name than the published one
 
 
 class Sample(NamedTuple):
