@@ -32,7 +32,8 @@ from contrafact.nn.critics import normal_init
 SMALLEST, LARGEST = 8, 2048
 """Sides of images that a chain of a foreign file is believed to make."""
 STATISTICS_LATENTS = 32
-MOST_NUMBERS = 1 << 24
+MOST_NUMBERS = 1 << 25
+"""Numbers that a stage may make for its statistics, and 1,024 multiplications for each: a stranger chose its shapes."""
 FITS = 0.25
 """Misfit below which stored statistics are those of a network's own activations; a wrong one's is larger."""
 FINAL = ("tanh", "sigmoid", "linear")
@@ -217,7 +218,8 @@ def _misfit(generator: TutorialDCGAN) -> float:
     found: list[Tensor] = []
     behind = False
     for block in generator.blocks:
-        if x.numel() > MOST_NUMBERS or len(found) == 2:
+        size = STATISTICS_LATENTS * math.prod(block.shape)
+        if max(size, block.layer.weight.numel() * size // block.shape[0] // 1024) > MOST_NUMBERS or len(found) == 2:
             break
         out = block.normalised(x)
         if behind and block.norm is not None:
