@@ -131,6 +131,21 @@ def test_missing_keys_are_named(layout, key, tmp_path):
         load(recorded, tmp_path, without(recorded, key))
 
 
+def test_synthesis_without_mapping_is_told(tmp_path):
+    state = Recorded("stylegan_rosinality").state
+    parts = {"g_ema": {k.removeprefix("generator."): v for k, v in state.items() if k.startswith("generator.")}}
+    torch.save(parts, tmp_path / "model.pt")
+    with pytest.raises(ValueError, match="the synthesis of a StyleGAN of rosinality's program, without its mapping"):
+        load_generator(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("names", [["from_rgb.0.conv.weight_orig"], ["input0.weight", "layer0.weight"]])
+def test_discriminators_are_told(names, tmp_path):
+    torch.save({name: torch.zeros(1) for name in names}, tmp_path / "model.pt")
+    with pytest.raises(ValueError, match="holds a discriminator of StyleGAN or ProgGAN, not a generator"):
+        load_generator(tmp_path / "model.pt")
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -207,8 +222,10 @@ def test_the_z_space_maps_inside():
 
 def test_channels_are_the_published_ones():
     assert channels_of(1024) == [512, 512, 512, 512, 256, 128, 64, 32, 16]
-    assert StyleGAN(8, mapping_layers=1).channels == [512, 512]
-    parameters = sum(p.numel() for p in StyleGAN(1024).to("meta").parameters())
+    with torch.device("meta"):
+        largest = StyleGAN(1024)
+    assert largest.channels == channels_of(1024)
+    parameters = sum(p.numel() for p in largest.parameters())
     images = sum((c + 1) * 3 for c in channels_of(1024)[:-1])  # of the smaller images it has grown past
     assert parameters + images == 26_219_627  # as the original
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from contrafact.generators._settings import UNKNOWN, Settings
-from contrafact.generators._stored import TensorFlowNetwork, state_dicts, take
+from contrafact.generators._stored import NoGenerator, TensorFlowNetwork, state_dicts, take
 from contrafact.generators._style_layouts import (
     Tensors,
     Translated,
@@ -57,6 +57,13 @@ def translate(content: Any, settings: Settings) -> Translated | None:
             return _from_genforce(state, settings)
         if "generator.progression.0.conv1.input" in state:
             return _from_rosinality(state, settings)
+        if "progression.0.conv1.input" in state:
+            raise ValueError(
+                "the file holds the synthesis of a StyleGAN of rosinality's program, without its mapping network; "
+                "expected the state dict of the whole StyledGenerator (generator.…, style.…)"
+            )
+        if "from_rgb.0.conv.weight_orig" in state or {"input0.weight", "layer0.weight"} <= state.keys():
+            raise NoGenerator("the file holds a discriminator of StyleGAN or ProgGAN, not a generator")
     return None
 
 
