@@ -1,6 +1,7 @@
 """StyleGAN3 against numbers recorded from the original program (tiny, randomly initialised).
 
-The recordings are of NVlabs/stylegan3 at c233a919, its operations in their reference form, on the CPU.
+The recordings are of NVlabs/stylegan3 at c233a919 and autonomousvision/stylegan-xl at 4241ff9c, their operations in the
+reference form, on the CPU.
 """
 
 import numpy as np
@@ -124,6 +125,46 @@ def test_description(recorded, tmp_path):
     assert facts["spaces"] == ["z", "z+", "w", "w+"]
     assert facts["image_shape"] == {"t": [1, 32, 32], "r_conditional": [3, 16, 16]}[recorded.name[10:]]
     assert facts["num_classes"] == (3 if "conditional" in recorded.name else 0)
+
+
+def test_stylegan_xl_truncates_to_the_mean_of_a_class(tmp_path):
+    recorded = Recorded("stylegan3_xl")
+    path = write(recorded, tmp_path)
+    generator = load_generator(path)
+    means, w = recorded.state["mapping.w_avg"], recorded["w"]
+    pulled = generator.map(recorded["z"], recorded["label"], 0.6)
+    torch.testing.assert_close(pulled, means[recorded["label"]] + 0.6 * (w - means[recorded["label"]]))
+    of_class = load_generator(path, {"label": 2})
+    torch.testing.assert_close(of_class.map(recorded["z"][:1], truncation=0.6), pulled[:1])
+    torch.testing.assert_close(of_class.truncate(w[:1], 0.6, (0, 1))[:, 0], pulled[:1])
+    in_z = load_generator(path, {"label": 2, "space": "z", "truncation": 0.6})
+    torch.testing.assert_close(in_z(recorded["z"][:1]), generator(pulled[:1]), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(generator.middle(), means.mean(dim=0))
+    converted = tmp_path / "converted.safetensors"
+    convert(path, converted)
+    assert torch.equal(load_generator(converted).map(recorded["z"], recorded["label"], 0.6), pulled)
+
+
+def test_stylegan_xl_without_classes_leaves_its_embedding_aside(tmp_path):
+    recorded = Recorded("stylegan3_xl")
+    state = {name: tensor for name, tensor in recorded.state.items() if "embed_proj" not in name}
+    state["mapping.w_avg"], state["mapping.fc0.weight"] = torch.zeros(8), state["mapping.fc0.weight"][:, :6]
+    generator = load_generator(write(recorded, tmp_path, state))
+    assert (generator.num_classes, generator.prior_dim, generator.embedding) == (0, 6, 0)
+    assert torch.allclose(generator(recorded["w"]), (recorded["image"] + 1) / 2, atol=TOLERANCE)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not say all about its network")
+def test_a_bare_state_dict_of_stages_asks_for_its_bands(tmp_path):
+    recorded = Recorded("stylegan3_xl")
+    path = write_state(recorded, tmp_path)
+    with pytest.raises(
+        ValueError, match=r"sides \[36, 36, 36, 36, 52, 52, 32, 32\], its settings give .*give the bands"
+    ):
+        load_generator(path)
+    bands = load_generator(write(recorded, tmp_path)).arguments()["bands"]
+    generator = load_generator(path, {"bands": bands})
+    assert torch.allclose(generator(recorded["w"]), (recorded["image"] + 1) / 2, atol=TOLERANCE)
 
 
 def test_a_state_dict_says_all_but_three_numbers(plain, tmp_path):
@@ -281,6 +322,7 @@ def test_published_settings():
         ({"kernel": 5}, "kernels have side 3 or 1, got 5"),
         ({"clamp": 0}, "clamp must be a positive number"),
         ({"taps": 400}, "small multiples of each other"),
+        ({"embedding": 5}, "say how many classes there are"),
         ({"classes": 3, "space": "z"}, "Z space of a conditional StyleGAN3 needs its class fixed"),
     ],
 )

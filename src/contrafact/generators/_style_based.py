@@ -47,7 +47,7 @@ class StyleBased(Generator):
         ValueError: unknown names, numbers out of range, or the Z space of a conditional generator whose class is open.
     """
 
-    embed: Dense
+    embed: nn.Module
     w_avg: Tensor
     convs: nn.ModuleList
     """The layers that take noise, each with its image ``noise (H, W)``; StyleGAN3 has none."""
@@ -138,11 +138,16 @@ class StyleBased(Generator):
         self.check_truncation(truncation)
         if layers is not None and not 0 <= layers[0] <= layers[1] <= self.num_layers:
             raise ValueError(f"layers must be (first, last) within 0 to {self.num_layers}, got {tuple(layers)}")
+        middle = self.middle()
         if layers is None:
-            return w if truncation == 1.0 else self.w_avg + truncation * (w - self.w_avg)
+            return w if truncation == 1.0 else middle + truncation * (w - middle)
         layered = self._layered(w).clone()
-        layered[:, slice(*layers)] = self.w_avg + truncation * (layered[:, slice(*layers)] - self.w_avg)
+        layered[:, slice(*layers)] = middle + truncation * (layered[:, slice(*layers)] - middle)
         return layered
+
+    def middle(self) -> Tensor:
+        """Where truncation pulls W to, ``(L,)``."""
+        return self.w_avg
 
     def mix(self, coarse: Tensor, fine: Tensor, layer: int) -> Tensor:
         """Style mixing: ``coarse`` up to ``layer`` (excluded), ``fine`` from it on; ``(N, num_layers, L)``.

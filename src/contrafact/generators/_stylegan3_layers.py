@@ -233,6 +233,26 @@ class FilteredConv(nn.Module):
         return out
 
 
+class ProjectedEmbedding(nn.Module):
+    """StyleGAN-XL's classes: rows of features of another network's, through a layer and a leaky ReLU.
+
+    Args:
+        classes: how many.
+        width: of the rows.
+        out_dim: width of what comes out.
+    """
+
+    def __init__(self, classes: int, width: int, out_dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(classes, width))
+        self.projection = Dense(width, out_dim, activated=True)
+
+    def forward(self, one_hot: Tensor) -> Tensor:
+        """``(N, classes)`` to ``(N, out_dim)``."""
+        projected: Tensor = self.projection(one_hot @ self.weight)
+        return projected
+
+
 class ToImage(nn.Module):
     """Modulated 1×1 convolution to the image's channels, without demodulation or filters.
 

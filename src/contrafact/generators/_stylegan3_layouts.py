@@ -55,7 +55,9 @@ def _translated(stored: StoredModule, settings: Settings) -> Translated:
     state = stored.tensors
     found = sorted((int(m[2]), m[1], int(m[3])) for name in state if (m := _LAYER.fullmatch(name)))
     names, sides = [name for _, name, _ in found], [side for *_, side in found]
-    if [number for number, *_ in found] != list(range(len(found))) or len(found) < 4:
+    # StyleGAN-XL's embedding is a table, without a bias; between its stages a number is left out.
+    is_xl = "mapping.embed.weight" in state and "mapping.embed.bias" not in state
+    if ([number for number, *_ in found] != list(range(len(found))) and not is_xl) or len(found) < 4:
         raise ValueError(f"the StyleGAN3 checkpoint lacks layers: it has {', '.join(names) or 'none'}")
     tensors = {f"input.{part}": _take(state, f"synthesis.input.{part}") for part in ("weight", "freqs", "phases")}
     if "synthesis.input.transform" in state:
@@ -65,9 +67,17 @@ def _translated(stored: StoredModule, settings: Settings) -> Translated:
         for part in ("affine.weight", "affine.bias", *(("weight", "bias", "magnitude_ema") if our != "input" else ())):
             tensor = _take(state, f"synthesis.{their}.{part}")
             tensors[f"{our}.{part}"] = tensor.flatten(1) if (our, part) == ("to_image", "weight") else tensor
-    for name in ("w_avg", "embed.weight", "embed.bias"):
-        if f"mapping.{name}" in state:
-            tensors[name] = _take(state, f"mapping.{name}")
+    if "mapping.embed_proj.weight" in state:
+        means = tensors["class_means"] = _take(state, "mapping.w_avg")
+        tensors["w_avg"] = means.mean(dim=0)
+        # The table has a row for each class that the embedding network knew, of which these are the first.
+        tensors["embed.weight"] = _take(state, "mapping.embed.weight")[: len(means)]
+        for part in ("weight", "bias"):
+            tensors[f"embed.projection.{part}"] = _take(state, f"mapping.embed_proj.{part}")
+    else:
+        for name in ("w_avg", *(() if is_xl else ("embed.weight", "embed.bias"))):
+            if f"mapping.{name}" in state:
+                tensors[name] = _take(state, f"mapping.{name}")
     mapping = sum(bool(re.fullmatch(r"mapping\.fc\d+\.weight", name)) for name in state)
     for i in range(mapping):
         for part in ("weight", "bias"):
@@ -105,17 +115,23 @@ def _arguments(
 
     first, layers = f"synthesis.{names[0]}", len(names) - 1
     has_filters = any(filter is not None for pair in filters for filter in pair)
-    critical = settings.choose("critical", 2, argued("num_critical", 2), 2 if has_filters else UNKNOWN)
+    said = [layer(f"synthesis.{name}", "is_critically_sampled") for name in names[:-1]]
+    counted = sum(said) if all(isinstance(value, bool) for value in said) else UNKNOWN
+    critical = settings.choose("critical", 2, counted, argued("num_critical", 2), 2 if has_filters else UNKNOWN)
     clamp = settings.choose("clamp", 256.0, layer(first, "conv_clamp", None), argued("conv_clamp", 256))
     radial = any(down is not None and down.ndim == 2 for _, down in filters)
     channels = [tensors[f"layers.{i}.weight"].shape[0] for i in range(layers)]
     kernel = tensors["layers.0.weight"].shape[-1]
-    classes = tensors["embed.weight"].shape[1] if "embed.weight" in tensors else 0
-    latent_dim = tensors["input.affine.weight"].shape[1]
+    classes = embedding = beside = 0
+    latent_dim, taken = tensors["input.affine.weight"].shape[1], tensors["mapping.0.weight"].shape[1]
+    if "embed.projection.weight" in tensors:
+        beside, (classes, embedding) = taken // 2, tensors["embed.weight"].shape
+    elif "embed.weight" in tensors:
+        beside, classes = latent_dim, tensors["embed.weight"].shape[1]
     return {
         "size": sides[-1],
         "latent_dim": latent_dim,
-        "prior_dim": tensors["mapping.0.weight"].shape[1] - (latent_dim if classes else 0),
+        "prior_dim": taken - beside,
         "channels": channels,
         "bands": _bands(names, sides, critical, has_filters, argued, layer, settings),
         "critical": critical,
@@ -133,6 +149,7 @@ def _arguments(
         ),
         "image_channels": tensors["to_image.weight"].shape[0],
         "classes": classes,
+        "embedding": embedding,
         "clamp": float(clamp) if isinstance(clamp, int) else clamp,
         "output_scale": settings.choose(
             "output_scale", 0.25, layer("synthesis", "output_scale"), argued("output_scale", 0.25)

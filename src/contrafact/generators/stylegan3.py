@@ -21,8 +21,9 @@ from contrafact.core.pose import PoseDirections
 from contrafact.generators._settings import Settings
 from contrafact.generators._style_based import Space, StyleBased, check_positive, complete
 from contrafact.generators._stylegan3_bands import bands_of, checked
-from contrafact.generators._stylegan3_layers import FilteredConv, FourierInput, ToImage
+from contrafact.generators._stylegan3_layers import FilteredConv, FourierInput, ProjectedEmbedding, ToImage
 from contrafact.generators._stylegan3_layouts import translate
+from contrafact.nn.equalized import Dense
 
 CHANNELS = {
     "config-t": (32768, 512),
@@ -34,7 +35,8 @@ CHANNELS = {
 class StyleGAN3(StyleBased):
     """StyleGAN3's generator. Its edit space is W, per layer where wanted: ``(N, L)`` or W+ ``(N, num_layers, L)``.
 
-    The first of the layers is the input, whose latent does nothing but move and turn the image.
+    The first of the layers is the input, whose latent does nothing but move and turn the image. StyleGAN-XL (Sauer et
+    al. 2022, https://arxiv.org/abs/2202.00273) has such layers, trained in stages, and a class embedding of its own.
 
     Args:
         size: image side, a power of two of at least 8.
@@ -52,6 +54,8 @@ class StyleGAN3(StyleBased):
         mapping_lr: learning-rate multiplier of the mapping network (its weights are stored divided by it).
         image_channels: C.
         classes: number of classes of a conditional generator, 0 for none.
+        embedding: width of StyleGAN-XL's class embedding, which is projected to the prior's width before it is
+            normalised, and beside which W has a mean for each class; 0 for StyleGAN3's own.
         clamp: bound of the activations, None for none.
         output_scale: what images are multiplied by in the end.
         space: ``w``, or ``z`` to edit the prior's noise: it is mapped inside ``forward``.
@@ -66,6 +70,8 @@ class StyleGAN3(StyleBased):
     >>> generator.image_shape, generator.num_layers, generator.layer_names[:3]
     ((3, 32, 32), 8, ('input', 'L0_36_8', 'L1_36_8'))
     """
+
+    class_means: Tensor
 
     def __init__(
         self,
@@ -88,6 +94,7 @@ class StyleGAN3(StyleBased):
         space: Space = "w",
         label: int | None = None,
         truncation: float = 1.0,
+        embedding: int = 0,
     ) -> None:
         found = bands_of(size, bands, critical) if isinstance(bands, int) else checked(bands, size)
         layers = len(found) - 1
@@ -124,6 +131,13 @@ class StyleGAN3(StyleBased):
         self.kernel, self.radial = kernel, radial
         self.taps, self.oversampling = check_count("taps", taps), check_count("oversampling", oversampling)
         self.clamp, self.output_scale = clamp, output_scale
+        self.embedding = embedding
+        if embedding:
+            if not classes:
+                raise ValueError("embedding is the width of a class embedding; say how many classes there are, too")
+            self.embed = ProjectedEmbedding(classes, check_count("embedding", embedding), self.prior_dim)
+            self.mapping[0] = Dense(2 * self.prior_dim, self.mapping_dim, lr=mapping_lr, activated=True)
+            self.register_buffer("class_means", torch.zeros(classes, latent_dim))
         self.image_shape = (image_channels, size, size)
         self.num_layers = layers + 2
         self.input = FourierInput(counts[0], latent_dim, found[0])
@@ -156,6 +170,16 @@ class StyleGAN3(StyleBased):
         generator = cls(16, 12, 8, channels=[8, 6, 4], bands=bands, classes=3, kernel=1, radial=True)
         nn.init.normal_(generator.input.affine.weight)
         return generator
+
+    def map(self, z: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
+        if not self.embedding or label is None or self.space == "z":
+            return super().map(z, label, truncation)
+        truncation = self.check_condition(label, truncation)
+        middle_NL = self.class_means[label]
+        return middle_NL + truncation * (self.to_w(z, label) - middle_NL)
+
+    def middle(self) -> Tensor:
+        return self.class_means[self.label] if self.embedding and self.label is not None else self.w_avg
 
     def forward(self, latent: Tensor) -> Tensor:
         """Images ``(N, C, H, W)`` of latents ``(N, L)`` or ``(N, num_layers, L)``."""
@@ -230,6 +254,7 @@ class StyleGAN3(StyleBased):
             "space": self.space,
             "label": self.label,
             "truncation": self.truncation,
+            **({"embedding": self.embedding} if self.embedding else {}),
         }
 
 

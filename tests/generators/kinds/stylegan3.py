@@ -33,10 +33,17 @@ def write_state(recorded: Recorded, folder: Path) -> Path:
     return folder / "state.pt"
 
 
-def _kind(layout: str, file: str, read: str) -> Kind:
+def _kind(layout: str, file: str, read: str, program: str = "NVlabs/stylegan3") -> Kind:
     name, as_is = f"stylegan3_{layout}", write_state if file == "`.pt`" else write
     return Kind(
-        "StyleGAN3", "NVlabs/stylegan3", file, read, lambda folder: as_is(Recorded(name), folder), name, {}, difference
+        "StyleGAN3" if layout != "xl" else "StyleGAN-XL",
+        program,
+        file,
+        read,
+        lambda folder: as_is(Recorded(name), folder),
+        name,
+        {},
+        difference,
     )
 
 
@@ -44,4 +51,5 @@ KINDS = [
     _kind("t", "`.pkl`", "T: `G_ema`, with its clamp and bands"),
     _kind("r_conditional", "`.pkl`", "R, of classes: their embedding besides"),
     _kind("t", "`.pt`", "a state dict, also under `G_ema`"),
+    _kind("xl", "`.pkl`", "of classes, in stages: their embedding and means besides", "autonomousvision/stylegan-xl"),
 ]
