@@ -137,13 +137,14 @@ class R3GAN(Generator):
         return self._run(latent, self.layer_names.index(layer) + 1)
 
     def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
-        return self.first.weight[:, : self.latent_dim]
+        weights: Tensor = self.first.weight
+        return weights[:, : self.latent_dim]
 
     def _run(self, latent: Tensor, depth: int) -> Tensor:
         latent = self.check_latent(latent)
         if self.label is not None and self.embed is not None:
             latent = torch.cat((latent, self.embed.weight[self.label].expand(len(latent), -1)), dim=1)
-        x = self.basis * self.first(latent)[:, :, None, None]
+        x: Tensor = self.basis * self.first(latent)[:, :, None, None]
         x = x.contiguous(memory_format=torch.channels_last)
         for index, stage in enumerate(self.stages[:depth]):
             if index:
