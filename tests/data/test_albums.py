@@ -226,6 +226,18 @@ def test_what_is_no_form_of_pictures_is_said(tmp_path, own_cache):
         load_dataset(floats).batch([0])
 
 
+def test_a_torch_loader_reads_them(tmp_path, own_cache):
+    loader = torch.utils.data.DataLoader(load_dataset(albums.write_npz(tmp_path)), batch_size=5, shuffle=False)
+    images, labels = zip(*loader, strict=True)
+    assert torch.equal(torch.cat(images), EXPECTED)
+    assert torch.cat(labels).tolist() == albums.CLASSES.tolist()
+    plain = load_dataset(albums.write_npy(tmp_path))
+    assert torch.equal(torch.stack(list(plain)), EXPECTED)
+    assert torch.equal(plain[-1], EXPECTED[11])
+    with pytest.raises(IndexError, match=r"images has 12 images, from 0 to 11; asked for \[12\]"):
+        plain[12]
+
+
 def test_a_zip_s_picture_may_not_grow_beyond_bounds(tmp_path, own_cache):
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.png", bytes(2**27 + 1))

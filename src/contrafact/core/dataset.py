@@ -49,8 +49,8 @@ class ImageDataset(ABC):
     >>> data = cf.load_dataset("shapes3d", size=16)
     >>> len(data), data.batch([0, 1]).shape, data.random_batch(3, np.random.default_rng(0)).shape
     (480000, torch.Size([2, 3, 16, 16]), torch.Size([3, 3, 16, 16]))
-    >>> data.labels is None, data.source_name, data.place(), data.parts()
-    (True, 'procedural stand-in', None, None)
+    >>> data.labels is None, data.file_names, data.source_name, data.place(), data.parts()
+    (True, None, 'procedural stand-in', None, None)
     >>> data.fingerprint() == cf.load_dataset("shapes3d", size=16).fingerprint()
     True
     """
@@ -75,6 +75,34 @@ class ImageDataset(ABC):
         Raises:
             ValueError: an index is outside ``[0, len(self))``.
         """
+
+    def __getitem__(self, index: int) -> Tensor | tuple[Tensor, Any]:
+        """One image ``(C, H, W)``, with its factors ``(K,)`` or its class where they are known: for ``DataLoader``.
+
+        Raises:
+            IndexError: there is no such image.
+        """
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Tensor | tuple[Tensor, Any]]:
+        """Several at once, as ``DataLoader`` asks for them: they are read together.
+
+        >>> import contrafact as cf
+        >>> from torch.utils.data import DataLoader
+        >>> images, factors = next(iter(DataLoader(cf.load_dataset("shapes3d", size=16), batch_size=4)))
+        >>> images.shape, factors.shape
+        (torch.Size([4, 3, 16, 16]), torch.Size([4, 6]))
+        """
+        chosen = np.asarray(indices, dtype=np.int64)
+        if ((chosen < -len(self)) | (chosen >= len(self))).any():
+            raise IndexError(
+                f"{self.name} has {len(self)} images, from 0 to {len(self) - 1}; asked for {chosen.tolist()}"
+            )
+        chosen = chosen % len(self)
+        images = self.batch(chosen)
+        if isinstance(self, AnnotatedDataset):
+            return list(zip(images, self.factors_of(chosen), strict=True))
+        return list(images) if self.labels is None else list(zip(images, self.labels[chosen].tolist(), strict=True))
 
     @property
     def labels(self) -> IntArray | None:
