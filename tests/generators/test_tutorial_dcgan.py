@@ -133,6 +133,15 @@ def test_other_names_for_the_same_layers_change_nothing_but_a_warning(tmp_path):
         assert difference(load_generator(path), network) < 1e-5
 
 
+@pytest.mark.parametrize("save", [torch.save, lambda whole, path: torch.jit.save(torch.jit.script(whole), path)])
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_whole_networks_are_read_too(save, tmp_path):
+    network = dcgan.trained(dcgan.tutorial)
+    save(network.main, tmp_path / "whole.pt")
+    with pytest.warns(UserWarning, match='assumed final = "tanh"\\. '):  # and nothing else
+        assert difference(load_generator(tmp_path / "whole.pt"), network) < 1e-5
+
+
 def _critic():
     layers = [nn.Conv2d(3, 8, 4, 2, 1), nn.LeakyReLU(), nn.Conv2d(8, 16, 4, 2, 1), nn.BatchNorm2d(16), nn.LeakyReLU()]
     return nn.Sequential(*layers, nn.Conv2d(16, 1, 4))

@@ -31,7 +31,10 @@ from contrafact.nn.critics import normal_init
 
 SMALLEST, LARGEST = 8, 2048
 """Sides of images that a chain of a foreign file is believed to make."""
-STATISTICS_LATENTS = 32
+FEWEST_LATENTS, MOST_LATENTS = 32, 512
+"""Latents that statistics are counted over: a small network has few channels, and is run on many in no time."""
+SMALL = 1 << 17
+"""Weights of a small network."""
 MOST_NUMBERS = 1 << 25
 """Numbers that a stage may make for its statistics, and 1,024 multiplications for each: a stranger chose its shapes."""
 FITS = 0.25
@@ -214,11 +217,13 @@ def _misfit(generator: TutorialDCGAN) -> float:
     Per channel, the squared distance of the means in stored variances, and the squared logarithm of the variances'
     ratio; the mean over the first two normalisations behind an activation.
     """
-    x = generator.prior(STATISTICS_LATENTS, torch.Generator().manual_seed(0))
+    is_small = sum(p.numel() for p in generator.parameters()) < SMALL
+    count = MOST_LATENTS if is_small else FEWEST_LATENTS
+    x = generator.prior(count, torch.Generator().manual_seed(0))
     found: list[Tensor] = []
     behind = False
     for block in generator.blocks:
-        size = STATISTICS_LATENTS * math.prod(block.shape)
+        size = count * math.prod(block.shape)
         if max(size, block.layer.weight.numel() * size // block.shape[0] // 1024) > MOST_NUMBERS or len(found) == 2:
             break
         out = block.normalised(x)

@@ -153,7 +153,7 @@ def trained(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
             module.weight.uniform_(0.5, 1.5)
             module.bias.normal_(0, 0.5)
     for _ in range(4):
-        network(noise_for(network, torch.randn(64, NOISE)))
+        network(noise_for(network, torch.randn(256, NOISE)))
     return network.eval()
 
 
