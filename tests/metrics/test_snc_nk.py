@@ -9,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
 from contrafact.metrics import snc_nk
+from contrafact.metrics._network import fit_network, predict
 
 FACTORS, FACTORS_TEST = draw_factors(330), draw_factors(150, seed=9)
 CODES, CODES_TEST = noisy_codes(FACTORS), noisy_codes(FACTORS_TEST)
@@ -86,3 +87,20 @@ def test_refusals():
         snc_nk(*PAIR, epochs=0)
     with pytest.raises(ValueError, match="factor 1 is constant"):
         snc_nk(CODES, FACTORS * [1, 0, 1])
+
+
+@pytest.mark.parametrize(("num_values", "epochs"), [(2, 3), (4, 40)])
+def test_networks_are_those_of_scikit_learn(num_values, epochs):
+    rng = np.random.default_rng(0)
+    labels = rng.permutation(np.arange(300) % num_values)
+    codes = np.c_[labels + rng.normal(size=300), rng.normal(size=(300, 2))]
+    theirs = MLPClassifier((16,), batch_size=70, learning_rate_init=1e-2, max_iter=epochs, tol=0.05, random_state=5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("contrafact.metrics._network.TOLERANCE", 0.05)  # so that training stops early
+        ours = fit_network(codes, labels, 16, 70, 1e-2, epochs, 5)
+    theirs.fit(codes, labels)
+    assert (theirs.n_iter_ < epochs) == (epochs == 40)
+    # Sums run in another order: rounding, which training may enlarge.
+    np.testing.assert_allclose(ours.first_JH, theirs.coefs_[0], atol=1e-8)
+    np.testing.assert_allclose(ours.last_CH.T, theirs.coefs_[1], atol=1e-8)
+    np.testing.assert_array_equal(predict(ours, codes), theirs.predict(codes))

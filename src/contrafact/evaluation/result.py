@@ -137,6 +137,10 @@ class Evaluation:
     (['mig', 'modularity'], [])
     >>> print(result.to_markdown(digits=1).splitlines()[2])
     | mig ↑ | 1.0 |
+    >>> result.to_latex().splitlines()[0], result.text("csv") == result.to_csv().rstrip()
+    ('\\\\begin{tabular}{lc}', True)
+    >>> [label.get_text() for label in result.plot().get_yticklabels()]
+    ['mig ↑', 'modularity ↑']
     >>> result.write("scores.json").name, result.heat_maps()[0].columns, result.table().row_count
     ('scores.json', ('hue', 'size'), 2)
     """

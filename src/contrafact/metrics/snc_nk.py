@@ -15,6 +15,7 @@ from contrafact.core.active import Active
 from contrafact.core.dataset import check_count
 from contrafact.core.matrices import Pair, read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, MetricResult, measured
+from contrafact.metrics._compile import workers
 from contrafact.metrics._information import mutual_information, relabel
 from contrafact.metrics._linear import standardize
 
@@ -27,7 +28,7 @@ INFO = MetricInfo(
     ranges={"nk": (-1.0, 1.0)},
     enough={"snc": 1_000, "nk": 300},
 )
-HIDDEN, BATCHES_PER_EPOCH, SMALLEST_BATCH = 256, 40, 64
+HIDDEN, RATE, BATCHES_PER_EPOCH, SMALLEST_BATCH = 256, 1e-2, 40, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,20 +87,14 @@ def _accuracy(
     train_NJ: FloatArray, labels_N: IntArray, test_MJ: FloatArray, labels_M: IntArray, epochs: int, seed: int
 ) -> float:
     """Test accuracy of a network of one hidden layer; without codes, of the commonest value."""
-    import warnings
+    from contrafact.metrics._network import fit_network, predict
 
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.neural_network import MLPClassifier
-
+    values, counts = np.unique(labels_N, return_counts=True)
     if not train_NJ.shape[1]:
-        values, counts = np.unique(labels_N, return_counts=True)
         return float(np.mean(labels_M == values[counts.argmax()]))
     batch = min(len(train_NJ), max(SMALLEST_BATCH, len(train_NJ) // BATCHES_PER_EPOCH))
-    model = MLPClassifier((HIDDEN,), batch_size=batch, learning_rate_init=1e-2, max_iter=epochs, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # so many epochs are the protocol
-        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-        return float(np.mean(model.fit(train_NJ, labels_N).predict(test_MJ) == labels_M))
+    network = fit_network(train_NJ, relabel(labels_N), HIDDEN, batch, RATE, epochs, seed)
+    return float(np.mean(values[predict(network, test_MJ)] == labels_M))
 
 
 @measured
@@ -147,10 +142,19 @@ def snc_nk(
     information_JK = _informations(sorted_NJ, pair)
     pairs = match(information_JK)
     train_NJ, test_MJ = standardize(pair.codes_NJ, pair.codes_test_NJ)
-    single_K, full_K, knockout_K = (np.zeros(num_factors) for _ in range(3))
+    single_K, full_K, without_K = (np.zeros(num_factors) for _ in range(3))
+
+    def train(k: int, columns: IntArray, found_K: FloatArray) -> None:
+        labels = (pair.factors_NK[:, k], pair.factors_test_NK[:, k])
+        found_K[k] = _accuracy(train_NJ[:, columns], labels[0], test_MJ[:, columns], labels[1], epochs, seed)
+
+    every = np.arange(num_codes)
+    tasks = [(k, every, full_K) for k in range(num_factors)]
+    tasks += [(k, np.delete(every, j), without_K) for k, j in enumerate(pairs) if j >= 0]
+    with workers() as (run_all, _):
+        run_all(train, tasks)
     for k, j in enumerate(pairs):
         labels_N, labels_M = pair.factors_NK[:, k], pair.factors_test_NK[:, k]
-        full_K[k] = _accuracy(train_NJ, labels_N, test_MJ, labels_M, epochs, seed)
         if j < 0:
             single_K[k] = _accuracy(train_NJ[:, :0], labels_N, test_MJ, labels_M, epochs, seed)
             continue
@@ -158,8 +162,7 @@ def snc_nk(
         edges = _edges(sorted_NJ[:, [j]], len(values))[:, 0]
         names = _name_bins(_bins(pair.codes_NJ[:, j], edges), relabel(labels_N))
         single_K[k] = np.mean(values[names[_bins(pair.codes_test_NJ[:, j], edges)]] == labels_M)
-        others = np.arange(num_codes) != j
-        knockout_K[k] = full_K[k] - _accuracy(train_NJ[:, others], labels_N, test_MJ[:, others], labels_M, epochs, seed)
+    knockout_K = np.where(pairs >= 0, full_K - without_K, 0.0)
     notes = pair.notes
     if num_codes < num_factors:
         notes = (*notes, f"{num_codes} codes for {num_factors} factors: what finds no code left is guessed")
