@@ -1,5 +1,6 @@
 """A run made ready to be passed on: the folder alone loads, and tells nothing of where it was made."""
 
+import importlib
 import json
 import os
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.errors import HfHubHTTPError
 from PIL import Image
 
 import contrafact as cf
@@ -178,13 +180,13 @@ def test_refusals_on_the_command_line(arguments, message, run, api, capsys):
 
 
 def test_nobody_logged_in(run, monkeypatch):
-    import httpx2
-    from huggingface_hub.errors import HfHubHTTPError
+    # Of the library that this version of huggingface_hub connects with.
+    http = importlib.import_module(HfHubHTTPError.__mro__[1].__module__.partition(".")[0])
 
     class Refusing(Api):
         def create_repo(self, repo, **options):
-            request = httpx2.Request("POST", "https://huggingface.co/api/repos/create")
-            raise HfHubHTTPError("401 Client Error: log in first", response=httpx2.Response(401, request=request))
+            request = http.Request("POST", "https://huggingface.co/api/repos/create")
+            raise HfHubHTTPError("401 Client Error: log in first", response=http.Response(401, request=request))
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Refusing)
     with pytest.raises(ValueError, match="hf://ann/smiles: 401 Client Error: log in first"):

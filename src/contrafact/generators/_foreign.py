@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -101,7 +102,7 @@ def _refused(path: Path, content: Any, found: list[Part], refusals: list[ValueEr
         # Of networks that are none, what is said of the file as a whole comes last and says most.
         failed = next((error for error in refusals if not isinstance(error, NoGenerator)), refusals[-1])
         return f"{path}: {failed}"
-    near, inside = nearest(found), [part for part in found if "." in part.place and ":" not in part.place][:_SHOWN]
+    near, inside = nearest(found), [part for part in found if re.fullmatch(r"[^:]+\.[^:]*[^:.]", part.place)][:_SHOWN]
     networks = "; ".join(f"{part.place} holds {outline(part.tensors)}" for part in inside)
     held = f"it holds {outline(content)}" + (f"; in it {networks}" if inside else "")
     return (
