@@ -42,11 +42,8 @@ def run(*arguments, code=0):
     assert found == code, f"exit code {found}"
 
 
-def test_ganspace_s_components_are_drawn_and_edit_at_once(stylegan, tmp_path, capsys):
+def test_ganspace_s_components_edit_at_once(stylegan, tmp_path, capsys):
     files.ganspace(tmp_path / "components.npz")
-    few = ["--directions", 0, 2, "--samples", 1, "--frames", 3]
-    run("traverse", "--generator", stylegan, "--use", "components.npz", *few, "--out", "strips")
-    assert (tmp_path / "strips" / "traversal.png").exists()
     run(*("edit", "--generator", stylegan, "--use", "components.npz"), *("--latent", 1, "--direction", 0, "--by", 2))
     stored, generator = np.load("components.npz"), cf.load_generator(stylegan)
     start = generator.sample(1, seed=1)
@@ -116,7 +113,8 @@ def test_latents_of_projectors_are_edited_drawn_and_converted(stylegan, tmp_path
     moved = load_latents("edited/edited.safetensors")
     torch.testing.assert_close(moved.latents, latents[:1] + 2 * torch.from_numpy(files.rows(1)))
     assert moved.names == ["projected_w"]
-    run("traverse", *named, "--latents", "latents.pt", "--frames", 3, "--out", "strips")
+    run("traverse", *named, "--latents", "latents.pt", "--frames", 3, "--out", "strips")  # of both, beside each other
+    assert (tmp_path / "strips" / "samples.png").exists()
     capsys.readouterr()
     run("convert", "projected_w.npz", "mine.safetensors", "--generator", stylegan)
     assert "latents    1 of 12 dimensions, a latent for each of 6 layers" in capsys.readouterr().out
