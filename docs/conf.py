@@ -61,7 +61,8 @@ EVALUATION = tuple(
     )
 )
 EDITING = (
-    *(f"editing.{name}" for name in ("inversion", "latents", "photographs", "similarity", "encoder")),
+    *(f"editing.{name}" for name in ("inversion", "latents", "directions", "export", "deformator")),
+    *(f"editing.{name}" for name in ("photographs", "similarity", "encoder")),
     *(f"report.{name}" for name in ("figures", "comparison", "planes", "cube", "study", "study_score")),
     *(f"app.{name}" for name in ("session", "state", "survey", "search", "again")),
 )
