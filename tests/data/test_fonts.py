@@ -57,7 +57,7 @@ def test_a_character_is_what_pillow_draws_of_its_face(folder):
     fonts = Fonts(folder / "mono", characters="QWI")
     for character, bold, italic, size, x, y in (("Q", 0, 0, 5, 2, 2), ("W", 1, 1, 5, 0, 4), ("I", 0, 1, 0, 4, 1)):
         file = folder / "mono" / f"DejaVuSansMono{('', '-Oblique', '-Bold', '-BoldOblique')[2 * bold + italic]}.ttf"
-        font = ImageFont.truetype(file, 4 * EM_PIXELS[size], layout_engine=ImageFont.Layout.BASIC)
+        font = ImageFont.truetype(str(file), 4 * EM_PIXELS[size], layout_engine=ImageFont.Layout.BASIC)
         large = Image.new("L", (400, 400))
         ImageDraw.Draw(large).text((100, 100), character, 255, font)
         ink = np.asarray(large.crop(large.getbbox()), dtype=float)
@@ -133,8 +133,8 @@ def test_a_family_that_cannot_be_drawn_is_left_out_by_name(folder):
 
 def test_a_damaged_file_is_left_out_by_name(folder):
     (folder / "broken.ttf").write_bytes(MONO[0].read_bytes()[:20_000])
-    (folder / "text.otf").write_text("no font")
-    with pytest.warns(UserWarning, match=r"broken\.ttf .* cannot be read as a font \(.*text\.otf"):
+    (folder / "cm" / "text.otf").write_text("no font")
+    with pytest.warns(UserWarning, match=r"out: broken\.ttf cannot be read as a font \(.*\); cm/text\.otf cannot be"):
         fonts = Fonts(folder)
     assert fonts.families == ("DejaVu Sans Mono",)
 

@@ -55,8 +55,13 @@ class Face:
     slanted: bool
 
     def font(self, pixels: int) -> ImageFont.FreeTypeFont:
-        """The face at ``pixels`` an em, without the layout library that only some builds of Pillow have."""
-        return ImageFont.truetype(self.file, pixels, self.index, layout_engine=ImageFont.Layout.BASIC)
+        """The face at ``pixels`` an em."""
+        return _open(self.file, pixels, self.index)
+
+
+def _open(file: Path, pixels: int, index: int) -> ImageFont.FreeTypeFont:
+    # Without the layout library that only some builds of Pillow have; old ones take no Path.
+    return ImageFont.truetype(str(file), pixels, index, layout_engine=ImageFont.Layout.BASIC)
 
 
 def find_files(path: Path) -> list[Path]:
@@ -84,15 +89,15 @@ def faces_of(file: Path) -> Iterator[Face]:
     """The faces of a file that are one of a family's four.
 
     Raises:
-        ValueError: FreeType cannot read it.
+        ValueError: FreeType cannot read it; the caller says which file.
     """
     for index in range(_MOST_FACES):
         try:
-            font = ImageFont.truetype(file, _PROBE_PIXELS, index, layout_engine=ImageFont.Layout.BASIC)
+            font = _open(file, _PROBE_PIXELS, index)
         except Exception as error:  # the documented border: a damaged font makes FreeType fail in any way
             if index:
                 return
-            raise ValueError(f"{file} cannot be read as a font ({first_line(error)})") from error
+            raise ValueError(f"cannot be read as a font ({first_line(error)})") from error
         face = _named(file, index, *font.getname())
         if face is not None:
             yield face

@@ -179,7 +179,7 @@ def _families(
             for face in faces_of(file):
                 faces.setdefault(face.family, {}).setdefault((face.bold, face.slanted), []).append(face)
         except ValueError as error:
-            left_out[file.name] = str(error)
+            left_out[file.relative_to(place).as_posix() if place.is_dir() else file.name] = str(error)
     found: dict[str, list[Face]] = {}
     for family, by_style in sorted(faces.items()):
         missing = [_NAMES[style] for style in styles if style not in by_style]
