@@ -1,6 +1,6 @@
 """StyleGAN3 against the original program's reference operations, in one process.
 
-    python benchmarks/stylegan3.py CHECKOUT [--size 64] [--threads 1] [--batch 2] [--repeats 3] [--wall]
+    python benchmarks/stylegan3.py CHECKOUT [--only config-r] [--size 64] [--threads 1] [--batch 2] [--repeats 3]
 
 CHECKOUT is a checkout of NVlabs/stylegan3, which computes without its CUDA extensions on a CPU. Both have the same
 random weights; images and gradients are compared before anything is timed. Times are the least of the repeats, which
@@ -95,6 +95,7 @@ def compare(name: str, networks: Any, options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("checkout", type=Path)
+    parser.add_argument("--only", choices=CASES)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=2)
@@ -105,7 +106,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", message=".*does not say all about its network")
     networks = original(options.checkout)
     print(f"torch {torch.__version__}, {options.threads} thread(s), batch {options.batch}, float32")
-    for name in CASES:
+    for name in [options.only] if options.only else CASES:
         compare(name, networks, options)
 
 

@@ -350,6 +350,21 @@ def test_files_written_in_half_precision_load(tmp_path):
     assert torch.allclose(load_artefact(path, Generator)(latent), generator(latent), atol=2e-2)
 
 
+def test_half_precision_begins_behind_the_input(plain, tmp_path):
+    generator = load_generator(write(plain, tmp_path))
+    w = plain["w"].clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        images, waves = generator(w), generator.features(w, "input")
+        assert generator.features(w, "L1_36_8").dtype == torch.bfloat16
+    assert torch.equal(waves, generator.features(w, "input"))
+    assert images.dtype == torch.float32
+    # bfloat16 has 8 binary digits, of which seven layers one after the other lose some.
+    difference = images.detach() - (plain["image"] + 1) / 2
+    assert float(difference.abs().max()) < 0.1 * float(plain["image"].std())
+    images.square().sum().backward()
+    assert torch.isfinite(w.grad).all()
+
+
 @pytest.mark.parametrize(
     "method",
     [LatentCLR(num_directions=2, steps=2, batch_size=2, layer="L1_20_6"), DisCo.preset("quick").changed(**_SMALL)],

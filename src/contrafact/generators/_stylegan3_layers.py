@@ -58,6 +58,11 @@ class FourierInput(nn.Module):
 
     def forward(self, w: Tensor) -> Tensor:
         """Activations ``(N, C, H, W)`` in channels-last order, of W ``(N, L)``."""
+        # Places need more digits than half precision has; as in the original, it begins behind the input.
+        with torch.autocast(w.device.type, enabled=False):
+            return self._waves(w.float())
+
+    def _waves(self, w: Tensor) -> Tensor:
         pose_N4 = self.affine(w)
         pose_N4 = pose_N4 / pose_N4[:, :2].norm(dim=1, keepdim=True)
         cos, sin = pose_N4[:, 0], pose_N4[:, 1]
