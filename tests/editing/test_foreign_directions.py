@@ -1,8 +1,9 @@
 """Directions of other programs: each moves a latent as its own program does, by a loop written from its apply step.
 
-The programs were read, not run, as they stood in 2021: harskish/ganspace (notebooks/notebook_utils.py), genforce/sefa
-(sefa.py), genforce/interfacegan (utils/manipulator.py), rosinality/stylegan2-pytorch (apply_factor.py), anvoynov's
-GANLatentDiscovery (latent_deformator.py, visualization.py) and catlab-team/latentclr (colat/models).
+The programs were read, not run, at these commits: harskish/ganspace 0d5879e (notebooks/notebook_utils.py) and 0a8b683
+(decomposition.py), genforce/sefa 69467f2 (sefa.py, utils.py), genforce/interfacegan 7143965 (utils/manipulator.py),
+rosinality/stylegan2-pytorch 0613b1e (apply_factor.py), anvoynov/GANLatentDiscovery 0511e44 (latent_deformator.py) and
+catlab-team/latentclr bc98fb0 (colat/models, colat/utils/net_utils.py).
 """
 
 import warnings
