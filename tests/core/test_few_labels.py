@@ -88,6 +88,8 @@ def test_a_file_of_them_is_read_again(toy, tmp_path):
         ("file,class\na.png,2\n", "those of toy have no file names; give a column 'index' with their numbers, from 0"),
         ("index,kind\n1,2\n3,2\n", "'kind' is 2 wherever it is known, so there is nothing to tell apart"),
         ("index,kind\n1,\n3,\n", "'kind' is empty"),
+        ("index,kind\n1,2\n3,1e999\n", "line 3: 'kind' is infinite; write a number, or leave the cell empty"),
+        ("index,class\n1,2\n3,-inf\n", "line 3: 'class' is infinite"),
         ("index,kind,kind\n1,2,3\n", "has several columns called 'kind'"),
         ("index,class\n1,cat\n", "line 2: factor 'class' of toy takes values 0 to 2, or a, b, c; got 'cat'"),
         ("index,class\n1,7\n", "line 2: factor 'class' of toy takes values 0 to 2, or a, b, c; got '7'"),

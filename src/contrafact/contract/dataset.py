@@ -102,7 +102,8 @@ def is_built_by_name(subject: Subject) -> None:
         expect({"path", "size"} <= parameters.keys(), "its constructor takes path=None and size")
     if "size" not in parameters:
         return
-    expect(isinstance(parameters["size"].default, int), "give size a default, a whole number")
+    default = parameters["size"].default
+    expect(default is None or isinstance(default, int), "give size a default: a whole number, or None for images' own")
     path = {"path": subject.folder} if "path" in parameters else {}
     build: Any = partial(cls, **path)
     advice = "call check_count('size', size) of contrafact.core.dataset first in the constructor"

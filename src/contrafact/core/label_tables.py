@@ -53,6 +53,7 @@ def labels_of_table(
     rows, indices = _rows_of_images(table, key, dataset)
     wanted = _wanted(table, names, key, factors)
     _refuse_twice(table, rows, indices)
+    _refuse_infinite(table, wanted)
     columns = {name: table.columns[number][rows] for name, number in wanted.items()}
     known = np.zeros(len(rows), dtype=bool)
     for column in columns.values():
@@ -185,6 +186,14 @@ def _refuse_twice(table: Table, rows: IntArray, indices: IntArray) -> None:
             f"{table.place(second)}: image {indices[order[again[0]]]} is annotated twice (before in "
             f"{table.unit or 'row'} {table.places[first]}){more}; give every image once"
         )
+
+
+def _refuse_infinite(table: Table, wanted: Mapping[str, int]) -> None:
+    for name, number in wanted.items():
+        column = table.columns[number]
+        if not is_words(column) and np.isinf(column).any():
+            row = int(np.argmax(np.isinf(column)))
+            raise ValueError(f"{table.place(row)}: {name!r} is infinite; write a number, or leave the cell empty")
 
 
 def _as_known(

@@ -217,7 +217,10 @@ class ZipAlbum(Album):
             return {}
         if infos[name].file_size > _MOST_PICTURE_BYTES or infos[name].compress_type not in PACKINGS:
             raise ValueError(f"images: dataset.json of {self.place} is too long for a list of labels")
-        text = _bounded(archive, infos[name])
+        try:
+            text = _bounded(archive, infos[name])
+        except UnusableError as error:
+            raise ValueError(f"images: dataset.json of {self.place} {error}; get the archive again") from error
         listed = parse_json(text, f"dataset.json of {self.place}", "take it out, or write it again")
         labels = listed.get("labels") if isinstance(listed, dict) else None
         if labels is None:
@@ -535,6 +538,13 @@ def _hub_names(opened: Any, label: str | None) -> tuple[str, ...]:
     return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
 
 
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a text that is too long for a name
+        return False
+
+
 class TableAlbum(Album):
     """A table of picture files, relative to its folder or absolute; a column ``label`` or ``class`` is their class.
 
@@ -590,7 +600,7 @@ class TableAlbum(Album):
 
     def files(self) -> list[Path]:
         every = [self.place, *(self.place.parent / name for name in self.names)]
-        return [file for file in every if file.is_file()]
+        return [file for file in every if _is_there(file)]
 
     @contextmanager
     def opened(self) -> Iterator[Callable[[int], Item]]:

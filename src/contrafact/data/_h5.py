@@ -53,16 +53,13 @@ class H5File:
                 self._check_storage(data, key)
 
     def keys(self) -> list[str]:
-        """Names of the arrays that lie in the file itself."""
+        """Names of the arrays in the file, and of links to other places, which are refused when they are asked for."""
         import h5py
 
         with self._open() as handle:
-            names = itertools.islice(handle, _MOST_KEYS)
-            return [
-                n
-                for n in names
-                if isinstance(handle.get(n, getlink=True), h5py.HardLink) and hasattr(handle[n], "shape")
-            ]
+            names = list(itertools.islice(handle, _MOST_KEYS))
+            links = {name: not isinstance(handle.get(name, getlink=True), h5py.HardLink) for name in names}
+            return [name for name in names if links[name] or isinstance(handle[name], h5py.Dataset)]
 
     def describe(self, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         """Shape and element type of an array, which is all there and in this file.
