@@ -280,7 +280,11 @@ def test_codes_are_put_beside_recorded_scores_and_other_codes(capsys):
     assert "0.500000" in capsys.readouterr().out
     run(*own, "--compare", "mixed.npy", "--metrics", "mig", "--resamples", 20, "--out", "difference.csv")
     assert "mixed.npy against c.npy" in capsys.readouterr().out
-    assert Path("difference.csv").read_text().startswith("score,first,second,difference,low,high,p_value\nmig.score,")
+    assert (
+        Path("difference.csv")
+        .read_text()
+        .startswith("score,first,second,difference,low,high,p_value,p_corrected\nmig.score,")
+    )
     run("evaluate", "--codes", "c.npy", "--factors", "mixed.npy", "--continuous", "--metrics", "sap")
     assert "sap_continuous_n300" in capsys.readouterr().out
 

@@ -33,6 +33,7 @@ SHORTER = {
         '"label": 16': '"label": 1',
         '"label": 849': '"label": 2',
     },
+    "metrics/rescoring.md": {"num_latents=200": "num_latents=8"},
     "methods/moco.md": {
         "MoCo(encoder=my_network": "MoCo(encoder=my_network, steps=2, batch_size=8, queue_length=16",
         '"cifar10", path="..."': '"pictures"',
@@ -78,6 +79,15 @@ def run():
     return {"images": torch.rand(2, 3, 16, 16)}
 
 
+def judged():
+    """Directions that were found, and a judge of images that needs no other package."""
+    cf.methods.LatentCLR(num_directions=8, steps=1, batch_size=2).fit(cf.load_generator("shapes3d"), "runs/faces")
+    judge = Path("docs/examples/face_judges.py")
+    judge.parent.mkdir(parents=True)
+    judge.write_text("def judge(images):\n    return images.mean((2, 3))[:, :2]\n")
+    return {}
+
+
 def directions():
     """What `contrafact name` and `contrafact export` of the page have written by then."""
     latent_dim = cf.load_generator("shapes3d").latent_dim
@@ -92,6 +102,7 @@ PRELUDES = {
     "methods/moco.md": network,
     "quickstart.md": matrices,
     "report.md": run,
+    "metrics/rescoring.md": judged,
     "metrics/factor_vae_score.md": lambda: {name: matrices()[name] for name in ("codes", "factors")},
     "scoring.md": lambda: {**matrices(), "kl": np.array([2.0, 1.5])},  # of two latents in use
 }
