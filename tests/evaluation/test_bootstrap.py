@@ -111,3 +111,17 @@ def test_the_robustness_of_codes_that_deviate_from_a_value_s_mean_is_negative():
     # At each value nine in ten lie at one end: the 99th percentile is 1.8 from the mean there, 1 from the mean of all.
     assert found.scores()["irs.score"] == pytest.approx(-0.8, abs=0.1)
     assert low < found.scores()["irs.score"] < high < 0
+
+
+def test_the_largest_of_all_points_is_resampled_by_thirds():
+    codes, factors = CODES[:90], FACTORS[:90]
+    data = {"codes": codes, "factors": factors}
+    result = call_static("irs", data, {}, 0)
+    rng = np.random.default_rng(4)
+    drawn = []
+    for _ in range(10):
+        rows = rng.permutation(90)[:30]
+        drawn.append(call_static("irs", {"codes": codes[rows], "factors": factors[rows]}, {}, 0).score)
+    low, high = bootstrap("irs", data, result, {}, 10, seed=4)["score"]
+    assert low == pytest.approx(result.score - 1.959964 * np.std(drawn, ddof=1))
+    assert high == pytest.approx(min(1.0, result.score + 1.959964 * np.std(drawn, ddof=1)))

@@ -70,6 +70,8 @@ class MetricInfo:
         higher_is_better: direction of the score.
         source: paper and equation.
         repeats: whether rows may repeat in a resample; where not, confidence limits come from random two thirds.
+        extreme: whether the score hangs on the largest of all points, which two thirds mostly share with the whole:
+            limits then come from the spread over random thirds.
         quantities: whether factors may be measurements without being called so: it bins or correlates them anyway.
         pairs: whether it compares one code and one factor at a time, and so takes masked arrays, each pair on the rows
             that have both.
@@ -90,6 +92,7 @@ class MetricInfo:
     higher_is_better: bool
     source: str
     repeats: bool = True
+    extreme: bool = False
     quantities: bool = False
     pairs: bool = False
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)

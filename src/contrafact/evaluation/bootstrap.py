@@ -6,6 +6,10 @@ read off it. Metrics that repeated rows mislead (nearest neighbours; a split of 
 sides; informations of few points, whose spread shrinks with their score) are scored on random two thirds instead, drawn
 without replacement: these differ from the whole with half of the variance that the whole has itself (Shao & Wu 1989).
 
+A score that hangs on the largest of all points is an exception: two thirds mostly share it, and its spread does not
+shrink as that of means does. Its limits are 1.96 deviations over random thirds, which are not stretched: when tried on
+IRS, they held 91 to 97 of 100 times at 300 to 3,000 points, where quantiles over two thirds held 83 to 93.
+
 The limits are for what fresh samples of this size score on average. What the score would tend to with more points lies
 outside wherever the metric is biased at this size: see the measured rows on each metric's page.
 
@@ -29,6 +33,8 @@ from contrafact.evaluation.result import info_of
 MOST_REDRAWS = 20
 KEPT = 2 / 3
 """Share of the rows in a resample without repeated rows."""
+FEWER = 1 / 3
+"""The same for a score that hangs on the largest of all points."""
 
 Data = Mapping[str, ArrayLike | None]
 
@@ -50,13 +56,14 @@ def split_as_scored(data: Data, result: MetricResult, repeats: bool) -> Data:
     }
 
 
-def draw_rows(data: Data, repeats: bool, rng: np.random.Generator) -> dict[str, IntArray]:
+def draw_rows(data: Data, repeats: bool, rng: np.random.Generator, share: float = KEPT) -> dict[str, IntArray]:
     """Index arrays of one resample for the training and the held-out rows; every factor still varies.
 
     Args:
         data: ``codes`` and, as far as the metric takes them, ``factors``, ``codes_test``, ``factors_test``.
-        repeats: draw with replacement; else draw two thirds of the rows.
+        repeats: draw with replacement; else draw a share of the rows.
         rng: draws.
+        share: of the rows.
 
     Raises:
         ValueError: a factor is constant in nearly every resample.
@@ -67,7 +74,7 @@ def draw_rows(data: Data, repeats: bool, rng: np.random.Generator) -> dict[str, 
             continue
         size = len(_array(data[codes]))  # type: ignore[arg-type]
         for _ in range(MOST_REDRAWS):
-            index = rng.integers(size, size=size) if repeats else rng.permutation(size)[: math.ceil(KEPT * size)]
+            index = rng.integers(size, size=size) if repeats else rng.permutation(size)[: math.ceil(share * size)]
             if codes == "codes_test" or _all_vary(data.get(factors), index):
                 break
         else:
@@ -114,6 +121,19 @@ def centred_limits(estimate: float, deviations_B: FloatArray, level: float = 0.9
     return float(low), float(high)
 
 
+def normal_limits(estimate: float, values_B: FloatArray, level: float = 0.95) -> tuple[float, float]:
+    """The estimate plus and minus as many deviations of resampled values as a normal distribution asks for.
+
+    >>> low, high = normal_limits(0.5, np.array([0.4, 0.5, 0.6]))
+    >>> round(low, 3), round(high, 3)
+    (0.304, 0.696)
+    """
+    from statistics import NormalDist
+
+    reach = NormalDist().inv_cdf((1 + level) / 2) * float(values_B.std(ddof=1)) if len(values_B) > 1 else 0.0
+    return estimate - reach, estimate + reach
+
+
 def bootstrap(
     name: str,
     data: Data,
@@ -139,17 +159,20 @@ def bootstrap(
     """
     info = info_of(name)
     data, rng = split_as_scored(data, result, info.repeats), np.random.default_rng(seed)
-    draws = [score_rows(name, data, draw_rows(data, info.repeats, rng), settings, seed) for _ in range(num_resamples)]
+    share = FEWER if info.extreme else KEPT
+    draws = [
+        score_rows(name, data, draw_rows(data, info.repeats, rng, share), settings, seed) for _ in range(num_resamples)
+    ]
     limits = {}
     for score, value in result.scores().items():
         values_B = np.array([draw.get(score, np.nan) for draw in draws])
         finite_B = values_B[np.isfinite(values_B)]
         if np.isfinite(value) and len(finite_B):
             lowest, highest = info.range_of(score)
-            low, high = np.clip(
-                centred_limits(value, deviations(finite_B, info.repeats), level),
-                min(lowest, value),
-                max(highest, value),
-            )
+            if info.extreme:
+                found = normal_limits(value, finite_B, level)
+            else:
+                found = centred_limits(value, deviations(finite_B, info.repeats), level)
+            low, high = np.clip(found, min(lowest, value), max(highest, value))
             limits[score] = (float(low), float(high))
     return limits

@@ -34,7 +34,7 @@ INFO = MetricInfo(
     higher_is_better=True,
     source="Suter et al. 2019, Section 4",
     repeats=False,
-    covered={"score": 0.83},
+    extreme=True,
     quantities=True,
 )
 
