@@ -62,7 +62,7 @@ def read_photographs(
         background: what see-through parts are laid on: a colour's name, or a code such as ``#80ff00``.
 
     Raises:
-        ValueError: a picture of another size while ``fit`` is None, one that cannot be decoded or has more than 8 bits
+        ValueError: a picture of another size while ``fit`` is None, one that cannot be decoded or has more than 16 bits
             a channel, an unknown colour, or a generator whose images have neither one, three nor four channels.
     """
     if fit not in (None, "crop", "resize"):
@@ -83,7 +83,7 @@ def read_photographs(
     if faults:
         raise ValueError(
             f"{len(faults)} of {len(paths)} pictures cannot be used: {first_of(faults, '; ')}; expected whole pictures "
-            "of 8 bits a channel: mend them, or leave them out"
+            "of 8 or 16 bits a channel: mend them, or leave them out"
         )
     if see_through:
         warnings.warn(
