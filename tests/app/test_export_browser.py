@@ -18,9 +18,12 @@ from contrafact.core.direction_files import load_directions
 from contrafact.core.directions import GlobalDirections
 from contrafact.core.pictures import to_bytes
 from contrafact.editing.latents import StoredLatents, load_latents
+from contrafact.generators.analytic import Analytic
 from contrafact.generators.stylegan2 import StyleGAN2
+from contrafact.methods.random import Random
 from contrafact.nn.encoders import ConvEncoder
 from contrafact.report.subject import Subject
+from tests.conftest import quiet
 from tests.report.test_page_browser import luminance
 
 pytestmark = pytest.mark.browser
@@ -174,6 +177,23 @@ def test_a_kept_animation_begins_before_and_turns_at_the_edit(page, session, tmp
         assert np.abs(frame[::factor, ::factor] - expected).mean() < 6
 
 
+def test_a_film_recorded_by_the_browser_begins_before_and_reaches_the_edit(page, session, tmp_path):
+    av = pytest.importorskip("av")
+    go(page, "seed=5&move=0%3A2")
+    with page.expect_download() as waiting:
+        page.click("#keep button:text('WebM')")
+    waiting.value.save_as(tmp_path / "edit.webm")
+    with av.open(str(tmp_path / "edit.webm")) as container:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+    states = [State(Drawn(5)), State(Drawn(5), ((0, 2.0),))]
+    before, after = (picture.astype(int) for picture in to_bytes(session.render(states)))
+    assert frames[0].shape == (256, 256, 3)
+    # The centres of the enlarged pixels; a recorder under load leaves frames out, and compresses what it keeps.
+    to_edit = [np.abs(frame[16::32, 16::32] - after).mean() for frame in frames]
+    assert np.abs(frames[0][16::32, 16::32] - before).mean() < min(15, to_edit[0])
+    assert min(to_edit) < 15
+
+
 @pytest.mark.parametrize(
     ("link", "state"),
     [
@@ -272,6 +292,23 @@ def test_the_plane_moves_both_of_its_directions(page, session):
     page.click("#plane-box summary")
 
 
+def test_few_pixels_are_squares_until_they_are_to_be_blended(page):
+    def drawn():
+        return page.eval_on_selector("#main", "c => getComputedStyle(c).imageRendering")
+
+    assert (drawn(), page.get_attribute("#smooth", "aria-pressed")) == ("pixelated", "false")
+    page.keyboard.press("m")
+    assert (drawn(), page.get_attribute("#smooth", "aria-pressed")) == ("auto", "true")
+    assert page.url.endswith("#seed=0&smooth=yes")
+    go(page, "seed=1")
+    assert drawn() == "pixelated", "a link without a word on it is drawn as its size says"
+    go(page, "seed=2", "&smooth=yes")
+    assert drawn() == "auto"
+    page.click("#smooth")
+    assert drawn() == "pixelated"
+    assert page.url.endswith("#seed=2"), "what is so by itself is not in the link"
+
+
 @pytest.mark.parametrize("width", [360, 768, 1280, 3840])
 def test_the_page_fits_its_window(page, width):
     page.set_viewport_size({"width": width, "height": 800})
@@ -328,3 +365,39 @@ def test_a_link_of_another_page_is_refused(page):
     page.wait_for_timeout(100)
     assert page.get_attribute("#main", "data-shows") == "seed=0"
     assert json.loads(page.inner_text("#facts") or page.text_content("#facts"))["engine"] == "onnx"
+
+
+def test_a_frame_of_a_notebook_without_a_server_holds_the_whole_page(browser, file, monkeypatch, tmp_path):
+    exported = []
+
+    def export(session, out):
+        """The page at hand: to make another one takes seconds, and shows no more."""
+        exported.append(session)
+        out.write_bytes(file.read_bytes())
+        return out
+
+    monkeypatch.setattr("contrafact.app.export.export_page", export)
+    run = Random(num_directions=2).fit(Analytic("sprite", size=16), quiet(tmp_path / "run"))
+    explorer = run.explore(live=False)
+    assert (explorer.address, repr(explorer)) == (None, "Explorer(in this cell)")
+    assert exported[0].facts()["title"] == "run"
+    assert exported[0].directions is run.directions
+
+    notebook = tmp_path / "notebook.html"
+    notebook.write_text(f"<!doctype html><meta charset=utf-8>{explorer._repr_html_()}", encoding="utf-8")
+    page = browser.new_page()
+    problems = []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(notebook.as_uri())
+    frame = page.frame_locator("iframe")
+    frame.locator("#main[data-shows='seed=0']").wait_for()
+    frame.locator("#seed-more").click()
+    frame.locator("#main[data-shows='seed=1']").wait_for()
+    page.keyboard.press("d")
+    assert frame.locator("#views [aria-checked=true]").get_attribute("data-view") == "change"
+    frame.locator("#undo").click()
+    frame.locator("#main[data-shows='seed=0']").wait_for()
+    assert frame.locator("#keep button:text('Link')").count() == 0, "a frame has no address"
+    page.close()
+    assert problems == []

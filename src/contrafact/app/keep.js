@@ -7,6 +7,7 @@ import { fileName } from "./latents.js";
 import { find, make } from "./marks.js";
 import { enlarged, paint, pixelsOf } from "./pixels.js";
 import { stateBetween } from "./samples.js";
+import { isLinkable } from "./state.js";
 
 const FRAMES = 20, MILLISECONDS = 60, FPS = 16, LEAST_SIDE = 256;
 
@@ -41,7 +42,7 @@ export class Keep {
       make("div", { class: "row" }, button("Picture", "A PNG of the picture as it is on show", () => this.picture()),
         button("Latent", "The latent of this picture before the edit, for contrafact edit --latents", () => this.latent()),
         engine.canSave("directions") ? button("Directions", "The directions that are moved now, or all where none is, under their new names", () => this.directions()) : null,
-        button("Link", "The page's address with what is on show", () => this.copy(location.href, "Link copied"))),
+        isLinkable() ? button("Link", "The page's address with what is on show", () => this.copy(location.href, "Link copied")) : null),
       make("div", { class: "row" }, make("span", { class: "soft" }, "Animation"), this.what, ...films), this.status,
       ...[["Command", this.command], ["Python", this.python]].map(([name, code]) => make("figure", { class: "lines" },
         make("figcaption", {}, name, make("button", { type: "button", class: "quiet", "aria-label": `Copy ${name}`, on: { click: () => this.copyLines(code) } }, "Copy")),

@@ -8,13 +8,13 @@ import { Renders } from "./renders.js";
 import { Samples } from "./samples.js";
 import { Sliders } from "./sliders.js";
 import { Stage } from "./stage.js";
-import { fromHash, Store, toHash, VIEWS } from "./state.js";
+import { fromHash, isLinkable, Store, toHash, VIEWS } from "./state.js";
 import { Tools } from "./tools.js";
 
 const KEYS = [
   ["1 … 9", "go to a slider"], ["← →", "move it by 0.1, with Shift by 1"], ["Home End", "to its limits"], ["Delete", "put it back to 0"],
   ["0", "put all back to 0"], ["[ ]", "sample before, next sample"], ["A", "another sample"], ["P", "pin this picture"],
-  ["B", "before, edited"], ["S", "side by side"], ["D", "what changes"], ["Ctrl Z, Ctrl Shift Z", "undo, redo"], ["?", "this list"],
+  ["B", "before, edited"], ["S", "side by side"], ["D", "what changes"], ["M", "smooth, or pixels as squares"], ["Ctrl Z, Ctrl Shift Z", "undo, redo"], ["?", "this list"],
 ];
 
 export async function start(engine) {
@@ -52,7 +52,7 @@ class Page {
     if (facts.notes.length) find("side").append(make("ul", { class: "soft notes" }, ...facts.notes.map((note) => make("li", {}, note))));
 
     const linked = fromHash(location.hash.slice(1), facts);
-    if (linked) [store.state, store.view] = [linked.state, linked.view];
+    if (linked) [store.state, store.view, store.smooth] = [linked.state, linked.view, linked.smooth];
     this.stage = new Stage(store, renders, VIEWS);
     this.sliders = new Sliders(store, (direction, name) => this.rename(direction, name));
     this.samples = new Samples(store, renders, this.stage);
@@ -77,9 +77,9 @@ class Page {
     addEventListener("keydown", (event) => this.key(event));
     addEventListener("hashchange", () => {
       const link = fromHash(location.hash.slice(1), facts);
-      if (link && toHash(link.state, link.view) !== toHash(store.state, store.view)) {
+      if (link && toHash(link.state, link.view, link.smooth) !== this.link()) {
         store.change(link.state);
-        store.look(link.view);
+        store.look(link.view, link.smooth);
         store.settle();
       }
     });
@@ -101,7 +101,12 @@ class Page {
     find("redo").disabled = !store.future.length;
     // Browsers stop pages that write their address at every move of a slider.
     if (what === "state" && store.gesture !== null) return;
-    history.replaceState(null, "", `#${toHash(store.state, store.view)}`);
+    if (isLinkable()) history.replaceState(null, "", `#${this.link()}`);
+  }
+
+  link() {
+    const { state, view, smooth } = this.store;
+    return toHash(state, view, smooth);
   }
 
   warn(warnings) {
@@ -234,6 +239,7 @@ class Page {
     const look = (view) => this.store.look(this.store.view === view ? "edited" : view);
     const act = {
       a: () => this.samples.another(), p: () => this.samples.pin(), b: () => look("before"), s: () => look("both"), d: () => look("change"),
+      m: () => this.stage.blend(),
       "[": () => this.samples.step(-1), "]": () => this.samples.step(1), "?": () => this.help(), 0: () => find("reset").click(),
     }[key.toLowerCase()];
     if (act) act();

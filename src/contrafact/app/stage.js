@@ -5,7 +5,8 @@ import { paint, paintChange } from "./pixels.js";
 import { toHash } from "./state.js";
 
 const NAMES = { edited: "Edited", before: "Before", both: "Side by side", change: "What changes" };
-const SMOOTH_FROM = 257;
+// Fewer pixels than this are drawn as squares: blended they would be a blur in which none of them can be told.
+const SMOOTH_FROM = 64;
 
 export class Stage {
   constructor(store, renders, views) {
@@ -23,13 +24,14 @@ export class Stage {
     this.shape = { channels, height, width };
     for (const canvas of [this.canvas, this.beforeCanvas]) {
       Object.assign(canvas, { width, height });
-      canvas.classList.toggle("smooth", Math.max(width, height) >= SMOOTH_FROM);
     }
+    this.smoothByItself = Math.max(width, height) >= SMOOTH_FROM;
     find("pictures").style.setProperty("--ratio", width / height);
     this.buttons = views.map((view) => make("button", {
       type: "button", role: "radio", data: { view }, on: { click: () => store.look(view) },
     }, NAMES[view]));
     find("views").append(...this.buttons);
+    find("smooth").addEventListener("click", () => this.blend());
     find("views").addEventListener("keydown", (event) => this.walk(event));
     store.listen((what) => {
       if (what === "state") this.refresh();
@@ -52,7 +54,18 @@ export class Stage {
     next.focus();
   }
 
+  get smooth() {
+    return this.store.smooth ?? this.smoothByItself;
+  }
+
+  blend() {
+    const smooth = !this.smooth;
+    this.store.look(this.store.view, smooth === this.smoothByItself ? null : smooth);
+  }
+
   look() {
+    document.body.classList.toggle("smooth", this.smooth);
+    find("smooth").setAttribute("aria-pressed", this.smooth);
     for (const button of this.buttons) {
       const chosen = button.dataset.view === this.store.view;
       button.setAttribute("aria-checked", chosen);

@@ -14,6 +14,8 @@ export class Store {
     this.facts = facts;
     this.state = firstState();
     this.view = "edited";
+    // Whether pixels are blended on the screen; null leaves it to their number.
+    this.smooth = null;
     this.past = [];
     this.future = [];
     this.gesture = null;
@@ -72,8 +74,9 @@ export class Store {
     this.tell("settled");
   }
 
-  look(view) {
+  look(view, smooth = this.smooth) {
     this.view = view;
+    this.smooth = smooth;
     this.tell("view");
   }
 
@@ -87,7 +90,12 @@ export class Store {
   }
 }
 
-export function toHash(state, view) {
+// A frame that a notebook filled without a server has no address of its own, and browsers refuse to write one.
+export function isLinkable() {
+  return location.protocol !== "about:";
+}
+
+export function toHash(state, view, smooth = null) {
   const parts = new URLSearchParams();
   const { latent } = state;
   if ("seed" in latent) parts.set("seed", latent.seed);
@@ -99,6 +107,7 @@ export function toHash(state, view) {
   if (state.truncation !== null) parts.set("truncation", state.truncation);
   if (state.run !== null) parts.set("run", state.run);
   if (view !== "edited") parts.set("view", view);
+  if (smooth !== null) parts.set("smooth", smooth ? "yes" : "no");
   return parts.toString();
 }
 
@@ -129,7 +138,8 @@ export function fromHash(text, facts) {
   if (state.truncation !== null && !(state.truncation >= 0 && state.truncation <= 1)) return null;
   if (state.run !== null && !facts.runs.includes(state.run)) return null;
   const view = VIEWS.includes(parts.get("view")) ? parts.get("view") : "edited";
-  return { state, view };
+  const smooth = { yes: true, no: false }[parts.get("smooth")] ?? null;
+  return { state, view, smooth };
 }
 
 function isLatent(latent, facts) {
