@@ -577,6 +577,38 @@ def draw_ppl(axes: tuple[Axes, Axes]) -> None:
     lines(axes[1], steps, {"score": np.array(scores)}, "step", log=True)
 
 
+def draw_linear_separability(axes: tuple[Axes, Axes]) -> None:
+    attributes: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+        "one factor": lambda a, b: a,
+        "two factors' sum": lambda a, b: a + b,
+        "both large": torch.minimum,
+        "far from the middle": lambda a, b: a**2 + b**2 - 1.4,
+        "two factors alike": lambda a, b: a * b,
+    }
+
+    def score(num_latents: int, keep: float = 0.5, dead_dims: int = 0) -> np.ndarray:
+        generator = Analytic("sprite", size=8, dead_dims=dead_dims)
+        reads: list[torch.Tensor] = []
+        render = generator.forward
+
+        def forward(latent: torch.Tensor) -> torch.Tensor:
+            a, b = generator.factors(latent).T[:2]
+            reads[:] = [torch.stack([see(a, b) for see in attributes.values()], dim=1)]
+            return render(latent)
+
+        generator.forward = forward  # type: ignore[method-assign]
+        settings = {"num_latents": num_latents, "keep": keep, "threshold": 0.0, "batch_size": 500}
+        result = metrics.linear_separability(generator, lambda images: reads[0], **settings)  # type: ignore[arg-type]
+        assert result.per_factor is not None
+        return result.per_factor
+
+    surest, every = score(4000), score(4000, keep=1.0)
+    bars(axes[0], {name: {"surest half": surest[i], "all": every[i]} for i, name in enumerate(attributes)})
+    sizes = np.array([100, 300, 1000, 3000, 10_000])
+    curves = {f"alike, {8 + d} dimensions": np.array([score(n, dead_dims=d)[-1] for n in sizes]) for d in (0, 120)}
+    lines(axes[1], sizes, curves, "latents", log=True)
+
+
 def draw_inception_score(axes: tuple[Axes, Axes]) -> None:
     classes = np.arange(2000) % 10
     cases = {

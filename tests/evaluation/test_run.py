@@ -15,7 +15,7 @@ from contrafact.evaluation.scores import read_scores
 from contrafact.generators.analytic import Analytic
 from contrafact.methods.attribute_predictor import AttributePredictor
 from contrafact.methods.random import Random
-from contrafact.metrics import CATALOG, mds, rescoring
+from contrafact.metrics import CATALOG, linear_separability, mds, rescoring
 from contrafact.metrics.mig import mig
 from contrafact.nn.attributes import FunctionPredictor
 from tests.conftest import quiet
@@ -208,6 +208,17 @@ def test_a_predictor_judges_what_directions_do(disco_folder):
     assert [line["data"]["source"] for line in read_scores(disco_folder)] == ["bright", "bright", "another"]
 
 
+def test_a_predictor_judges_what_latents_tell(disco_folder):
+    def left(images):  # brighter than the right
+        return 0.5 + bright(images[..., :8]) - bright(images[..., 8:])
+
+    run, judge = load_run(disco_folder), FunctionPredictor(left, "left")
+    ((_, result),) = evaluate_run(run, metrics=["linear_separability"], num_train=80, seed=4, predictor=judge)
+    alone = linear_separability(run.generator, left, num_latents=80, seed=4, attributes=judge.names)
+    assert result.scores() == pytest.approx(alone.scores())
+    assert set(result.scores()) == {"score", "z", "attribute 0", "attribute 1", "attribute 2"}
+
+
 def test_a_control_is_judged_on_the_same_latents(disco_folder):
     run = load_run(disco_folder)
     fit_control(run, device="cpu")
@@ -228,7 +239,7 @@ def test_a_trained_predictor_is_named_by_its_run(vae_folder, disco_folder, tmp_p
         evaluate_run(vae_folder, metrics=["rescoring"], predictor=str(tmp_path / "predictor"))
 
 
-@pytest.mark.parametrize("name", ["rescoring", "mds", "attribute_dependency"])
+@pytest.mark.parametrize("name", ["rescoring", "mds", "attribute_dependency", "linear_separability"])
 def test_somebody_must_judge(disco_folder, name):
     with pytest.raises(ValueError, match=rf"{name} needs .*--data shapes3d --size 16 .*--predictor FILE.py:FUNCTION"):
         evaluate_run(disco_folder, metrics=[name])

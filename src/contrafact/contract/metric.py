@@ -94,7 +94,8 @@ class Subject:
             return self.metric(*sets, **dict.fromkeys(judges, judge), **given)
         generator = Analytic("sprite", size=8)
         if self.info.kind == "generators":
-            return self.metric(generator, extractor=self.judge, **given)
+            role = "extractor" if "extractor" in self.parameters else "predictor"
+            return self.metric(generator, **{role: self.judge}, **given)
         directions = GlobalDirections.random(generator.latent_dim, 2, torch.Generator().manual_seed(0))
         if self.name == "recovery":
             return self.metric(directions.vectors().detach(), generator.true_directions()[:2], **given)
@@ -122,6 +123,7 @@ PECULIAR: Mapping[str, Mapping[str, Any]] = {
     "kid": {"small": {"subset_size": 10}},
     "lpips": {"judge": lambda images: [images]},
     "ppl": {"judge": lambda images: [images]},
+    "linear_separability": {"judge": lambda images: images.mean((2, 3)), "small": {"num_latents": 60}},
     "mds": {"judge": lambda images: (images.mean((2, 3)) > 0.5).long()},
 }
 """In what our own metrics differ from most."""

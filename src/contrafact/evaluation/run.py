@@ -34,8 +34,8 @@ RECOVERY_LATENTS = 64
 RESIDUAL = "residual"
 LEAKAGE = f"linear_probe:{RESIDUAL}"
 """What a probe reads of each factor from a residual that should hold none of the annotated ones."""
-JUDGED = ("rescoring", "mds", "attribute_dependency")
-"""Metrics in which an attribute predictor judges edited images."""
+JUDGED = ("rescoring", "mds", "attribute_dependency", "linear_separability")
+"""Metrics in which an attribute predictor judges images: edited ones, or what the generator makes of noise."""
 CONTROL, REGRESSION = "control", "regression"
 """Folders inside a run's: its control, and the encoder made for a run that found directions only."""
 Who = Literal["run", "control"]
@@ -90,8 +90,9 @@ def evaluate_run(
         seed: of the sample of images, and of metrics with randomness of their own.
         who: ``control`` scores the control in the run's folder instead.
         device: where to encode.
-        predictor: who judges edited images in rescoring and MDS, or its name (:func:`load_predictor`). Their latents
-            depend on the generator and ``seed`` alone, so that methods are compared on the same ones.
+        predictor: who judges images in rescoring, MDS, attribute dependency and linear separability (of ``num_train``
+            latents), or its name (:func:`load_predictor`). Their latents depend on the generator and ``seed`` alone, so
+            that methods are compared on the same ones.
         extractor: whose features FID and KID compare: a classifier of the data's by default (which then needs labels),
             ``inception``, or ``FILE.py:FUNCTION``.
 
@@ -141,7 +142,7 @@ def evaluate_run(
         elif name in JUDGED:
             if judge is None:
                 raise ValueError(no_predictor_message(name, run.generator))
-            results[name] = _judged(name, scored, judge, seed, device)
+            results[name] = _judged(name, scored, judge, num_train, seed, device)
         elif name not in encoded and name not in drawn:
             raise ValueError(f"{name} needs more than a run and its data; call contrafact.metrics.{name} from Python")
     ordered = [(name, results[name]) for name in dict.fromkeys([*(n for n in names if n in results), *results])]
@@ -265,12 +266,19 @@ def _recovery(run: FinishedRun, seed: int) -> MetricResult:
 
 
 @torch.no_grad()
-def _judged(name: str, run: FinishedRun, judge: Predictor, seed: int, device: torch.device | str) -> MetricResult:
-    """How well the run's directions change what the judge sees."""
-    generator, directions = run.generator.to(device), run.directions.to(device)
+def _judged(
+    name: str, run: FinishedRun, judge: Predictor, num_latents: int, seed: int, device: torch.device | str
+) -> MetricResult:
+    """How well the run's directions change what the judge sees, or the generator's latents tell it."""
+    generator = run.generator.to(device)
     if isinstance(judge, torch.nn.Module):
         judge.to(device)
     names = judge.learn_names(generator(generator.sample(2, torch.Generator().manual_seed(seed))))
     answer = judge.labels if name == "mds" else judge.scores
-    result: MetricResult = CATALOG.get(name)(generator, directions, answer, seed=seed, attributes=names)
+    if info_of(name).kind == "generators":
+        result: MetricResult = CATALOG.get(name)(
+            generator, answer, num_latents=num_latents, seed=seed, attributes=names
+        )
+    else:
+        result = CATALOG.get(name)(generator, run.directions.to(device), answer, seed=seed, attributes=names)
     return result

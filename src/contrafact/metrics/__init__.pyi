@@ -33,6 +33,7 @@ from contrafact.metrics.jemmig import jemmig as jemmig
 from contrafact.metrics.kid import kid as kid
 from contrafact.metrics.knn_probe import knn_probe as knn_probe
 from contrafact.metrics.linear_probe import linear_probe as linear_probe
+from contrafact.metrics.linear_separability import linear_separability as linear_separability
 from contrafact.metrics.lpips import lpips as lpips
 from contrafact.metrics.mcc import mcc as mcc
 from contrafact.metrics.mds import mds as mds
