@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from contrafact.app import assets
 from contrafact.app.again import command_again
 from contrafact.app.export import export_page
 from contrafact.app.session import Session
@@ -401,3 +402,26 @@ def test_a_frame_of_a_notebook_without_a_server_holds_the_whole_page(browser, fi
     assert frame.locator("#keep button:text('Link')").count() == 0, "a frame has no address"
     page.close()
     assert problems == []
+
+
+def test_a_picture_is_reduced_by_averaging(browser):
+    page = browser.new_page()
+    sizes = page.evaluate(
+        """async (text) => {
+            const { paintReduced, pixelsOf } = await import(`data:text/javascript,${encodeURIComponent(text)}`);
+            return [[200, 100], [40, 20]].map(([width, height]) => {
+                // Columns of black and white: their mean is grey, and one of them alone is not.
+                const rgba = Uint8ClampedArray.from(
+                    { length: 4 * width * height }, (_, i) => (i % 4 === 3 || (i >> 2) % 2 ? 255 : 0));
+                const canvas = document.createElement("canvas");
+                paintReduced(canvas, { width, height, rgba }, 50);
+                return [canvas.width, canvas.height, ...pixelsOf(canvas).data.slice(4 * 630, 4 * 630 + 4)];
+            });
+        }""",
+        assets.text_of("pixels.js"),
+    )
+    page.close()
+    assert sizes[1] == [40, 20, 0, 0, 0, 255], "as it is"
+    assert sizes[0][:2] == [50, 25]
+    assert all(abs(value - 127.5) <= 8 for value in sizes[0][2:5]), sizes[0]
+    assert sizes[0][5] == 255

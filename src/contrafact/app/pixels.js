@@ -10,6 +10,22 @@ export function paint(canvas, picture) {
   else pen.drawImage(picture.bitmap, 0, 0);
 }
 
+// No side longer than so many pixels: a map of whole pictures would fill a phone's memory.
+export function paintReduced(canvas, picture, side) {
+  const factor = side / Math.max(picture.width, picture.height);
+  if (factor >= 1) {
+    paint(canvas, picture);
+    return;
+  }
+  const whole = document.createElement("canvas");
+  paint(whole, picture);
+  canvas.width = Math.max(1, Math.round(picture.width * factor));
+  canvas.height = Math.max(1, Math.round(picture.height * factor));
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  pen.imageSmoothingQuality = "high";
+  pen.drawImage(whole, 0, 0, canvas.width, canvas.height);
+}
+
 export function pixelsOf(canvas) {
   return canvas.getContext("2d", { willReadFrequently: true }).getImageData(0, 0, canvas.width, canvas.height);
 }

@@ -1,7 +1,7 @@
 // Two directions as the axes of a plane: a map of small pictures, and a point on it to drag.
 
 import { find, make, signed } from "./marks.js";
-import { paint } from "./pixels.js";
+import { paintReduced } from "./pixels.js";
 
 const CELLS = 5, SIDE = 96;
 
@@ -105,7 +105,7 @@ export class Plane {
       const x = ((place % CELLS) / (CELLS - 1)) * 2 - 1;
       const y = 1 - (Math.floor(place / CELLS) / (CELLS - 1)) * 2;
       const magnitudes = { ...others, [this.chosen[0]]: x * this.reach(0), [this.chosen[1]]: y * this.reach(1) };
-      this.renders.ask(`plane${place}`, { ...state, magnitudes }, { side: SIDE }).then((made) => made && paint(canvas, made));
+      this.renders.ask(`plane${place}`, { ...state, magnitudes }, { side: SIDE }).then((made) => made && paintReduced(canvas, made, SIDE));
     });
   }
 }
