@@ -464,6 +464,27 @@ def draw_attribute_dependency(axes: tuple[Axes, Axes]) -> None:
     axes[1].legend(frameon=False, fontsize=7)
 
 
+def draw_edit_effects(axes: tuple[Axes, Axes]) -> None:
+    generator, directions, predictor = scene()
+
+    def pixels(images: torch.Tensor) -> list[torch.Tensor]:
+        return [torch.nn.functional.avg_pool2d(images, 2)]
+
+    wishes = np.eye(3)[[0, 1, 2, 0]]
+    sizes = np.array([0.5, 1.0, 2.0, 3.0, 5.0])
+    settings = {"distance": pixels, "wishes": wishes, "num_latents": 100, "batch_size": 100}
+    results = [metrics.edit_effects(generator, directions, predictor, magnitude=float(m), **settings) for m in sizes]
+    shown = results[list(sizes).index(3.0)]
+    assert shown.distance is not None
+    assert shown.alignment is not None
+    names = ("one factor", "another", "a third", "all three")
+    columns = {"identity": shown.identity, "distance": shown.distance, "alignment": shown.alignment}
+    bars(axes[0], {name: {c: values[d] for c, values in columns.items()} for d, name in enumerate(names)})
+    axes[0].set_title("a step of ±3", fontsize=8)
+    curves = {names[d]: np.array([result.identity[d] for result in results]) for d in (0, 3)}
+    lines(axes[1], sizes, curves, "magnitude (identity above)")
+
+
 def draw_mds(axes: tuple[Axes, Axes]) -> None:
     generator, directions, predictor = scene()
 
