@@ -9,13 +9,13 @@ from contrafact.data.load import load_dataset
 from contrafact.evaluation import run as evaluate
 from contrafact.evaluation.control import budget_of, fit_control, fit_regression
 from contrafact.evaluation.regression import RegressionSettings
-from contrafact.evaluation.run import REGRESSION, default_metrics, evaluate_run
+from contrafact.evaluation.run import REGRESSION, check_asked, default_metrics, evaluate_run
 from contrafact.evaluation.sampling import dataset_of, encode, factors_of, sample_indices
 from contrafact.evaluation.scores import read_scores
 from contrafact.generators.analytic import Analytic
 from contrafact.methods.attribute_predictor import AttributePredictor
 from contrafact.methods.random import Random
-from contrafact.metrics import CATALOG, linear_separability, mds, rescoring
+from contrafact.metrics import CATALOG, edit_effects, linear_separability, mds, rescoring
 from contrafact.metrics.mig import mig
 from contrafact.nn.attributes import FunctionPredictor
 from tests.conftest import quiet
@@ -217,6 +217,21 @@ def test_a_predictor_judges_what_latents_tell(disco_folder):
     alone = linear_separability(run.generator, left, num_latents=80, seed=4, attributes=judge.names)
     assert result.scores() == pytest.approx(alone.scores())
     assert set(result.scores()) == {"score", "z", "attribute 0", "attribute 1", "attribute 2"}
+
+
+def test_an_extractor_compares_what_directions_do(disco_folder, tmp_path):
+    run = load_run(disco_folder)
+    with pytest.raises(ValueError, match=r"edit_effects needs an embedding .*: --extractor FILE.py:FUNCTION"):
+        evaluate_run(run, metrics=["edit_effects"])
+    with pytest.raises(ValueError, match=r"edit_effects needs an embedding .*: --extractor FILE.py:FUNCTION"):
+        check_asked(run, ["edit_effects"])
+    (tmp_path / "mine.py").write_text("def rows(images):\n    return images.mean(dim=3).flatten(1) + 1.0\n")
+    asked = f"{tmp_path}/mine.py:rows"
+    check_asked(run, ["edit_effects"], extractor=asked)
+    ((_, result),) = evaluate_run(run, metrics=["edit_effects"], seed=4, extractor=asked)
+    alone = edit_effects(run.generator, run.directions, lambda images: images.mean(dim=3).flatten(1) + 1.0, seed=4)
+    np.testing.assert_allclose(result.identity, alone.identity)
+    assert read_scores(disco_folder)[-1]["protocol"] == "edit_effects_rows_n200_magnitude3"
 
 
 def test_a_control_is_judged_on_the_same_latents(disco_folder):

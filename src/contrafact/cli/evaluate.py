@@ -49,7 +49,7 @@ class Options:
     attribute_predictor, or FILE.py:FUNCTION."""
     extractor: str | None = None
     """Whose features fid and kid compare: inception, or FILE.py:FUNCTION from images (n, C, H, W) in [0, 1] to
-    features (n, D); by default a classifier trained on the data's labels."""
+    features (n, D); by default a classifier trained on the data's labels. edit_effects needs one."""
     generator: str | None = None
     """Generator of a run on a module of your own, which its folder cannot hold: FILE.py:FUNCTION that returns it."""
     changes: Assignments = ()

@@ -26,8 +26,9 @@ from contrafact.evaluation.sampling import BATCH, annotated_columns, dataset_of,
 from contrafact.evaluation.scores import add_scores, score_line
 from contrafact.metrics import CATALOG
 from contrafact.metrics.recovery import recovery, tangents
-from contrafact.nn.attributes import Predictor, load_predictor, no_predictor_message
+from contrafact.nn.attributes import Predictor, load_function, load_predictor, no_predictor_message
 from contrafact.nn.factor_codes import FactorEncoder, ResidualOf
+from contrafact.nn.features import named_extractor
 
 DEFAULT_METRICS = ("mig", "dci")
 RECOVERY_LATENTS = 64
@@ -36,6 +37,8 @@ LEAKAGE = f"linear_probe:{RESIDUAL}"
 """What a probe reads of each factor from a residual that should hold none of the annotated ones."""
 JUDGED = ("rescoring", "mds", "attribute_dependency", "linear_separability")
 """Metrics in which an attribute predictor judges images: edited ones, or what the generator makes of noise."""
+EMBEDDED = "edit_effects"
+"""Metric in which an extractor's features of edited images are compared."""
 CONTROL, REGRESSION = "control", "regression"
 """Folders inside a run's: its control, and the encoder made for a run that found directions only."""
 Who = Literal["run", "control"]
@@ -94,7 +97,7 @@ def evaluate_run(
             latents), or its name (:func:`load_predictor`). Their latents depend on the generator and ``seed`` alone, so
             that methods are compared on the same ones.
         extractor: whose features FID and KID compare: a classifier of the data's by default (which then needs labels),
-            ``inception``, or ``FILE.py:FUNCTION``.
+            ``inception``, or ``FILE.py:FUNCTION``. Edit effects need one of the latter two.
 
     Returns:
         ``(metric, result)`` in the order asked for.
@@ -143,10 +146,12 @@ def evaluate_run(
             if judge is None:
                 raise ValueError(no_predictor_message(name, run.generator))
             results[name] = _judged(name, scored, judge, num_train, seed, device)
+        elif name == EMBEDDED:
+            results[name] = _embedded(scored, extractor, seed, device)
         elif name not in encoded and name not in drawn:
             raise ValueError(f"{name} needs more than a run and its data; call contrafact.metrics.{name} from Python")
     ordered = [(name, results[name]) for name in dict.fromkeys([*(n for n in names if n in results), *results])]
-    about: dict[str, Any] = {"recovery": None, **dict.fromkeys(JUDGED, judge)}
+    about: dict[str, Any] = {"recovery": None, EMBEDDED: None, **dict.fromkeys(JUDGED, judge)}
     add_scores(run.folder, [score_line(n, r, who, about.get(n, dataset), seed) for n, r in ordered])
     return ordered
 
@@ -160,18 +165,20 @@ def check_asked(
         run: a finished run.
         metrics: names, as there; empty for the usual ones.
         predictor: who judges edited images, or its name.
-        extractor: whose features FID and KID compare.
+        extractor: whose features FID, KID and edit effects compare.
 
     Raises:
         ValueError: unknown metric, predictor or extractor, or a metric that needs more than a run.
     """
     targets = [parse_target(part.strip()) for name in metrics for part in name.split(",")]
     for metric in (target.metric for target in targets if target.metric != "all"):
-        known = metric in IMAGE_METRICS or metric in JUDGED or metric == "recovery"
+        known = metric in (*IMAGE_METRICS, *JUDGED, EMBEDDED, "recovery")
         if not known and info_of(metric).kind not in ("static", "interventional"):
             raise ValueError(f"{metric} needs more than a run and its data; call contrafact.metrics.{metric}")
         if metric in JUDGED and predictor is None:
             raise ValueError(no_predictor_message(metric, run.generator))
+        if metric == EMBEDDED and extractor is None:
+            raise ValueError(_NO_EXTRACTOR)
     if isinstance(predictor, str):
         load_predictor(predictor)
     check_extractor(extractor)
@@ -281,4 +288,20 @@ def _judged(
         )
     else:
         result = CATALOG.get(name)(generator, run.directions.to(device), answer, seed=seed, attributes=names)
+    return result
+
+
+_NO_EXTRACTOR = (
+    f"{EMBEDDED} needs an embedding in which images are compared: --extractor FILE.py:FUNCTION, a function from images "
+    "(n, C, H, W) in [0, 1] to features (n, D), or --extractor inception"
+)
+
+
+def _embedded(run: FinishedRun, extractor: str | None, seed: int, device: torch.device | str) -> MetricResult:
+    """How far the run's directions move images in the extractor's features."""
+    check_extractor(extractor)
+    if extractor is None:
+        raise ValueError(_NO_EXTRACTOR)
+    embed, _ = named_extractor(extractor if extractor == "inception" else load_function(extractor), "2048")
+    result: MetricResult = CATALOG.get(EMBEDDED)(run.generator.to(device), run.directions.to(device), embed, seed=seed)
     return result
