@@ -21,6 +21,7 @@ from contrafact.core.encoder import Encoder
 from contrafact.core.few_labels import CLASS
 from contrafact.core.metric import MetricResult
 from contrafact.evaluation.codes import evaluate
+from contrafact.evaluation.sampling import names_of_factors
 from contrafact.metrics import CATALOG
 from contrafact.metrics.sub_embedding_gaps import GapResult
 
@@ -93,12 +94,16 @@ def score_targets(
         seen, seen_test = codes, codes_test
         if target.representation is not None:
             seen, seen_test = (_represent(encoder, values, target.representation) for values in (codes, codes_test))
-        known, known_test, settings = factors, factors_test, {}
+        known, known_test, settings, called = factors, factors_test, {}, names_of_factors(dataset)
         if target.metric == GAPS:
             known, known_test = factors[:, columns], factors_test[:, columns]
-            settings = {GAPS: {"parts": max(2, encoder.num_parts)}}
+            settings, called = {GAPS: {"parts": max(2, encoder.num_parts)}}, names
         scored = evaluate(
-            seen, known, seen_test, known_test, metrics=[target.metric], settings=settings, seed=seed
+            *(seen, known, seen_test, known_test),
+            metrics=[target.metric],
+            settings=settings,
+            factor_names=called,
+            seed=seed,
         ).results[target.metric]
         if isinstance(scored, GapResult):
             scored = dataclasses.replace(scored, tasks=names)

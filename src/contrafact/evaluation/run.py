@@ -22,7 +22,15 @@ from contrafact.evaluation.classes import IMAGE_METRICS, check_extractor, class_
 from contrafact.evaluation.codes import evaluate, info_of
 from contrafact.evaluation.labelled import scored_part
 from contrafact.evaluation.representations import Target, is_probe, parse_target, score_targets, usual_metrics
-from contrafact.evaluation.sampling import BATCH, annotated_columns, dataset_of, draw_probe_sample, draw_sample, encode
+from contrafact.evaluation.sampling import (
+    BATCH,
+    annotated_columns,
+    dataset_of,
+    draw_probe_sample,
+    draw_sample,
+    encode,
+    names_of_factors,
+)
 from contrafact.evaluation.scores import add_scores, score_line
 from contrafact.metrics import CATALOG
 from contrafact.metrics.recovery import recovery, tangents
@@ -215,6 +223,7 @@ def _encoded_scores(
     """The metrics that see codes, each on the sample that its protocol asks for."""
     results: dict[str, MetricResult] = {}
     plain, probes, interventional = [], [], []
+    names = names_of_factors(dataset)
     factor = class_factor(run, dataset)
     for name, target in targets.items():
         if name != "all" and info_of(target.metric).kind == "interventional":
@@ -223,15 +232,17 @@ def _encoded_scores(
             results[name] = _cluster(encoder, dataset, factor, sizes)
         elif target.representation == RESIDUAL and isinstance(encoder, FactorEncoder):
             rest = draw_sample(ResidualOf(encoder), dataset, *sizes)
-            results[name] = evaluate(*rest, metrics=[target.metric], seed=sizes.seed).results[target.metric]
+            scored = evaluate(*rest, metrics=[target.metric], seed=sizes.seed, factor_names=names)
+            results[name] = scored.results[target.metric]
         elif is_probe(target):
             probes.append(target)
         else:
             plain.append(name)
     if plain:
         sample, columns = draw_sample(encoder, dataset, *sizes), annotated_columns(run, dataset)
-        sample = sample if columns is None else sample.of_factors(columns)
-        results |= evaluate(*sample, metrics=plain, seed=sizes.seed).results
+        if columns is not None:
+            sample, names = sample.of_factors(columns), tuple(names[column] for column in columns)
+        results |= evaluate(*sample, metrics=plain, seed=sizes.seed, factor_names=names).results
     if probes:
         sample = draw_probe_sample(encoder, dataset, *sizes)
         results |= score_targets(encoder, dataset, sample, probes, sizes.seed)

@@ -18,6 +18,7 @@ import torch
 
 from contrafact.core.dataset import AnnotatedDataset, ImageDataset, IntArray, check_count
 from contrafact.core.encoder import Encoder
+from contrafact.core.few_labels import CLASS
 from contrafact.core.method import FinishedRun
 from contrafact.core.places import find_place
 from contrafact.core.progress import Progress
@@ -192,6 +193,11 @@ def annotated_columns(run: FinishedRun, dataset: ImageDataset) -> list[int] | No
     if not names or not isinstance(dataset, AnnotatedDataset) or not set(names) <= set(dataset.factor_names):
         return None
     return [dataset.factor_names.index(name) for name in names]
+
+
+def names_of_factors(dataset: ImageDataset) -> tuple[str, ...]:
+    """What the columns of a dataset's factors are called, a class too."""
+    return tuple(dataset.factor_names) if isinstance(dataset, AnnotatedDataset) else (CLASS,)
 
 
 def draw_sample(encoder: Encoder, dataset: ImageDataset, num_train: int, num_test: int, seed: int) -> Sample:
