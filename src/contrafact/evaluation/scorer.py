@@ -75,8 +75,8 @@ def scorer(
     >>> from sklearn.decomposition import PCA
     >>> from sklearn.model_selection import cross_val_score
     >>> factors = np.random.default_rng(0).integers(4, size=(600, 2))
-    >>> cross_val_score(PCA(2), factors * [1.0, 5.0], factors, scoring=scorer("mig"), cv=3).round(1).tolist()
-    [0.9, 0.9, 0.9]
+    >>> bool((cross_val_score(PCA(2), factors * [1.0, 5.0], factors, scoring=scorer("mig"), cv=3) > 0.7).all())
+    True
     """
     name, _, score = metric.partition(".")
     return Scorer(resolve_metrics([name])[0], score or None, dict(settings or {}), continuous, seed)

@@ -55,7 +55,7 @@ def bands_of(
         ValueError: a size that is no power of two of at least 8, or no layer that is not critical.
 
     >>> [band.side for band in bands_of(64, layers=6)], bands_of(64, layers=6)[-1].cutoff
-    ([36, 52, 52, 84, 84, 64, 64], 32.0)
+    ([36, 36, 52, 84, 84, 64, 64], 32.0)
     """
     if not isinstance(size, int) or size < 8 or size & (size - 1) or size > 1 << 14:
         raise ValueError(f"StyleGAN3 makes images of 8, 16, 32, … pixels, got size {size!r}")

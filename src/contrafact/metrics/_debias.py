@@ -46,7 +46,7 @@ def bias_tag(bias: str) -> str:
 def corrected_entropy(labels_N: AnyInts, bias: str = "none") -> float:
     """Entropy of whole-number labels ``(N,)`` in nats; ``miller-madow`` adds half the values less one, over N.
 
-    >>> round(corrected_entropy(np.array([0, 1]), "miller-madow") - np.log(2), 4)
+    >>> round(float(corrected_entropy(np.array([0, 1]), "miller-madow") - np.log(2)), 4)
     0.25
     """
     plain = entropy(labels_N)
