@@ -23,7 +23,7 @@ demo: $(RUNTIME)
 demo-faces: $(RUNTIME)
 	$(INSTALL) $(FACES)
 	$(BIN)/contrafact fit latentclr --generator faces --preset quick --num-directions 8 --steps 200 --out runs/faces --resume
-	$(BIN)/contrafact traverse runs/faces --seed 22
+	$(BIN)/contrafact traverse runs/faces --seed 57
 	$(BIN)/contrafact edit runs/faces --latent 22 42 47 57 --direction 0 --by 2 --out runs/faces/edited
 	@echo "The eight directions on one face are $(CURDIR)/runs/faces/figures/traversal.png, on four samples.png beside it;"
 	@echo "faces edited along direction 0, before and after: $(CURDIR)/runs/faces/edited/edit.png"

@@ -66,8 +66,9 @@ def write(path: Path, value) -> None:
     path.write_text(separator.join(map(json.dumps, value)) + "\n", encoding="utf-8")
 
 
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("file", ["config.json", "result.json", "scores.jsonl", "log.jsonl"])
-def test_no_text_of_a_run_runs_the_file_it_names(trained, tmp_path, monkeypatch, capsys, file):
+def test_no_text_of_a_run_runs_the_file_it_names(trained, tmp_path, monkeypatch, capsys, file, every):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evil.py").write_text(CODE, encoding="utf-8")
     (tmp_path / "pictures").mkdir()
@@ -76,14 +77,14 @@ def test_no_text_of_a_run_runs_the_file_it_names(trained, tmp_path, monkeypatch,
     variants = list(planted(honest, "evil.py:Evil"))
     assert len(variants) > 3
     for number, variant in enumerate(variants):
+        # What a command looks up by name is met by each that does; of other texts every so many, by a command in turn.
+        named = any(f'"{key}": "evil' in json.dumps(variant) for key in ("method", "metric", "name"))
+        if not named and number % every:
+            continue
         shutil.rmtree(tmp_path / "run", ignore_errors=True)
         shutil.copytree(trained, tmp_path / "run")
         write(tmp_path / "run" / file, variant)
-        # Every text once, by a command whose turn it is; the texts that a command looks up by name, by each.
-        named = file == "scores.jsonl" or any(
-            key in json.dumps(variant) for key in ('"method": "evil', '"name": "evil')
-        )
-        for command in COMMANDS[:3] if named else [COMMANDS[number % len(COMMANDS)]]:
+        for command in COMMANDS[:3] if named else [COMMANDS[number // every % len(COMMANDS)]]:
             with suppress(SystemExit):
                 main(command)
             assert not (tmp_path / "RAN").exists(), (command, variant)
