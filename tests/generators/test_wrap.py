@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from contrafact.core.artefact import unbuildable
+from contrafact.core.artefact import save_artefact, unbuildable
 from contrafact.generators import wrap
 
 
@@ -275,3 +275,10 @@ def test_truncation_pulls_a_prior_of_ones_own_to_its_mean():
     assert torch.allclose(none[:, 4:], torch.full((64, 2), 0.5), atol=0.05)
     whole = generator.sample(64, torch.Generator().manual_seed(0))
     assert torch.allclose(half, 0.5 * (whole + none), atol=1e-6)
+
+
+def test_writing_one_says_what_to_keep(tmp_path):
+    with pytest.raises(
+        ValueError, match="cannot be written to a file, because it is built around a module of your own"
+    ):
+        save_artefact(wrap(_module(), 4), tmp_path / "wrapped.safetensors")

@@ -107,8 +107,9 @@ def save_artefact(module: Artefact, path: str | Path, dtype: torch.dtype | None 
         ValueError: a module of this package that cannot be rebuilt from a file.
     """
     if not outside.is_outside(type(module)):
-        arguments = {name: described(value) for name, value in module.arguments().items()}
-        _write(module, path, dtype, {"class": class_name(module), "arguments": json.dumps(arguments)})
+        name = class_name(module)
+        arguments = {key: described(value) for key, value in module.arguments().items()}
+        _write(module, path, dtype, {"class": name, "arguments": json.dumps(arguments)})
         return None
     why = unbuildable(module)
     if why is not None:
@@ -315,8 +316,8 @@ def class_name(module: Artefact) -> str:
     name = outside.spelled(cls) if outside.is_outside(cls) else stable_name(cls)
     if name is None:
         raise ValueError(
-            f"a file cannot hold how a {cls.__name__} is built, because it is built around a module of your own: keep "
-            "that module's code and pass it in again"
+            f"{cls.__name__} cannot be written to a file, because it is built around a module of your own: keep that "
+            "module's code and pass it in again"
         )
     return name
 
