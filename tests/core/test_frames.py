@@ -15,37 +15,13 @@ from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.core.frames import columns_of, read_inputs
 from contrafact.core.metric import MetricWarning
 from contrafact.metrics import compare, dci, evaluate, explicitness, mcc, mig, sap, total_correlation
+from tests.core.foreign_tables import ForeignTable
 
 FACTORS = draw_factors(200)
 CODES = noisy_codes(FACTORS)[:, :3]
 PEOPLE = pd.DataFrame(FACTORS, columns=["shape", "hue", "size"])
 MEASURED = pd.DataFrame(CODES, columns=["a", "b", "c"])
 pytestmark = pytest.mark.filterwarnings("ignore::contrafact.core.metric.MetricWarning")
-
-
-class Foreign:
-    """A column of a library that is not here: values by ``to_numpy``, as polars' have."""
-
-    __arrow_c_stream__ = None
-
-    def __init__(self, values):
-        self.values = np.array(values, dtype=object) if None in values else np.array(values)
-
-    def to_numpy(self):
-        return self.values
-
-
-class ForeignTable:
-    """A table of that library: names in ``columns``, types in ``schema``."""
-
-    __arrow_c_stream__ = None
-    schema = ()
-
-    def __init__(self, **columns):
-        self.columns, self.held = list(columns), {name: Foreign(values) for name, values in columns.items()}
-
-    def __getitem__(self, name):
-        return self.held[name]
 
 
 class Labelled:
@@ -270,3 +246,16 @@ def test_what_speaks_arrow_alone_needs_pyarrow(monkeypatch):
     stream = types.SimpleNamespace(__arrow_c_stream__=None)
     with pytest.raises(ValueError, match="factors is a SimpleNamespace, which is read by the package pyarrow"):
         mig(CODES, stream)
+
+
+def test_a_hundred_thousand_words_on_both_sides_are_numbered_alike():
+    words = np.array([f"w{number:05}" for number in range(100_000)], dtype=object)
+    others = np.array(["x", *words[:0:-1]], dtype=object)
+    codes = np.zeros((len(words), 1))
+    inputs = read_inputs(codes, {"word": words}, codes, {"word": others})
+    assert inputs.factors[:, 0].tolist() == list(range(100_000))
+    assert inputs.factors_test[:, 0].tolist() == [100_000, *range(99_999, 0, -1)]
+    words[-1] = words[-2]
+    tables = [{"file": words, name: codes[:, 0]} for name in ("z", "hue")]
+    with pytest.raises(ValueError, match="column 'file' of codes has 'w99998' more than once"):
+        read_inputs(*tables, identifier="file")

@@ -7,6 +7,7 @@ import torch
 from contrafact.core.few_labels import choose_labels
 from contrafact.core.label_kinds import check_labels
 from contrafact.core.memory import MemoryImages
+from tests.core.foreign_tables import ForeignTable
 
 
 class Pictures(MemoryImages):
@@ -121,6 +122,8 @@ def test_what_people_have_in_python(flat):
         "frame": by_name.iloc[::-1],
         "nullable": by_name.astype("Int64"),
         "category": by_name.astype("category"),
+        "series": by_name["kind"].iloc[::-1],
+        "other library": ForeignTable(index=range(12), kind=[0, 1, 2, None] * 3),
     }
     for called, given in inputs.items():
         chosen = choose_labels(flat, given)

@@ -5,6 +5,7 @@ import torch
 
 from contrafact.core.run import Run
 from contrafact.methods.vae import VAE
+from contrafact.nn.encoders import GaussianEncoder
 from tests.methods.blobs import Blobs
 
 
@@ -62,3 +63,11 @@ def test_resumes_in_the_second_stage_bit_by_bit(tmp_path):
 def test_bad_settings(tmp_path, settings, message):
     with pytest.raises(ValueError, match=message):
         VAE(**settings).fit(Blobs(), tmp_path)
+
+
+def test_a_small_dataset_is_encoded_once_for_the_flow(tmp_path, monkeypatch):
+    encoded = []
+    posterior = GaussianEncoder.posterior
+    monkeypatch.setattr(GaussianEncoder, "posterior", lambda self, x: encoded.append(len(x)) or posterior(self, x))
+    VAE(latent_dim=2, width=0.1, steps=1, batch_size=4, flow_layers=2, flow_steps=1).fit(Blobs(), tmp_path)
+    assert encoded[:2] == [4, 16]

@@ -14,6 +14,9 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+"""Endings of picture files that are read."""
+
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's mode of so many channels: grey, colour, colour and opacity."""
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import AnnotatedDataset, FewLabels, ImageDataset, IntArray
-from contrafact.core.label_tables import FILE_COLUMNS, is_in_memory, labels_of_table, table_in_memory
-from contrafact.core.table import read_table
+from contrafact.core.label_tables import is_in_memory, labels_of_table, table_in_memory
+from contrafact.core.table import FILE_COLUMNS, read_table
 
 CLASS = "class"
 """Name of the one factor of a dataset with class labels."""

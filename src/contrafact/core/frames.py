@@ -12,6 +12,7 @@ import importlib
 import math
 import numbers
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -50,6 +51,13 @@ class Column:
         """Whether it holds a number that is not whole."""
         known_N = self.values[np.isfinite(self.values)]
         return self.words is None and bool((known_N != np.round(known_N)).any())
+
+    def cells(self) -> Array:
+        """The numbers, or the words as they were ``(N,)``, None where nothing is known."""
+        if self.words is None:
+            return self.values
+        placed = [None if math.isnan(place) else self.words[int(place)] for place in self.values.tolist()]
+        return np.array(placed, dtype=object)
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ class Columns:
             raise ValueError(f"no column {name!r}; there are {', '.join(self.names or ()) or 'none with a name'}")
         if column.words is None:
             return ["" if math.isnan(value) else f"{value:.15g}" for value in column.values.tolist()]
-        return ["" if math.isnan(place) else column.words[int(place)] for place in column.values.tolist()]
+        return [cell or "" for cell in column.cells()]
 
     def without(self, names: Sequence[str]) -> Columns:
         """Columns of other names."""
@@ -491,7 +499,8 @@ def _same_words(first: Column, second: Column) -> tuple[Column, Column]:
     mine, others = _as_words(first), _as_words(second)
     assert mine.words is not None
     assert others.words is not None
-    new = [word for word in others.words if word not in mine.words]
+    held = set(mine.words)
+    new = [word for word in others.words if word not in held]
     words = (*mine.words, *new) if first.ordered else tuple(sorted((*mine.words, *new)))
     return _renumbered(mine, words), _renumbered(others, words)
 
@@ -507,7 +516,8 @@ def _as_words(column: Column) -> Column:
 
 def _renumbered(column: Column, words: tuple[str, ...]) -> Column:
     assert column.words is not None
-    place = np.array([*(words.index(word) for word in column.words), math.nan])
+    number = {word: place for place, word in enumerate(words)}
+    place = np.array([*(number[word] for word in column.words), math.nan])
     known = np.where(np.isnan(column.values), len(place) - 1, column.values).astype(np.int64)
     return replace(column, values=place[known], words=words)
 
@@ -549,8 +559,8 @@ def _order(mine: Sequence[str], theirs: Sequence[str], key: str, what: str, othe
     """For each of my rows the number of theirs."""
     place = {label: row for row, label in enumerate(theirs)}
     for labels, whose in ((mine, what), (theirs, other)):
-        if len(set(labels)) < len(labels):
-            twice = next(label for label in labels if list(labels).count(label) > 1)
+        twice = next((label for label, times in Counter(labels).items() if times > 1), None)
+        if twice is not None:
             raise ValueError(f"{key} of {whose} has {twice!r} more than once; rows cannot be matched by it")
     lacking = [label for label in mine if label not in place]
     if lacking:

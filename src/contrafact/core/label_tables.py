@@ -17,12 +17,9 @@ from contrafact.core.annotations import UNKNOWN, FewLabels, IntArray, own_labels
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.decoding import shown_name
-from contrafact.core.table import Table, is_words, table_of
+from contrafact.core.frames import Columns, columns_of
+from contrafact.core.table import FILE_COLUMNS, INDEX_COLUMN, Table, is_words, table_of
 
-FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "image_id")
-"""Names, in any case, of a column of file names."""
-INDEX_COLUMN = "index"
-"""Name of a column of images' numbers, from 0."""
 _MOST_NAMED, _LONGEST_NUMBER = 10, 16
 
 
@@ -280,10 +277,10 @@ def _unique(names: Iterable[str]) -> dict[str, int]:
 
 
 def table_in_memory(values: Any, source: str = "labels") -> Table:
-    """A table of what somebody has in Python: a DataFrame, a dictionary of columns, or an array.
+    """A table of what somebody has in Python: a table of any library, a dictionary of columns, or an array.
 
     NaN, None and masked cells are unknown, and −1 in arrays of whole numbers, as scikit-learn has it; in a DataFrame −1
-    is a value. A DataFrame whose index holds texts names its images by it.
+    is a value. One whose index holds texts names its images by it.
 
     Args:
         values: ``(M,)`` or ``(M, K)`` values, or columns by name.
@@ -298,19 +295,32 @@ def table_in_memory(values: Any, source: str = "labels") -> Table:
     """
     if hasattr(values, "iloc") and hasattr(values, "columns"):  # a DataFrame, without importing pandas for it
         columns: dict[str, Any] = {str(name): values[name].to_numpy(dtype=object) for name in values.columns}
-        if len(values.index) and all(isinstance(entry, str) for entry in values.index):
-            columns = {FILE_COLUMNS[0]: np.asarray(values.index, dtype=object), **columns}
-        return table_of(columns, source)
+        return table_of(_with_files(columns, values.index), source)
     if isinstance(values, Mapping):
         return table_of({str(name): column for name, column in values.items()}, source, minus_one=True)
     if hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
+    if not isinstance(values, np.ndarray | list | tuple):
+        return _of_any_library(columns_of(values, source), source)
     given = values if isinstance(values, np.ndarray) else np.array(list(values), dtype=_dtype(values))
     if given.ndim == 1:
         return table_of({"class": given}, source, minus_one=True)
     if given.ndim != 2:
         raise ValueError(f"{source}: expected an array (N,) or (N, K), got shape {given.shape}")
     return table_of({f"factor {k}": given[:, k] for k in range(given.shape[1])}, source, minus_one=True)
+
+
+def _of_any_library(found: Columns, source: str) -> Table:
+    count = len(found.columns)
+    names = found.names or (("class",) if count == 1 else tuple(f"factor {k}" for k in range(count)))
+    columns = {name: column.cells() for name, column in zip(names, found.columns, strict=True)}
+    return table_of(_with_files(columns, found.labels), source)
+
+
+def _with_files(columns: dict[str, Any], index: Any) -> dict[str, Any]:
+    """The columns, and what names their rows where that is texts: images' files."""
+    named = index is not None and len(index) > 0 and all(isinstance(entry, str) for entry in index)
+    return {FILE_COLUMNS[0]: np.asarray(index, dtype=object), **columns} if named else columns
 
 
 def _dtype(values: Any) -> Any:

@@ -25,6 +25,11 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 UNKNOWN = frozenset({"", "na", "n/a", "nan", "null", "<na>"})
 """What stands in a cell, in any case, of which nothing is known."""
 
+FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "image_id")
+"""Names, in any case, of a column of file names."""
+INDEX_COLUMN = "index"
+"""Name of a column of images' numbers, from 0."""
+
 _MOST_CELLS = 2**27
 _MOST_COLUMNS = 2**16
 _BATCH_ROWS = 2**14

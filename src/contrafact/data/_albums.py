@@ -22,17 +22,15 @@ import numpy.typing as npt
 
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import IntArray
-from contrafact.core.decoding import Item, UnusableError
+from contrafact.core.decoding import PICTURES, Item, UnusableError
 from contrafact.core.foreign import first_line, parse_json, reading
-from contrafact.core.label_tables import FILE_COLUMNS
 from contrafact.core.npy import PACKINGS, check_listing
 from contrafact.core.places import fingerprint_files
-from contrafact.core.table import Table, is_words, open_parquet, read_table
+from contrafact.core.table import FILE_COLUMNS, Table, is_words, open_parquet, read_table
 from contrafact.data._files import StoredArray, map_npy
 from contrafact.data._h5 import H5File
 from contrafact.data._npz import NumpyArchive
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 FORMS = (".zip", ".npy", ".npz", ".h5", ".hdf5", ".parquet", ".csv", ".tsv")
 SPLITS: Mapping[str, tuple[str, ...]] = {
     "train": ("train", "training"),

@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from PIL import ImageFont
 
+from contrafact.core.decoding import PICTURES
 from contrafact.core.foreign import first_line
 
 ENDINGS = (".ttf", ".otf", ".ttc", ".otc", ".woff", ".woff2")
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _SLANTED = {"italic", "oblique", "slanted", "inclined"}
 _REGULAR = {"regular", "book", "roman", "normal"}
 _OTHER_WEIGHTS = {
@@ -79,7 +79,7 @@ def are_fonts(path: Path) -> bool:
     found = False
     for _, _, names in os.walk(path):
         lower = [name.lower() for name in names]
-        if any(name.endswith(_PICTURES) for name in lower):
+        if any(name.endswith(PICTURES) for name in lower):
             return False
         found = found or any(name.endswith(ENDINGS) for name in lower)
     return found

@@ -26,6 +26,7 @@ from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import AnnotatedDataset, ImageDataset, IntArray, check_count, check_indices
 from contrafact.core.decoding import (
     MODES,
+    PICTURES,
     Decoded,
     Item,
     TooDeepError,
@@ -40,7 +41,6 @@ from contrafact.core.decoding import (
 from contrafact.core.places import fingerprint_files
 from contrafact.data._albums import (
     FORMS,
-    PICTURES,
     SPLITS,
     Album,
     ParquetAlbum,

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from contrafact.core.dataset import ImageDataset
+from contrafact.core.decoding import PICTURES
 from contrafact.core.few_labels import choose_labels
 from contrafact.core.foreign import reading
 from contrafact.core.plugins import admit, is_spelled_out
 from contrafact.data import CATALOG
-from contrafact.data._albums import FORMS, PICTURES
+from contrafact.data._albums import FORMS
 from contrafact.data._files import PathLike
 
 FOLDER_DATASET = "images"

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from contrafact.core.decoding import PICTURES
 from contrafact.core.describe import what_is
 from contrafact.editing.foreign_content import is_array, numbers, read_content, texts
 
@@ -27,7 +28,6 @@ EXPECTED = (
 )
 
 _OF_W = ("w", "wp", "ws", "projected_w", "w_plus", "wplus")
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 _KNOWN = (*_OF_W, "latents", "latent", "latent_codes", "codes", "z")
 
 
@@ -93,7 +93,7 @@ def _of_mapping(content: Mapping[Any, Any], path: Path) -> FoundLatents | None:
 
 def _may_be_picture(name: str) -> bool:
     """Not a network's weight, ``mlp.0.weight``."""
-    return "." not in Path(name).name or Path(name).suffix.lower() in _PICTURES
+    return "." not in Path(name).name or Path(name).suffix.lower() in PICTURES
 
 
 def _is_latent(value: Any) -> bool:

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from contrafact.core.catalog import unknown_name_message
-from contrafact.core.decoding import MODES, UnusableError, decode, first_of, parse_background, shown_name
-from contrafact.data._albums import PICTURES
+from contrafact.core.decoding import MODES, PICTURES, UnusableError, decode, first_of, parse_background, shown_name
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -19,7 +19,7 @@ from contrafact.core.active import NEARLY_DEAD, Active
 from contrafact.core.frames import Columns, Inputs, Missing, columns_of, read_inputs
 from contrafact.core.metric import Continuous, as_array
 from contrafact.core.npy import NpzFile, read_npy
-from contrafact.core.table import TABLE_SUFFIXES, Table, read_table
+from contrafact.core.table import FILE_COLUMNS, INDEX_COLUMN, TABLE_SUFFIXES, Table, read_table
 from contrafact.evaluation.codes import evaluate
 from contrafact.evaluation.result import Evaluation
 
@@ -29,7 +29,7 @@ TORCH_SUFFIXES = (".pt", ".pth")
 STDIN = "-"
 _MOST_STDIN = 2**32
 _MAGIC = {b"PK": ".npz", b"\x93NUMPY": ".npy", b"PAR1": ".parquet"}
-KEY_COLUMNS = ("file", "filename", "file_name", "path", "image", "image_id", "index")
+KEY_COLUMNS = (*FILE_COLUMNS, INDEX_COLUMN)
 """Columns of a table that say which image a row is of, not what is known of it."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -27,8 +27,13 @@ class Translated(NamedTuple):
 Made = TypeVar("Made", bound=StyleBased)
 
 
-def built(cls: type[Made], translated: Translated) -> Made:
+def built(cls: type[Made], translated: Translated, optional: Collection[str] = ()) -> Made:
     """The generator that a checkpoint describes; noise images and the mean of W are made where it lacks them.
+
+    Args:
+        cls: its class.
+        translated: what the checkpoint holds.
+        optional: other tensors that it may lack, which keep their first values.
 
     Raises:
         ValueError: tensors that are missing or do not fit each other.
@@ -39,7 +44,7 @@ def built(cls: type[Made], translated: Translated) -> Made:
         missing = generator.load_state_dict(translated.tensors, strict=False)[0]
     except RuntimeError as error:
         raise ValueError(f"the {name} checkpoint's shapes do not fit together: {error}") from error
-    absent = [name for name in missing if name != "w_avg" and not name.endswith(".noise")]
+    absent = [name for name in missing if name not in ("w_avg", *optional) and not name.endswith(".noise")]
     if absent:
         raise ValueError(f"the {name} checkpoint lacks {len(absent)} tensors: {', '.join(absent[:5])}")
     complete(generator, missing)

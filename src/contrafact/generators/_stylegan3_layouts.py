@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
 from contrafact.generators._settings import UNKNOWN, Settings, attributes
 from contrafact.generators._stored import StoredModule, state_dicts, take
+from contrafact.generators._style_layouts import Tensors, Translated
 from contrafact.generators._stylegan3_bands import bands_of, checked
-
-Tensors = Mapping[str, Tensor]
 
 _LAYER = re.compile(r"synthesis\.(L(\d+)_(\d+)_(\d+))\.weight")
 
 
-class Translated(NamedTuple):
-    """Arguments and state dict of our StyleGAN3, and the filters (up, down) of each layer where the file has them."""
-
-    arguments: dict[str, Any]
-    tensors: dict[str, Tensor]
-    filters: list[tuple[Tensor | None, Tensor | None]]
+Filters = list[tuple[Tensor | None, Tensor | None]]
+"""Of each layer, that of upsampling and that of downsampling, where the file has them."""
 
 
-def translate(content: Any, settings: Settings) -> Translated | None:
-    """Recognise and translate what a checkpoint holds; None if it is no StyleGAN3.
+def translate(content: Any, settings: Settings) -> tuple[Translated, Filters] | None:
+    """Recognise and translate what a checkpoint holds, and its filters; None if it is no StyleGAN3.
 
     Raises:
         ValueError: missing tensors, or a variant that is not supported.
@@ -51,7 +46,7 @@ def _optional(state: Tensors, name: str) -> Tensor | None:
     return state[name].detach().float() if name in state else None
 
 
-def _translated(stored: StoredModule, settings: Settings) -> Translated:
+def _translated(stored: StoredModule, settings: Settings) -> tuple[Translated, Filters]:
     state = stored.tensors
     found = sorted((int(m[2]), m[1], int(m[3])) for name in state if (m := _LAYER.fullmatch(name)))
     names, sides = [name for _, name, _ in found], [side for *_, side in found]
@@ -88,7 +83,7 @@ def _translated(stored: StoredModule, settings: Settings) -> Translated:
         (_optional(state, f"synthesis.{name}.up_filter"), _optional(state, f"synthesis.{name}.down_filter"))
         for name in names[:-1]
     ]
-    return Translated(_arguments(stored, names, sides, tensors, filters, settings), tensors, filters)
+    return Translated(_arguments(stored, names, sides, tensors, filters, settings), tensors), filters
 
 
 def _arguments(
@@ -96,7 +91,7 @@ def _arguments(
     names: list[str],
     sides: list[int],
     tensors: Tensors,
-    filters: list[tuple[Tensor | None, Tensor | None]],
+    filters: Filters,
     settings: Settings,
 ) -> dict[str, Any]:
     """What the pickle's layers know of themselves; else its or its training's arguments; else what is assumed."""

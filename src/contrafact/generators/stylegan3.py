@@ -19,10 +19,11 @@ from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.pose import PoseDirections
 from contrafact.generators._settings import Settings
-from contrafact.generators._style_based import Space, StyleBased, check_positive, complete
+from contrafact.generators._style_based import Space, StyleBased, check_positive
+from contrafact.generators._style_layouts import built
 from contrafact.generators._stylegan3_bands import bands_of, checked
 from contrafact.generators._stylegan3_layers import FilteredConv, FourierInput, ProjectedEmbedding, ToImage
-from contrafact.generators._stylegan3_layouts import translate
+from contrafact.generators._stylegan3_layouts import Filters, translate
 from contrafact.nn.equalized import Dense
 
 CHANNELS = {
@@ -264,23 +265,16 @@ def read(content: Any, settings: Settings) -> StyleGAN3 | None:
     Raises:
         ValueError: a StyleGAN3 that is incomplete or of a variant that is not supported.
     """
-    translated = translate(content, settings)
-    if translated is None:
+    found = translate(content, settings)
+    if found is None:
         return None
-    generator = StyleGAN3(**translated.arguments)
-    _check_filters(generator, translated.filters)
-    try:
-        missing = generator.load_state_dict(translated.tensors, strict=False)[0]
-    except RuntimeError as error:
-        raise ValueError(f"the StyleGAN3 checkpoint's shapes do not fit together: {error}") from error
-    absent = [name for name in missing if name not in ("w_avg", "input.transform")]
-    if absent:
-        raise ValueError(f"the StyleGAN3 checkpoint lacks {len(absent)} tensors: {', '.join(absent[:5])}")
-    complete(generator, missing)
+    translated, filters = found
+    generator = built(StyleGAN3, translated, optional=("input.transform",))
+    _check_filters(generator, filters)
     return generator
 
 
-def _check_filters(generator: StyleGAN3, stored: Sequence[tuple[Tensor | None, Tensor | None]]) -> None:
+def _check_filters(generator: StyleGAN3, stored: Filters) -> None:
     """Refuse filters other than those that follow from the bands (ValueError)."""
     for name, layer, pair in zip(generator.layer_names[1:], generator.layers, stored, strict=True):
         assert isinstance(layer, FilteredConv)

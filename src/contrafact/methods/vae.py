@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -90,11 +91,13 @@ class VAE(Variational):
 def _encode_many(vae: Autoencoder, source: ImageDataset, run: Run) -> tuple[Tensor, Tensor]:
     """Posterior means and standard deviations ``(N, J)`` of many images: the flow's training set.
 
-    Drawn from a stream of its own, so that a run resumed in the second stage sees the same codes.
+    All images of a small dataset; of a large one some, drawn from a stream of their own, so that a run resumed in the
+    second stage sees the same codes.
     """
     rng = run.numpy_rng("codes", shared=True)
-    batches = [source.random_batch(500, rng).to(run.device) for _ in range(FLOW_IMAGES // 500)]
-    posteriors = [vae.encoder.posterior(images) for images in batches]
+    chosen = np.arange(len(source)) if len(source) <= FLOW_IMAGES else rng.integers(len(source), size=FLOW_IMAGES)
+    parts = np.split(chosen, range(500, len(chosen), 500))
+    posteriors = [vae.encoder.posterior(source.batch(indices).to(run.device)) for indices in parts]
     means, log_variances = (torch.cat(parts) for parts in zip(*posteriors, strict=True))
     return means, (0.5 * log_variances).exp()
 

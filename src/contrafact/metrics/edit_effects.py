@@ -96,7 +96,7 @@ def edit_effects(
         latents: ``(N, L)``, the same for every method compared; None draws ``num_latents`` by the seed.
         num_latents: how many to draw.
         magnitude: α, in standard deviations of the edit space.
-        batch_size: latents per call.
+        batch_size: latents per call, each moved both ways.
         seed: of the draw.
 
     Returns:
@@ -137,18 +137,19 @@ def edit_effects(
                 f"wishes must have a row for each of {directions.num_directions} directions and a column for each of "
                 f"{before_NE.shape[1]} embedding dimensions, got {wishes_DE.shape}"
             )
+        # Forwards and backwards at once; one direction at a time bounds memory.
+        signs_N = torch.tensor([1.0, -1.0], dtype=batch.dtype, device=batch.device).repeat_interleave(len(batch))
+        twice, images, before_NE = torch.cat((batch, batch)), torch.cat((images, images)), np.tile(before_NE, (2, 1))
         for d in range(directions.num_directions):
-            for sign in (1.0, -1.0):
-                index = torch.full((len(batch),), d, device=batch.device)
-                steps = torch.full((len(batch),), sign * magnitude, dtype=batch.dtype, device=batch.device)
-                moved = generator(directions(batch, index, steps))
-                after_NE = embed(moved)
-                total["identity"][d] += _cosine(before_NE, after_NE).sum()
-                if judge is not None:
-                    total["distance"][d] += judge(images, moved).sum()
-                if wishes_DE is not None:
-                    wish_NE = np.broadcast_to(sign * wishes_DE[d], after_NE.shape)
-                    total["alignment"][d] += _cosine(after_NE - before_NE, wish_NE).sum()
+            index = torch.full((len(twice),), d, device=batch.device)
+            moved = generator(directions(twice, index, magnitude * signs_N))
+            after_NE = embed(moved)
+            total["identity"][d] += _cosine(before_NE, after_NE).sum()
+            if judge is not None:
+                total["distance"][d] += judge(images, moved).sum()
+            if wishes_DE is not None:
+                wish_NE = signs_N.cpu().numpy()[:, None] * wishes_DE[d]
+                total["alignment"][d] += _cosine(after_NE - before_NE, wish_NE).sum()
     mean = {name: values / (2 * len(start)) for name, values in total.items()}
     judged = "" if distance is None else f"_{distance if isinstance(distance, str) else extractor_name(distance)}"
     return EditEffectsResult(

@@ -65,7 +65,8 @@ class CouplingFlow(nn.Module):
     def standardise(self, samples: Tensor) -> None:
         """Set the affine part from samples ``(N, L)`` of the target distribution."""
         self.mean.copy_(samples.mean(dim=0))
-        self.std.copy_(samples.std(dim=0).clamp_min(1e-6))
+        spread = samples.std(dim=0) if len(samples) > 1 else torch.zeros_like(self.std)
+        self.std.copy_(spread.clamp_min(1e-6))
 
     def forward(self, noise: Tensor) -> Tensor:
         """Noise ``(N, L)`` to vectors ``(N, L)``."""
