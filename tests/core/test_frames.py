@@ -12,7 +12,8 @@ import torch
 from sklearn.metrics import mutual_info_score
 
 from contrafact.contract.samples import draw_factors, noisy_codes
-from contrafact.core.frames import columns_of, read_inputs
+from contrafact.core.frames import columns_of
+from contrafact.core.inputs import read_inputs
 from contrafact.core.metric import MetricWarning
 from contrafact.metrics import compare, dci, evaluate, explicitness, mcc, mig, sap, total_correlation
 from tests.core.foreign_tables import ForeignTable

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from contrafact.contract.samples import draw_factors, noisy_codes
-from contrafact.core.frames import read_inputs
+from contrafact.core.inputs import read_inputs
 from contrafact.evaluation.tables import read_columns, read_files, read_pair_of_codes
 from contrafact.metrics import evaluate_files, mig
 

@@ -463,7 +463,9 @@ def all_targets() -> dict[str, Target]:
         Target("study", _read_study, {"two": seeds.write_study}, ("report.study_score",)),
         Target("served study", _read_served_study, {"two": seeds.write_study}, ("app.answers",)),
         Target("photographs", _read_photographs, {"several": seeds.write_pictures}, ("editing.photographs",)),
-        Target("albums", _read_album, _ALBUMS, ("data._albums", "core.decoding", "core.table"), 1.5),
+        Target(
+            "albums", _read_album, _ALBUMS, ("data._albums", "data._parquet_album", "core.decoding", "core.table"), 1.5
+        ),
         Target("messages of a page", _read_messages, {"two": _write_messages}, ("app.wire", "app.state")),
         Target("data:dsprites:scream", _read_scream, {"picture": _write_scream}, ("data.dsprites",), 0.5),
         *_data_targets(),

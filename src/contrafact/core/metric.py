@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from contrafact.core.active import Active
-    from contrafact.core.frames import Inputs
+    from contrafact.core.inputs import Inputs
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -160,7 +160,7 @@ def measured(metric: Callable[_Parameters, _Result]) -> Callable[_Parameters, _R
     """Decorate a metric function: its result carries the wall time, and every note is also a :class:`MetricWarning`.
 
     Codes and factors may come as tables, masked arrays or single columns
-    (:func:`~contrafact.core.frames.read_inputs`): the result then has their names, and its notes say what became of
+    (:func:`~contrafact.core.inputs.read_inputs`): the result then has their names, and its notes say what became of
     words and of missing values.
 
     A metric that has a parameter ``active`` is handed the codes that the rule keeps, see
@@ -207,7 +207,7 @@ def _read_tables(metric: Callable[..., MetricResult], call: inspect.BoundArgumen
     info = getattr(sys.modules.get(metric.__module__), "INFO", None)
     if not isinstance(info, MetricInfo) or info.kind == "models" or "codes" not in call.arguments:
         return None
-    from contrafact.core.frames import needs_reading, read_inputs  # it reads arrays with what is defined here
+    from contrafact.core.inputs import needs_reading, read_inputs  # it reads arrays with what is defined here
 
     rows = [name for name in ("codes", "factors", "codes_test", "factors_test") if name in call.arguments]
     given = [call.arguments[name] for name in rows]

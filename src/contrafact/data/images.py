@@ -39,16 +39,10 @@ from contrafact.core.decoding import (
     shown_name,
 )
 from contrafact.core.places import fingerprint_files
-from contrafact.data._albums import (
-    FORMS,
-    SPLITS,
-    Album,
-    ParquetAlbum,
-    classes_of,
-    open_album,
-    part_of,
-)
+from contrafact.data._album import SPLITS, Album, classes_of, part_of
+from contrafact.data._albums import FORMS, open_album
 from contrafact.data._files import PathLike, StoredArray, cache_folder, unpack_once, write_cache
+from contrafact.data._parquet_album import ParquetAlbum
 from contrafact.data._pixels import to_images
 
 WHITE = "#ffffff"

@@ -13,7 +13,8 @@ import numpy as np
 
 from contrafact.core.active import NEARLY_DEAD, Active, active_codes
 from contrafact.core.dataset import FactorDataset, check_count
-from contrafact.core.frames import Missing, TableLike, read_inputs, with_names
+from contrafact.core.frames import TableLike
+from contrafact.core.inputs import Missing, read_inputs, with_names
 from contrafact.core.metric import (
     ArrayLike,
     BoolArray,
@@ -152,7 +153,7 @@ def evaluate(
 
     Raises:
         ValueError: input a metric refuses (the message begins with the metric's name), an unknown metric or setting,
-            no factor that varies, or what :func:`~contrafact.core.frames.read_inputs` refuses.
+            no factor that varies, or what :func:`~contrafact.core.inputs.read_inputs` refuses.
 
     >>> factors = np.random.default_rng(0).integers(4, size=(1000, 2))
     >>> result = evaluate(factors * [1.0, -2.0], factors, metrics=["mig", "modularity"])

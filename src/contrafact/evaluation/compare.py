@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from contrafact.core.dataset import check_count
-from contrafact.core.frames import TableLike, columns_of, read_inputs
+from contrafact.core.frames import TableLike, columns_of
+from contrafact.core.inputs import read_inputs
 from contrafact.core.metric import ArrayLike, Continuous, as_array
 from contrafact.evaluation.bootstrap import Data, centred_limits, deviations, draw_rows, score_rows, split_as_scored
 from contrafact.evaluation.codes import call_static, continuous_setting, resolve_metrics

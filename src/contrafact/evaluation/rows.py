@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from contrafact.core.frames import Inputs, fill_gaps
+from contrafact.core.inputs import Inputs, fill_gaps
 from contrafact.core.metric import (
     BoolArray,
     Continuous,
@@ -63,7 +63,7 @@ def names_or_numbers(given: Sequence[str] | None, size: int, what: str) -> tuple
 class Rows:
     """What each metric is given.
 
-    >>> from contrafact.core.frames import read_inputs
+    >>> from contrafact.core.inputs import read_inputs
     >>> Rows.of(read_inputs([[0.5], [1.5]], [[0, 3], [1, 3]]), ["hue", "size"], None).notes
     ('dropped constant factors: size',)
 

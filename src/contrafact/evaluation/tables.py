@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from contrafact.core.active import NEARLY_DEAD, Active
-from contrafact.core.frames import Columns, Inputs, Missing, columns_of, read_inputs
+from contrafact.core.frames import Columns, columns_of
+from contrafact.core.inputs import Inputs, Missing, read_inputs
 from contrafact.core.metric import Continuous, as_array
 from contrafact.core.npy import NpzFile, read_npy
 from contrafact.core.table import FILE_COLUMNS, INDEX_COLUMN, TABLE_SUFFIXES, Table, read_table

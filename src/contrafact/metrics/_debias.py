@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from contrafact.core.frames import fill_gaps
+from contrafact.core.inputs import fill_gaps
 from contrafact.core.matrices import check_varying
 from contrafact.core.metric import ArrayLike, Continuous, FloatArray, check_codes_as_given, continuous_tag
 from contrafact.metrics._information import (
