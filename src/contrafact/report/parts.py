@@ -24,7 +24,7 @@ def parts_section(folder: Path) -> Section | None:
     text = (
         "<p>Test accuracy of linear classifiers on the codes r, the projection z, and each of their parts. Parts that "
         "came apart are near the whole at one task and near chance at the others; the <em>diagonal trend</em> asks "
-        "only that each part be the best at a task of its own.</p>"
+        "only that each part be the best at a task of its own, by more than the test images' binomial error.</p>"
     )
     return Section("parts", "Sub-embeddings", f'{text}<div class="columns">{tables}</div>')
 
