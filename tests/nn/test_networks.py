@@ -9,6 +9,7 @@ from contrafact.core.encoder import Encoder
 from contrafact.generators.vae import VAE
 from contrafact.nn.decoders import ConvDecoder, LocatelloDecoder
 from contrafact.nn.encoders import ConvEncoder, GaussianEncoder, LocatelloEncoder
+from contrafact.nn.perceptron import MLPEncoder
 from contrafact.nn.trainable import fresh_encoder
 
 
@@ -130,6 +131,8 @@ def test_encoder_refuses_images_it_was_not_made_for(images, message):
         (lambda: ConvEncoder((3, 16, 16), 0), "code_dim must be a whole number of at least 1"),
         (lambda: ConvEncoder((3, 16, 16), 2, width=0), "width must be positive"),
         (lambda: ConvEncoder((3, 16, 16), 2, activation="gelu"), "unknown activation 'gelu'"),
+        (lambda: MLPEncoder((0, 8, 8), 2), "channels must be a whole number of at least 1"),
+        (lambda: MLPEncoder((1, 8, 8), 2, width=0.0), "width must be positive, got 0.0"),
         (lambda: ConvDecoder(2, (3, 33, 32)), "does not reach 33×32; choose sides such as 28"),
         (lambda: ConvDecoder(2, (3, 38, 38)), "does not reach 38×38"),
         (lambda: ConvDecoder(-1, (3, 32, 32)), "latent_dim must be a whole number"),
@@ -140,7 +143,22 @@ def test_bad_sizes(build, message):
         build()
 
 
-@pytest.mark.parametrize(("kind", "network"), [("conv", ConvEncoder), ("locatello", LocatelloEncoder)])
+def test_the_perceptron_is_three_layers_on_the_pixels(tmp_path):
+    encoder = MLPEncoder((1, 8, 16), 5).eval()
+    assert layers_of(encoder) == [("fc", 128, 256), ("fc", 256, 256), ("fc", 256, 5)]
+    images = torch.rand(3, 1, 8, 16)
+    state = {name.removeprefix("layers.layers."): value for name, value in encoder.state_dict().items()}
+    hidden = images.flatten(1)
+    for linear, norm in (("0", "1"), ("3", "4")):  # fresh statistics: mean 0, variance 1
+        hidden = (hidden @ state[f"{linear}.weight"].T / (1 + 1e-5) ** 0.5 * state[f"{norm}.weight"]).relu()
+    torch.testing.assert_close(encoder(images), hidden @ state["6.weight"].T + state["6.bias"])
+    save_artefact(encoder, tmp_path / "mlp.safetensors")
+    assert fingerprint(load_artefact(tmp_path / "mlp.safetensors", Encoder)) == fingerprint(encoder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "network"), [("conv", ConvEncoder), ("locatello", LocatelloEncoder), ("mlp", MLPEncoder)]
+)
 def test_light_encoders_are_chosen_by_name(kind, network):
     encoder = fresh_encoder(kind, (3, 32, 32), width=0.5)
     assert (type(encoder), encoder.code_dim) == (network, 128)

@@ -22,6 +22,7 @@ PLACES = {
     "directions/deformator": "contrafact.editing.deformator:DeformatorDirections",
     "encoder/conv": "contrafact.nn.encoders:ConvEncoder",
     "encoder/locatello": "contrafact.nn.encoders:LocatelloEncoder",
+    "encoder/mlp": "contrafact.nn.perceptron:MLPEncoder",
     "encoder/gaussian": "contrafact.nn.encoders:GaussianEncoder",
     "encoder/resnet": "contrafact.nn.resnet:ResNetEncoder",
     "encoder/own": "contrafact.nn.own_encoder:OwnEncoder",

@@ -14,14 +14,19 @@ from contrafact.core.generator import Generator
 from contrafact.core.run import Run
 from contrafact.nn.encoders import ConvEncoder, LocatelloEncoder
 from contrafact.nn.own_encoder import OwnEncoder
+from contrafact.nn.perceptron import MLPEncoder
 from contrafact.nn.resnet import Depth, ResNetEncoder, Stem
 
-EncoderKind = Literal["conv", "locatello", "resnet18", "resnet34", "resnet50"]
+EncoderKind = Literal["conv", "locatello", "mlp", "resnet18", "resnet34", "resnet50"]
 EncoderChoice = EncoderKind | nn.Module
 NavigatorKind = Literal["unit", "orthonormal", "curved"]
 
 
-_LIGHT: dict[str, type[ConvEncoder | LocatelloEncoder]] = {"conv": ConvEncoder, "locatello": LocatelloEncoder}
+_LIGHT: dict[str, type[ConvEncoder | LocatelloEncoder | MLPEncoder]] = {
+    "conv": ConvEncoder,
+    "locatello": LocatelloEncoder,
+    "mlp": MLPEncoder,
+}
 _DEPTHS: dict[str, Depth] = {"resnet18": 18, "resnet34": 34, "resnet50": 50}
 
 
@@ -35,8 +40,9 @@ def fresh_encoder(
     """An encoder with new weights, or a copy of somebody's own module.
 
     Args:
-        kind: DisCo's encoder (``conv``), the small one of Locatello et al. 2019, or a ResNet; or a module
-            that turns images into codes ``(N, D)``, which keeps its weights and has no use for width and stem.
+        kind: DisCo's encoder (``conv``), the small one of Locatello et al. 2019, a perceptron on the pixels (``mlp``,
+            for images of 8 to 16 pixels), or a ResNet; or a module that turns images into codes ``(N, D)``, which keeps
+            its weights and has no use for width and stem.
         image_shape: ``(C, H, W)``.
         code_dim: J; None for as many as the network has features: 512 (ResNet-18, -34), 2048 (ResNet-50), 256 (the
             others), times the width.
