@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from contrafact.bench.recipe import SCALES, column_of, load_recipe, recipe_names
+from contrafact.bench.recipe import SCALES, Recipe, Row, column_of, load_recipe, recipe_names
 from contrafact.bench.suite import Bench, _method_of
 from contrafact.core.settings import flat_fields
 from contrafact.generators.checkpoints import load_generator
@@ -65,6 +65,11 @@ def test_every_recipe_names_things_that_exist(name):
 def test_published_numbers_are_the_papers(name, row, column, published):
     rows = {r.name: r for r in load_recipe(name).rows}
     assert rows[row].published[column] == published
+
+
+def test_a_row_to_compare_with_is_one_of_the_recipes():
+    with pytest.raises(ValueError, match="unknown row of this recipe 'contol'; did you mean 'control'"):
+        Recipe("t", "t", (Row("control", "sub_infomax"),), {}, against="contol")
 
 
 def test_a_name_in_any_spelling_and_an_unknown_one():

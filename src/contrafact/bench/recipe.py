@@ -90,6 +90,7 @@ class Recipe:
         num_train: images that metrics are fitted on.
         num_test: held-out images.
         best: also print the best seed, in brackets, for papers that report nothing else.
+        against: row that every other one is tested against, seed by seed, in a second table.
         remark: how the small scale differs from the paper, for the reader of the table.
 
     >>> from contrafact.bench.recipe import load_recipe
@@ -110,7 +111,14 @@ class Recipe:
     num_train: int = 10_000
     num_test: int = 5_000
     best: bool = False
+    against: str = ""
     remark: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a comparison with a row that is not there."""
+        names = [row.name for row in self.rows]
+        if self.against and self.against not in names:
+            raise ValueError(unknown_name_message("row of this recipe", self.against, names))
 
 
 def column_of(entry: tuple[str, str] | Column) -> Column:

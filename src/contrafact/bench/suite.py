@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from contrafact.bench.recipe import LOG, Column, Recipe, Row, Scale, column_of
-from contrafact.bench.table import Cell, results_table
+from contrafact.bench.table import Cell, paired_table, results_table
 from contrafact.core import command, own_generator
 from contrafact.core.catalog import slug
 from contrafact.core.claim import claim
@@ -383,6 +383,8 @@ def _write_results(bench: Bench, cells: Sequence[Cell]) -> str:
     }
     write_json(bench.out / "results.json", {**facts, "rows": results})
     table = results_table(recipe, by_row)
+    if recipe.against and (paired := paired_table(recipe, by_row)):
+        table = f"{table}\n\n{paired}"
     about = [f"- {key}: {value}" for key, value in facts.items() if value and key not in ("title", "environment")]
     about += [f"- {key}: {value}" for key, value in facts["environment"].items() if key != "started"]
     write_text(bench.out / "results.md", "\n".join([f"# {recipe.title}", "", table, "", *about, ""]))

@@ -9,6 +9,8 @@ import numpy as np
 
 from contrafact.bench.recipe import LOG, Recipe, Row
 from contrafact.evaluation.codes import info_of
+from contrafact.evaluation.compare import compare_runs
+from contrafact.evaluation.ranks import corrected
 from contrafact.evaluation.run import CONTROL
 
 
@@ -55,6 +57,33 @@ def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Cell]]) -> str:
             lines.append([f"{controlled.name} − {row.name}", *margins, "", ""])
         controlled = row
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def paired_table(recipe: Recipe, cells: Mapping[str, Sequence[Cell]]) -> str:
+    """Markdown: every row less the one it is tested against, over the seeds that both have; empty without two seeds.
+
+    Each entry is the mean difference and its two-sided p-value by flips of sign, corrected for the rows of its column
+    (Holm).
+    """
+    base = {cell.seed: cell.scores for cell in cells[recipe.against]}
+    titles = list(recipe.columns)
+    pairs: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
+    for row in recipe.rows:
+        both = [(base[cell.seed], cell.scores) for cell in cells[row.name] if cell.seed in base]
+        for title in titles:
+            found = [(a[title], b[title]) for a, b in both if title in a and title in b]
+            if len(found) > 1 and row.name != recipe.against:
+                pairs[row.name, title] = ([a for a, _ in found], [b for _, b in found])
+    tested = [row.name for row in recipe.rows if any((row.name, title) in pairs for title in titles)]
+    entries: dict[tuple[str, str], str] = {}
+    for title in titles:
+        column = {name: pairs[name, title] for name in tested if (name, title) in pairs}
+        p_values = corrected([compare_runs(first, second) for first, second in column.values()])
+        for (name, (first, second)), p in zip(column.items(), p_values, strict=True):
+            entries[name, title] = f"{np.mean(second) - np.mean(first):+.3f} (p {p:.2g})"
+    head = [f"less {recipe.against}", *titles]
+    body = [[name, *(entries.get((name, title), "–") for title in titles)] for name in tested]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *body]) if tested else ""
 
 
 def _mean_std(values: Sequence[float]) -> str:
