@@ -17,6 +17,7 @@ from contrafact.methods.ganspace import GANSpace as GANSpace
 from contrafact.methods.infogan import InfoGAN as InfoGAN
 from contrafact.methods.infogan_cr import InfoGANCR as InfoGANCR
 from contrafact.methods.interfacegan import InterFaceGAN as InterFaceGAN
+from contrafact.methods.joint_diagonal import JointDiagonal as JointDiagonal
 from contrafact.methods.labels_only import LabelsOnly as LabelsOnly
 from contrafact.methods.latent_discovery import LatentDiscovery as LatentDiscovery
 from contrafact.methods.latentclr import LatentCLR as LatentCLR

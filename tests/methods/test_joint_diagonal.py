@@ -1,0 +1,168 @@
+"""Joint diagonalisation: Gram matrices against autograd's Jacobians, scenes whose directions are known, the encoder."""
+
+import numpy as np
+import pytest
+import torch
+
+from contrafact.core.run import Run
+from contrafact.generators import StyleGAN2, wrap
+from contrafact.generators.analytic import Analytic
+from contrafact.methods.joint_diagonal import Frame, JointDiagonal, answering, gram_matrices
+from contrafact.metrics.recovery import recovery
+from contrafact.nn.responses import RESPONSES, watch
+from contrafact.nn.whitening import Whitening, whitening
+
+TINY = {"num_latents": 400, "num_bases": 8, "encoder_images": 32, "steps": 1, "batch_size": 4, "encoder_width": 0.25}
+
+
+def quiet(folder, seed: int = 0) -> Run:
+    return Run(folder, seed=seed, device="cpu", precision="float32", progress=False)
+
+
+def smooth_generator(latent_dim: int = 5):
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Linear(latent_dim, 24), torch.nn.Tanh(), torch.nn.Linear(24, 3 * 8 * 8), torch.nn.Sigmoid()
+    )
+    return wrap(
+        torch.nn.Sequential(module, torch.nn.Unflatten(1, (3, 8, 8))).double(), latent_dim, image_range=(0, 1)
+    ).freeze()
+
+
+def white_of(dim: int) -> Whitening:
+    rng = torch.Generator().manual_seed(3)
+    return whitening(torch.randn(500, dim, generator=rng) @ torch.randn(dim, dim, generator=rng))
+
+
+@pytest.mark.parametrize("kind", RESPONSES)
+@pytest.mark.parametrize("images_per_batch", [7, 200])
+def test_the_streamed_grams_are_those_of_autograds_jacobians(kind, images_per_batch):
+    generator, white = smooth_generator(), white_of(5)
+    white = Whitening(*(part.double() for part in white))
+    bases = torch.randn(6, 5, generator=torch.Generator().manual_seed(1)).double()
+    torch.manual_seed(2)
+    response = watch(kind, (3, 8, 8))
+    found = gram_matrices(generator, white, [response], bases, 1e-2, None, images_per_batch)
+
+    def answer(latent):
+        return response(generator(latent[None]).float())[0]
+
+    answers = torch.stack([answer(base) for base in bases]).double()
+    spread = answers.std(dim=0)
+    spread = spread.clamp_min(float(spread.max()) / 100)
+    per_response, per_base = 0.0, []
+    for base in bases:
+        jacobian_PCR = torch.autograd.functional.jacobian(answer, base) @ white.axes_RL.T
+        per_response = per_response + torch.einsum("pcr,pcs->prs", jacobian_PCR, jacobian_PCR) / len(bases)
+        scaled = (jacobian_PCR / spread[..., None]).flatten(0, 1)
+        per_base.append(scaled.T @ scaled)
+    # Central differences: an error of the step's square, and float32's rounding over the step; a step across the kink
+    # of one of the encoder's ReLUs costs more.
+    tolerance = 3e-2 if kind == "encoder" else 1e-2
+    for mine, exact in ((found.per_response_PRR[0], per_response), (found.per_base_BRR[0], torch.stack(per_base))):
+        assert float((mine - exact).norm() / exact.norm()) < tolerance
+
+
+def test_a_step_on_some_layers_is_differentiated_there_only():
+    torch.manual_seed(0)
+    generator = StyleGAN2(16, latent_dim=12, channels=[8, 6, 4], mapping_layers=3).freeze()
+    white, bases = whitening(generator.sample(200, seed=0)), generator.sample(2, seed=1)
+    response = watch("pixels", (3, 16, 16))
+    grams = gram_matrices(generator, white, [response], bases, 0.05, (2, 4))
+    expected = 0.0
+    for base in bases:
+        for r in range(2):
+            for s in range(2):
+                pair = []
+                for axis in (white.axes_RL[r], white.axes_RL[s]):
+                    ends = []
+                    for sign in (0.05, -0.05):
+                        layered = base.expand(1, 6, 12).clone()
+                        layered[:, 2:4] += sign * axis
+                        ends.append(generator(layered))
+                    pair.append((ends[0] - ends[1]) / 0.1)
+                if (r, s) == (0, 1):
+                    expected += float((pair[0] * pair[1]).sum()) / 2
+    assert float(grams.per_response_PRR[0].sum(dim=0)[0, 1]) == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+def test_the_low_rank_start_finds_the_dimensions_that_are_answered_to():
+    """A generator that reads three of twenty dimensions."""
+    torch.manual_seed(0)
+    reads = torch.linalg.qr(torch.randn(20, 3))[0]
+
+    class Reads(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = torch.nn.Sequential(
+                torch.nn.Linear(3, 16), torch.nn.Tanh(), torch.nn.Linear(16, 64), torch.nn.Unflatten(1, (1, 8, 8))
+            )
+
+        def forward(self, latent):
+            return self.layers(latent @ reads)
+
+    generator = wrap(Reads(), 20).freeze()
+    white = whitening(torch.randn(4000, 20))
+    rng = torch.Generator().manual_seed(0)
+    frame = answering(generator, white, [watch("pixels", (1, 8, 8))], generator.sample(16, seed=0), 3, None, rng)
+    spanned = torch.linalg.qr((frame.float() @ white.dual_RL).T)[0]
+    assert torch.linalg.svdvals(spanned.T @ reads).min() > 0.999
+
+
+def test_the_directions_of_a_scene_are_recovered(tmp_path):
+    """Eight factors behind a rotation; eight random directions reach 0.59."""
+    scene = Analytic(size=24)
+    few = {"num_latents": 4000, "num_bases": 48, "find_circles": False}
+    directions, note = JointDiagonal(frame_search=Frame(**few)).find(scene, quiet(tmp_path))
+    assert recovery(directions.axes.numpy(), scene.true_directions().numpy()).score > 0.9
+    assert 0.5 < note["diagonal_share"] <= 1
+
+
+@pytest.mark.parametrize("settings", [{"gram": "both", "responses": ("moments", "encoder")}, {"gram": "per_base"}])
+def test_other_responses_and_kinds_of_gram_fit(settings, tmp_path):
+    run = JointDiagonal.of(**TINY, **settings).fit(Analytic(size=16), quiet(tmp_path))
+    vectors = run.directions.axes
+    torch.testing.assert_close(run.directions.dual @ vectors.T, torch.eye(len(vectors)), atol=1e-4, rtol=0)
+    assert 0 < run.directions.note["diagonal_share"] <= 1
+
+
+@pytest.mark.parametrize("frame", ["axes", "random"])
+def test_controls_are_whitened_frames_too(frame, tmp_path):
+    run = JointDiagonal.of(**TINY, frame=frame).fit(Analytic(size=16), quiet(tmp_path))
+    directions = run.directions
+    torch.testing.assert_close(directions.dual @ directions.axes.T, torch.eye(8), atol=1e-4, rtol=0)
+    assert "diagonal_share" not in directions.note
+
+
+def test_the_encoder_learns_the_coordinates(tmp_path):
+    scene = Analytic(size=16)
+    settings = {
+        **TINY,
+        "num_latents": 2000,
+        "encoder_images": 1500,
+        "steps": 150,
+        "batch_size": 64,
+        "encoder_width": 0.5,
+    }
+    run = JointDiagonal.of(**settings, find_circles=False).fit(scene, quiet(tmp_path))
+    latents = scene.sample(300, seed=9)
+    truth, codes = run.directions.positions(latents), run.encoder(scene(latents).clamp(0, 1))
+    correlation = np.abs(np.corrcoef(truth.T.numpy(), codes.detach().T.numpy())[:8, 8:])
+    assert np.median(np.diag(correlation)) > 0.6
+    assert run.encoder.code_dim == run.directions.num_directions == 8
+
+
+def test_few_directions_are_the_strongest(tmp_path):
+    many = JointDiagonal.of(**TINY, find_circles=False).fit(Analytic(size=16), quiet(tmp_path / "many"))
+    few = JointDiagonal.of(**TINY, find_circles=False, num_directions=3).fit(Analytic(size=16), quiet(tmp_path / "few"))
+    torch.testing.assert_close(few.directions.axes, many.directions.axes[:3])
+    assert few.encoder.code_dim == 3
+
+
+def test_bad_settings(tmp_path):
+    with pytest.raises(ValueError, match="name at least one response to watch, of pixels, moments"):
+        JointDiagonal.of(responses=())
+    with pytest.raises(ValueError, match="num_latents is 9, too few to whiten 8 dimensions; ask for at least 16"):
+        JointDiagonal.of(**{**TINY, "num_latents": 9}).fit(Analytic(size=16), quiet(tmp_path))
+    with pytest.raises(ValueError, match="unknown response 'edges'"):
+        watch("edges", (3, 16, 16))
