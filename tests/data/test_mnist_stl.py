@@ -26,7 +26,7 @@ def test_images_are_the_larger_of_digit_and_photograph_pixel_by_pixel(folder):
     """From the files' raw bytes: idx rows, and STL-10's columns."""
     dataset = MNISTSTL(folder)
     digits = random_bytes(20, 28, 28)
-    raw = np.fromfile(folder / "train_X.bin", np.uint8)
+    raw = np.concatenate([np.fromfile(folder / f"{part}_X.bin", np.uint8) for part in ("train", "test")])
     images = dataset.batch(range(5))
     for n in range(5):
         digit, background = dataset._rows_VM2[0, n]
@@ -41,18 +41,46 @@ def test_images_are_the_larger_of_digit_and_photograph_pixel_by_pixel(folder):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_pairs_share_two_factors_by_class_and_draw_the_third(variant, folder):
+def test_pairs_share_two_factors_by_class_and_vary_the_third(variant, folder):
     dataset = MNISTSTL(folder, variant=variant)
     assert isinstance(dataset, PairDataset)
     pairs = dataset.pairs(range(300))
     first, second = pairs.factors_first_NK, pairs.factors_second_NK
-    for k, name in enumerate(dataset.factor_names):
+    for k, (name, size) in enumerate(zip(dataset.factor_names, dataset.factor_sizes, strict=True)):
         same = (first[:, k] == second[:, k]).mean()
-        assert (same == 1.0) if name in dataset.held else (same < 0.35)
+        if name in dataset.held:
+            assert same == 1.0
+        elif variant.endswith("-independent"):
+            assert same == pytest.approx(1 / size, abs=3 * (1 / size / 300) ** 0.5)  # three binomial errors
+        else:
+            assert same == 0.0
+            assert len(np.unique(second[:, k])) == size
     assert torch.equal(pairs.first, dataset.batch(range(300)))
     assert np.array_equal(first, dataset.factors_of(range(300)))
     other_instance = dataset._rows_VM2[0] != dataset._rows_VM2[1]
     assert other_instance[:, 0].mean() > 0.3  # two of each digit: half the pairs differ
+
+
+def test_both_parts_of_each_source_are_joined_and_cut_anew(folder, monkeypatch):
+    """Tiny files: 20 + 10 digits, 10 + 20 photographs, cut 20 to 10; the cut is nine to one."""
+    train, test = MNISTSTL(folder), MNISTSTL(folder, split="test")
+    for dataset, photographs in ((train, range(20)), (test, range(20, 30))):
+        assert dataset._backgrounds_NCHW.shape == (len(photographs), 3, 64, 64)
+    own = [MNISTSTL(folder, variant="dc-bc-independent", split=split) for split in ("train", "test")]
+    assert [len(dataset._backgrounds_NCHW) for dataset in own] == [10, 20]
+    joined, kept = (np.concatenate([d._backgrounds_NCHW for d in parts]) for parts in ((train, test), own))
+    assert np.array_equal(joined, kept)
+    monkeypatch.undo()
+    assert MNISTSTL.train_share == 0.9
+
+
+def test_classes_are_as_frequent_as_in_the_sources(folder):
+    """Rows are drawn, not classes: of three rows of class 0 to one of the others it comes three times as often."""
+    (folder / "train_y.bin").write_bytes(bytes([1] * 10))
+    dataset = MNISTSTL(folder, variant="dc-dl")  # photographs of the training part: eleven of class 0, one of others
+    for factors in (pairs := dataset.pairs(range(300)))[2:]:
+        assert np.bincount(factors[:, 2], minlength=10).argmax() == 0
+    assert (np.asarray(pairs.factors_first_NK)[:, 2] == 0).mean() == pytest.approx(11 / 20, abs=0.1)
 
 
 def test_factors_are_the_sources_classes_and_every_value_occurs(folder):
@@ -75,7 +103,8 @@ def test_seeds_and_splits_draw_other_pairs_and_the_same_again(folder):
     assert (len(test), test.split, test.variant) == (60, "test", "dc-bc")
     assert test.parts()[1] is test
     assert np.array_equal(test.parts()[0]._rows_VM2, first._rows_VM2)
-    assert test._rows_VM2[..., 1].max() >= 10  # its own photographs
+    assert np.array_equal(np.unique(test._rows_VM2[..., 1]), np.arange(10))  # the photographs of its part
+    assert not np.array_equal(test._backgrounds_NCHW, first._backgrounds_NCHW[:10])
 
 
 def test_smaller_images_are_area_averages(folder):
@@ -111,6 +140,7 @@ def test_digits_may_come_from_the_numpy_archive(folder):
 
 
 def test_clothes_over_textures_stand_in_and_say_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(MNISTSTL, "train_share", 2 / 3)
     monkeypatch.setenv("CONTRAFACT_DATA", str(tmp_path))
     clothes = tmp_path / "fashion-mnist"
     clothes.mkdir()
@@ -161,11 +191,12 @@ def test_what_is_missing_or_damaged_is_named(folder, tmp_path, monkeypatch):
         MNISTSTL(folder)
     labels.write_bytes(bytes([1] * 10))
     with pytest.raises(ValueError, match=r"mnist-stl: .* holds nothing of class 1; get whole files"):
-        MNISTSTL(folder)
+        MNISTSTL(folder, variant="dc-bc-independent")
     (folder / "train_X.bin").write_bytes(bytes(100))
     with pytest.raises(ValueError, match=r"train_X.bin must hold images of 27648 bytes, found 100 bytes"):
         MNISTSTL(folder)
-    (folder / "train_X.bin").unlink()
+    for part in ("train", "test"):
+        (folder / f"{part}_X.bin").unlink()
     with pytest.raises(
         ValueError, match=r"lack STL-10's train_X.bin and train_y.bin; put them there, or leave out path"
     ):
@@ -174,6 +205,16 @@ def test_what_is_missing_or_damaged_is_named(folder, tmp_path, monkeypatch):
         file.unlink()
     with pytest.raises(ValueError, match=r"lack MNIST's idx files or mnist.npz"):
         MNISTSTL(folder)
+
+
+@pytest.mark.parametrize(
+    ("gone", "lacking"), [("test_X.bin", "STL-10's test files"), ("t10k-images-idx3-ubyte", "MNIST's test files")]
+)
+def test_half_of_a_source_is_not_joined_with_anything(gone, lacking, folder):
+    (folder / gone).unlink()
+    with pytest.raises(ValueError, match=f"lack {lacking}, and the published split joins training and test images; p"):
+        MNISTSTL(folder)
+    assert len(MNISTSTL(folder, variant="dc-bc-independent")) == 300
 
 
 def test_fashion_files_in_mnists_place_are_refused(folder, tmp_path, monkeypatch):

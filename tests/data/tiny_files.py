@@ -23,6 +23,7 @@ from contrafact.data.cars3d import Cars3D
 from contrafact.data.digits_garments import NUM_PAIRS as DIGITS_GARMENTS_PAIRS
 from contrafact.data.dsprites import FILE as DSPRITES_FILE
 from contrafact.data.dsprites import DSprites
+from contrafact.data.mnist_stl import MNISTSTL
 from contrafact.data.mnist_stl import NUM_PAIRS as MNIST_STL_PAIRS
 from contrafact.data.mpi3d import MPI3D
 from contrafact.data.shapes3d import Shapes3D
@@ -200,6 +201,7 @@ def write_mnist_stl(folder, monkeypatch):
         (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(count, dtype=np.uint8) % 10))
     monkeypatch.setitem(MNIST_STL_PAIRS, "train", 300)
     monkeypatch.setitem(MNIST_STL_PAIRS, "test", 60)
+    monkeypatch.setattr(MNISTSTL, "train_share", 2 / 3)  # of 30 a tenth would not hold every class
     return write_stl10_classes(folder, monkeypatch)
 
 

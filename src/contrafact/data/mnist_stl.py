@@ -1,15 +1,16 @@
 """MNIST/STL-10: a digit at one of eight places on a photograph, in pairs that share two of three factors.
 
-Burns, Sarna, Krishnan & Maschinot, "Unsupervised Disentanglement without Autoencoding", 2021, Appendix A.1. Images are
-made when asked for, from the sources and a seed; where the sources are missing, Fashion-MNIST items over procedural
-textures stand in.
+Burns, Sarna, Krishnan & Maschinot, "Unsupervised Disentanglement without Autoencoding", 2021, Appendix A.1. Sources,
+split and pairs are those of the notebook that makes the published set (github.com/aburns4/UnsupDisent, commit 13039b2).
+Images are made when asked for, from the sources and a seed; where the sources are missing, Fashion-MNIST items over
+procedural textures stand in.
 
 Shape suffixes: N images, M pairs, K factors, C channels, H height, W width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -21,7 +22,7 @@ from torch import Tensor
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import ImageDataset, IntArray, PairDataset, Pairs, check_indices
 from contrafact.data import _idx
-from contrafact.data._classes import rows_of_classes
+from contrafact.data._classes import rows_of_classes, rows_of_other_classes
 from contrafact.data._files import STAND_IN, PathLike, data_folder
 from contrafact.data._npz import NumpyArchive
 from contrafact.data._pixels import check_size, shrink
@@ -34,7 +35,9 @@ from contrafact.data.stl10 import STL10
 SIDE, DIGIT_SIDE = 64, 28
 TOPS, LEFTS = (2, 34), (0, 12, 24, 36)
 NUM_PAIRS = {"train": 100_000, "test": 10_000}
-VARIANTS = {"dc-bc": (0, 2), "dc-dl": (0, 1), "bc-dl": (2, 1)}
+INDEPENDENT = "-independent"
+_HELD = {"dc-bc": (0, 2), "dc-dl": (0, 1), "bc-dl": (2, 1)}
+VARIANTS = {**_HELD, **{variant + INDEPENDENT: columns for variant, columns in _HELD.items()}}
 TEXTURES_PER_CLASS = {"train": 500, "test": 200}
 _BLOCK = 1000
 _MNIST_FOLDERS = ("mnist", "MNIST", "mnist/raw", "MNIST/raw")
@@ -58,17 +61,22 @@ class Source(NamedTuple):
 class MNISTSTL(PairDataset):
     """Pairs of MNIST/STL-10 images ``(3, size, size)`` with the three factors of each image.
 
-    Both images of a pair have the two factors of the variant in common, by class, not instance; the third is drawn for
-    each. ``batch`` and ``factors_of`` are those of the first image of each pair. 100,000 pairs to train, 10,000 to
-    test.
+    Both images of a pair have the two factors of the variant in common, by class, not instance; the third differs.
+    ``batch`` and ``factors_of`` are those of the first image of each pair. 100,000 pairs to train, 10,000 to test.
+
+    As in the authors' program, the training and test images of each source are joined, the first nine tenths of them
+    train (63,000 digits, 11,700 photographs), and classes are as frequent as among them; the order is the files', where
+    that program reads copies shuffled within each part. With ``-independent`` behind the variant the sources' own parts
+    are kept, every class is equally likely, and the third factor is drawn for each image, so that it coincides in a
+    tenth of all pairs (an eighth, where it is the location).
 
     Args:
         path: folder that holds MNIST's files (idx or ``mnist.npz``) and STL-10's (``train_X.bin`` …), or has them in
             subfolders ``mnist`` and ``stl10``. By default the data folder, where either may be missing: Fashion-MNIST
             then stands in for the digits, procedural textures for the photographs.
         variant: what pairs share: ``dc-bc`` (digit and background class), ``dc-dl`` (digit class and location) or
-            ``bc-dl`` (background class, digit location).
-        split: ``train`` or ``test``; the sources' own.
+            ``bc-dl`` (background class, digit location); or one of these with ``-independent``.
+        split: ``train`` or ``test``.
         size: 64, or 32 or 16 by area averages.
         seed: of the pairs.
 
@@ -90,6 +98,8 @@ class MNISTSTL(PairDataset):
         "crop": ("digit class", "digit location"),
         "flip": ("digit class", "digit location"),
     }
+    train_share: ClassVar[float] = 0.9
+    """Of a source's training and test images, joined."""
 
     def __init__(
         self,
@@ -107,7 +117,7 @@ class MNISTSTL(PairDataset):
         self.split, self.variant, self.seed = split, variant, seed
         self._path = path
         self.held = tuple(self.factor_names[column] for column in VARIANTS[variant])
-        digits, backgrounds = _sources(path, split)
+        digits, backgrounds = _sources(path, split, None if variant.endswith(INDEPENDENT) else self.train_share)
         self._digits_NHW, self._backgrounds_NCHW = digits.pixels, backgrounds.pixels
         real = STAND_IN not in digits.origin + backgrounds.origin
         self.source = f"{'' if real else f'{STAND_IN}: '}{digits.origin} over {backgrounds.origin}".replace(
@@ -149,13 +159,26 @@ class MNISTSTL(PairDataset):
         """Factors ``(2, M, 3)`` and source rows (digit, background) ``(2, M, 2)`` of both images of every pair."""
         entropy = [self.seed, list(NUM_PAIRS).index(self.split), list(VARIANTS).index(self.variant)]
         rng = np.random.default_rng(entropy)
+        shared = VARIANTS[self.variant]
+        sources = ((digits, 0), (backgrounds, 2))
         factors = rng.integers(self.factor_sizes, size=(2, len(self), 3))
-        shared = list(VARIANTS[self.variant])
-        factors[1][:, shared] = factors[0][:, shared]
-        rows = [
-            rows_of_classes(source.labels, factors[..., column], rng, f"mnist-stl: {source.origin}")
-            for source, column in ((digits, 0), (backgrounds, 2))
-        ]
+        if self.variant.endswith(INDEPENDENT):
+            factors[1][:, shared] = factors[0][:, shared]
+            rows = [
+                rows_of_classes(source.labels, factors[..., column], rng, f"mnist-stl: {source.origin}")
+                for source, column in sources
+            ]
+            return factors.astype(np.int8), np.stack(rows, axis=-1).astype(np.int32)
+        places = self.factor_sizes[1]
+        moved = 0 if 1 in shared else rng.integers(1, places, size=len(self))
+        factors[1, :, 1] = (factors[0, :, 1] + moved) % places
+        rows = []
+        for source, column in sources:
+            draw = rows_of_classes if column in shared else rows_of_other_classes
+            first = rng.integers(len(source.labels), size=len(self))
+            second = draw(source.labels, source.labels[first], rng, f"mnist-stl: {source.origin}")
+            rows.append(np.stack([first, second]))
+            factors[..., column] = source.labels[rows[-1]]
         return factors.astype(np.int8), np.stack(rows, axis=-1).astype(np.int32)
 
     def _render(self, rows_N2: IntArray, places_N: IntArray) -> Tensor:
@@ -169,21 +192,50 @@ class MNISTSTL(PairDataset):
         return shrink(torch.from_numpy(bytes_NCHW).float().div_(255), self.image_shape[1])
 
 
-def _sources(path: PathLike | None, split: str) -> tuple[Source, Source]:
+def _sources(path: PathLike | None, split: str, share: float | None) -> tuple[Source, Source]:
     root = data_folder() if path is None else Path(path).expanduser()
-    digits, backgrounds = _mnist(root, split, path is not None), _stl10(root, split)
+    digits = _part(lambda part: _mnist(root, part, path is not None), split, share, "MNIST's", root)
+    backgrounds = _part(lambda part: _stl10(root, part), split, share, "STL-10's", root)
     if path is not None and (digits is None or backgrounds is None):
         missing = "MNIST's idx files or mnist.npz" if digits is None else f"STL-10's {split}_X.bin and {split}_y.bin"
         raise ValueError(
             f"mnist-stl: {root} and its subfolders lack {missing}; put them there, or leave out path to let "
             "Fashion-MNIST and procedural textures stand in"
         )
-    if digits is None:
-        fashion = FashionMNIST(split=split)
-        digits = Source(
-            _bytes(fashion, DIGIT_SIDE)[:, 0], fashion.labels, f"{STAND_IN} fashion-mnist from {fashion.source}"
-        )
+    digits = digits or _part(_fashion, split, share, "Fashion-MNIST's", root)
+    assert digits is not None, "Fashion-MNIST's files are there, or their absence was an error"
     return digits, backgrounds or _procedural(split)
+
+
+def _part(
+    read: Callable[[str], Source | None], split: str, share: float | None, whose: str, root: Path
+) -> Source | None:
+    """A source's part of that name, or of its parts joined, train first, that share to train or the rest to test.
+
+    None where there are no files.
+    """
+    if share is None:
+        return read(split)
+    train, test = read("train"), read("test")
+    if train is None and test is None:
+        return None
+    if train is None or test is None:
+        lacking = "training" if train is None else "test"
+        raise ValueError(
+            f"mnist-stl: {root} and its subfolders lack {whose} {lacking} files, and the published split joins "
+            "training and test images; put them there, or keep the sources' own split with a variant such as "
+            f"dc-bc{INDEPENDENT}"
+        )
+    num_train = round(share * (len(train.labels) + len(test.labels)))
+    wanted = slice(None, num_train) if split == "train" else slice(num_train, None)
+    pixels, labels = (np.concatenate([train[k], test[k]])[wanted] for k in range(2))
+    return Source(pixels, labels, train.origin)
+
+
+def _fashion(split: str) -> Source:
+    fashion = FashionMNIST(split=split)
+    origin = f"{STAND_IN} fashion-mnist from {fashion.source}"
+    return Source(_bytes(fashion, DIGIT_SIDE)[:, 0], fashion.labels, origin)
 
 
 def _mnist(root: Path, split: str, is_given: bool) -> Source | None:
@@ -229,7 +281,7 @@ def _bytes(dataset: ImageDataset, side: int) -> npt.NDArray[np.uint8]:
 
 
 def _procedural(split: str) -> Source:
-    """Textures of ten classes; other ones in the test part."""
+    """Textures of ten classes; other ones in the test part, which nothing was ever joined from."""
     rng = np.random.default_rng([len(split), 10])
     count = TEXTURES_PER_CLASS[split]
     pixels = np.concatenate([textures(index, count, SIDE, rng) for index in range(len(TEXTURES))])
