@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from contrafact.core.directions import CurvedDirections, GlobalDirections, LayeredDirections
+from contrafact.core.whitened_directions import WhitenedDirections
 from contrafact.evaluation.regression import RegressionSettings, coordinates_along, regress_encoder
 from contrafact.generators.analytic import Analytic
 from tests.conftest import quiet
@@ -65,3 +66,16 @@ def test_directions_of_another_generator_are_refused(tmp_path):
     generator = Analytic.tiny()
     with pytest.raises(ValueError, match=r"live in 3 latent dimensions, the generator has \d+; use the generator"):
         regress_encoder(generator, GlobalDirections(3, 2), quiet(tmp_path), RegressionSettings())
+
+
+def test_of_whitened_directions_the_coordinates_are_positions_on_the_sliders():
+    sliders = WhitenedDirections.of(2 * torch.eye(3), groups=[[0, 1], [2]])
+    latent = torch.tensor([[0.0, 4.0, 6.0]])
+    found = coordinates_along(sliders, latent, torch.zeros(3))
+    torch.testing.assert_close(found, torch.tensor([[torch.pi / 2, 3.0]]))
+
+
+def test_the_smaller_network_is_noted_and_the_usual_one_is_not():
+    assert "network" not in RegressionSettings().recorded()
+    small = RegressionSettings(network="locatello").recorded()
+    assert RegressionSettings(**small).network == "locatello"

@@ -7,7 +7,16 @@ import torch
 from contrafact.core.run import Run
 from contrafact.generators import StyleGAN2, wrap
 from contrafact.generators.analytic import Analytic
-from contrafact.methods.joint_diagonal import Frame, JointDiagonal, answering, gram_matrices
+from contrafact.methods._joint_frame import (
+    CANDIDATES,
+    Frame,
+    Grams,
+    answering,
+    gram_matrices,
+    held_out_share,
+    joint_frame,
+)
+from contrafact.methods.joint_diagonal import JointDiagonal
 from contrafact.metrics.recovery import recovery
 from contrafact.nn.responses import RESPONSES, watch
 from contrafact.nn.whitening import Whitening, whitening
@@ -42,7 +51,7 @@ def test_the_streamed_grams_are_those_of_autograds_jacobians(kind, images_per_ba
     bases = torch.randn(6, 5, generator=torch.Generator().manual_seed(1)).double()
     torch.manual_seed(2)
     response = watch(kind, (3, 8, 8))
-    found = gram_matrices(generator, white, [response], bases, 1e-2, None, images_per_batch)
+    (found,) = gram_matrices(generator, white, [response], bases, 1e-2, None, images_per_batch)
 
     def answer(latent):
         return response(generator(latent[None]).float())[0]
@@ -59,7 +68,7 @@ def test_the_streamed_grams_are_those_of_autograds_jacobians(kind, images_per_ba
     # Central differences: an error of the step's square, and float32's rounding over the step; a step across the kink
     # of one of the encoder's ReLUs costs more.
     tolerance = 3e-2 if kind == "encoder" else 1e-2
-    for mine, exact in ((found.per_response_PRR[0], per_response), (found.per_base_BRR[0], torch.stack(per_base))):
+    for mine, exact in ((found.halves_2PRR.mean(dim=0), per_response), (found.per_base_BRR, torch.stack(per_base))):
         assert float((mine - exact).norm() / exact.norm()) < tolerance
 
 
@@ -68,7 +77,7 @@ def test_a_step_on_some_layers_is_differentiated_there_only():
     generator = StyleGAN2(16, latent_dim=12, channels=[8, 6, 4], mapping_layers=3).freeze()
     white, bases = whitening(generator.sample(200, seed=0)), generator.sample(2, seed=1)
     response = watch("pixels", (3, 16, 16))
-    grams = gram_matrices(generator, white, [response], bases, 0.05, (2, 4))
+    (grams,) = gram_matrices(generator, white, [response], bases, 0.05, (2, 4))
     expected = 0.0
     for base in bases:
         for r in range(2):
@@ -83,7 +92,7 @@ def test_a_step_on_some_layers_is_differentiated_there_only():
                     pair.append((ends[0] - ends[1]) / 0.1)
                 if (r, s) == (0, 1):
                     expected += float((pair[0] * pair[1]).sum()) / 2
-    assert float(grams.per_response_PRR[0].sum(dim=0)[0, 1]) == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    assert float(grams.halves_2PRR.mean(dim=0).sum(dim=0)[0, 1]) == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
 def test_the_low_rank_start_finds_the_dimensions_that_are_answered_to():
@@ -113,9 +122,31 @@ def test_the_directions_of_a_scene_are_recovered(tmp_path):
     """Eight factors behind a rotation; eight random directions reach 0.59."""
     scene = Analytic(size=24)
     few = {"num_latents": 4000, "num_bases": 48, "find_circles": False}
-    directions, note = JointDiagonal(frame_search=Frame(**few)).find(scene, quiet(tmp_path))
+    directions, note = joint_frame(scene, quiet(tmp_path), Frame(**few), 16)
     assert recovery(directions.axes.numpy(), scene.true_directions().numpy()).score > 0.9
     assert 0.5 < note["diagonal_share"] <= 1
+
+
+def test_a_frame_is_tried_on_the_bases_it_was_not_found_at():
+    """Matrices of one frame at both halves hold; matrices of a frame of their own at each half do as random ones."""
+    rng = np.random.default_rng(0)
+    frames = np.linalg.qr(rng.standard_normal((2, 8, 8)))[0]
+    values = rng.uniform(0, 1, (2, 30, 8)) ** 4
+    bases = torch.eye(8).double().repeat(4, 1, 1)
+    held = {
+        number: held_out_share(
+            Grams(torch.from_numpy(np.einsum("hpd,hdr,hds->hprs", values, turned, turned)), bases), "per_response", rng
+        )
+        for number, turned in (("one", frames[[0, 0]]), ("two", frames))
+    }
+    assert held["one"] == pytest.approx(1.0, abs=1e-6)
+    assert abs(held["two"]) < 0.2
+
+
+def test_the_response_is_chosen_without_labels(tmp_path):
+    _, note = joint_frame(Analytic(size=16), quiet(tmp_path), Frame(num_latents=400, num_bases=16), 16)
+    assert set(note["held_out_share"]) == set(CANDIDATES)
+    assert note["responses"] == [max(note["held_out_share"], key=note["held_out_share"].get)]
 
 
 @pytest.mark.parametrize("settings", [{"gram": "both", "responses": ("moments", "encoder")}, {"gram": "per_base"}])
@@ -160,8 +191,8 @@ def test_few_directions_are_the_strongest(tmp_path):
 
 
 def test_bad_settings(tmp_path):
-    with pytest.raises(ValueError, match="name at least one response to watch, of pixels, moments"):
-        JointDiagonal.of(responses=())
+    with pytest.raises(ValueError, match="num_bases must be at least 2"):
+        JointDiagonal.of(**{**TINY, "num_bases": 1}).fit(Analytic(size=16), quiet(tmp_path))
     with pytest.raises(ValueError, match="num_latents is 9, too few to whiten 8 dimensions; ask for at least 16"):
         JointDiagonal.of(**{**TINY, "num_latents": 9}).fit(Analytic(size=16), quiet(tmp_path))
     with pytest.raises(ValueError, match="unknown response 'edges'"):

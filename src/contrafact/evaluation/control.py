@@ -10,7 +10,6 @@ What it is depends on what the run yields:
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -186,7 +185,7 @@ def fit_regression(
         directions.requires_grad_(False)
         return Artefacts(encoder=regress_encoder(frozen.freeze(), directions, inner, chosen), directions=directions)
 
-    _finish(run, inner, dataclasses.asdict(chosen), train)
+    _finish(run, inner, chosen.recorded(), train)
     return load_run(inner.folder, frozen)
 
 

@@ -8,16 +8,19 @@ Shape suffixes: N samples, L latent dimensions, D directions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from contrafact.core.directions import Directions
+from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 from contrafact.core.ranges import Rate, Size, Steps, Width, check_ranges
 from contrafact.core.run import Run
-from contrafact.nn.encoders import ConvEncoder
+from contrafact.core.whitened_directions import WhitenedDirections
+from contrafact.nn.trainable import fresh_encoder
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class RegressionSettings:
         learning_rate: Adam's.
         num_directions: the first so many directions are read.
         width: multiplies the encoder's channel counts.
+        network: DisCo's light encoder, or the smaller one of Locatello et al. 2019.
     """
 
     steps: Steps = 10_000
@@ -37,10 +41,18 @@ class RegressionSettings:
     learning_rate: Rate = 1e-3
     num_directions: Size = 10
     width: Width = 1.0
+    network: Literal["conv", "locatello"] = "conv"
 
     def __post_init__(self) -> None:
         """Refuse values out of range (ValueError)."""
         check_ranges(self, spelled=False)
+
+    def recorded(self) -> dict[str, Any]:
+        """What a run's folder notes; the usual network is left out, so that folders from before it had a name fit."""
+        found = asdict(self)
+        if self.network == "conv":
+            del found["network"]
+        return found
 
 
 @torch.no_grad()
@@ -49,13 +61,15 @@ def coordinates_along(directions: Directions, latent: Tensor, center: Tensor) ->
 
     A latent that a step of ε moved from the mean has coordinate ε: for direction vectors ``a_d`` that is
     ``(w − w̄)·a_d / (scale·‖a_d‖²)``. A curved direction counts as its unit step. One with a vector per layer counts by
-    least squares over the layers, which all have the same latent.
+    least squares over the layers, which all have the same latent. On a circle it is the angle, in radians.
 
     Args:
         directions: D directions.
         latent: latents of the edit space.
         center: their mean ``(L,)``.
     """
+    if isinstance(directions, WhitenedDirections):
+        return directions.positions(latent)
     every = torch.arange(directions.num_directions, device=latent.device)
     vectors = directions.shift(center.expand(len(every), -1), every, torch.ones_like(every, dtype=latent.dtype))
     vectors_DKL = vectors if vectors.ndim == 3 else vectors[:, None]
@@ -65,9 +79,7 @@ def coordinates_along(directions: Directions, latent: Tensor, center: Tensor) ->
     return (latent - center) @ vectors_DL.T / directions.scale
 
 
-def regress_encoder(
-    generator: Generator, directions: Directions, run: Run, settings: RegressionSettings
-) -> ConvEncoder:
+def regress_encoder(generator: Generator, directions: Directions, run: Run, settings: RegressionSettings) -> Encoder:
     """Train an encoder to read latents' coordinates along directions from the generated images.
 
     Args:
@@ -91,7 +103,7 @@ def regress_encoder(
     generator, directions = generator.to(run.device), directions.to(run.device)
     center = generator.sample(4096, run.rng("center", shared=True)).mean(dim=0)
     with run.seeded_init("encoder"):
-        encoder = ConvEncoder(generator.image_shape, num_codes, settings.width).to(run.device)
+        encoder = fresh_encoder(settings.network, generator.image_shape, num_codes, settings.width).to(run.device)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=settings.learning_rate)
     rng = run.rng("latents")
     state = {"encoder": encoder, "optimizer": optimizer, "rng": rng}
