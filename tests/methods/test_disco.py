@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +13,8 @@ from contrafact.core.artefact import save_artefact
 from contrafact.core.directions import GlobalDirections
 from contrafact.core.generator import architecture
 from contrafact.core.run import Run
-from contrafact.methods.disco import DisCo
+from contrafact.losses import contrastive
+from contrafact.methods.disco import DisCo, _warn_of_collapse
 from contrafact.nn.encoders import ConvEncoder
 
 TINY = {"num_directions": 6, "code_dim": 5, "steps": 2, "encoder_width": 0.1}
@@ -255,9 +258,57 @@ def test_collapse_is_reported(generator, tmp_path):
         fit(generator, tmp_path, variation="concatenation", threshold=0.5)
 
 
+def test_few_codes_in_use_are_reported():
+    end = SimpleNamespace(last_line={"flipped": 0.1, "dimensions": 3.9})
+    with pytest.warns(UserWarning, match=r"the variations of all directions use 3\.9 of 32 codes.*usage_weight=0\.3"):
+        _warn_of_collapse(end, 32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _warn_of_collapse(SimpleNamespace(last_line={"flipped": 0.1, "dimensions": 5.5}), 32)
+
+
+FRAMED = {"batching": "all_pairs", "shared_bases": True, "initial_directions": "joint_diagonal", "code_dim": None}
+
+
+def test_a_joint_frame_says_how_many_directions_and_codes_there_are(generator, tmp_path):
+    run = fit(generator, tmp_path, **FRAMED, train_directions=False, pool=6)
+    assert 2 <= run.directions.num_directions <= 4  # as many as latent dimensions, or fewer where two are a circle
+    assert run.encoder.code_dim == run.directions.num_directions
+    torch.testing.assert_close(run.directions.dual @ run.directions.axes.T, torch.eye(4), atol=1e-4, rtol=0)
+
+
+def test_a_frame_may_move_and_its_coordinates_follow(generator, tmp_path):
+    kept = fit(generator, tmp_path / "kept", **FRAMED, train_directions=False).directions
+    moved = fit(generator, tmp_path / "moved", **FRAMED, learning_rate=1e-2).directions
+    assert not torch.allclose(kept.axes, moved.axes)
+    torch.testing.assert_close(moved.dual @ moved.axes.T, torch.eye(4), atol=1e-4, rtol=0)
+
+
+def test_usage_entropy_spreads_the_codes():
+    """Against the entropy written out; alone it makes all codes alike."""
+    variation = torch.randn(9, 4, dtype=torch.double).requires_grad_()
+    share = variation.square().sum(dim=0) / variation.square().sum()
+    plain = -sum(float(s) * math.log(float(s)) for s in share)
+    assert float(contrastive.usage_entropy(variation)) == pytest.approx(plain)
+    optimizer = torch.optim.Adam([variation], 0.05)
+    for _ in range(100):
+        optimizer.zero_grad()
+        (-contrastive.usage_entropy(variation)).backward()
+        optimizer.step()
+    assert float(contrastive.effective_dimensions(variation)) == pytest.approx(4.0, abs=0.01)
+
+
+def test_the_usage_of_a_step_is_weighed_into_its_loss(generator, tmp_path):
+    plain, weighed = (
+        fit(generator, tmp_path / str(weight), steps=1, usage_weight=weight).log[0] for weight in (0.0, 2.0)
+    )
+    assert plain["loss"] - weighed["loss"] == pytest.approx(2 * math.log(plain["dimensions"]), rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"pool": 5}, "a pool of edits needs fixed directions and shared_bases"),
         ({"navigator": "orthonormal"}, "6 orthonormal directions do not fit in 4 dimensions"),
         ({"navigator": "unti"}, "unknown navigator 'unti'; did you mean 'unit'"),
         ({"encoder": "resnet"}, "unknown encoder 'resnet'"),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from contrafact.core.directions import Directions
 
@@ -40,7 +40,6 @@ class WhitenedDirections(Directions):
     """
 
     center: Tensor
-    axes: Tensor
     dual: Tensor
 
     def __init__(
@@ -57,7 +56,7 @@ class WhitenedDirections(Directions):
         self.groups = checked
         count = sum(len(group) for group in checked)
         self.register_buffer("center", torch.zeros(latent_dim))
-        self.register_buffer("axes", torch.zeros(count, latent_dim))
+        self.axes = nn.Parameter(torch.zeros(count, latent_dim))
         self.register_buffer("dual", torch.zeros(count, latent_dim))
         self._first: Tensor
         self._second: Tensor
@@ -99,11 +98,17 @@ class WhitenedDirections(Directions):
                 f"expected axes and dual of shape {tuple(directions.axes.shape)}, a row for every vector of the "
                 f"groups, got {tuple(axes.shape)} and {tuple(dual.shape)}"
             )
-        directions.axes.copy_(axes.detach())
+        with torch.no_grad():
+            directions.axes.copy_(axes)
         directions.dual.copy_(dual.detach())
         if center is not None:
             directions.center.copy_(center.detach())
         return directions
+
+    @torch.no_grad()
+    def read_anew(self) -> None:
+        """Let the coordinates follow axes that were trained: ``dual`` becomes the axes' pseudoinverse."""
+        self.dual.copy_(torch.linalg.pinv(self.axes).T)
 
     def coordinates(self, latent: Tensor) -> Tensor:
         """White coordinates ``(N, V)`` of latents ``(N, L)``, one for each vector."""

@@ -82,10 +82,15 @@ def gram(x_SJ: Tensor) -> Tensor:
 
 def effective_dimensions(variation_SJ: Tensor) -> Tensor:
     """How many code dimensions the variations use: exp of the entropy of their mean squared coordinates, 1 to J."""
-    share = variation_SJ.detach().square().mean(dim=0)
-    share = share / share.sum()
+    return usage_entropy(variation_SJ.detach()).exp()
+
+
+def usage_entropy(variation_SJ: Tensor) -> Tensor:
+    """Entropy of the variations' mean squared coordinates, 0 to log J: large where all codes are used alike (ours)."""
+    share = variation_SJ.square().mean(dim=0)
+    share = share / share.sum().clamp_min(1e-12)
     entropy: Tensor = torch.special.entr(share).sum()
-    return entropy.exp()
+    return entropy
 
 
 Reading = Literal["inside", "outside"]

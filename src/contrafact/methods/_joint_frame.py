@@ -65,10 +65,8 @@ class Frame(Group):
     """One past the last such layer."""
 
 
-def joint_frame(
-    source: Generator, run: Run, cfg: Frame, num_directions: int
-) -> tuple[WhitenedDirections, dict[str, Any]]:
-    """The sliders, the strongest first, and what was found on the way.
+def joint_frame(source: Generator, run: Run, cfg: Frame, num_directions: int) -> WhitenedDirections:
+    """The sliders, the strongest first; their note says what was found on the way.
 
     Args:
         source: the frozen generator, on the run's device.
@@ -101,7 +99,8 @@ def joint_frame(
     directions = WhitenedDirections.of(
         white.axes_RL[kept], white.dual_RL[kept], white.center_L, renumbered, None, layers, source.num_layers
     )
-    return directions.to(run.device), note
+    directions.note = note
+    return directions.to(run.device)
 
 
 def _frame_of(grams: Mapping[Response, Grams], run: Run, cfg: Frame) -> tuple[Tensor, dict[str, Any]]:

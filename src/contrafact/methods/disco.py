@@ -17,7 +17,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -28,12 +28,19 @@ from contrafact.core.directions import Directions
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, Method
-from contrafact.core.ranges import Layer, Positive, Rate, Size, Steps, Weight, Width
+from contrafact.core.ranges import Positive, Rate, Size, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.core.settings import Group
+from contrafact.core.whitened_directions import WhitenedDirections
 from contrafact.losses import contrastive
+from contrafact.methods._edits import Edits, Pairs
+from contrafact.methods._joint_frame import Frame, joint_frame
 from contrafact.nn.trainable import EncoderChoice, NavigatorKind, trainable_directions, trainable_encoder
+from contrafact.training.edit_pool import EditPool
 
+JOINT_DIAGONAL = "joint_diagonal"
+# Four of 32 codes are few.
+_FEW = 7
 FORMULATIONS: dict[str, dict[str, Any]] = {
     "released": {
         "code_dim": 64, "steps": 70_000, "learning_rate": 1e-4, "shift": "normal", "reduction": "mean",
@@ -46,24 +53,6 @@ FORMULATIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-class Pairs(NamedTuple):
-    """Which variations of a step are contrasted with which, and which belong together.
-
-    Attributes:
-        queries_QJ: those that ask.
-        keys_KJ: those they are compared to.
-        positive_QK: pairs of one direction.
-        negative_QK: pairs of two.
-        groups_PSJ: variations of one direction together: what domination is about.
-    """
-
-    queries_QJ: Tensor
-    keys_KJ: Tensor
-    positive_QK: Tensor
-    negative_QK: Tensor
-    groups_PSJ: Tensor
-
-
 @dataclass(frozen=True)
 class Start(Group):
     """What training starts from, and what of it is trained."""
@@ -73,76 +62,10 @@ class Start(Group):
     train_encoder: bool = True
     """Train the encoder; off keeps a pretrained one as it is and learns directions only."""
     initial_directions: str | None = None
-    """A directions.safetensors to start from (Table 12)."""
+    """A directions.safetensors to start from (Table 12); or joint_diagonal: the frame of that method, found
+    first, which says how many directions there are, and of an empty code_dim how many codes."""
     train_directions: bool = True
     """Train the directions; off keeps the initial ones and learns the encoder only."""
-
-
-@dataclass(frozen=True)
-class Edits(Group):
-    """The edits of a step: along which directions, from which images, how far."""
-
-    batching: Literal["paper", "all_pairs"] = "paper"
-    """paper: one direction a step against others; all_pairs: several directions, every pair of variations compared."""
-    num_queries: Size = 32
-    """Queries B of a step (paper batching)."""
-    num_positives: Size = 32
-    """Positives N of a step (paper batching)."""
-    num_negatives: Size = 64
-    """Negatives M of a step (paper batching)."""
-    directions_per_step: Size = 16
-    """Directions in a step (all_pairs batching)."""
-    samples_per_direction: Size = 8
-    """Variations of each of them (all_pairs batching)."""
-    shared_bases: bool = False
-    """Start every direction of a step from the same base images (all_pairs batching): half the encodings, and negatives
-    that differ in nothing but the direction."""
-    shift: Literal["uniform", "normal"] | None = None
-    """Magnitudes: uniform in ±max_shift, or max_shift times a standard normal; by default the formulation's."""
-    max_shift: Positive = 6.0
-    """Scale of the magnitudes, in standard deviations of the edit space."""
-    min_shift: Weight = 0.5
-    """Smaller magnitudes are lifted to this, keeping their sign."""
-    first_layer: Layer | None = None
-    """First layer of a style-based generator the directions act on; by default its first."""
-    last_layer: Layer | None = None
-    """One past the last such layer; by default past its last."""
-
-    def images_per_step(self) -> int:
-        """Images encoded in a step: the budget a control is given too."""
-        if self.batching == "paper":
-            return 2 * (self.num_queries + self.num_positives + self.num_negatives)
-        edits = self.directions_per_step * self.samples_per_direction
-        return edits + (self.samples_per_direction if self.shared_bases else edits)
-
-    def draw(self, num_directions: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Direction and magnitude of every pair of a step, each ``(S,)``; queries first, then positives, negatives."""
-        if self.batching == "all_pairs":
-            chosen = torch.randperm(num_directions, generator=rng)[: self.directions_per_step]
-            index = chosen.repeat_interleave(self.samples_per_direction)
-        else:
-            one = torch.randint(num_directions, (1,), generator=rng)
-            # Adding 1 to D − 1 modulo D reaches every other direction equally often, and never the query's.
-            others = torch.randint(1, num_directions, (self.num_negatives,), generator=rng)
-            index = torch.cat([one.expand(self.num_queries + self.num_positives), (one + others) % num_directions])
-        if self.shift == "normal":
-            magnitude = self.max_shift * torch.randn(len(index), generator=rng)
-        else:
-            magnitude = self.max_shift * (2 * torch.rand(len(index), generator=rng) - 1)
-        lifted = magnitude.abs().clamp_min(self.min_shift)
-        return index, torch.where(magnitude < 0, -lifted, lifted)
-
-    def pairs(self, variation_SJ: Tensor, index_S: Tensor) -> Pairs:
-        """Who is contrasted with whom, given every edit's direction: queries with keys, or all with all others."""
-        if self.batching == "all_pairs":
-            same_SS = index_S[:, None] == index_S[None]
-            itself_SS = torch.eye(len(index_S), dtype=torch.bool, device=index_S.device)
-            groups_PSJ = variation_SJ.view(-1, self.samples_per_direction, variation_SJ.shape[1])
-            return Pairs(variation_SJ, variation_SJ, same_SS & ~itself_SS, ~same_SS, groups_PSJ)
-        queries_QJ, keys_KJ = variation_SJ[: self.num_queries], variation_SJ[self.num_queries :]
-        same_QK = index_S[: self.num_queries, None] == index_S[self.num_queries :]
-        groups_PSJ = variation_SJ[None, : self.num_queries + self.num_positives]
-        return Pairs(queries_QJ, keys_KJ, same_QK, ~same_QK, groups_PSJ)
 
 
 @dataclass(frozen=True)
@@ -211,6 +134,14 @@ class DisCo(Method):
             "navigator_learning_rate": 3e-3, "shift": "uniform", "max_shift": 2.0, "detach_negatives": False,
             "domination": "mean", "domination_weight": 6.0,
         },
+        "framed": {
+            "initial_directions": JOINT_DIAGONAL, "train_directions": False, "pool": 2500, "batching": "all_pairs",
+            "shared_bases": True, "num_directions": 16, "directions_per_step": 16, "samples_per_direction": 16,
+            "encoder": "locatello", "steps": 900, "learning_rate": 1e-3, "shift": "uniform",
+            "max_shift": 2.0, "min_shift": 0.3, "flipping": "none", "detach_negatives": False, "domination": "mean",
+            "domination_weight": 6.0, "usage_weight": 0.3,
+        },
+        "tiny": {"pool": 0},
     }  # fmt: skip
 
     formulation: Literal["released", "paper"] = "released"
@@ -229,6 +160,8 @@ class DisCo(Method):
     """Entropy per query (released), of a direction's mean variation (Eq. 5), that over J (Eq. 6), or none."""
     domination_weight: Weight = 1.0
     """Weight λ of the domination loss."""
+    usage_weight: Weight = 0.0
+    """Weight of the entropy of the codes' usage over a step, which is made large (ours): no collapse to a few codes."""
     steps: Steps | None = None
     """Training steps; by default the formulation's."""
     learning_rate: Rate | None = None
@@ -236,14 +169,15 @@ class DisCo(Method):
     navigator_learning_rate: Rate | None = None
     """Adam's learning rate for the directions; by default the encoder's."""
     contrast: Contrast = Contrast()
-    edits: Edits = Edits()
+    edits: Edits = Edits()  # noqa: RUF009 - frozen
     start: Start = Start()
 
     def resolved(self) -> DisCo:
         """The same settings with every empty option filled in from the formulation."""
         given = self.hyperparameters()
         empty = {name: value for name, value in FORMULATIONS[self.formulation].items() if given[name] is None}
-        if isinstance(self.encoder, nn.Module):  # it has as many codes as it has
+        framed = self.start.initial_directions == JOINT_DIAGONAL
+        if isinstance(self.encoder, nn.Module) or framed:  # it has as many codes as it has, or as there are directions
             empty.pop("code_dim", None)
         return self.changed(**empty) if empty else self
 
@@ -267,28 +201,46 @@ class DisCo(Method):
             raise ValueError(f"expected min_shift <= max_shift, got {edits.min_shift} and {edits.max_shift}")
         if not start.train_encoder and start.pretrained_encoder is None:
             raise ValueError("train_encoder is off but there is no pretrained_encoder to keep; name one")
+        if edits.pool and (start.train_directions or not edits.shared_bases):
+            raise ValueError(
+                "a pool of edits needs fixed directions and shared_bases; set train_directions off, or pool 0"
+            )
         if not (start.train_encoder or start.train_directions):
             raise ValueError("train_encoder and train_directions are both off: nothing would be learned")
 
     def check_source(self, source: Generator, run: Run) -> None:
         """Refuse directions and an encoder that do not fit the generator."""
-        self._directions(source, run)
+        if self.start.initial_directions != JOINT_DIAGONAL:
+            self._directions(source, run)
         self._encoder(source, run)
 
     def _directions(self, source: Generator, run: Run) -> Directions:
         layers = (self.edits.first_layer, self.edits.last_layer)
         initial = self.start.initial_directions
+        if initial == JOINT_DIAGONAL:
+            frame = Frame(first_layer=layers[0], last_layer=layers[1])
+            return joint_frame(source, run, frame, self.num_directions)
         return trainable_directions(run, source, self.num_directions, self.navigator, initial, layers)
 
     def _encoder(self, source: Generator, run: Run) -> Encoder:
         kind, codes = (self.encoder, self.encoder_width, self.start.pretrained_encoder), self.resolved().code_dim
         return trainable_encoder(run, source.image_shape, codes, *kind)
 
+    def _sized(self, directions: Directions) -> DisCo:
+        """With as many directions as a frame turned out to have, and as many codes where that was left open."""
+        if self.start.initial_directions != JOINT_DIAGONAL:
+            return self
+        found = directions.num_directions
+        sizes = {"num_directions": found, "directions_per_step": min(found, self.edits.directions_per_step)}
+        return self.changed(**sizes, code_dim=self.code_dim or found)
+
     def train(self, source: Generator, run: Run) -> Artefacts:
         """Minimise Eq. 9 over encoder and directions."""
         cfg = self.resolved()
+        directions = cfg._directions(source, run)
+        cfg = cfg._sized(directions)
         assert cfg.steps and cfg.learning_rate  # noqa: PT018 - for the type checker
-        encoder, directions = cfg._encoder(source, run).train(cfg.start.train_encoder), cfg._directions(source, run)
+        encoder = cfg._encoder(source, run).train(cfg.start.train_encoder)
         features = encoder.code_dim * (2 if cfg.contrast.variation == "concatenation" else 1)
         with run.seeded_init("classifier"):
             classifier = nn.Linear(features, cfg.num_directions + 1).to(run.device)
@@ -299,18 +251,22 @@ class DisCo(Method):
         navigator_rate = cfg.navigator_learning_rate or cfg.learning_rate
         groups: list[dict[str, Any]] = [{"params": learned}, {"params": navigator, "lr": navigator_rate}]
         optimizer = torch.optim.Adam(groups, lr=cfg.learning_rate)
-        rng = run.rng("pairs")
+        rng, pool = run.rng("pairs"), None
+        if cfg.edits.pool:
+            pool = EditPool.of(source, directions, cfg.edits.pool, cfg.edits.magnitudes, run.rng("pool"))
         state: dict[str, Any] = {"encoder": encoder, "directions": directions, "classifier": classifier}
         state |= {"optimizer": optimizer, "rng": rng}
 
         for _ in run.steps(cfg.steps, state):
-            loss, scalars = cfg.step_loss(source, encoder, directions, classifier, rng, run)
+            loss, scalars = cfg.step_loss(source, encoder, directions, classifier, rng, run, pool)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             run.average_gradients([*learned, *navigator])
             optimizer.step()
             run.log(loss=loss, **scalars)
-        _warn_of_collapse(run)
+        _warn_of_collapse(run, encoder.code_dim)
+        if isinstance(directions, WhitenedDirections):
+            directions.read_anew()
         return Artefacts(encoder=encoder, directions=directions, generator=source)
 
     def step_loss(
@@ -321,17 +277,21 @@ class DisCo(Method):
         classifier: nn.Module,
         rng: torch.Generator,
         run: Run,
+        pool: EditPool | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of one step on freshly drawn edits, and the scalars to log (settings must be ``resolved``)."""
+        """Loss of one step on fresh edits, or some of the pool, and the scalars to log (settings ``resolved``)."""
         index_S, magnitude_S = (t.to(run.device) for t in self.edits.draw(self.num_directions, rng))
         # Shared bases repeat in the order of the edits: all samples of one direction, then all of the next.
         bases = self.edits.samples_per_direction if self.edits.shared_bases else len(index_S)
         repeats = len(index_S) // bases
-        base = source.sample(bases, rng)
+        base = source.sample(bases, rng) if pool is None else torch.empty(0)
         with run.autocast():
-            with torch.no_grad():
-                before = source(base)
-            after = source(directions(base.repeat(repeats, *[1] * (base.ndim - 1)), index_S, magnitude_S))
+            if pool is not None:
+                before, after, magnitude_S = pool.take(bases, index_S, rng)
+            else:
+                with torch.no_grad():
+                    before = source(base)
+                after = source(directions(base.repeat(repeats, *[1] * (base.ndim - 1)), index_S, magnitude_S))
             codes = encoder.encode(torch.cat([before, after])).float()
         variation_SJ = self.contrast.variations(codes[:bases].repeat(repeats, 1), codes[bases:])
         if self.contrast.objective == "classification":
@@ -339,6 +299,8 @@ class DisCo(Method):
             scalars = {"contrast": loss}
         else:
             loss, scalars = self.loss(variation_SJ, index_S)
+        if self.usage_weight:
+            loss = loss - self.usage_weight * contrastive.usage_entropy(variation_SJ)
         return loss, {**scalars, "dimensions": contrastive.effective_dimensions(variation_SJ)}
 
     def loss(self, variation_SJ: Tensor, index_S: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -359,13 +321,20 @@ def guess_loss(guess_SD: Tensor, index_S: Tensor, magnitude_S: Tensor) -> Tensor
     return F.cross_entropy(guess_SD[:, :-1], index_S) + 0.25 * shift_error
 
 
-def _warn_of_collapse(run: Run) -> None:
-    """Say so when the variations of all directions became the same vector (most negatives were flipped)."""
+def _warn_of_collapse(run: Run, code_dim: int) -> None:
+    """Say so when most negatives were flipped, or when few of the codes are used at all."""
     last = run.last_line
-    if last.get("flipped", 0.0) > 0.5 or last.get("dimensions", math.inf) < 1.5:
+    used = last.get("dimensions", math.inf)
+    if last.get("flipped", 0.0) > 0.5 or used < 1.5:
         warnings.warn(
             f"DisCo has collapsed: {last.get('flipped', 0.0):.0%} of the negatives were flipped and the variations use "
-            f"{last['dimensions']:.1f} code dimensions. Try more code dimensions, a smaller domination_weight, "
-            "flipping='none', or a higher threshold.",
+            f"{used:.1f} code dimensions. Try more code dimensions, a smaller domination_weight, flipping='none', or a "
+            "higher threshold.",
+            stacklevel=2,
+        )
+    elif used < code_dim / _FEW:
+        warnings.warn(
+            f"the variations of all directions use {used:.1f} of {code_dim} codes, so several directions share one. "
+            "Try usage_weight=0.3, a smaller domination_weight, or initial_directions='joint_diagonal'.",
             stacklevel=2,
         )

@@ -80,8 +80,7 @@ class JointDiagonal(Method):
 
     def train(self, source: Generator, run: Run) -> Artefacts:
         """Find the frame, then regress an encoder to its coordinates."""
-        directions, note = joint_frame(source, run, self.frame_search, self.num_directions)
-        directions.note = note
+        directions = joint_frame(source, run, self.frame_search, self.num_directions)
         return Artefacts(encoder=self._encoder(source, directions, run), directions=directions, generator=source)
 
     def _encoder(self, source: Generator, directions: WhitenedDirections, run: Run) -> GroupedEncoder:
