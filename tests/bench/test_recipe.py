@@ -48,6 +48,8 @@ def test_every_recipe_names_things_that_exist(name):
         ("sub-infomax-table2", "InfoMin, λ = 0.1", "BC, z1", (0.358, None)),
         ("sub-infomax-table3", "Hessian, λ = 0.1", "DC, gap", (0.172, None)),
         ("sub-infomax-table3", "orthogonality, permuted, λ = 0.001", "BC, z0", (0.524, None)),
+        ("sub-infomax-table6", "Hessian, λ = 0.001", "DL, gap", (0.264, None)),
+        ("sub-infomax-table6", "orthogonality, λ = 0.1", "DC, z0", (0.465, None)),
         ("cd-gan-table1", "CD-GAN, no labels", "ARI", (0.94, None)),
         ("cd-gan-table2", "CD-GAN, few labels", "ACC", (0.82, None)),
         ("cd-gan-table2", "GAN with Disc φ", "NMI", (0.37, None)),
@@ -65,6 +67,15 @@ def test_every_recipe_names_things_that_exist(name):
 def test_published_numbers_are_the_papers(name, row, column, published):
     rows = {r.name: r for r in load_recipe(name).rows}
     assert rows[row].published[column] == published
+
+
+@pytest.mark.parametrize("number", [3, 6, 8, 9])
+def test_tables_of_separated_halves_have_the_control_that_decides_them(number):
+    """A joint head, InfoMax on the whole z, no regulariser: its z is cut all the same."""
+    recipe = load_recipe(f"sub-infomax-table{number}")
+    control = next(row for row in recipe.rows if row.name == recipe.against)
+    method = _method_of(Bench("t", recipe, Path("unused"), "paper"), control)
+    assert (method.regulariser, method.heads, method.infomax) == ("none", "joint", "whole")
 
 
 def test_a_row_to_compare_with_is_one_of_the_recipes():

@@ -157,7 +157,8 @@ class MNISTSTL(PairDataset):
 
     def _draw_pairs(self, digits: Source, backgrounds: Source) -> tuple[IntArray, IntArray]:
         """Factors ``(2, M, 3)`` and source rows (digit, background) ``(2, M, 2)`` of both images of every pair."""
-        entropy = [self.seed, list(NUM_PAIRS).index(self.split), list(VARIANTS).index(self.variant)]
+        number = list(_HELD).index(self.variant.removesuffix(INDEPENDENT))
+        entropy = [self.seed, list(NUM_PAIRS).index(self.split), number]
         rng = np.random.default_rng(entropy)
         shared = VARIANTS[self.variant]
         sources = ((digits, 0), (backgrounds, 2))
