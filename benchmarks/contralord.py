@@ -137,7 +137,7 @@ class Ours:
 
     def loss(self, pictures, target, rng):
         return self.method.encoder_loss(
-            self.encoder, self.slow, self.generator, self.queues, pictures, target, self.views, rng, self.run
+            self.encoder, self.slow, self.generator, self.queues, pictures, target, self.views, rng, rng, self.run
         )
 
     def step(self, pictures, target, rng):

@@ -91,6 +91,21 @@ def test_lightness_and_colour_are_cie_lab():
     assert (color[0] * 110).abs().max() < 0.05
 
 
+def test_colours_reach_one_at_the_ends_of_what_srgb_holds():
+    """The authors' normalisation: mean (low + high)/2 and half the range, of a −86.183…98.233 and b −107.857…94.478."""
+    encoder = LabEncoder("conv", (3, 16, 16), 0.2, "auto", 4, full_range=True)
+    grid = torch.cartesian_prod(*[torch.linspace(0, 1, 33)] * 3).T.reshape(1, 3, -1, 33)
+    lightness, color = encoder._split(grid)
+    for k in range(2):
+        assert (float(color[:, k].min()), float(color[:, k].max())) == pytest.approx((-1, 1), abs=2e-3)
+    plain, other = LabEncoder("conv", (3, 16, 16), 0.2, "auto", 4)._split(grid)
+    torch.testing.assert_close(lightness, plain)
+    a = other[:, 0] * 110
+    torch.testing.assert_close(color[:, 0], (a - (98.233 - 86.183) / 2) / ((98.233 + 86.183) / 2))
+    assert encoder.arguments()["full_range"]
+    assert "full_range" not in LabEncoder("conv", (3, 16, 16), 0.2, "auto", 4).arguments()
+
+
 def test_lab_of_random_colours_is_kornias():
     images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(rgb_to_lab(images), kornia.color.rgb_to_lab(images), atol=0.05, rtol=0)
@@ -112,7 +127,7 @@ def test_each_network_sees_its_channels_alone():
 def test_each_objective_lowers_its_loss(objective, tmp_path):
     method = CMC(
         encoder="resnet18", width=0.2, steps=25, batch_size=20, objective=objective, num_negatives=40, feature_dim=16,
-        temperature=0.2, learning_rate=0.1,
+        temperature=0.2, learning_rate=0.1, augmentations="none",
     )  # fmt: skip
     run = Run(tmp_path, device="cpu", precision="float32", progress=False, log_every=5)
     method.fit(ToyImages(), run)

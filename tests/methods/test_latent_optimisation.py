@@ -261,6 +261,27 @@ def test_algorithm_1_to_the_letter_leaves_the_generator_as_it_was_drawn(tmp_path
     torch.testing.assert_close(one.generator.stem[0].weight, other.generator.stem[0].weight, rtol=0, atol=0)
 
 
+def test_keys_have_batch_statistics_of_their_own(tmp_path):
+    """With batch normalisation, one group of keys and several give other contrasts; without it the same."""
+    found = {}
+    for kind in ("resnet18", "conv"):
+        for groups in (1, 2):
+            torch.manual_seed(0)
+            method = dataclasses.replace(TINY["contralord"], key_groups=groups)
+            encoder = SharedEncoder((3, 16, 16), ["a", "b"], 1, 3, encoder=kind, width=0.1)
+            slow = momentum_copy(encoder)
+            decode = torch.nn.Sequential(torch.nn.Linear(5, 3 * 16 * 16), torch.nn.Unflatten(1, (3, 16, 16)))
+            queues = [FeatureQueue(7, dims, torch.Generator().manual_seed(dims)) for dims in (2, 3)]
+            pictures, rngs = torch.rand(6, 3, 16, 16), [torch.Generator().manual_seed(i) for i in (1, 2)]
+            run = run_in(tmp_path / f"{kind}{groups}")
+            keys = method.encoder_loss(
+                encoder, slow, decode, queues, pictures, torch.zeros(6, 5), Views(("light",)), *rngs, run
+            )[2]
+            found[kind, groups] = keys[1]
+    assert (found["resnet18", 1] - found["resnet18", 2]).abs().max() > 1e-3
+    torch.testing.assert_close(found["conv", 1], found["conv", 2], atol=1e-5, rtol=1e-4)
+
+
 def test_the_few_label_loss_is_the_sum_over_images(tmp_path):
     torch.manual_seed(0)
     dataset, run = shapes(12), run_in(tmp_path)
@@ -334,7 +355,16 @@ def test_contralords_objective_is_equation_6(anchor, tmp_path):
     views = Views(("light",))
     run = run_in(tmp_path)
     loss, _, keys = method.encoder_loss(
-        encoder, slow, generator, queues, pictures, target, views, torch.Generator().manual_seed(9), run
+        encoder,
+        slow,
+        generator,
+        queues,
+        pictures,
+        target,
+        views,
+        torch.Generator().manual_seed(9),
+        torch.Generator().manual_seed(8),
+        run,
     )
     rng = torch.Generator().manual_seed(9)
     first, second = views(pictures, rng), views(pictures, rng)

@@ -10,6 +10,7 @@ from contrafact.core.run import Run
 from contrafact.methods.moco import MoCo, encode_shuffled
 from contrafact.nn.projected import ProjectedEncoder
 from contrafact.training.momentum import FeatureQueue, momentum_copy
+from contrafact.training.views import Views
 
 from ..training.toy_images import ToyImages
 
@@ -92,6 +93,17 @@ def test_groups_have_batch_statistics_of_their_own():
     again = encode_shuffled(encoder, images, 100, torch.Generator().manual_seed(1))  # pairs at the least
     assert (one - four).abs().max() > 1e-3
     torch.testing.assert_close(four, again)
+
+
+def test_the_second_version_turns_hues_less_and_not_in_every_view(tmp_path, monkeypatch):
+    """main_moco.py of facebookresearch/moco (commit 3b42c2a): ColorJitter(0.4, 0.4, 0.4, 0.1) with p = 0.8, not 0.4."""
+    seen, module = [], sys.modules["contrafact.methods.moco"]
+    monkeypatch.setattr(module, "Views", lambda kinds, settings: seen.append(settings) or Views(kinds, settings))
+    for jitter in ("v1", "v2"):
+        fit(tmp_path / jitter, steps=1, jitter=jitter)
+    assert [(s.hue, s.jitter_probability) for s in seen] == [(0.4, 1.0), (0.1, 0.8)]
+    assert all((s.brightness, s.contrast, s.saturation, s.crop_scale) == (0.4, 0.4, 0.4, (0.2, 1.0)) for s in seen)
+    assert MoCo.preset("v2").jitter == "v2"
 
 
 def test_the_queue_may_be_any_length_from_the_batch_up(tmp_path):

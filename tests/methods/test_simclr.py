@@ -39,6 +39,12 @@ def test_the_codes_are_the_networks_features_and_z_its_head(tmp_path):
         encoder.represent(codes, "y")
 
 
+def test_lars_learns_too_and_goes_on_from_a_checkpoint(tmp_path):
+    run = fit(tmp_path, steps=30, augmentations="crop", optimizer="lars", learning_rate=30.0)
+    assert run.log[-1]["loss"] < run.log[0]["loss"] - 0.1
+    assert SimCLR.preset("paper").optimizer == "lars"
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -30,9 +30,11 @@ from contrafact.nn.resnet import Stem
 from contrafact.nn.trainable import EncoderKind
 from contrafact.training.gather import gathered, gathered_rows
 from contrafact.training.schedule import set_rate
-from contrafact.training.views import MOCO, Views, choose_kinds, is_colourless
+from contrafact.training.views import CMC as CMC_VIEWS
+from contrafact.training.views import Views, choose_kinds, is_colourless
 
 Objective = Literal["nce", "infonce", "batch"]
+_LOWEST_AB, _HIGHEST_AB = (-86.183, -107.857), (98.233, 94.478)  # of sRGB; what the authors' program scales to −1…1
 # sRGB primaries under D65 (IEC 61966-2-1).
 _XYZ_OF_RGB = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
 
@@ -53,7 +55,7 @@ class CMC(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "quick": {
-            "encoder": "resnet18", "width": 0.5, "stem": "imagenet", "steps": 1500, "batch_size": 128,
+            "encoder": "locatello", "width": 2.0, "steps": 3000, "batch_size": 128,
             "objective": "batch", "temperature": 0.2, "learning_rate": 0.1,
         },
         "tiny": {"encoder": "conv", "feature_dim": 4},
@@ -113,9 +115,9 @@ class CMC(Method):
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Contrast each view's features with the other view's bank, both ways."""
-        views = Views(choose_kinds(source, self.augmentations, ("crop", "flip")), MOCO)
+        views = Views(choose_kinds(source, self.augmentations, ("crop", "flip")), CMC_VIEWS)
         with run.seeded_init("networks"):
-            encoder = LabEncoder(self.encoder, source.image_shape, self.width, self.stem, self.feature_dim)
+            encoder = LabEncoder(self.encoder, source.image_shape, self.width, self.stem, self.feature_dim, True)
             bank = MemoryBanks(1 if self.objective == "batch" else len(source), self.feature_dim)
         encoder, bank = encoder.to(run.device), bank.to(run.device)
         parameters = list(encoder.parameters())
@@ -164,15 +166,24 @@ class LabEncoder(Encoder):
         width: each network has half of it.
         stem: a ResNet's first layers.
         feature_dim: outputs of each linear head.
+        full_range: a and b as the authors' program has them, each −1 to 1 over the colours there are; by default, as in
+            files without this argument, both over 110.
     """
 
     def __init__(
-        self, kind: EncoderKind, image_shape: tuple[int, int, int], width: float, stem: Stem, feature_dim: int
+        self,
+        kind: EncoderKind,
+        image_shape: tuple[int, int, int],
+        width: float,
+        stem: Stem,
+        feature_dim: int,
+        full_range: bool = False,
     ) -> None:
         super().__init__()
         channels, height, image_width = image_shape
         self.image_shape = (channels, height, image_width)
         self._arguments = {"kind": kind, "width": width, "stem": stem, "feature_dim": feature_dim}
+        self._arguments |= {"full_range": True} if full_range else {}
         self.lightness, self.color = (
             ProjectedEncoder(
                 kind, (count, height, image_width), None, width / 2, stem, feature_dim=feature_dim, head_layers=1
@@ -184,7 +195,10 @@ class LabEncoder(Encoder):
     def _split(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Lightness ``(N, 1, H, W)`` and colour ``(N, 2, H, W)`` in CIE Lab, both about −1 to 1."""
         lab = rgb_to_lab(images.float().clamp(0, 1))
-        return lab[:, :1] / 50 - 1, lab[:, 1:] / 110
+        if "full_range" not in self._arguments:
+            return lab[:, :1] / 50 - 1, lab[:, 1:] / 110
+        low, high = (lab.new_tensor(ends)[:, None, None] for ends in (_LOWEST_AB, _HIGHEST_AB))
+        return lab[:, :1] / 50 - 1, (2 * lab[:, 1:] - low - high) / (high - low)
 
     def encode(self, images: Tensor) -> Tensor:
         lightness, color = self._split(images)

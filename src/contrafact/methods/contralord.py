@@ -12,6 +12,7 @@ content and residual with a momentum encoder's, kept in queues. Where the paper 
 - Eq. 4's "original" embedding could only be stage 1's, through which no gradient reaches the encoder. ``online``
   anchors contrast two views as MoCo does; ``latent`` anchors are stage 1's embeddings, their positives online ones.
 - The two momentum encoders follow one encoder with one momentum, so they are one network with two heads.
+- Keys are encoded in shuffled groups, as MoCo's, so that batch statistics do not give the positive away.
 - MoCo's augmentations destroy hues and positions: ``auto`` leaves those out; L_rec and L_sup see clean images.
 
 Shape suffixes: N images, F factors, E code dimensions, R residual dimensions, J dimensions of a contrast, K queue.
@@ -52,7 +53,7 @@ from contrafact.training.latent_training import (
     run_table,
     start_values,
 )
-from contrafact.training.momentum import FeatureQueue, check_queue, follow, momentum_copy
+from contrafact.training.momentum import FeatureQueue, check_queue, follow, in_shuffled_groups, momentum_copy
 from contrafact.training.stages import stages
 from contrafact.training.views import Views, choose_kinds
 
@@ -75,7 +76,7 @@ class ContraLORD(FewLabelTerm, LatentOptimisation):
             "width": 0.5, "encoder": "locatello", "steps": 5000, "encoder_steps": 2500,
             "batch_size": 64, "encoder_batch_size": 64, "generator_rate": 1e-3, "latent_rate": 1e-2,
             "value_codes": "spaced", "supervised_weight": 3.0, "classification_weight": 1e-2, "entropy_after": 0.7,
-            "latent_weight": 300.0, "queue_length": 4096,
+            "latent_weight": 300.0, "queue_length": 4096, "key_groups": 1,
         },
         "tiny": {"encoder": "conv", "encoder_batch_size": 4, "encoder_steps": 4, "queue_length": 10, "num_images": 9},
     }  # fmt: skip
@@ -122,6 +123,9 @@ class ContraLORD(FewLabelTerm, LatentOptimisation):
     """Temperature τ."""
     momentum: Share = 0.999
     """Momentum m."""
+    key_groups: Size = 8
+    """Shuffled groups in which keys are encoded, each with batch statistics of its own; 1 suits networks without batch
+    normalisation."""
     queue_length: Length = 12_800
     """Negatives K of each contrast; need not be a multiple of the batch."""
     augmentations: str = "auto"
@@ -193,6 +197,7 @@ class ContraLORD(FewLabelTerm, LatentOptimisation):
             pick=run.numpy_rng("annotated"),
             noise=run.rng("noise"),
             views=run.rng("views"),
+            groups=run.rng("groups"),
         )
 
     def encoder_loss(
@@ -205,6 +210,7 @@ class ContraLORD(FewLabelTerm, LatentOptimisation):
         target_NL: Tensor,
         views: Views,
         rng: torch.Generator,
+        groups_rng: torch.Generator,
         run: Run,
     ) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
         """Eq. 6 on a batch: the loss, what to log, and the keys that go into the queues."""
@@ -214,7 +220,9 @@ class ContraLORD(FewLabelTerm, LatentOptimisation):
             codes_NL = torch.cat([part[:n] for part in both], dim=1)
             made = generator(codes_NL)
             with torch.no_grad():
-                _, *keys = slow.split(views(pictures, rng))
+                seen = views(pictures, rng)
+                codes = in_shuffled_groups(lambda x: torch.cat(slow.split(x), dim=1), seen, self.key_groups, groups_rng)
+                _, *keys = codes.split(slow.sizes, dim=1)
         distance = image_distance(made.float(), pictures, self.reconstruction)
         error = mean_square(codes_NL - target_NL)
         loss = self.reconstruction_weight * distance + self.latent_weight * error
@@ -254,9 +262,8 @@ class ContraLORD(FewLabelTerm, LatentOptimisation):
             made.encoder_optimizer.param_groups[0]["lr"] = rate
             places = order.batch(step)
             pictures, target_NL = made.images.batch(places, run), made.codes.target(places, made.table, run)
-            loss, scalars, keys = self.encoder_loss(
-                made.encoder, made.slow, made.generator, made.queues, pictures, target_NL, views, made.views, run
-            )
+            networks = (made.encoder, made.slow, made.generator, made.queues)
+            loss, scalars, keys = self.encoder_loss(*networks, pictures, target_NL, views, made.views, made.groups, run)
             descend(made.encoder_optimizer, loss, run)
             follow(made.slow, made.encoder, self.momentum)
             for queue, key in zip(made.queues, keys, strict=True):
@@ -280,6 +287,7 @@ class Networks:
     pick: np.random.Generator
     noise: torch.Generator
     views: torch.Generator
+    groups: torch.Generator
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must hold."""
@@ -294,6 +302,7 @@ class Networks:
             "second": self.encoder_optimizer,
             "annotated": self.pick,
             "views": self.views,
+            "groups": self.groups,
         }
 
 

@@ -28,10 +28,10 @@ from contrafact.losses.contrastive import queue_infonce_loss, unit
 from contrafact.methods._views import ViewContrast
 from contrafact.nn.projected import ProjectedEncoder
 from contrafact.training.gather import gathered_rows
-from contrafact.training.momentum import FeatureQueue, check_queue, follow, momentum_copy
+from contrafact.training.momentum import FeatureQueue, check_queue, follow, in_shuffled_groups, momentum_copy
 from contrafact.training.pairs import draw_pairs
 from contrafact.training.schedule import set_rate, warmup_cosine
-from contrafact.training.views import MOCO, Views, choose_kinds
+from contrafact.training.views import MOCO, MOCO_V2, Views, choose_kinds
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class MoCo(ViewContrast):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
-        "v2": {"head_layers": 2, "temperature": 0.2, "schedule": "cosine", "blur": True},
+        "v2": {"head_layers": 2, "temperature": 0.2, "schedule": "cosine", "jitter": "v2", "blur": True},
         "quick": {
-            "encoder": "resnet18", "width": 0.25, "stem": "imagenet", "steps": 1500, "batch_size": 128,
+            "encoder": "locatello", "width": 2.0, "steps": 3000, "batch_size": 128,
             "queue_length": 4096, "momentum": 0.99, "learning_rate": 0.06, "schedule": "cosine", "head_layers": 2,
             "temperature": 0.2, "key_groups": 4,
         },
@@ -70,6 +70,8 @@ class MoCo(ViewContrast):
     """Shuffled groups in which keys are encoded, each with batch statistics of its own (the paper's GPUs)."""
     temperature: Positive = 0.07
     """Temperature τ."""
+    jitter: Literal["v1", "v2"] = "v1"
+    """How colours change: hues by up to 0.4 of the circle in every view (first version), or by 0.1 in 80 % (second)."""
     blur: bool = False
     """Count blur among the automatic changes (second version)."""
     schedule: Literal["steps", "cosine"] = "steps"
@@ -92,7 +94,7 @@ class MoCo(ViewContrast):
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Minimise InfoNCE of each query against its key and the queue; then queue the keys."""
-        views = Views(self._kinds(source), MOCO)
+        views = Views(self._kinds(source), MOCO_V2 if self.jitter == "v2" else MOCO)
         with run.seeded_init("networks"):
             encoder = ProjectedEncoder(
                 *self.body(source.image_shape),
@@ -134,7 +136,4 @@ class MoCo(ViewContrast):
 @torch.no_grad()
 def encode_shuffled(slow: ProjectedEncoder, images: Tensor, groups: int, rng: torch.Generator) -> Tensor:
     """Unit keys ``(N, J)`` of images in their order, encoded in shuffled groups of at least two."""
-    order = torch.randperm(len(images), generator=rng).to(images.device)
-    parts = images[order].chunk(max(1, min(groups, len(images) // 2)))
-    shuffled = torch.cat([unit(slow.project(slow.encode(part))) for part in parts])
-    return torch.empty_like(shuffled).index_copy_(0, order, shuffled)
+    return in_shuffled_groups(lambda part: unit(slow.project(slow.encode(part))), images, groups, rng)

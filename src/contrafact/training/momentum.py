@@ -6,6 +6,7 @@ Shape suffixes: N new features, K queue length, J dimensions.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -39,6 +40,21 @@ def follow(slow: nn.Module, fast: nn.Module, momentum: float) -> None:
     if [p.shape for p in targets] != [p.shape for p in sources]:
         raise ValueError("the momentum copy and the network it follows must have the same parameters")
     torch._foreach_lerp_(targets, sources, 1.0 - momentum)
+
+
+@torch.no_grad()
+def in_shuffled_groups(encode: Callable[[Tensor], Tensor], images: Tensor, groups: int, rng: torch.Generator) -> Tensor:
+    """What ``encode`` makes of images, in their order, when it sees them in shuffled groups of at least two.
+
+    Each group has batch statistics of its own, other ones than the queries' batch, so that no key can be told by them
+    (the shuffling of MoCo, Section 3.3, whatever the number of devices). One group is the batch as it is.
+    """
+    if groups == 1:
+        return encode(images)
+    order = torch.randperm(len(images), generator=rng).to(images.device)
+    parts = images[order].chunk(max(1, min(groups, len(images) // 2)))
+    shuffled = torch.cat([encode(part) for part in parts])
+    return torch.empty_like(shuffled).index_copy_(0, order, shuffled)
 
 
 class FeatureQueue(nn.Module):

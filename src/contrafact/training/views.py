@@ -65,6 +65,10 @@ class ViewSettings:
 
 MOCO = ViewSettings()
 """He et al. 2020; without the blur, which the second version added."""
+MOCO_V2 = ViewSettings(jitter_probability=0.8, hue=0.1)
+"""Chen, Fan, Girshick & He 2020; its blur is a kind of its own."""
+CMC = ViewSettings(crop_scale=(0.08, 1.0))
+"""Tian, Krishnan & Isola 2020, the authors' program; of its kinds only crop and flip are usual."""
 SIMCLR = ViewSettings(
     crop_scale=(0.08, 1.0), jitter_probability=0.8, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2
 )
