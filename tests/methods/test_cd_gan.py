@@ -13,6 +13,8 @@ from contrafact.core.dataset import FewLabels
 from contrafact.core.method import load_run
 from contrafact.core.run import Run, RunInterrupted
 from contrafact.methods.cd_gan import CDGAN, RealImages
+from contrafact.training.image_pool import ImagePool
+from contrafact.training.views import Views, ViewSettings
 
 from .labelled import Stripes
 
@@ -162,3 +164,30 @@ def test_images_of_a_size_the_network_cannot_make_are_refused(tmp_path):
     source.image_shape = (1, 20, 20)
     with pytest.raises(ValueError, match=r"the sngan network makes square images of 8, 16, 32 or 64 pixels, got 20×20"):
         fit(dataclasses.replace(SMALL, network="sngan"), tmp_path, source)
+
+
+def test_crops_of_generated_images_join_the_contrast_without_gradient(tmp_path):
+    """The later program's second view of each generated image: same class, cropped, detached."""
+    method = dataclasses.replace(SMALL, crops=True)
+    made = torch.rand(3, 1, 28, 28, requires_grad=True)
+    own, real, named = torch.tensor([0, 1, 2]), torch.rand(2, 1, 28, 28), torch.tensor([1, 0])
+    shown, labels = method.with_crops(made, own, real, named, torch.Generator().manual_seed(0))
+    assert labels.tolist() == [0, 1, 2, 1, 0]
+    assert torch.equal(shown[3:], real)
+    assert not shown.requires_grad
+    again = Views(("crop",), ViewSettings(crop_scale=(0.8, 1.0)))(made.detach(), torch.Generator().manual_seed(0))
+    assert torch.equal(shown[:3], again)
+    plain = dataclasses.replace(SMALL, crops=False)
+    assert plain.with_crops(made, own, real, named, torch.Generator())[0] is real
+    run = fit(method, tmp_path, Stripes(labels=6))
+    assert math.isfinite(run.log[-1]["contrast"])
+
+
+def test_the_critic_has_a_batch_of_its_own(tmp_path, monkeypatch):
+    """Section 5.2, CIFAR-10: 128 images for the generator, 64 for the critic, 256 for the encoder."""
+    assert (CDGAN.preset("cifar10").batch_size, CDGAN.preset("cifar10").critic_batch) == (128, 64)
+    seen = []
+    draw = ImagePool.random_batch
+    monkeypatch.setattr(ImagePool, "random_batch", lambda pool, n, rng: seen.append(n) or draw(pool, n, rng))
+    fit(dataclasses.replace(SMALL, critic_batch=5, unlabelled=0), tmp_path, Stripes(labels=6))
+    assert seen[:4] == [5] * 4

@@ -223,3 +223,22 @@ def test_batches_are_the_datasets_images(tmp_path):
 def test_unknown_fields_are_refused():
     with pytest.raises(ValueError, match="unknown network 'dcgen'; did you mean 'dcgan'"):
         dataclasses.replace(WGANGP(), network="dcgen")
+
+
+@pytest.mark.parametrize("hidden", [0, 6])
+def test_q_has_a_layer_of_its_own_on_the_critics_features(hidden, tmp_path):
+    """openai/InfoGAN, regularized_gan.py: a fully connected layer with batch norm and leaky ReLU, then the codes."""
+    method = InfoGAN(**TINY, q_hidden=hidden, critic_rate=1e-3)
+    run = method.fit(Stripes(), quiet(tmp_path))
+    own = [type(layer).__name__ for layer in run.encoder.body][1:]
+    assert own == (["Linear", "BatchNorm1d", "LeakyReLU", "Linear"] if hidden else ["Linear"])
+    images = Stripes().batch(range(3))
+    torch.testing.assert_close(load_run(tmp_path).encoder(images), run.encoder(images))
+
+
+def test_the_critic_and_q_may_learn_at_a_rate_of_their_own(tmp_path):
+    rates = []
+    for method in (InfoGAN(**TINY, critic_rate=2e-4), InfoGANCR(**TINY)):
+        game = Game(method, Stripes(), quiet(tmp_path / str(len(rates))), 2, 3)
+        rates.append([game.generator_optimizer.param_groups[0]["lr"], game.critic_optimizer.param_groups[0]["lr"]])
+    assert rates == [[1e-4, 2e-4], [1e-4, 1e-4]]

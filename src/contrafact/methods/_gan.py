@@ -18,7 +18,7 @@ from contrafact.core.dataset import ImageDataset
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Method
-from contrafact.core.ranges import Keep, Positive, Rate, Size, SizeOrZero, Steps, Weight, Width
+from contrafact.core.ranges import Keep, Positive, Rate, RateOrZero, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.losses.adversarial import Adversary, critic_loss, frozen, gradient_penalty
 from contrafact.nn.critics import Critic, TrunkKind, scaled
@@ -55,13 +55,17 @@ class GANMethod(Method):
     steps: Steps = 100_000
     """Generator steps."""
     batch_size: Size = 64
-    """Images per generator and critic step."""
+    """Images per generator step."""
+    critic_batch: SizeOrZero = 0
+    """Images per critic step; 0 takes batch_size."""
     critic_steps: Size = 1
     """Critic steps per generator step."""
     penalty: Weight = 10.0
     """Weight of the gradient penalty (wgan_gp)."""
     learning_rate: Rate = 1e-4
     """Adam's learning rate, of all networks."""
+    critic_rate: RateOrZero = 0.0
+    """Adam's learning rate of the critic, and of a Q that stands on it; 0 takes learning_rate."""
     adam_beta1: Keep = 0.5
     """Adam's β₁."""
     adam_beta2: Keep = 0.9
@@ -148,6 +152,8 @@ class ReadCodes:
     """λ of the class."""
     code_weight: Weight = 0.1
     """λ of the uniform codes."""
+    q_hidden: SizeOrZero = 128
+    """Width of Q's own layer between the critic's features and what it reads; 0 reads them linearly."""
 
 
 class Game:
@@ -171,7 +177,7 @@ class Game:
             critic = Critic(source.image_shape, method.trunk, method.width, method.adversary == "hinge")
             self.critic = critic.to(run.device)
         self.generator_optimizer = method.adam(self.generator.parameters())
-        self.critic_optimizer = method.adam(self.critic.parameters())
+        self.critic_optimizer = method.adam(self.critic.parameters(), method.critic_rate)
         self.pool = ImagePool(source, run.device)
         self.images_rng, self.noise_rng = run.numpy_rng("images"), run.rng("noise")
         self._warned = False
@@ -189,7 +195,7 @@ class Game:
 
     def critic_turn(self) -> None:
         """``critic_steps`` updates of the critic on fresh images."""
-        method, run, n = self.method, self.run, self.method.batch_size
+        method, run, n = self.method, self.run, self.method.critic_batch or self.method.batch_size
         for _ in range(method.critic_steps):
             real = self.pool.random_batch(n, self.images_rng)
             with torch.no_grad(), run.autocast():

@@ -7,7 +7,8 @@ the other datasets'.
 Where the paper is silent: Adam 1e-4 (0.5, 0.9) for all three networks, c balanced in the encoder's batch, one critic
 step. Options beyond it, all off by default: augmentation of the anchors, the sum outside the logarithm (SupCon's better
 reading), unlabelled real images that join the contrast under the class of the nearest anchor centre, a moving average
-of the encoder, a learning rate of the encoder's own. What each is worth is in docs/methods/cd_gan.md.
+of the encoder, a learning rate of the encoder's own; and crops of generated images, the authors' later program's
+(github.com/learninginvision/CoDeGAN). What each is worth is in docs/methods/cd_gan.md.
 
 Shape suffixes: N images, J code dimensions, K classes.
 """
@@ -36,10 +37,16 @@ from contrafact.nn.critics import ClassEncoder, ClassEncoderChoice
 from contrafact.training.anchors import Anchors, MovingAverage
 from contrafact.training.augment import Augmentation, AugmentationName
 from contrafact.training.image_pool import ImagePool
+from contrafact.training.views import Views, ViewSettings
 
 CENTRES_EVERY = 20
 """Steps between two looks at all labelled images."""
 _SNGAN = {"network": "sngan", "adversary": "hinge"}
+_CIFAR10 = {
+    **_SNGAN, "encoder": "resnet18", "noise_dim": 118, "class_dim": 128, "batch_size": 128, "critic_batch": 64,
+    "encoder_batch": 256, "contrast_weight": 1.0, "temperature": 0.05,
+}  # fmt: skip
+_CROPS = ViewSettings(crop_scale=(0.8, 1.0))
 _BEYOND = {
     "reading": "outside", "temperature": 0.1, "augmentation": "weak", "anchors_per_class": 10, "unlabelled": 128,
     "average": 0.99, "encoder_rate": 1e-3, "contrast_weight": 0.5, "content_weight": 0.5, "learning_rate": 1e-3,
@@ -66,8 +73,12 @@ class CDGAN(GANMethod):
         "unsupervised": {"contrast_weight": 100.0},
         "mnist": {"noise_dim": 30, "class_dim": 40, "encoder_batch": 512},
         "cifar10": {
-            **_SNGAN, "encoder": "resnet18", "noise_dim": 118, "class_dim": 128, "batch_size": 128,
-            "encoder_batch": 256, "contrast_weight": 1.0, "content_weight": 5e-5, "temperature": 0.05,
+            **_CIFAR10, "content_weight": 5e-5,
+        },
+        "cifar10_unsupervised": {**_CIFAR10, "content_weight": 0.01},
+        "later_program": {
+            "class_dim": 120, "encoder_batch": 300, "contrast_weight": 100.0, "reading": "outside", "crops": True,
+            "steps": 562_500,
         },
         "dsprites": {
             **_SNGAN, "noise_dim": 52, "class_dim": 40, "batch_size": 300, "encoder_batch": 1200,
@@ -97,6 +108,9 @@ class CDGAN(GANMethod):
     """τ."""
     reading: Reading = "inside"
     """Where the sum over positives stands: inside the logarithm (Eq. 7), or outside (SupCon)."""
+    crops: bool = False
+    """Let a crop of every generated image, of four fifths or more of its area and without gradient, join the contrast
+    too, as in the authors' later program."""
     encoder_batch: Size = 1200
     """Generated images per encoder step."""
     anchors_per_class: Size = 5
@@ -133,7 +147,14 @@ class CDGAN(GANMethod):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._decay)
         real = RealImages(self, anchors, game.pool, average.module, run)
         state = game.state() | {"encoder": encoder, "average": average, "encoder_optimizer": optimizer}
-        state |= {"schedule": schedule, "real": real.rng, "unlabelled": real.numpy_rng, "centres": real.centres}
+        crops = run.rng("crops")
+        state |= {
+            "crops": crops,
+            "schedule": schedule,
+            "real": real.rng,
+            "unlabelled": real.numpy_rng,
+            "centres": real.centres,
+        }
 
         for step in run.steps(self.steps, state):
             game.critic_turn()
@@ -144,11 +165,12 @@ class CDGAN(GANMethod):
             fooling = game.fool(images)
             with frozen(encoder), run.autocast():
                 f_NJ, e_N = encoder.heads(images)
+                own = game.generator.classes_of(latent)
                 # E is fixed, so what it sees in the anchors is too.
                 with torch.no_grad():
-                    shown, labels_N = real.anchors(views=1)
+                    shown, labels_N = self.with_crops(images, own, *real.anchors(views=1), crops)
                     f_real_NJ = encoder.heads(shown)[0]
-            contrast = self.contrast([f_NJ, f_real_NJ], [game.generator.classes_of(latent), labels_N])
+            contrast = self.contrast([f_NJ, f_real_NJ], [own, labels_N])
             content = F.mse_loss(e_N, latent[:, : self.noise_dim])
             game.update(
                 game.generator_optimizer, fooling + self.contrast_weight * contrast + self.content_weight * content
@@ -159,7 +181,7 @@ class CDGAN(GANMethod):
             with torch.no_grad(), run.autocast():
                 latent = game.generator.latents_of_class(classes_N, game.noise_rng)
                 images = game.generator(latent).float()
-            shown, labels_N = real.all(step)
+            shown, labels_N = self.with_crops(images, classes_N.to(run.device), *real.all(step), crops)
             with run.autocast():
                 f_NJ, e_N = encoder.heads(torch.cat([images, shown]))
             first = 0 if self.generated_contrast else len(images)
@@ -182,6 +204,15 @@ class CDGAN(GANMethod):
         if not self.contrast_weight:
             return features[0].new_zeros(())
         return supervised_contrastive_loss(torch.cat([*features]), torch.cat([*labels]), self.temperature, self.reading)
+
+    def with_crops(
+        self, images: Tensor, own_N: Tensor, shown: Tensor, labels_N: Tensor, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """What joins the generated images in the contrast: crops of them, where asked for, then the real ones."""
+        if not (self.crops and self.generated_contrast):
+            return shown, labels_N
+        cropped = Views(("crop",), _CROPS)(images.detach().float(), rng)
+        return torch.cat([cropped, shown]), torch.cat([own_N, labels_N])
 
     def class_count(self, source: ImageDataset) -> int:
         """K, checked against the encoder's batch and what it contrasts too."""

@@ -38,10 +38,14 @@ class InfoGAN(ReadCodes, GANMethod):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
+        "released": {
+            "batch_size": 128, "learning_rate": 1e-3, "critic_rate": 2e-4, "code_weight": 1.0, "adam_beta2": 0.999,
+            "steps": 5000,
+        },
         "cifar10": {"network": "sngan", "adversary": "hinge"},
-        "quick": {"width": 0.5, "steps": 2000, "learning_rate": 1e-3},
+        "quick": {"width": 0.5, "steps": 2000, "learning_rate": 1e-3, "q_hidden": 0},
         "tiny": {"noise_dim": 3},
-    }
+    }  # fmt: skip
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Critic's turn, then generator and Q together."""
@@ -49,10 +53,17 @@ class InfoGAN(ReadCodes, GANMethod):
         game = Game(self, source, run, self.num_codes, count)
         with run.seeded_init("encoder"):
             encoder = ClassEncoder(
-                source.image_shape, count, self.num_codes, self.trunk, self.width, "softmax", game.critic.trunk
+                source.image_shape,
+                count,
+                self.num_codes,
+                self.trunk,
+                self.width,
+                "softmax",
+                game.critic.trunk,
+                self.q_hidden,
             )
         encoder.to(run.device)
-        optimizer = self.adam(encoder.parameters())
+        optimizer = self.adam(encoder.parameters(), self.critic_rate)
         state = game.state() | {"encoder": encoder, "encoder_optimizer": optimizer}
         codes = slice(self.noise_dim, self.noise_dim + self.num_codes)
 

@@ -45,10 +45,14 @@ class InfoGANCR(ReadCodes, GANMethod):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "cifar10": {"network": "sngan", "adversary": "hinge"},
-        "released": {"network": "sngan", "adversary": "hinge", "noise_dim": 5, "num_codes": 5},
-        "quick": {"width": 0.5, "steps": 2000, "learning_rate": 1e-3},
+        "released": {
+            "network": "sngan", "adversary": "hinge", "noise_dim": 5, "num_codes": 5, "code_weight": 0.05,
+            "contrast_weight": 2.0, "gap": 0.0, "gap_until": 0.893, "learning_rate": 1e-3, "critic_rate": 2e-3,
+            "adam_beta2": 0.999, "steps": 322_560,
+        },
+        "quick": {"width": 0.5, "steps": 2000, "learning_rate": 1e-3, "q_hidden": 0},
         "tiny": {"noise_dim": 3},
-    }
+    }  # fmt: skip
 
     contrast_weight: Weight = 1.0
     """α, coefficient of the regulariser at the end."""
@@ -66,11 +70,18 @@ class InfoGANCR(ReadCodes, GANMethod):
         channels, height, width = source.image_shape
         with run.seeded_init("encoder"):
             encoder = ClassEncoder(
-                source.image_shape, count, self.num_codes, self.trunk, self.width, "softmax", game.critic.trunk
+                source.image_shape,
+                count,
+                self.num_codes,
+                self.trunk,
+                self.width,
+                "softmax",
+                game.critic.trunk,
+                self.q_hidden,
             ).to(run.device)
             trunk = make_trunk("conv", (2 * channels, height, width), self.width)
             guesser = nn.Sequential(trunk, nn.Linear(trunk.out_dim, self.num_codes + 1)).to(run.device)
-        optimizer = self.adam([*encoder.parameters(), *guesser.parameters()])
+        optimizer = self.adam([*encoder.parameters(), *guesser.parameters()], self.critic_rate)
         state = game.state() | {"encoder": encoder, "guesser": guesser, "encoder_optimizer": optimizer}
         codes = slice(self.noise_dim, self.noise_dim + self.num_codes)
 

@@ -59,6 +59,17 @@ class ZeroDIM(FewLabelTerm, LatentOptimisation):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
+        "dsprites": {
+            "reconstruction": "bernoulli", "num_images": 50_000,
+            "steps": 78_200, "amortization_steps": 78_200, "tuning_steps": 78_200,
+        },
+        "small_norb": {
+            "num_images": 48_600, "steps": 76_000, "amortization_steps": 19_000, "tuning_steps": 19_000,
+        },
+        "cars3d": {
+            "num_images": 17_568, "residual_dim": 8,
+            "steps": 27_600, "amortization_steps": 6_900, "tuning_steps": 6_900,
+        },
         "quick": {
             "width": 0.5,
             "steps": 5000,
@@ -70,7 +81,7 @@ class ZeroDIM(FewLabelTerm, LatentOptimisation):
             "entropy_after": 0.7,
             "value_codes": "spaced",
         },
-    }
+    }  # fmt: skip
 
     encoder: Backbone = None
     """A network of your own that reads the images: a copy for all classifiers, one for the residual. Empty: a small one

@@ -211,6 +211,8 @@ class ClassEncoder(Encoder):
         width: multiplies the trunk's channel counts (a ResNet-18 keeps its own).
         head: what f is: ``unit`` length, a ``softmax`` over classes, or ``plain``.
         trunk: a trunk of this kind and width to share (InfoGAN's Q stands on its critic's); None for one of its own.
+        hidden: width of a layer with batch normalisation and leaky ReLU between the trunk and the codes (Q's 128 on
+            MNIST); 0 for none. A ResNet and a module of yours have none.
 
     >>> ClassEncoder((1, 28, 28), class_dim=10, content_dim=3, width=0.1)(torch.rand(2, 1, 28, 28)).shape
     torch.Size([2, 13])
@@ -225,6 +227,7 @@ class ClassEncoder(Encoder):
         width: float = 1.0,
         head: Head = "unit",
         trunk: nn.Module | None = None,
+        hidden: int = 0,
     ) -> None:
         super().__init__()
         if head not in ("unit", "softmax", "plain"):
@@ -237,6 +240,7 @@ class ClassEncoder(Encoder):
         self.content_dim, self.code_dim = content_dim, class_dim + content_dim
         # A dictionary holds a module without making it a part of this one.
         self.head_name, self._arguments = head, {"kind": kind, "width": width, "head": head}
+        self._arguments |= {"hidden": hidden} if hidden else {}  # files of before have no such argument
         self.body: nn.Module
         if isinstance(kind, nn.Module):
             self.body = HeadedEncoder(kind, self.image_shape, self.code_dim)
@@ -244,9 +248,12 @@ class ClassEncoder(Encoder):
             self.body = ResNetEncoder(self.image_shape, self.code_dim, 18)
         else:
             own = make_trunk(kind, self.image_shape, width)
-            last = nn.Linear(own.out_dim, self.code_dim)
+            between: list[nn.Module] = []
+            if hidden:
+                between = [nn.Linear(own.out_dim, hidden, bias=False), nn.BatchNorm1d(hidden), nn.LeakyReLU(0.2)]
+            last = nn.Sequential(*between, nn.Linear(hidden or own.out_dim, self.code_dim))
             normal_init(last)
-            self.body = nn.Sequential(own if trunk is None else trunk, last)
+            self.body = nn.Sequential(own if trunk is None else trunk, *last)
 
     def heads(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """f ``(N, class_dim)`` before the softmax, of unit length where told so, and e ``(N, content_dim)``."""

@@ -1,0 +1,44 @@
+"""The tables of presets and their sources in the methods' pages say what the presets hold, and leave nothing out."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from contrafact.methods import CATALOG
+
+PAGES = Path(__file__).parents[2] / "docs" / "methods"
+HEADING = "## Presets and their sources\n"
+OURS = {"quick", "quick_unsupervised", "standard", "tiny"}
+"""Presets that come from no paper or program."""
+NAMES = (
+    *("cd_gan", "cmc", "contralord", "infogan", "infogan_cr", "moco", "overlord", "simclr", "sub_infomax", "zerodim"),
+)
+
+
+def rows_of(name):
+    """Preset, settings and source of each line of a page's table."""
+    section = (PAGES / f"{name}.md").read_text().partition(HEADING)[2].partition("\n## ")[0]
+    lines = [line.strip().strip("|").split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    for preset, settings, source in lines:
+        pairs = (cell.partition("=") for cell in re.findall(r"`([^`]*)`", settings))
+        yield preset.strip(" `"), {key: ast.literal_eval(value) for key, _, value in pairs}, source.strip()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_presets_settings_are_the_sources(name):
+    rows, cls = list(rows_of(name)), CATALOG.get(name)
+    assert rows, f"docs/methods/{name}.md has no table of presets and their sources"
+    listed: dict[str, set[str]] = {}
+    for preset, settings, source in rows:
+        assert settings
+        assert len(source) > 5, f"{preset} of {name} names no source"
+        method = cls.preset(preset)
+        for key, value in settings.items():
+            assert getattr(method, key) == value, f"{name}, preset {preset}: {key}"
+        listed.setdefault(preset, set()).update(settings)
+    for preset, settings in cls.presets.items():
+        if preset not in OURS:
+            missing = set(settings) - listed.get(preset, set())
+            assert not missing, f"docs/methods/{name}.md says no source of {missing}, preset {preset}"
