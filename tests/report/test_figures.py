@@ -109,6 +109,17 @@ def test_sweep_sorts_by_change(stripes):
     assert pixel_change(swept.frames)[1][2] < STILL < pixel_change(swept.frames)[1][1]
 
 
+def test_copies_are_named_whichever_way_round_they_point(stripes):
+    """The same stripe twice, once backwards and weaker; and half of one stripe with half of another, which is none."""
+    stripes.weight.copy_(torch.eye(3).repeat_interleave(8, dim=1))
+    directions = directions_of([1, 0, 0], [-0.999, 0.03, 0.03], [0, 1, 0], [0.7, 0, 0.7])
+    swept = sweep(stripes, directions, torch.full((2, 3), 0.5), magnitude_range(3, 0.4))
+    same = dict(zip(swept.names, swept.copy_of, strict=True))
+    assert {same["direction 0"], same["direction 1"]} in ({None, "direction 0"}, {None, "direction 1"})
+    assert (same["direction 2"], same["direction 3"]) == (None, None)
+    assert sum("\nlike direction" in label for label in swept.labels) == 1
+
+
 def test_a_small_object_that_changes_is_no_dead_direction():
     class Dot(Stripes):
         def forward(self, latent):

@@ -49,7 +49,7 @@ class Frame(Group):
     """Make one slider of two directions that the same responses answer to alike."""
     num_latents: Count = 20_000
     """Latents that whiten the edit space."""
-    num_bases: Count = 128
+    num_bases: Count = 256
     """Latents at which the responses are differentiated."""
     step: Positive = 0.3
     """Step of the central differences, in standard deviations."""

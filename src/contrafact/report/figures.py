@@ -25,6 +25,7 @@ from contrafact.core.generator import Generator, images_at_once, sample_latents
 from contrafact.core.method import FinishedRun
 from contrafact.core.pictures import save_gif, save_mp4, save_png, to_bytes, video_writer
 from contrafact.core.progress import Progress
+from contrafact.report.copies import copies
 from contrafact.report.sheets import comfortable_factor, sheet
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Sweep:
         moving: how many, the first ones, change the picture visibly.
         found: directions the artefact holds; more than D when only the strongest are shown.
         kind: ``direction``, or ``code`` for a generator's latent axes; names the files.
+        copy_of: for each of the D the name of the stronger one that changes pictures alike, or None; empty where nobody
+            looked.
     """
 
     frames: Tensor
@@ -61,6 +64,14 @@ class Sweep:
     moving: int
     found: int
     kind: str = "direction"
+    copy_of: tuple[str | None, ...] = ()
+
+    @property
+    def labels(self) -> list[str]:
+        """Each direction's name and change, and whose copy it is, on lines of their own."""
+        texts = [f"{name}\nchange {change:.3f}" for name, change in zip(self.names, self.change, strict=True)]
+        same = self.copy_of or [None] * len(texts)
+        return [text if of is None else f"{text}\nlike {of}" for text, of in zip(texts, same, strict=True)]
 
     def thinned(self, step: int) -> Sweep:
         """The same sweep with only every ``step``-th magnitude; the middle one must stay."""
@@ -202,15 +213,20 @@ def sweep(
     frames = traversal(generator, directions, latents, magnitudes, indices=chosen.tolist(), max_side=max_side)
     change, largest = pixel_change(frames)
     order = np.lexsort((-change, largest <= STILL))
+    frames = frames[torch.from_numpy(order)]
+    names = tuple(directions.names[i] for i in chosen[order])
+    moves = largest[order] > STILL
+    alike = [names[e] if e is not None and moves[d] else None for d, e in enumerate(copies(frames))]
     return Sweep(
-        frames=frames[torch.from_numpy(order)],
+        frames=frames,
         magnitudes=magnitudes,
-        names=tuple(directions.names[i] for i in chosen[order]),
+        names=names,
         indices=tuple(chosen[order].tolist()),
         change=change[order],
         moving=int((largest > STILL).sum()),
         found=len(asked) or directions.num_directions,
         kind=kind,
+        copy_of=tuple(alike),
     )
 
 
@@ -271,10 +287,9 @@ def strip(swept: Sweep, position: int) -> Image:
 
 def traversal_sheet(swept: Sweep, sample: int = 0) -> Image:
     """All directions on one base sample, the strongest first, each with its mean pixel change."""
-    labels = [f"{name}\nchange {change:.3f}" for name, change in zip(swept.names, swept.change, strict=True)]
     shown = f"the {len(swept.names)} strongest of {swept.found}" if swept.found > len(swept.names) else str(swept.found)
     title = f"{shown} {swept.kind}s, the strongest first"
-    return sheet(to_bytes(swept.frames[:, sample]), title, labels, magnitude_labels(swept.magnitudes))
+    return sheet(to_bytes(swept.frames[:, sample]), title, swept.labels, magnitude_labels(swept.magnitudes))
 
 
 def sample_sheet(swept: Sweep) -> Image:
@@ -286,7 +301,7 @@ def sample_sheet(swept: Sweep) -> Image:
     ends = swept.frames[:, :, [0, steps - 1]].flatten(1, 2)
     middle = swept.frames[:1, :, steps // 2].repeat_interleave(2, dim=1)
     low, high = magnitude_labels(swept.magnitudes)[:: steps - 1]
-    rows = ["unchanged", *(f"{n}\nchange {c:.3f}" for n, c in zip(swept.names, swept.change, strict=True))]
+    rows = ["unchanged", *swept.labels]
     title = f"{num_directions} {swept.kind}s on {num_samples} samples, at {low} and {high}"
     return sheet(to_bytes(torch.cat((middle, ends))), title, rows, [low, high] * num_samples)
 

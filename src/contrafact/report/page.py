@@ -159,6 +159,8 @@ def summary(run: FinishedRun, swept: Sweep | None, table: tables.ScoreTable) -> 
         shown = len(swept.names)
         count = f"All {shown}" if swept.moving == shown else f"{swept.moving} of the {shown}"
         parts.append(f"{count} {swept.kind}s drawn here visibly change the picture; {swept.names[0]} changes it most.")
+        if repeated := sum(of is not None for of in swept.copy_of):
+            parts.append(f"{repeated} of them {'is a copy' if repeated == 1 else 'are copies'} of stronger ones.")
     for row in table.rows:
         if "run" in row.cells and row.label in _HEADLINES:
             beside = f", against {row.cells['control']} for the control" if "control" in row.cells else ""

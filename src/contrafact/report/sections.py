@@ -142,10 +142,12 @@ def _strips(swept: Sweep, addresses: Sequence[str]) -> str:
     num_samples, _, _, height, width = swept.frames.shape[1:]
     shape = f"{width * len(swept.magnitudes)} / {height * num_samples}"
     figures = []
-    for name, change, address in zip(map(html.escape, swept.names), swept.change, addresses, strict=True):
+    alike = swept.copy_of or [None] * len(swept.names)
+    for name, change, of, address in zip(map(html.escape, swept.names), swept.change, alike, addresses, strict=True):
+        beside = "" if of is None else f", like {html.escape(of)}"
         said = f"{num_samples} samples moved along {name} from {low} to {high}; mean pixel change {change:.3f}"
         figures.append(
-            f"<figure><figcaption><h3>{name}</h3><span>change {change:.3f}</span></figcaption>"
+            f"<figure><figcaption><h3>{name}</h3><span>change {change:.3f}{beside}</span></figcaption>"
             f'<img style="aspect-ratio: auto {shape}" decoding="async" src="{address}" alt="{said}"></figure>'
         )
     text = (
@@ -154,6 +156,11 @@ def _strips(swept: Sweep, addresses: Sequence[str]) -> str:
     )
     if swept.found > len(swept.names):
         text += f"<p>These are the {len(swept.names)} of {swept.found} {swept.kind}s that change the picture most.</p>"
+    if repeated := sum(of is not None for of in alike):
+        text += (
+            f"<p>{repeated} of them do{'es' if repeated == 1 else ''} to pictures what a stronger one does already: "
+            "the changes at both ends, over all samples, have a cosine of at least 0.9, either way round.</p>"
+        )
     if swept.moving:
         text += f'<div class="strips">{"".join(figures[: swept.moving])}</div>'
     else:
