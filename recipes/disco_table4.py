@@ -2,11 +2,11 @@
 
 from contrafact.bench.recipe import Recipe, Row
 
-Z, W = ("small",), ("paper",)
+Z, W = {"space": "z"}, {"space": "w"}
 
 
-def navigator(name: str, kind: str, mig: float, dci: float, scales: tuple[str, ...]) -> Row:
-    return Row(name, "disco", {"MIG": (mig, None), "DCI": (dci, None)}, {"navigator": kind}, scales=scales)
+def navigator(name: str, kind: str, mig: float, dci: float, space: dict[str, str]) -> Row:
+    return Row(name, "disco", {"MIG": (mig, None), "DCI": (dci, None)}, {"navigator": kind}, changes=space)
 
 
 def loss(name: str, mig: float, dci: float, **off: str) -> Row:
@@ -34,7 +34,7 @@ RECIPE = Recipe(
     # An orthonormal frame holds no more directions than the shipped VAE has dimensions: all navigators get as many.
     small={"num_directions": 10, "directions_per_step": 10},
     remark=(
-        "small: the quick preset with 10 directions on the shipped VAE, whose only latent space is Z; the paper's "
-        "numbers are one seed on StyleGAN2"
+        "small: the quick preset with 10 directions on the shipped VAE, whose W is what its flow makes of Z; the "
+        "paper's numbers are one seed on StyleGAN2"
     ),
 )

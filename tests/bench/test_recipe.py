@@ -35,6 +35,24 @@ def test_every_recipe_names_things_that_exist(name):
     assert set(recipe.presets.values()) <= presets, "no method of this recipe has such a preset"
 
 
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_row_that_is_called_after_a_latent_space_is_edited_in_it(name):
+    recipe = load_recipe(name)
+    for row in recipe.rows:
+        label = row.name.partition(",")[0]
+        if label not in ("Z", "W"):
+            continue
+        for scale in row.scales:
+            source = row.source or recipe.sources.get(scale)
+            assert source is None or load_generator(source, row.changes).space == label.lower(), row.name
+        assert row.changes == {"space": label.lower()}, "so that a source of the reader's own is edited in it too"
+
+
+def test_table_4_has_rows_of_both_spaces():
+    spaces = [row.changes.get("space") for row in load_recipe("disco-table4").rows]
+    assert (spaces.count("z"), spaces.count("w")) == (3, 3)
+
+
 @pytest.mark.parametrize(
     ("name", "row", "column", "published"),
     [

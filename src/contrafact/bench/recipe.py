@@ -50,6 +50,7 @@ class Row:
         small: further fields at the small scale.
         elsewhere: further fields on the generators that columns name.
         source: generator or data, if other than the recipe's.
+        changes: arguments of its generator that differ, as :func:`load_generator` takes them: ``{"space": "z"}``.
         data: further options of its data, such as ``{"labels": 100}``; the seed of the row chooses which.
         scales: scales at which the row makes sense.
         regression: settings of the encoder for a method that finds directions only, and for a control; None takes the
@@ -67,6 +68,7 @@ class Row:
     small: Mapping[str, Any] = field(default_factory=dict)
     elsewhere: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     scales: tuple[Scale, ...] = SCALES
     regression: RegressionSettings | None = None

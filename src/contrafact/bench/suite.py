@@ -223,7 +223,7 @@ def _load_source(bench: Bench, row: Row, seed: int) -> Any:
     name = _source_of(bench, row)
     assert name is not None, "rows without a source are not run"
     if CATALOG.get(row.method).source == "generator":
-        return load_generator(name)
+        return load_generator(name, row.changes)
     return load_dataset(name, **_data_options(bench, row, seed))
 
 

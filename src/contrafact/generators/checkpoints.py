@@ -9,6 +9,7 @@ has to know about it.
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from contrafact.generators._installed import INSTALLED, find_installed
 from contrafact.generators._own import build_own, is_own
 from contrafact.generators._style_based import StyleBased, complete
 from contrafact.generators.analytic import Analytic
+from contrafact.generators.vae import VAE
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -104,9 +106,10 @@ def changed(generator: Generator, changes: Mapping[str, Any]) -> Generator:
     if not changes:
         return generator
     cls, arguments = type(generator), generator.arguments()
+    known = {*arguments, *inspect.signature(cls).parameters}
     for name in changes:
-        if name not in arguments:
-            raise ValueError(unknown_name_message(f"{cls.__name__} argument", name, arguments))
+        if name not in known:
+            raise ValueError(unknown_name_message(f"{cls.__name__} argument", name, sorted(known)))
     try:
         again = cls(**{**arguments, **changes})
     except TypeError as error:
@@ -216,8 +219,10 @@ def describe(source: str | Path | Generator) -> dict[str, Any]:
     generator = source if isinstance(source, Generator) else load_generator(source)
     arguments = generator.arguments() if unbuildable(generator) is None else None
     spaces = [generator.space, *([f"{generator.space}+"] if generator.num_layers > 1 else [])]
-    if arguments is not None and "space" in arguments:
+    if isinstance(generator, StyleBased):
         spaces = ["z", "z+", "w", "w+"]
+    elif isinstance(generator, VAE) and generator.flow is not None:
+        spaces = ["z", "w"]
     return {
         "name": generator.name,
         "architecture": type(generator).__name__,

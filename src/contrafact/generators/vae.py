@@ -7,7 +7,7 @@ Deviations: LeakyReLU instead of ReLU by default, which keeps more latents activ
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from contrafact.core.generator import Generator
 from contrafact.nn.decoders import ConvDecoder, LocatelloDecoder
 from contrafact.nn.encoders import Activation, Network
 from contrafact.nn.flow import CouplingFlow
+
+Space = Literal["w", "z"]
 
 
 class VAE(Generator):
@@ -29,6 +31,11 @@ class VAE(Generator):
         activation: ``leaky_relu`` or ``relu``.
         flow_layers: coupling layers of the mapping network, 0 for none.
         network: ``disco`` (Table 8), or ``locatello``: the smaller one of Locatello et al. 2019, with ReLU.
+        space: edit space, ``w`` or ``z``: with a flow, ``z`` maps the noise inside ``forward``. None for W where there is
+            a flow, Z where there is none.
+
+    Raises:
+        ValueError: an unknown name, or the W space without a flow.
 
     >>> VAE(10, (3, 32, 32)).layer_names
     ('blocks.0', 'blocks.1', 'blocks.2', 'blocks.3')
@@ -42,6 +49,7 @@ class VAE(Generator):
         activation: Activation = "leaky_relu",
         flow_layers: int = 0,
         network: Network = "disco",
+        space: Space | None = None,
     ) -> None:
         super().__init__()
         self.decoder: ConvDecoder | LocatelloDecoder
@@ -56,7 +64,11 @@ class VAE(Generator):
         self.image_shape = (channels, height, image_width)
         self.width, self.activation, self.flow_layers, self.network = width, activation, flow_layers, network
         self.flow = CouplingFlow(latent_dim, flow_layers) if flow_layers else None
-        self.space = "w" if flow_layers else "z"
+        if space not in (None, "w", "z"):
+            raise ValueError(unknown_name_message("edit space", space, ["w", "z"]))
+        if space == "w" and not flow_layers:
+            raise ValueError("a VAE without a flow (flow_layers) has one latent space, Z: leave space out")
+        self.space = space or ("w" if flow_layers else "z")
         self.layer_names = tuple(f"blocks.{i}" for i in range(len(self.decoder.blocks) + 1))
 
     @classmethod
@@ -67,21 +79,31 @@ class VAE(Generator):
     def map(self, z: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
         truncation = self.check_condition(label, truncation)
         # Truncating the noise keeps the result among the codes that images have; the mean of the codes is none of them.
-        return truncation * z if self.flow is None else self.flow(truncation * z)
+        return self.code(truncation * z) if self.space == "w" else truncation * z
+
+    def code(self, noise: Tensor) -> Tensor:
+        """What the decoder is given for prior noise."""
+        return noise if self.flow is None else self.flow(noise)
 
     def forward(self, latent: Tensor) -> Tensor:
         return torch.sigmoid(self.logits(latent))
 
     def logits(self, latent: Tensor) -> Tensor:
         """Images ``(N, C, H, W)`` before the sigmoid, for a Bernoulli likelihood."""
-        return self.decoder.logits(self.check_latent(latent))
+        return self.decoder.logits(self._decoded(latent))
+
+    def _decoded(self, latent: Tensor) -> Tensor:
+        latent = self.check_latent(latent)
+        return self.code(latent) if self.space == "z" else latent
 
     def features(self, latent: Tensor, layer: str) -> Tensor:
         if layer not in self.layer_names:
             raise ValueError(unknown_name_message("layer", layer, self.layer_names))
-        return self.decoder.features(self.check_latent(latent), self.layer_names.index(layer))
+        return self.decoder.features(self._decoded(latent), self.layer_names.index(layer))
 
     def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:
+        if self.space == "z" and self.flow is not None:
+            return super().latent_weights(layers)
         first = self.decoder.stem[0]
         assert isinstance(first, nn.Linear)
         return first.weight
@@ -94,4 +116,6 @@ class VAE(Generator):
             "activation": self.activation,
             "flow_layers": self.flow_layers,
             "network": self.network,
+            # Older files and runs say nothing of the space that goes without saying.
+            **({"space": self.space} if self.flow is not None and self.space == "z" else {}),
         }
