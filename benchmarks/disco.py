@@ -46,8 +46,8 @@ def plain_loss(
         query, key = variation[: method.edits.num_queries], variation[method.edits.num_queries :]
         same = (index[method.edits.num_queries :] == index[0]).expand(len(query), -1)
         counted = torch.ones(len(query), len(key))
-        c = variation[: method.edits.num_queries + method.edits.num_positives]
-        c = c if method.domination == "query" else c.mean(dim=0, keepdim=True)
+        c = variation[: method.edits.num_queries + method.edits.num_positives].mean(dim=0, keepdim=True)
+        c = query if method.domination == "query" else c
     a = query @ key.T
     if method.contrast.detach_negatives:
         a = torch.where(same, a, query @ key.detach().T)

@@ -31,8 +31,8 @@ class VAE(Generator):
         activation: ``leaky_relu`` or ``relu``.
         flow_layers: coupling layers of the mapping network, 0 for none.
         network: ``disco`` (Table 8), or ``locatello``: the smaller one of Locatello et al. 2019, with ReLU.
-        space: edit space, ``w`` or ``z``: with a flow, ``z`` maps the noise inside ``forward``. None for W where there is
-            a flow, Z where there is none.
+        space: edit space, ``w`` or ``z``: with a flow, ``z`` maps the noise inside ``forward``. None is W where there is
+            a flow, else Z.
 
     Raises:
         ValueError: an unknown name, or the W space without a flow.

@@ -44,13 +44,16 @@ def domination_loss(variation_PSJ: Tensor, kind: Domination) -> Tensor:
     """Entropy that is low when one code dimension dominates, mean over P groups of S variations of one direction.
 
     Args:
-        variation_PSJ: unit-length variations.
+        variation_PSJ: unit-length variations; for ``query`` those that ask only, which the positives do not (released).
         kind: ``query``: entropy of softmax(v) of each variation (released); ``mean``: of softmax of the group's mean
             (DisCo, Eqs 5–6 without 1/J); ``mean_per_dimension``: with it; ``none``: zero.
     """
     if kind == "none":
         return variation_PSJ.new_zeros(())
-    centre = variation_PSJ if kind == "query" else variation_PSJ.mean(dim=1)
+    if kind == "query":
+        p_PSJ = variation_PSJ.softmax(dim=-1)
+        return -(p_PSJ * (p_PSJ + 1e-5).log()).sum(dim=-1).mean()  # the 1e-5 is the release's
+    centre = variation_PSJ.mean(dim=1)
     entropy = -(centre.softmax(dim=-1) * centre.log_softmax(dim=-1)).sum(dim=-1).mean()
     return entropy / variation_PSJ.shape[-1] if kind == "mean_per_dimension" else entropy
 

@@ -23,7 +23,8 @@ class Pairs(NamedTuple):
         keys_KJ: those they are compared to.
         positive_QK: pairs of one direction.
         negative_QK: pairs of two.
-        groups_PSJ: variations of one direction together: what domination is about.
+        groups_PSJ: variations of one direction together, those of queries and positives: Eq. 5's mean is over them.
+        asking_PSJ: those of them that ask: the released program's entropy is theirs alone.
     """
 
     queries_QJ: Tensor
@@ -31,6 +32,7 @@ class Pairs(NamedTuple):
     positive_QK: Tensor
     negative_QK: Tensor
     groups_PSJ: Tensor
+    asking_PSJ: Tensor
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,19 @@ class Edits(Group):
     last_layer: Layer | None = None
     """One past the last such layer; by default past its last."""
 
+    def num_edits(self) -> int:
+        """Edits of a step."""
+        if self.batching == "paper":
+            return self.num_queries + self.num_positives + self.num_negatives
+        return self.directions_per_step * self.samples_per_direction
+
+    def num_bases(self) -> int:
+        """Images that the edits of a step start from."""
+        return self.samples_per_direction if self.shared_bases else self.num_edits()
+
     def images_per_step(self) -> int:
         """Images encoded in a step: the budget a control is given too."""
-        if self.batching == "paper":
-            return 2 * (self.num_queries + self.num_positives + self.num_negatives)
-        edits = self.directions_per_step * self.samples_per_direction
-        return edits + (self.samples_per_direction if self.shared_bases else edits)
+        return self.num_edits() + self.num_bases()
 
     def draw(self, num_directions: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Direction and magnitude of every pair of a step, each ``(S,)``; queries first, then positives, negatives."""
@@ -100,8 +109,8 @@ class Edits(Group):
             same_SS = index_S[:, None] == index_S[None]
             itself_SS = torch.eye(len(index_S), dtype=torch.bool, device=index_S.device)
             groups_PSJ = variation_SJ.view(-1, self.samples_per_direction, variation_SJ.shape[1])
-            return Pairs(variation_SJ, variation_SJ, same_SS & ~itself_SS, ~same_SS, groups_PSJ)
+            return Pairs(variation_SJ, variation_SJ, same_SS & ~itself_SS, ~same_SS, groups_PSJ, groups_PSJ)
         queries_QJ, keys_KJ = variation_SJ[: self.num_queries], variation_SJ[self.num_queries :]
         same_QK = index_S[: self.num_queries, None] == index_S[self.num_queries :]
         groups_PSJ = variation_SJ[None, : self.num_queries + self.num_positives]
-        return Pairs(queries_QJ, keys_KJ, same_QK, ~same_QK, groups_PSJ)
+        return Pairs(queries_QJ, keys_KJ, same_QK, ~same_QK, groups_PSJ, queries_QJ[None])

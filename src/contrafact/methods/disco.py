@@ -37,6 +37,7 @@ from contrafact.methods._edits import Edits, Pairs
 from contrafact.methods._joint_frame import Frame, joint_frame
 from contrafact.nn.trainable import EncoderChoice, NavigatorKind, trainable_directions, trainable_encoder
 from contrafact.training.edit_pool import EditPool
+from contrafact.training.piecewise import mixes_rows
 
 JOINT_DIAGONAL = "joint_diagonal"
 # Four of 32 codes are few.
@@ -88,7 +89,8 @@ class Contrast(Group):
     """Mean over all pairs (released), or sum over a query's keys (Eq. 3); by default the formulation's."""
 
     def variations(self, before_SJ: Tensor, after_SJ: Tensor) -> Tensor:
-        """What each edit did to the codes, at unit length (Eq. 1)."""
+        """What each edit did to the codes, at unit length (Eq. 1); bases that edits share repeat in their order."""
+        before_SJ = before_SJ.repeat(len(after_SJ) // len(before_SJ), 1)
         if self.variation == "difference":
             return F.normalize((after_SJ - before_SJ).abs(), dim=1)
         return F.normalize(torch.cat([after_SJ, before_SJ], dim=1), dim=1)
@@ -281,19 +283,13 @@ class DisCo(Method):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one step on fresh edits, or some of the pool, and the scalars to log (settings ``resolved``)."""
         index_S, magnitude_S = (t.to(run.device) for t in self.edits.draw(self.num_directions, rng))
-        # Shared bases repeat in the order of the edits: all samples of one direction, then all of the next.
-        bases = self.edits.samples_per_direction if self.edits.shared_bases else len(index_S)
-        repeats = len(index_S) // bases
-        base = source.sample(bases, rng) if pool is None else torch.empty(0)
-        with run.autocast():
-            if pool is not None:
-                before, after, magnitude_S = pool.take(bases, index_S, rng)
-            else:
-                with torch.no_grad():
-                    before = source(base)
-                after = source(directions(base.repeat(repeats, *[1] * (base.ndim - 1)), index_S, magnitude_S))
-            codes = encoder.encode(torch.cat([before, after])).float()
-        variation_SJ = self.contrast.variations(codes[:bases].repeat(repeats, 1), codes[bases:])
+        if pool is None:
+            variation_SJ = self._variations(source, encoder, directions, (index_S, magnitude_S), rng, run)
+        else:
+            before, after, magnitude_S = pool.take(self.edits.num_bases(), index_S, rng)
+            with run.autocast():
+                codes = encoder.encode(torch.cat([before, after])).float()
+            variation_SJ = self.contrast.variations(codes[: len(before)], codes[len(before) :])
         if self.contrast.objective == "classification":
             loss = guess_loss(classifier(variation_SJ), index_S, magnitude_S)
             scalars = {"contrast": loss}
@@ -303,12 +299,52 @@ class DisCo(Method):
             loss = loss - self.usage_weight * contrastive.usage_entropy(variation_SJ)
         return loss, {**scalars, "dimensions": contrastive.effective_dimensions(variation_SJ)}
 
+    def _variations(
+        self,
+        source: Generator,
+        encoder: Encoder,
+        directions: Directions,
+        edits: tuple[Tensor, Tensor],
+        rng: torch.Generator,
+        run: Run,
+    ) -> Tensor:
+        """Variations ``(S, J)`` of fresh edits of these directions and magnitudes."""
+        index_S, magnitude_S = edits
+        base = source.sample(self.edits.num_bases(), rng)
+
+        def some(first: int, last: int) -> Tensor:
+            begin = base[first:last]
+            # Shared bases repeat in the order of the edits: all samples of one direction, then all of the next.
+            repeated = begin.repeat((last - first) // len(begin), *[1] * (base.ndim - 1))
+            with run.autocast():
+                with torch.no_grad():
+                    before = source(begin)
+                after = source(directions(repeated, index_S[first:last], magnitude_S[first:last]))
+                codes = encoder.encode(torch.cat([before, after])).float()
+            return self.contrast.variations(codes[: len(begin)], codes[len(begin) :])
+
+        learning = self._edits_learned_from(encoder)
+        variation_SJ = some(0, learning)
+        if learning == len(index_S):
+            return variation_SJ
+        with torch.no_grad():
+            others_MJ = some(learning, len(index_S))
+        return torch.cat([variation_SJ, others_MJ])
+
+    def _edits_learned_from(self, encoder: Encoder) -> int:
+        """How many edits, the first of a step, gradients go back through: negatives without any are worth no graph."""
+        every = self.edits.num_edits()
+        is_contrast = self.edits.batching == "paper" and self.contrast.objective != "classification"
+        stops = is_contrast and self.contrast.detach_negatives and not self.usage_weight
+        return every - self.edits.num_negatives if stops and not mixes_rows(encoder) else every
+
     def loss(self, variation_SJ: Tensor, index_S: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Eq. 9, contrast + λ · domination, on one step's variations and the directions they are of; what to log."""
         pairs = self.edits.pairs(variation_SJ, index_S)
         logits_QK = self.contrast.logits(pairs)
         contrast = self.contrast.loss(logits_QK, pairs)
-        domination = contrastive.domination_loss(pairs.groups_PSJ, self.domination or "none")
+        dominated_PSJ = pairs.asking_PSJ if self.domination == "query" else pairs.groups_PSJ
+        domination = contrastive.domination_loss(dominated_PSJ, self.domination or "none")
         within, across = logits_QK[pairs.positive_QK], logits_QK[pairs.negative_QK]
         scalars = {"contrast": contrast, "domination": domination, "within": within.mean(), "across": across.mean()}
         scalars["flipped"] = (across >= self.contrast.threshold).float().mean()
