@@ -31,7 +31,7 @@ class VAE(Generator):
         activation: ``leaky_relu`` or ``relu``.
         flow_layers: coupling layers of the mapping network, 0 for none.
         network: ``disco`` (Table 8), or ``locatello``: the smaller one of Locatello et al. 2019, with ReLU.
-        space: edit space, ``w`` or ``z``: with a flow, ``z`` maps the noise inside ``forward``. None is W where there is
+        space: edit space, ``w`` or ``z``: with a flow, ``z`` maps the noise inside ``forward``. None: W where there is
             a flow, else Z.
 
     Raises:
