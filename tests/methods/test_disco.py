@@ -1,6 +1,7 @@
 """DisCo against plain transcriptions of its paper, and every switch of its tables."""
 
 import dataclasses
+import json
 import math
 import warnings
 from types import SimpleNamespace
@@ -56,8 +57,20 @@ def test_formulations_are_those_of_the_spec():
         "pseudo_label",
         "mean_per_dimension",
     )
+    assert (released.encoder_slope, paper.encoder_slope) == (0.01, 0.0)
     assert released.contrast.detach_negatives is True
     assert paper.contrast.detach_negatives is False
+
+
+def test_a_run_of_before_the_slope_was_a_setting_goes_on_with_its_own(generator, tmp_path):
+    fit(generator, tmp_path / "run", encoder_slope=0.2)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    del config["hyperparameters"]["encoder_slope"]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    again = Run(tmp_path / "run", precision="float32", progress=False, resume=True)
+    with pytest.raises(ValueError, match=r"hyperparameters\.encoder_slope: 0\.2 before, null now"):
+        DisCo.of(**TINY).fit(generator, again)
+    assert DisCo.of(**TINY, encoder_slope=0.2).fit(generator, again).encoder.slope == 0.2
 
 
 def test_an_explicit_option_wins_over_its_formulation():

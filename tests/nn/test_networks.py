@@ -1,5 +1,7 @@
 """Convolutional encoder and decoder: the paper's layers and sizes, clear refusals."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -164,3 +166,32 @@ def test_light_encoders_are_chosen_by_name(kind, network):
     assert (type(encoder), encoder.code_dim) == (network, 128)
     assert layers_of(encoder) == layers_of(network((3, 32, 32), 128, 0.5))
     assert fresh_encoder(kind, (3, 32, 32), 7)(torch.rand(2, 3, 32, 32)).shape == (2, 7)
+
+
+def test_the_released_encoder_is_the_released_programs():
+    """Layer by layer as xrenaa/DisCo at a3ceda7 stacks and draws them: torch's slope, weights as for a ReLU."""
+    torch.manual_seed(0)
+    ours = ConvEncoder((3, 32, 32), 6, 0.25, slope=0.01)
+    torch.manual_seed(0)
+    sizes, layers = [3, 16, 32, 64, 64], []
+    for number, (before, after) in enumerate(itertools.pairwise(sizes)):
+        kernel, stride, padding = (4, 2, 1) if number else (7, 1, 3)
+        layers += [nn.Conv2d(before, after, kernel, stride, padding), nn.LeakyReLU()]
+    layers += [nn.Flatten(), nn.Linear(64 * 16, 64), nn.LeakyReLU(), nn.Linear(64, 64), nn.LeakyReLU()]
+    theirs = nn.Sequential(*layers, nn.Linear(64, 6))
+    for layer in theirs:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    images = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(ours.encode(images), theirs(images), atol=1e-5, rtol=1e-5)
+
+
+def test_a_slope_is_kept_in_the_file_and_one_without_means_what_it_meant(tmp_path):
+    save_artefact(ConvEncoder((3, 16, 16), 4, 0.1, slope=0.01), tmp_path / "encoder.safetensors")
+    assert load_artefact(tmp_path / "encoder.safetensors", ConvEncoder).slope == 0.01
+    arguments = ConvEncoder((3, 16, 16), 4, 0.1).arguments()
+    del arguments["slope"]
+    assert ConvEncoder(**arguments).convolutions[1].negative_slope == 0.2
+    with pytest.raises(ValueError, match="slope must be between 0 and 1, got -1"):
+        ConvEncoder((3, 16, 16), 4, slope=-1)

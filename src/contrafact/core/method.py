@@ -54,6 +54,7 @@ class Method(Configured, ABC):
             ``optional``, they may say something else, such as which changes of an image to leave out.
         label_kinds: which kinds of few labels it learns from, beside one factor of a few values
             (:data:`~contrafact.core.label_kinds.LabelKind`).
+        older: settings that runs of older versions do not name, with the values they had.
 
     >>> import contrafact as cf
     >>> scene = cf.load_generator("analytic", {"size": 16})
@@ -69,6 +70,7 @@ class Method(Configured, ABC):
     draws: ClassVar[bool] = True
     labels: ClassVar[Literal["none", "optional", "few"]] = "optional"
     label_kinds: ClassVar[tuple[LabelKind, ...]] = ("several",)
+    older: ClassVar[Mapping[str, Any]] = {}
 
     def check_source(self, source: Any, run: Run) -> None:
         """Refuse a source these settings cannot learn from (ValueError); called before the run folder is claimed.
@@ -186,6 +188,7 @@ class Method(Configured, ABC):
                 "command": command.recorded(),
             },
             self.grows(),
+            self.older,
         )
         if isinstance(source, ImageDataset) and source.few_labels is not None and run.is_main:
             source.few_labels.save(run.folder / LABELS)

@@ -56,6 +56,7 @@ class Record:
         resume: bool,
         grows: str | None,
         processes: Processes,
+        older: Mapping[str, Any],
     ) -> None:
         """Write the configuration of a new run, or compare it with what stands in the folder.
 
@@ -65,6 +66,7 @@ class Record:
             resume: take up the run in the folder.
             grows: the hyperparameter that may be larger than it was.
             processes: those that train together; the main one writes.
+            older: values of hyperparameters that runs of older versions do not name.
 
         Raises:
             ValueError: a run that is not to be resumed, or that differs in more than it may.
@@ -82,6 +84,8 @@ class Record:
                 )
             if not resume:
                 raise ValueError(f"{self.folder} already holds a run; go on with --resume, or choose another --out")
+            if isinstance(named := before.get("hyperparameters"), dict):
+                before["hyperparameters"] = {**older, **named}
             self._take_up(before, full, grows, processes)
             return
         if resume and self.folder.exists() and any(p for p in self.folder.iterdir() if p.name[0] != "."):

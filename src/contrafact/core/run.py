@@ -184,19 +184,22 @@ class Run:
                 raise refusal
             yield
 
-    def start(self, config: Mapping[str, Any], grows: str | None = None) -> None:
+    def start(
+        self, config: Mapping[str, Any], grows: str | None = None, older: Mapping[str, Any] | None = None
+    ) -> None:
         """Begin: write ``config.json``, or, when resuming, check that it holds the same configuration.
 
         Args:
             config: everything the result depends on, JSON-ready.
             grows: the hyperparameter that may be larger than it was, to train on: how many steps the last stage has.
+            older: values of hyperparameters that runs of older versions do not name.
 
         Raises:
             ValueError: the folder holds a run and ``resume`` is off, it holds one with another configuration, or it is
                 finished and what is asked for would need a checkpoint that was not kept.
         """
         full = {**config, "seed": self.seed, "precision": self.precision, "processes": self.world_size}
-        self._record.start(full, environment(self.device), self.resume, grows, self.processes)
+        self._record.start(full, environment(self.device), self.resume, grows, self.processes, older or {})
 
     # -- randomness and precision ---------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from contrafact.core.directions import Directions
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, Method
-from contrafact.core.ranges import Positive, Rate, Size, Steps, Weight, Width
+from contrafact.core.ranges import Positive, Rate, Share, Size, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.core.settings import Group
 from contrafact.core.whitened_directions import WhitenedDirections
@@ -46,10 +46,12 @@ FORMULATIONS: dict[str, dict[str, Any]] = {
     "released": {
         "code_dim": 64, "steps": 70_000, "learning_rate": 1e-4, "shift": "normal", "reduction": "mean",
         "flipping": "cross_entropy", "detach_negatives": True, "domination": "query",
+        "encoder_slope": 0.01,
     },
     "paper": {
         "code_dim": 32, "steps": 100_000, "learning_rate": 1e-5, "shift": "uniform", "reduction": "sum",
         "flipping": "pseudo_label", "detach_negatives": False, "domination": "mean_per_dimension",
+        "encoder_slope": 0.0,
     },
 }  # fmt: skip
 
@@ -127,6 +129,7 @@ class DisCo(Method):
 
     source: ClassVar[Literal["generator", "images"]] = "generator"
     yields: ClassVar[tuple[str, ...]] = ("encoder", "directions", "generator")
+    older: ClassVar[Mapping[str, Any]] = {"encoder_slope": 0.2}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "released": {},
         "paper": {"formulation": "paper"},
@@ -134,7 +137,7 @@ class DisCo(Method):
             "batching": "all_pairs", "shared_bases": True, "num_directions": 10, "directions_per_step": 10,
             "samples_per_direction": 12, "code_dim": 32, "encoder_width": 0.5, "steps": 800, "learning_rate": 1e-3,
             "navigator_learning_rate": 3e-3, "shift": "uniform", "max_shift": 2.0, "detach_negatives": False,
-            "domination": "mean", "domination_weight": 6.0,
+            "domination": "mean", "domination_weight": 6.0, "encoder_slope": 0.2,
         },
         "framed": {
             "initial_directions": JOINT_DIAGONAL, "train_directions": False, "pool": 2500, "batching": "all_pairs",
@@ -158,6 +161,8 @@ class DisCo(Method):
     """The light encoder of Table 7, a ResNet-50, which collapses (Table 11), or one of your own with J outputs."""
     encoder_width: Width = 1.0
     """Multiplies the light encoder's channel counts."""
+    encoder_slope: Share | None = None
+    """Slope of the light encoder's leaky ReLU: 0.01 as released, 0 for the paper's ReLU; else the formulation's."""
     domination: contrastive.Domination | None = None
     """Entropy per query (released), of a direction's mean variation (Eq. 5), that over J (Eq. 6), or none."""
     domination_weight: Weight = 1.0
@@ -225,8 +230,10 @@ class DisCo(Method):
         return trainable_directions(run, source, self.num_directions, self.navigator, initial, layers)
 
     def _encoder(self, source: Generator, run: Run) -> Encoder:
-        kind, codes = (self.encoder, self.encoder_width, self.start.pretrained_encoder), self.resolved().code_dim
-        return trainable_encoder(run, source.image_shape, codes, *kind)
+        cfg = self.resolved()
+        assert cfg.encoder_slope is not None  # for the type checker
+        kind = (cfg.encoder, cfg.encoder_width, cfg.start.pretrained_encoder, cfg.encoder_slope)
+        return trainable_encoder(run, source.image_shape, cfg.code_dim, *kind)
 
     def _sized(self, directions: Directions) -> DisCo:
         """With as many directions as a frame turned out to have, and as many codes where that was left open."""

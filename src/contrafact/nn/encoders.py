@@ -22,20 +22,25 @@ Network = Literal["disco", "locatello"]
 """DisCo's Tables 7 and 8, or the small networks of Locatello et al., "Challenging Common Assumptions", ICML 2019."""
 
 
-def activation_layer(name: Activation) -> nn.Module:
-    """The activation module called ``name`` (leaky ReLU with slope 0.2)."""
+SLOPE = 0.2
+"""A leaky ReLU's, where nothing else is asked for."""
+_TORCH_SLOPE = 0.01
+
+
+def activation_layer(name: Activation, slope: float = SLOPE) -> nn.Module:
+    """The activation module called ``name``; a leaky ReLU has this slope."""
     if name == "relu":
         return nn.ReLU()
     if name == "leaky_relu":
-        return nn.LeakyReLU(0.2)
+        return nn.LeakyReLU(slope)
     raise ValueError(unknown_name_message("activation", name, ["relu", "leaky_relu"]))
 
 
-def kaiming_init(module: nn.Module) -> None:
-    """He initialisation of every convolution and linear layer, zero biases (for the released DisCo encoder)."""
+def kaiming_init(module: nn.Module, slope: float = SLOPE) -> None:
+    """He initialisation of every convolution and linear layer for a leaky ReLU of this slope; zero biases."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight, a=0.2)
+            nn.init.kaiming_normal_(layer.weight, a=slope)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
@@ -66,6 +71,7 @@ class ConvEncoder(Encoder):
         code_dim: J.
         width: multiplies every channel count (1 is the paper's; ½ is four times cheaper).
         activation: ``leaky_relu`` with He initialisation (as released), or ``relu`` (as printed).
+        slope: of the leaky ReLU, 0 to 1; the release's is 0.01.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class ConvEncoder(Encoder):
         code_dim: int,
         width: float = 1.0,
         activation: Activation = "leaky_relu",
+        slope: float = SLOPE,
     ) -> None:
         super().__init__()
         channels, height, image_width = image_shape
@@ -81,24 +88,27 @@ class ConvEncoder(Encoder):
         self.code_dim = check_count("code_dim", code_dim)
         if not width > 0:
             raise ValueError(f"width must be positive, got {width}")
-        self.width, self.activation = width, activation
+        if not 0 <= slope <= 1:
+            raise ValueError(f"slope must be between 0 and 1, got {slope}")
+        self.width, self.activation, self.slope = width, activation, slope
         halvings = num_halvings(height, image_width)
         sizes = [max(8, round(c * width)) for c in [64, 128, *[256] * (halvings - 1)]]
-        layers: list[nn.Module] = [nn.Conv2d(channels, sizes[0], 7, padding=3), activation_layer(activation)]
+        layers: list[nn.Module] = [nn.Conv2d(channels, sizes[0], 7, padding=3), activation_layer(activation, slope)]
         for before, after in itertools.pairwise(sizes):
-            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), activation_layer(activation)]
+            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), activation_layer(activation, slope)]
         self.convolutions = nn.Sequential(*layers)
         hidden = max(8, round(256 * width))
         flat = sizes[-1] * (height // 2**halvings) * (image_width // 2**halvings)
         self.head = nn.Sequential(
             nn.Linear(flat, hidden),
-            activation_layer(activation),
+            activation_layer(activation, slope),
             nn.Linear(hidden, hidden),
-            activation_layer(activation),
+            activation_layer(activation, slope),
             nn.Linear(hidden, code_dim),
         )
         if activation == "leaky_relu":
-            kaiming_init(self)
+            # The release draws its weights as for a ReLU, which a slope of 0.01 is up to 5e-5.
+            kaiming_init(self, slope if slope > _TORCH_SLOPE else 0.0)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
     def encode(self, images: Tensor) -> Tensor:
@@ -112,6 +122,7 @@ class ConvEncoder(Encoder):
             "code_dim": self.code_dim,
             "width": self.width,
             "activation": self.activation,
+            "slope": self.slope,
         }
 
 

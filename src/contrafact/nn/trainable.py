@@ -12,7 +12,7 @@ from contrafact.core.directions import CurvedDirections, Directions, GlobalDirec
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 from contrafact.core.run import Run
-from contrafact.nn.encoders import ConvEncoder, LocatelloEncoder
+from contrafact.nn.encoders import SLOPE, ConvEncoder, LocatelloEncoder
 from contrafact.nn.own_encoder import OwnEncoder
 from contrafact.nn.perceptron import MLPEncoder
 from contrafact.nn.resnet import Depth, ResNetEncoder, Stem
@@ -36,6 +36,7 @@ def fresh_encoder(
     code_dim: int | None = None,
     width: float = 1.0,
     stem: Stem = "auto",
+    slope: float = SLOPE,
 ) -> Encoder:
     """An encoder with new weights, or a copy of somebody's own module.
 
@@ -48,17 +49,24 @@ def fresh_encoder(
             others), times the width.
         width: multiplies every channel count.
         stem: a ResNet's first layers, see :class:`~contrafact.nn.resnet.ResNetEncoder`.
+        slope: of the leaky ReLU of ``conv``.
 
     Raises:
         ValueError: an unknown kind, or arguments the network refuses.
     """
     if isinstance(kind, nn.Module):
         return OwnEncoder(kind, image_shape, code_dim)
+    if kind == "conv":
+        return ConvEncoder(image_shape, _light_codes(code_dim, width), width, slope=slope)
     if kind in _LIGHT:
-        return _LIGHT[kind](image_shape, max(8, round(256 * width)) if code_dim is None else code_dim, width)
+        return _LIGHT[kind](image_shape, _light_codes(code_dim, width), width)
     if kind not in _DEPTHS:
         raise ValueError(unknown_name_message("encoder", kind, [*_LIGHT, *_DEPTHS]))
     return ResNetEncoder(image_shape, code_dim, _DEPTHS[kind], stem, width)
+
+
+def _light_codes(code_dim: int | None, width: float) -> int:
+    return max(8, round(256 * width)) if code_dim is None else code_dim
 
 
 def trainable_encoder(
@@ -68,6 +76,7 @@ def trainable_encoder(
     kind: EncoderChoice = "conv",
     width: float = 1.0,
     pretrained: str | None = None,
+    slope: float = SLOPE,
 ) -> Encoder:
     """An encoder on the run's device: seeded by the run, or read from the file ``pretrained``.
 
@@ -79,6 +88,7 @@ def trainable_encoder(
         width: multiplies a light encoder's channel counts.
         pretrained: an ``encoder.safetensors``; kind and width are then the file's. One that was built around a module
             needs that module as ``kind``.
+        slope: of the leaky ReLU of a fresh ``conv``.
 
     Raises:
         ValueError: the file's encoder takes other images or gives another number of codes.
@@ -92,7 +102,8 @@ def trainable_encoder(
             )
         return encoder.to(run.device)
     with run.seeded_init("encoder"):
-        return fresh_encoder(kind, image_shape, code_dim, width if kind in _LIGHT else 1.0).to(run.device)
+        chosen = width if kind in _LIGHT else 1.0
+        return fresh_encoder(kind, image_shape, code_dim, chosen, slope=slope).to(run.device)
 
 
 def trainable_directions(
