@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 import torch
 
+from contrafact.cli import main
 from contrafact.core.few_labels import choose_labels
 from contrafact.core.memory import MemoryImages
 from contrafact.core.run import LABELS
-from contrafact.evaluation.labelled import LabelledImages, scored_part
+from contrafact.data.load import load_dataset
+from contrafact.evaluation.labelled import LabelledImages, held_out, scored_part
+from contrafact.evaluation.run import evaluate_run
 from contrafact.losses.assignment import classification_loss
 from contrafact.methods import CDGAN, VAE, ContraLORD, LabelsOnly, SemiSupervisedVAE, ZeroDIM
 from contrafact.methods.semi_supervised_vae import supervised_loss
 from contrafact.nn.factor_codes import embedded
+from tests.conftest import quiet
 
 TINY = {"width": 0.1, "steps": 1, "batch_size": 8}
 TABLE = {
@@ -103,3 +107,33 @@ def test_scores_are_of_images_with_every_label(pictures):
     few = choose_labels(pictures, {"index": range(8), "floor": TABLE["floor"][:8]})
     with pytest.raises(ValueError, match="labels: floor are all known of 8 images; at least 10 are needed to score"):
         LabelledImages(pictures, few)
+
+
+def test_a_run_is_scored_on_labels_held_out(pictures, tmp_path, capsys):
+    run = LabelsOnly(**TINY).fit(
+        pictures, tmp_path / "run", labels={"index": range(20), "floor": TABLE["floor"][:20], "wall": [0, 1] * 10}
+    )
+    held = tmp_path / "held.csv"
+    held.write_text("\n".join(["index,floor,wall", *(f"{i},{TABLE['floor'][i % 30]},{i % 2}" for i in range(16, 36))]))
+    part = held_out(run, pictures, held)
+    assert part.indices.tolist() == list(range(16, 36))
+    assert "4 of the 20 images in" in capsys.readouterr().err
+    ((_, scored),) = evaluate_run(run, part, metrics=["mig"], num_train=14, num_test=6)
+    assert scored.num_train == 14
+    others = MemoryImages(torch.rand(36, 1, 16, 16, generator=torch.Generator().manual_seed(1)))
+    held_out(run, others, held)
+    assert "learned from" not in capsys.readouterr().err, "other images are not those of the same numbers"
+    with pytest.raises(ValueError, match=r"no file .*nowhere\.csv; labels are a table"):
+        held_out(run, pictures, tmp_path / "nowhere.csv")
+
+
+def test_evaluate_takes_a_table_of_labels(tmp_path, capsys):
+    data = load_dataset("shapes3d", size=16, labels=60, factors=["shape"])
+    LabelsOnly(**TINY).fit(data, quiet(tmp_path / "run"))
+    held = tmp_path / "held.csv"
+    rows = np.random.default_rng(0).choice(len(data), 40, replace=False)
+    held.write_text("\n".join(["index,shape", *(f"{i},{data.factors_of([i])[0, 4]}" for i in rows)]))
+    assert main(["evaluate", str(tmp_path / "run"), "--labels", str(held), "--metrics", "mig"]) == 0
+    assert "(mig_n26_bins20" in capsys.readouterr().out
+    assert main(["evaluate", "--codes", "a.csv", "--labels", str(held)]) == 2
+    assert "--labels has no meaning for --codes" in capsys.readouterr().err

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from contrafact.evaluation.result import Evaluation
 
 
-_OF_A_RUN = ("data", "generator", "changes", "predictor", "extractor", "control", "num_train", "num_test", "device")
+_OF_A_RUN = (
+    *("data", "labels", "generator", "changes", "predictor", "extractor", "control"),
+    *("num_train", "num_test", "device"),
+)
 _OF_FILES = (
     *("factors", "codes_test", "factors_test", "id", "missing", "continuous", "resamples", "active"),
     *("compare", "compare_test", "reference", "heat_maps"),
@@ -41,6 +44,9 @@ class Options:
     """Run folder."""
     data: str | None = None
     """Images with factors or labels; by default what the run, or its generator, was trained on."""
+    labels: Path | None = None
+    """Score on the images that this table knows, such as labels held out: a column file or index, one per factor, as
+    fit --labels reads it."""
     metrics: tuple[str, ...] = ()
     """Metrics (contrafact list metrics), or all; by default clustering where the run is about classes, else MIG
     and DCI, and recovery of directions where known."""
@@ -248,6 +254,7 @@ def _evaluate_run(options: Options, folder: Path) -> None:
     from contrafact.core.claim import hold
     from contrafact.core.run import find_device
     from contrafact.evaluation.control import budget_of, fit_control, fit_regression
+    from contrafact.evaluation.labelled import held_out
     from contrafact.evaluation.paper import summarize
     from contrafact.evaluation.result import Evaluation
     from contrafact.evaluation.run import REGRESSION, Who, check_asked, evaluate_run, needs_regression
@@ -257,13 +264,16 @@ def _evaluate_run(options: Options, folder: Path) -> None:
     run = find_run(folder, options.generator, changes_of(options.changes))
     check_asked(run, options.metrics, options.predictor, options.extractor)
     hold(folder)
-    dataset = None if options.data is None else dataset_of(run, options.data)
+    images = dataset_of(run, options.data) if options.data is not None or options.labels is not None else None
+    if options.labels is not None and images is None:
+        raise ValueError(f"nothing says which images {options.labels} is about; name them with --data")
+    dataset = images if options.labels is None or images is None else held_out(run, images, options.labels)
     whom: list[Who] = ["run"]
     scored: dict[str, MetricResult] = {}
     if options.control:
         if needs_regression(run, options.metrics):  # the run's directions and the control's are read alike
             fit_regression(run, run.directions, REGRESSION, budget_of(run), device=options.device)
-        fit_control(run, device=options.device, source=dataset)
+        fit_control(run, device=options.device, source=images)
         whom.append("control")
     device, metrics = find_device(options.device), options.metrics or None
     of_each: dict[str, Evaluation | Mapping[str, float]] = {}

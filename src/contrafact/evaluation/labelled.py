@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -28,6 +29,9 @@ class LabelledImages(AnnotatedDataset):
     Args:
         dataset: all images.
         labels: what is known of some of them.
+
+    Attributes:
+        indices: which of all images they are ``(M,)``.
 
     Raises:
         ValueError: every factor is known of fewer than ten images, or none of them differs there.
@@ -55,7 +59,7 @@ class LabelledImages(AnnotatedDataset):
                 f"{labels.origin}: {', '.join(labels.names)} are all known of {known.sum()} images; at least {FEWEST} "
                 "are needed to score codes"
             )
-        self._indices = labels.indices[known]
+        self.indices = labels.indices[known]
         columns = [_counted(labels, k, known) for k in range(len(labels.names))]
         kept = [k for k, column in enumerate(columns) if column.max() > 0]
         if not kept:
@@ -69,10 +73,10 @@ class LabelledImages(AnnotatedDataset):
             )
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self.indices)
 
     def batch(self, indices: IntArray | Sequence[int] | Tensor) -> Tensor:
-        return self._whole.batch(self._indices[check_indices(self, indices)])
+        return self._whole.batch(self.indices[check_indices(self, indices)])
 
     def factors_of(self, indices: IntArray | Sequence[int]) -> IntArray:
         return self._factors_MK[check_indices(self, indices)]
@@ -84,7 +88,7 @@ class LabelledImages(AnnotatedDataset):
     @property
     def file_names(self) -> Sequence[str] | None:
         names = self._whole.file_names
-        return None if names is None else [names[index] for index in self._indices]
+        return None if names is None else [names[index] for index in self.indices]
 
     def fingerprint(self) -> str:
         return self._whole.fingerprint()
@@ -99,6 +103,38 @@ def _counted(labels: FewLabels, k: int, known: np.ndarray[tuple[int], np.dtype[n
     bins = max(2, min(_MOST_BINS, len(amounts) // _IMAGES_PER_BIN))
     edges = np.quantile(amounts, np.linspace(0, 1, bins + 1)[1:-1])
     return np.unique(np.searchsorted(edges, amounts, side="right"), return_inverse=True)[1].astype(np.int64)
+
+
+def held_out(run: FinishedRun, dataset: ImageDataset, table: str | Path) -> LabelledImages:
+    """The images that a table of labels knows, to score a run on; a note says how many the run was told of.
+
+    Args:
+        run: a finished run.
+        dataset: the images, those the run learned from or others.
+        table: a file as ``fit --labels`` reads it: a column ``file`` or ``index``, and one per factor.
+
+    Raises:
+        ValueError: no such file, a table that does not fit the images, or too few images with every label.
+    """
+    if not Path(table).is_file():
+        raise ValueError(f"no file {table}; labels are a table: a column file or index, one per factor")
+    labels = choose_labels(dataset, Path(table))
+    part = LabelledImages(dataset, labels)
+    told = _told_of(run, dataset)
+    if twice := len(np.intersect1d(part.indices, told)):
+        print(
+            f"note: {twice} of the {len(part)} images in {table} are among those whose labels the run learned from",
+            file=sys.stderr,
+        )
+    return part
+
+
+def _told_of(run: FinishedRun, dataset: ImageDataset) -> IntArray:
+    """The images of a dataset whose labels a run learned from."""
+    path = run.folder / LABELS
+    if not path.exists() or dataset.fingerprint() != run.config["source"].get("fingerprint"):
+        return np.zeros(0, dtype=np.int64)
+    return choose_labels(dataset, path).indices
 
 
 def scored_part(run: FinishedRun, dataset: ImageDataset) -> ImageDataset:
