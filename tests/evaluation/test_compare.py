@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from contrafact import metrics
 from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
 from contrafact.evaluation import bootstrap as _bootstrap
@@ -46,6 +47,36 @@ def test_continuous_factors_and_metrics_that_split():
     codes = noisy_codes(FACTORS)
     split = compare(codes, codes[:, ::-1], FACTORS, metrics="sap,infomec", num_resamples=5)
     assert all(abs(row.difference) < 1e-6 for row in split)
+
+
+def test_missing_values_leave_rows_or_pairs_out_and_it_is_said():
+    one, two = noisy_codes(FACTORS), noisy_codes(FACTORS, noise=0.8)
+    hole_1, hole_2 = np.zeros(one.shape, dtype=bool), np.zeros(two.shape, dtype=bool)
+    hole_1[:20, 0] = hole_2[15:30, 1] = True
+    first, second = np.ma.masked_array(one, hole_1), np.ma.masked_array(two, hole_2)
+    with pytest.warns(MetricWarning, match=r"mig\.score, sap\.score: 30 of 300 rows of codes and factors left out"):
+        rows = compare(first, second, FACTORS, metrics="mig,sap", num_resamples=5)
+    whole = compare(one[30:], two[30:], FACTORS[30:], metrics="mig,sap", num_resamples=5)
+    assert [(r.first, r.second, r.p_value) for r in rows] == [(r.first, r.second, r.p_value) for r in whole]
+    assert {row.missing for row in whole} == {""}
+    with pytest.warns(MetricWarning, match=r"mig\.score: 30 of 300 .* \(pairwise deletion\)"):
+        mig, sap = compare(first, second, FACTORS, metrics="mig,sap", missing="pairs", num_resamples=5)
+    assert mig.first == pytest.approx(metrics.mig(first, FACTORS).score, abs=1e-12)
+    assert mig.first != rows[0].first
+    assert sap == rows[1]
+    assert comparison_notes([mig, sap], 5)[:2] == [
+        "mig.score: 30 of 300 rows of codes and factors have missing values: each code and factor was compared on the "
+        "rows that have both (pairwise deletion)",
+        "sap.score: 30 of 300 rows of codes and factors left out for a missing value in either code or a factor: "
+        "row-wise deletion",
+    ]
+    with pytest.raises(ValueError, match="20 of 300 rows of codes and factors have missing values"):
+        compare(first, second, FACTORS, missing="refuse", num_resamples=5)
+    with pytest.raises(ValueError, match="missing must be 'rows', 'pairs' or 'refuse', got 'none'"):
+        compare(first, second, FACTORS, missing="none", num_resamples=5)
+    nothing = np.ma.masked_array(one, np.eye(1, one.shape[1], dtype=bool).repeat(len(one), axis=0))
+    with pytest.raises(ValueError, match="300 of 300 rows of codes and factors have a missing value in one code or"):
+        compare(nothing, two, FACTORS, num_resamples=5)
 
 
 def test_p_values_are_corrected_for_the_number_of_scores():

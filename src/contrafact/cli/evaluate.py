@@ -228,7 +228,12 @@ def _compare_files(options: Options, codes: Path, other: Path) -> None:
     from contrafact.evaluation.tables import read_pair_of_codes
 
     first, second = read_pair_of_codes(
-        (codes, options.codes_test), (other, options.compare_test), options.factors, options.factors_test, options.id
+        (codes, options.codes_test),
+        (other, options.compare_test),
+        options.factors,
+        options.factors_test,
+        options.id,
+        options.missing,
     )
     rows = compare(
         first.codes,
@@ -239,6 +244,7 @@ def _compare_files(options: Options, codes: Path, other: Path) -> None:
         first.factors_test,
         metrics=options.metrics or ("mig", "modularity", "sap"),
         continuous=options.continuous or first.continuous or False,
+        missing=options.missing,
         num_resamples=options.resamples or 200,
         seed=options.seed,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -19,8 +20,8 @@ import numpy as np
 
 from contrafact.core.dataset import check_count
 from contrafact.core.frames import TableLike, columns_of
-from contrafact.core.inputs import read_inputs
-from contrafact.core.metric import ArrayLike, Continuous, as_array
+from contrafact.core.inputs import MISSING, Missing, read_inputs
+from contrafact.core.metric import ArrayLike, Continuous, MetricWarning, as_array
 from contrafact.evaluation.bootstrap import Data, centred_limits, deviations, draw_rows, score_rows, split_as_scored
 from contrafact.evaluation.codes import call_static, continuous_setting, resolve_metrics
 from contrafact.evaluation.ranks import Correction, corrected
@@ -28,6 +29,9 @@ from contrafact.evaluation.result import info_of, write_results
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+ROWWISE = " left out for a missing value in either code or a factor: row-wise deletion"
+PAIRWISE = " have missing values: each code and factor was compared on the rows that have both (pairwise deletion)"
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Comparison:
         high: upper 95 % limit.
         p_value: two-sided, of the difference under no difference.
         p_corrected: the same, corrected for the number of scores that were compared.
+        missing: what was done where a value is missing; empty where none is.
     """
 
     score: str
@@ -53,6 +58,7 @@ class Comparison:
     high: float
     p_value: float
     p_corrected: float
+    missing: str = ""
 
 
 def compare(
@@ -65,6 +71,7 @@ def compare(
     *,
     metrics: str | Sequence[str] = ("mig", "modularity", "sap"),
     continuous: Continuous | None = None,
+    missing: Missing = "rows",
     num_resamples: int = 200,
     correction: Correction = "holm",
     seed: int = 0,
@@ -78,13 +85,17 @@ def compare(
         first: ``(N, J)`` codes.
         second: ``(N, I)`` codes of the same images in the same order.
         factors: ``(N, K)`` whole numbers or words, or any numbers when ``continuous``. Tables are welcome, here and in
-            place of codes, but missing values are not.
+            place of codes.
         first_test: ``(M, J)`` held-out codes.
         second_test: ``(M, I)`` of the same images.
         factors_test: ``(M, K)`` their factors.
         metrics: static metrics, see :func:`~contrafact.metrics.evaluate`. DCI costs seconds per resample.
         continuous: score continuous factors, with metrics whose definition allows it; None goes by the columns of a
             table.
+        missing: rows where either code, or a factor, lacks a value (NaN in a table, None, a mask): ``rows`` leaves them
+            out for both codes, so that both are scored on the same rows; ``pairs``, for metrics that compare pairs
+            (their ``INFO.pairs``), leaves them out of the pairs of code and factor that lack the value, and out of
+            other metrics; ``refuse`` says where they are. A warning, and each comparison, says what was done.
         num_resamples: resamples, at least 2. The smallest p-value they can give is one over one more than their number.
         correction: of the p-values for the number of scores, see :func:`~contrafact.evaluation.ranks.corrected`.
         seed: of the resamples and the metrics.
@@ -93,7 +104,8 @@ def compare(
         one comparison per score that both codes have; infinite ones (a total correlation may be) are left out.
 
     Raises:
-        ValueError: different numbers of rows, fewer than 2 resamples, or what the metrics refuse.
+        ValueError: different numbers of rows, rows of different images, no row without a missing value, fewer than 2
+            resamples, or what the metrics refuse.
 
     >>> factors = np.random.default_rng(0).integers(4, size=(500, 2))
     >>> mixed = factors @ np.array([[1.0, 1.0], [1.0, -1.0]])
@@ -107,18 +119,24 @@ def compare(
         sizes = [0 if codes is None else len(columns_of(codes, "codes")) for codes in (first_codes, second_codes)]
         if sizes[0] != sizes[1]:
             raise ValueError(f"both codes must be of the same images, got {sizes[0]} and {sizes[1]} rows")
+    if missing not in MISSING:
+        raise ValueError(f"missing must be 'rows', 'pairs' or 'refuse', got {missing!r}")
     read = [
-        read_inputs(codes, factors, test, factors_test, missing="refuse")
+        read_inputs(codes, factors, test, factors_test, missing="refuse" if missing == "refuse" else "pairs")
         for codes, test in ((first, first_test), (second, second_test))
     ]
     continuous = (read[0].continuous or False) if continuous is None else continuous
-    sides: list[Data] = [
+    given: list[Data] = [
         {"codes": r.codes, "factors": r.factors, "codes_test": r.codes_test, "factors_test": r.factors_test}
         for r in read
     ]
+    complete, holes = _complete(given)
     comparisons = []
     for name in resolve_metrics(metrics):
         settings = continuous_setting(name, continuous)
+        by_pairs = missing == "pairs" and info_of(name).pairs
+        sides = given if by_pairs else complete
+        said = holes and holes + (PAIRWISE if by_pairs else ROWWISE)
         whole = [call_static(name, side, settings, seed) for side in sides]
         repeats = info_of(name).repeats
         parts = [split_as_scored(side, result, repeats) for side, result in zip(sides, whole, strict=True)]
@@ -144,10 +162,48 @@ def compare(
                     *centred_limits(difference, moved_B),
                     p_value=(1 + extreme) / (len(moved_B) + 1),
                     p_corrected=1.0,
+                    missing=said,
                 )
             )
+    for note in _said_of_missing(comparisons):
+        warnings.warn(note, MetricWarning, stacklevel=2)
     adjusted = corrected([row.p_value for row in comparisons], correction)
     return [replace(row, p_corrected=float(p)) for row, p in zip(comparisons, adjusted, strict=True)]
+
+
+def _complete(sides: Sequence[Data]) -> tuple[Sequence[Data], str]:
+    """Both codes without the rows where either, or a factor, lacks a value, and how many those are.
+
+    Raises:
+        ValueError: no row is left.
+    """
+    kept, said = [dict(side) for side in sides], []
+    for pair in (("codes", "factors"), ("codes_test", "factors_test")):
+        given = [side[name] for side in sides for name in pair]
+        masked = [values for values in given if isinstance(values, np.ma.MaskedArray)]
+        if not masked:
+            continue
+        hole_N = np.logical_or.reduce([np.ma.getmaskarray(values).any(axis=1) for values in masked])
+        where = f"{int(hole_N.sum())} of {len(hole_N)} rows of {' and '.join(pair)}"
+        if hole_N.all():
+            raise ValueError(f"{where} have a missing value in one code or the other; leave out the columns with most")
+        said.append(where)
+        for side in kept:
+            for name in pair:
+                values = side[name]
+                if values is not None:
+                    whole = np.ma.getdata(values) if isinstance(values, np.ma.MaskedArray) else as_array(values)
+                    side[name] = whole[~hole_N]
+    return kept, ", ".join(said)
+
+
+def _said_of_missing(comparisons: Sequence[Comparison]) -> list[str]:
+    """What was done about missing values, and in which scores."""
+    of: dict[str, list[str]] = {}
+    for row in comparisons:
+        if row.missing:
+            of.setdefault(row.missing, []).append(row.score)
+    return [f"{', '.join(scores)}: {said}" for said, scores in of.items()]
 
 
 def comparison_notes(
@@ -161,7 +217,8 @@ def comparison_notes(
     how = (
         "not corrected" if correction == "none" else f"corrected for {len(comparisons)} scores by {correction.title()}"
     )
-    return [f"{num_resamples} resamples can give no p below {1 / (num_resamples + 1):.1g}; {how}"]
+    smallest = f"{num_resamples} resamples can give no p below {1 / (num_resamples + 1):.1g}; {how}"
+    return [*_said_of_missing(comparisons), smallest]
 
 
 def comparison_table(comparisons: Sequence[Comparison], first: str = "first", second: str = "second") -> Table:

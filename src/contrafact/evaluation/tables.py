@@ -281,11 +281,13 @@ def read_pair_of_codes(
     factors: str | Path | None,
     factors_test: str | Path | None = None,
     ids: Sequence[str] = (),
+    missing: Missing = "refuse",
 ) -> tuple[Inputs, Inputs]:
-    """Two codes of the same images, each with its held-out ones, and their factors.
+    """Two codes of the same images, each with its held-out ones, and their factors; masked where a value is missing.
 
     Raises:
-        ValueError: what :func:`read_files` refuses, no factors, missing values, or rows that name different images.
+        ValueError: what :func:`read_files` refuses, no factors, missing values where refused, or rows that name
+            different images.
     """
     read, labels = [], []
     for codes, codes_test in (first, second):
@@ -295,7 +297,7 @@ def read_pair_of_codes(
         held = [name for name in own if name in (found["codes"].names or ())]
         labels.append(found["codes"].texts(held[0]) if held else None)
         given = [found.get(role) for role in ("codes", "factors", "codes_test", "factors_test")]
-        read.append(read_inputs(*given, missing="refuse", identifier=own))
+        read.append(read_inputs(*given, missing="refuse" if missing == "refuse" else "pairs", identifier=own))
     if None not in labels and labels[0] != labels[1]:
         raise ValueError(
             f"{first[0]} and {second[0]} name different images, or in another order; sort one as the other"
