@@ -1,10 +1,11 @@
 """Speed and memory of the metrics, as JSON: ``python benchmarks/metrics.py [PART ...]``.
 
 Parts: ``dci10``, ``dci32``, ``sap32``, ``mig32``, ``votes`` (FactorVAE and β-VAE scores of a convolutional encoder on
-Shapes3D at 64 px), ``all64`` (all of these for 64 codes), ``memory`` (a million points). The default is all but
-``memory``. Ours runs on all cores at hand; the reference's algorithm, scikit-learn's classifiers one after the other
-as the reference calls them, runs in the same process on one core. Kernels are compiled before the clock starts.
-The reference takes ten minutes; ``--no-reference`` leaves it out. On a shared machine run it under ``chrt -f 10``.
+Shapes3D at 64 px), ``all64`` (all of these for 64 codes), ``logistic`` (the linear classifiers of explicitness, InfoMEC
+and ZeroDIM against scikit-learn's), ``memory`` (a million points). The default is all but ``memory``. Ours runs on all
+cores at hand; the reference's algorithm, scikit-learn's classifiers one after the other as the reference calls them,
+runs in the same process on one core. Kernels are compiled before the clock starts. The reference takes ten minutes;
+``--no-reference`` leaves it out. On a shared machine run it under ``chrt -f 10``.
 """
 
 import argparse
@@ -18,15 +19,18 @@ import time
 import numpy as np
 import torch
 from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import mutual_info_score
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
 from contrafact.data.shapes3d import Shapes3D
 from contrafact.metrics import Codes, beta_vae_score, dci, factor_vae_score, mig, sap
 from contrafact.metrics._importance import weighted_concentration
+from contrafact.metrics._logistic import fit_logistic
 
 SIZES = (10, 10, 10, 8, 4, 15)
-PARTS = ("dci10", "dci32", "sap32", "mig32", "votes", "all64", "memory")
+PARTS = ("dci10", "dci32", "sap32", "mig32", "votes", "all64", "logistic", "memory")
 REPEATS = 3
 
 
@@ -164,6 +168,44 @@ def all64():
     return {"seconds": round(sum(parts.values()), 2), "parts": parts}
 
 
+def logistic():
+    """Processor seconds of one classifier: ours to the optimum, scikit-learn's as metrics call it and near the optimum.
+
+    ``gradient`` is the largest entry of the mean loss's at the end, of ours and as scikit-learn leaves it.
+    """
+    rows = {}
+    for num_points, num_codes, num_classes in ((10_000, 10, 4), (10_000, 10, 15), (100_000, 64, 10), (100_000, 64, 30)):
+        rng = np.random.default_rng(0)
+        labels = rng.integers(num_classes, size=num_points)
+        codes = (2.0 / np.sqrt(num_codes) * rng.normal(size=(num_classes, num_codes)))[labels]
+        mix = np.eye(num_codes) + 0.3 * rng.normal(size=(num_codes, num_codes)) / np.sqrt(num_codes)
+        codes += rng.normal(size=codes.shape) @ mix
+        codes = (codes - codes.mean(axis=0)) / codes.std(axis=0)
+        for kind, settings, options in (
+            ("multinomial", {"C": 1.0}, {"inverse_penalty": 1.0}),
+            ("unpenalised", {"C": np.inf, "class_weight": "balanced"}, {"inverse_penalty": np.inf, "balanced": True}),
+            ("one_vs_rest", {"C": 1.0}, {"inverse_penalty": 1.0, "one_vs_rest": True}),
+        ):
+            wrap = OneVsRestClassifier if kind == "one_vs_rest" else lambda model: model
+            fit_logistic(codes[:9_000], labels[:9_000], **options)  # compiles
+            seconds = []
+            for _ in range(REPEATS):
+                start = time.process_time()
+                model = fit_logistic(codes, labels, **options)
+                seconds.append(time.process_time() - start)
+            row = {"seconds": round(float(np.median(seconds)), 4), "gradient": float(np.abs(model.gradient_RP).max())}
+            for name, tight in (("default", {}), ("tight", {"tol": 1e-7, "max_iter": 5_000})):
+                start = time.process_time()
+                theirs = wrap(LogisticRegression(**settings, **tight)).fit(codes, labels)
+                row[f"{name}_seconds"] = round(time.process_time() - start, 3)
+                row[f"{name}_ratio"] = round(row[f"{name}_seconds"] / row["seconds"], 1)
+                apart = np.abs(theirs.predict_proba(codes) - model.probabilities(codes)).max()
+                row[f"{name}_apart"] = float(apart)
+            rows[f"{num_points}x{num_codes}x{num_classes} {kind}"] = row
+            print(json.dumps({f"{num_points}x{num_codes}x{num_classes} {kind}": row}), file=sys.stderr, flush=True)
+    return rows
+
+
 def one_million(name):
     """Highest resident memory of this process after one metric of 1,000,000 points and 64 codes."""
     from contrafact.evaluation.codes import call_static
@@ -209,7 +251,7 @@ def main():
         elif part == "mig32":
             rows[part] = compared(lambda *data: mig(*data[:2]), reference_mig, make(32), reference)
         else:
-            rows[part] = {"votes": votes, "all64": all64, "memory": memory}[part]()
+            rows[part] = {"votes": votes, "all64": all64, "logistic": logistic, "memory": memory}[part]()
         print(json.dumps({part: rows[part]}), file=sys.stderr, flush=True)
     print(json.dumps(rows, indent=1))
 

@@ -20,8 +20,8 @@ def test_area_equals_scikit_learn_with_ties():
 @pytest.mark.parametrize(
     ("solver", "classifier"),
     [
-        ("one_vs_rest", lambda c: OneVsRestClassifier(LogisticRegression(C=c))),
-        ("multinomial", lambda c: LogisticRegression(C=c)),
+        ("one_vs_rest", lambda c: OneVsRestClassifier(LogisticRegression(C=c, tol=1e-8, max_iter=5_000))),
+        ("multinomial", lambda c: LogisticRegression(C=c, tol=1e-8, max_iter=5_000)),
     ],
 )
 @pytest.mark.parametrize("inverse_penalty", [1.0, 1e10])

@@ -35,6 +35,7 @@ def test_scores_follow_from_the_matrix():
     factors = draw_factors(400)
     codes = noisy_codes(factors)
     result = infomec(codes, factors)
+    assert result.protocol == "infomec_n400_k10_logistic_Cinf_balanced_optimum"
     shared = result.matrix[result.active]
     infom = (np.mean(shared.max(axis=1) / shared.sum(axis=1)) - 1 / 3) / (1 - 1 / 3)
     infoc = (np.mean(shared.max(axis=0) / shared.sum(axis=0)) - 1 / 5) / (1 - 1 / 5)

@@ -29,7 +29,7 @@ from contrafact.core.metric import (
     measured,
 )
 from contrafact.metrics._information import read_labels
-from contrafact.metrics._linear import LOGISTIC, fit_logistic
+from contrafact.metrics._linear import LOGISTIC, fit_lbfgs
 from contrafact.metrics._shared_rows import SharedRows
 
 INFO = MetricInfo(kind="interventional", low=0.0, high=1.0, higher_is_better=True, source="Higgins et al. 2017")
@@ -84,7 +84,7 @@ def from_votes(points: ArrayLike, labels: ArrayLike, points_test: ArrayLike, lab
     labels_W = check_factors(as_array(labels_test)[:, None], len(points_WJ), "labels_test")[:, 0]
     if labels_V.min() == labels_V.max():
         raise ValueError(f"all votes hold factor {labels_V[0]} fixed; there must be at least two factors to tell apart")
-    model = fit_logistic(points_VJ, labels_V)
+    model = fit_lbfgs(points_VJ, labels_V)
     right_W = model.predict(points_WJ) == labels_W
     factors = range(int(max(labels_V.max(), labels_W.max())) + 1)
     return BetaVaeResult(

@@ -19,7 +19,7 @@ from contrafact.core.active import Active
 from contrafact.core.dataset import check_count
 from contrafact.core.matrices import Pair, read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, MetricResult, measured
-from contrafact.metrics._linear import fit_logistic
+from contrafact.metrics._linear import fit_lbfgs
 
 INFO = MetricInfo(
     kind="static",
@@ -74,12 +74,12 @@ def _logistic(codes_NJ: FloatArray, factors_NK: IntArray, pair: Pair, columns: I
             for fold in folds:
                 rest = np.setdiff1d(np.arange(len(labels_N)), fold)
                 if len(np.unique(labels_N[rest])) > 1:
-                    model = fit_logistic(codes_NJ[rest], labels_N[rest], seed, penalty)
+                    model = fit_lbfgs(codes_NJ[rest], labels_N[rest], seed, penalty)
                     hits.append(np.mean(model.predict(codes_NJ[fold]) == labels_N[fold]))
                 else:
                     hits.append(np.mean(labels_N[fold] == labels_N[rest][0]))
             mean_accuracy.append(np.mean(hits))
-        best = fit_logistic(codes_NJ, labels_N, seed, PENALTIES[int(np.argmax(mean_accuracy))])
+        best = fit_lbfgs(codes_NJ, labels_N, seed, PENALTIES[int(np.argmax(mean_accuracy))])
         accuracies.append(np.mean(best.predict(pair.codes_test_NJ) == pair.factors_test_NK[:, k]))
     return np.array(accuracies)
 

@@ -21,7 +21,8 @@ import numpy as np
 from contrafact.core.active import Active
 from contrafact.core.matrices import read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, MetricResult, measured
-from contrafact.metrics._linear import fit_logistic, one_vs_rest_probabilities, standardize
+from contrafact.metrics._linear import standardize
+from contrafact.metrics._logistic import fit_logistic
 
 INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Ridgeway & Mozer 2018, Section 3")
 
@@ -113,19 +114,9 @@ def explicitness(
     notes = []
     for k in range(num_factors):
         labels_N = pair.factors_NK[:, k]
-        if solver == "one_vs_rest":
-            classes_C, (likely_NC, likely_MC) = one_vs_rest_probabilities(
-                train_NJ, labels_N, test_MJ, inverse_penalty=inverse_penalty
-            )
-        else:
-            model = fit_logistic(train_NJ, labels_N, inverse_penalty=inverse_penalty)
-            classes_C, likely_NC, likely_MC = (
-                model.classes_,
-                model.predict_proba(train_NJ),
-                model.predict_proba(test_MJ),
-            )
-        train_K[k], _ = _mean_area(likely_NC, classes_C, labels_N)
-        test_K[k], missing = _mean_area(likely_MC, classes_C, pair.factors_test_NK[:, k])
+        model = fit_logistic(train_NJ, labels_N, inverse_penalty, one_vs_rest=solver == "one_vs_rest")
+        train_K[k], _ = _mean_area(model.probabilities(train_NJ), model.classes_C, labels_N)
+        test_K[k], missing = _mean_area(model.probabilities(test_MJ), model.classes_C, pair.factors_test_NK[:, k])
         if missing:
             notes.append(f"factor {k}: {missing} of its values occur on one side of the split only and were left out")
     return ExplicitnessResult(

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -73,12 +72,26 @@ def _rescaled_share(information: FloatArray, axis: int) -> float:
     return float((share.mean() - 1.0 / size) / (1.0 - 1.0 / size))
 
 
-def _logistic_loss(inputs: Any, labels_N: IntArray) -> float:
+def _logistic_loss(codes_NJ: FloatArray, labels_N: IntArray, discrete: bool) -> float:
     """Mean log loss in nats, on its own points, of an unpenalised, class-balanced logistic regression."""
+    if discrete:
+        return _one_hot_loss(codes_NJ, labels_N)
+    from contrafact.metrics._logistic import fit_logistic
+
+    model = fit_logistic(codes_NJ, labels_N, np.inf, balanced=True)
+    places_N = np.searchsorted(model.classes_C, labels_N)
+    likely_N = np.take_along_axis(model.probabilities(codes_NJ), places_N[:, None], axis=1)
+    return float(-np.log(np.maximum(likely_N, np.finfo(float).tiny)).mean())
+
+
+def _one_hot_loss(codes_NJ: FloatArray, labels_N: IntArray) -> float:
+    """The same from one-hot values, which only scikit-learn takes as the few ones they are: 100 of its steps."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss
+    from sklearn.preprocessing import OneHotEncoder
 
+    inputs = OneHotEncoder().fit_transform(codes_NJ)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the protocol stops after 100 steps
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # whole numbers are classes here
@@ -88,18 +101,12 @@ def _logistic_loss(inputs: Any, labels_N: IntArray) -> float:
 
 def _explicitness(codes_NJ: FloatArray, factors_NK: IntArray, discrete: bool) -> FloatArray:
     """Predictable share of each factor's entropy ``(K,)``, in [0, 1]."""
-    inputs: Any
-    if discrete:
-        from sklearn.preprocessing import OneHotEncoder
-
-        inputs = OneHotEncoder().fit_transform(codes_NJ)
-    else:
-        inputs = standardize(codes_NJ)[0]
+    inputs_NJ = codes_NJ if discrete else standardize(codes_NJ)[0]
     result_K = np.zeros(factors_NK.shape[1])
     for k in range(factors_NK.shape[1]):
         # With balanced classes the null model predicts all values alike, whatever their frequencies.
         null = np.log(len(np.unique(factors_NK[:, k])))
-        result_K[k] = (null - _logistic_loss(inputs, factors_NK[:, k])) / null
+        result_K[k] = (null - _logistic_loss(inputs_NJ, factors_NK[:, k], discrete)) / null
     return np.clip(result_K, 0.0, 1.0)
 
 
@@ -178,9 +185,11 @@ def infomec(
     if active_J.sum() == 1:
         notes.append("one active code only: InfoC is 1 by definition")
     per_factor = _explicitness(codes_NJ, factors_NK, discrete)
+    # The optimum, or where the protocol's 100 steps end: near enough unless codes tell classes apart almost everywhere.
+    solver = "logistic_Cinf_balanced" if discrete else "logistic_Cinf_balanced_optimum"
     return InfoMecResult(
         score=modularity,
-        protocol=f"infomec_n{len(codes_NJ)}_{'discrete' if discrete else f'k{neighbours}'}{tag}_logistic_Cinf_balanced",
+        protocol=f"infomec_n{len(codes_NJ)}_{'discrete' if discrete else f'k{neighbours}'}{tag}_{solver}",
         num_train=len(codes_NJ),
         per_factor=per_factor,
         matrix=information_JK,

@@ -17,7 +17,8 @@ from contrafact.core.active import Active
 from contrafact.core.dataset import check_count
 from contrafact.core.matrices import Pair, read_pair
 from contrafact.core.metric import ArrayLike, FloatArray, IntArray, MetricInfo, MetricResult, measured
-from contrafact.metrics._linear import LOGISTIC, fit_logistic, standardize
+from contrafact.metrics._linear import LOGISTIC, standardize
+from contrafact.metrics._logistic import fit_logistic
 
 INFO = MetricInfo(
     kind="static",
@@ -96,7 +97,7 @@ def probe_pair(pair: Pair, solver: str, epochs: int, seed: int) -> tuple[FloatAr
             scores, classes_C = _fit_sgd(train_NJ, labels_N, epochs, seed)
         else:
             model = fit_logistic(train_NJ, labels_N)
-            scores, classes_C = model.predict_proba, model.classes_
+            scores, classes_C = model.probabilities, model.classes_C
         held_out_MC = scores(test_MJ)
         rows.append(
             (

@@ -27,7 +27,8 @@ from contrafact.core.metric import (
     measured,
 )
 from contrafact.metrics._importance import weighted_concentration
-from contrafact.metrics._linear import LOGISTIC, fit_logistic, standardize
+from contrafact.metrics._linear import LOGISTIC, standardize
+from contrafact.metrics._logistic import fit_logistic
 from contrafact.metrics.dci import dci
 from contrafact.metrics.mig import mig
 from contrafact.metrics.sap import sap
@@ -137,7 +138,7 @@ def zerodim(
     single = width == 1
     all_standard_NJ = standardize(codes_NJ)[0]
     linear_train, linear_test, *_ = train_test_split(all_standard_NJ, test_size=TEST_SHARE, random_state=SPLIT_SEED)
-    models = [fit_logistic(linear_train, labels_N, SPLIT_SEED) for labels_N in factors_train_NK.T]
+    models = [fit_logistic(linear_train, labels_N) for labels_N in factors_train_NK.T]
     return ZerodimResult(
         score=disentanglement,
         protocol=f"zerodim_n{len(codes_NJ)}_split{SPLIT_SEED}_groups{len(importance_GK)}x{width}_{estimator}_{LOGISTIC}",
@@ -152,8 +153,10 @@ def zerodim(
         informativeness=base.informativeness,
         mig=mig(codes_NJ, factors_NK).score if single else None,
         sap=sap(train_NJ, factors_train_NK, test_MJ, factors_test_MK, estimator=estimator).score if single else None,
-        linear_accuracy=np.array([m.score(linear_test, y) for m, y in zip(models, factors_test_MK.T, strict=True)]),
+        linear_accuracy=np.array(
+            [np.mean(m.predict(linear_test) == y) for m, y in zip(models, factors_test_MK.T, strict=True)]
+        ),
         linear_accuracy_train=np.array(
-            [m.score(linear_train, y) for m, y in zip(models, factors_train_NK.T, strict=True)]
+            [np.mean(m.predict(linear_train) == y) for m, y in zip(models, factors_train_NK.T, strict=True)]
         ),
     )

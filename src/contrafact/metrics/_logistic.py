@@ -1,0 +1,447 @@
+"""Logistic regression at its optimum, compiled.
+
+The objective is scikit-learn's: mean log loss plus ``|w|² / (2 C S)``, S the sum of the weights, intercepts free. It is
+convex: whoever reaches a gradient of zero has the same answer. Three things make it quick. A part of the points is
+solved first; the Hessian there preconditions L-BFGS on all of them, which then needs a handful of passes (Byrd et al.,
+"On the Use of Stochastic Hessian Information in Optimization Methods for Machine Learning", SIAM J. Optim. 2011); and
+all passes but the last are in single precision, which the last, in double precision, checks.
+
+Shape suffixes: N points, J codes, C classes, R columns (classes of a softmax, or questions of yes and no), P the codes
+and the intercept.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from contrafact.core.metric import FloatArray, IntArray
+from contrafact.metrics._compile import compiled
+
+Array = npt.NDArray[Any]
+
+BLOCK = 1024  # rows whose scores stay in the processor's cache
+DECREMENT = 1e-14  # Newton's: by how much the mean loss may still exceed the optimum
+SINGLE_DECREMENT = 1e-13  # single precision tells no less of a mean over points
+LARGEST_HESSIAN = 200  # parameters up to which the classes are preconditioned together
+SAMPLE = 3000  # points of the part that is solved first, or 40 for every code
+MEMORY = 10  # pairs of L-BFGS
+STEPS = 15  # of one preconditioner
+ROUNDS = 40
+PART_DECREMENT = 1e-3
+CERTAIN = 1e-10  # a mean loss only reached on separable points without penalty, where the optimum lies infinitely far
+
+
+@compiled
+def _softmax_center(scores_NR: Array, intercept_R: Array, labels_N: Array, weight_C: Array) -> float:
+    """Add intercepts and subtract each row's largest score; returns the linear part of the loss."""
+    loss = 0.0
+    for n in range(scores_NR.shape[0]):
+        largest = scores_NR[n, 0] + intercept_R[0]
+        for r in range(scores_NR.shape[1]):
+            scores_NR[n, r] += intercept_R[r]
+            largest = max(largest, scores_NR[n, r])
+        loss += weight_C[labels_N[n]] * (largest - scores_NR[n, labels_N[n]])
+        for r in range(scores_NR.shape[1]):
+            scores_NR[n, r] -= largest
+    return loss
+
+
+@compiled
+def _softmax_residuals(exp_NR: Array, labels_N: Array, weight_C: Array, total_R: Array) -> float:
+    """Exponentials to weighted probabilities minus one-hot labels, added up in ``total_R``; the rest of the loss."""
+    product_C = np.ones(len(weight_C))  # of exponentials' sums: one logarithm for many points
+    loss = 0.0
+    for n in range(exp_NR.shape[0]):
+        label = labels_N[n]
+        total = exp_NR[n, 0]
+        for r in range(1, exp_NR.shape[1]):
+            total += exp_NR[n, r]
+        product_C[label] *= total
+        if product_C[label] > 1e250:
+            loss += weight_C[label] * np.log(product_C[label])
+            product_C[label] = 1.0
+        share = exp_NR.dtype.type(weight_C[label] / total)
+        for r in range(exp_NR.shape[1]):
+            exp_NR[n, r] *= share
+        exp_NR[n, label] -= exp_NR.dtype.type(weight_C[label])
+        for r in range(exp_NR.shape[1]):
+            total_R[r] += exp_NR[n, r]
+    for c in range(len(weight_C)):
+        loss += weight_C[c] * np.log(product_C[c])
+    return loss
+
+
+@compiled
+def _binary_center(
+    scores_NR: Array, intercept_R: Array, positive_NR: Array, labels_N: Array, first: int, weight_C: Array
+) -> float:
+    """Add intercepts; scores become ``-|score|``, their signs are kept; returns the linear part of the loss."""
+    loss = 0.0
+    for n in range(scores_NR.shape[0]):
+        part = 0.0
+        for r in range(scores_NR.shape[1]):
+            score = scores_NR[n, r] + intercept_R[r]
+            positive_NR[n, r] = score > 0
+            part += max(score, 0.0)
+            scores_NR[n, r] = -abs(score)
+            if labels_N[n] == r + first:
+                part -= score
+        loss += weight_C[labels_N[n]] * part
+    return loss
+
+
+@compiled
+def _binary_residuals(
+    exp_NR: Array, positive_NR: Array, labels_N: Array, first: int, weight_C: Array, total_R: Array
+) -> float:
+    """``exp(-|score|)`` to weighted probabilities minus labels, added up in ``total_R``; the rest of the loss."""
+    one = exp_NR.dtype.type(1.0)
+    product_C = np.ones(len(weight_C))
+    loss = 0.0
+    for n in range(exp_NR.shape[0]):
+        label = labels_N[n]
+        weight = exp_NR.dtype.type(weight_C[label])
+        for r in range(exp_NR.shape[1]):
+            small = exp_NR[n, r]
+            product_C[label] *= 1.0 + small
+            # The label's side is subtracted before rounding: a residual far below 1 keeps its digits.
+            if labels_N[n] == r + first:
+                residual = -small / (one + small) if positive_NR[n, r] else -one / (one + small)
+            else:
+                residual = one / (one + small) if positive_NR[n, r] else small / (one + small)
+            exp_NR[n, r] = weight * residual
+            total_R[r] += exp_NR[n, r]
+        if product_C[label] > 1e200:
+            loss += weight_C[label] * np.log(product_C[label])
+            product_C[label] = 1.0
+    for c in range(len(weight_C)):
+        loss += weight_C[c] * np.log(product_C[c])
+    return loss
+
+
+def _softmax(scores_NR: Array) -> Array:
+    exp_NR = np.exp(scores_NR - scores_NR.max(axis=1, keepdims=True))
+    return np.asarray(exp_NR / exp_NR.sum(axis=1, keepdims=True))
+
+
+def _sigmoid(scores_NR: Array) -> Array:
+    small_NR = np.exp(-np.abs(scores_NR))
+    return np.asarray(np.where(scores_NR > 0, 1, small_NR) / (1 + small_NR))
+
+
+class _Points(NamedTuple):
+    """Points of one precision.
+
+    Attributes:
+        codes_NJ: codes.
+        labels_N: places of the labels among the classes.
+        weight_C: weight of a point of each class; they add up to 1 over all points.
+        softmax: one question with C answers, else R questions of yes and no.
+        first: class of the first question.
+        columns: R.
+        penalty: factor on half the squared coefficients.
+    """
+
+    codes_NJ: Array
+    labels_N: IntArray
+    weight_C: FloatArray
+    softmax: bool
+    first: int
+    columns: int
+    penalty: float
+
+    def loss(self, theta_RP: FloatArray) -> tuple[float, FloatArray]:
+        """Loss and its gradient ``(R, P)``."""
+        kind = self.codes_NJ.dtype
+        weights_JR, intercept_R = theta_RP[:, :-1].T.astype(kind, order="C"), theta_RP[:, -1].astype(kind)
+        gradient_RP, total_R = self.penalty * theta_RP, np.zeros(self.columns)
+        gradient_RP[:, -1] = 0.0
+        loss = self.penalty / 2 * float((theta_RP[:, :-1] ** 2).sum())
+        scores = np.empty((min(BLOCK, len(self.codes_NJ)), self.columns), kind)
+        positive = np.empty(scores.shape if not self.softmax else (0, 0), np.bool_)
+        for start in range(0, len(self.codes_NJ), BLOCK):
+            block_NJ, labels_N = self.codes_NJ[start : start + BLOCK], self.labels_N[start : start + BLOCK]
+            scores_NR = np.matmul(block_NJ, weights_JR, out=scores[: len(block_NJ)])
+            if self.softmax:
+                loss += _softmax_center(scores_NR, intercept_R, labels_N, self.weight_C)
+                np.exp(scores_NR, out=scores_NR)
+                loss += _softmax_residuals(scores_NR, labels_N, self.weight_C, total_R)
+            else:
+                loss += _binary_center(scores_NR, intercept_R, positive, labels_N, self.first, self.weight_C)
+                np.exp(scores_NR, out=scores_NR)
+                loss += _binary_residuals(scores_NR, positive, labels_N, self.first, self.weight_C, total_R)
+            gradient_RP[:, :-1] += scores_NR.T @ block_NJ
+        gradient_RP[:, -1] += total_R
+        return loss, self.centered(gradient_RP)
+
+    def centered(self, values_RP: FloatArray) -> FloatArray:
+        """Without what all classes of a softmax share, to which its loss is blind and the penalty averse."""
+        return values_RP - values_RP.mean(axis=0) if self.softmax else values_RP
+
+    def likely(self, theta_RP: FloatArray) -> Array:
+        """Probabilities ``(N, R)``, in the points' precision."""
+        kind = self.codes_NJ.dtype
+        weights_JR, intercept_R = theta_RP[:, :-1].T.astype(kind, order="C"), theta_RP[:, -1].astype(kind)
+        likely_NR = np.empty((len(self.codes_NJ), self.columns), kind)
+        for start in range(0, len(likely_NR), BLOCK):
+            block = slice(start, start + BLOCK)
+            scores_NR = self.codes_NJ[block] @ weights_JR + intercept_R
+            likely_NR[block] = _softmax(scores_NR) if self.softmax else _sigmoid(scores_NR)
+        return likely_NR
+
+    def part(self, size: int) -> _Points:
+        """About ``size`` points, evenly from every class, 20 of each that has them, in double precision."""
+        count_C = np.bincount(self.labels_N, minlength=len(self.weight_C))
+        taken_C = np.minimum(count_C, np.maximum(20, np.ceil(count_C * (size / len(self.labels_N))).astype(np.int64)))
+        order_N = np.argsort(self.labels_N, kind="stable")
+        first_C = np.cumsum(count_C) - count_C
+        chosen = np.concatenate(
+            [
+                order_N[first + np.arange(taken) * count // taken]
+                for first, count, taken in zip(first_C, count_C, taken_C, strict=True)
+                if taken
+            ]
+        )
+        chosen.sort()
+        return self._replace(
+            codes_NJ=self.codes_NJ[chosen].astype(np.float64),
+            labels_N=self.labels_N[chosen],
+            weight_C=self.weight_C * (count_C / np.maximum(taken_C, 1)),
+        )
+
+
+class _Preconditioner:
+    """Inverse of the Hessian at a point: of all columns together where they are few, else of each column."""
+
+    def __init__(self, points: _Points, theta_RP: FloatArray, size: int) -> None:
+        likely_NR = points.likely(theta_RP)
+        weight_N = points.weight_C[points.labels_N]
+        chosen: Any = slice(None)
+        if len(weight_N) > 2 * size:
+            # Where points are told apart well, the few that are not carry all curvature: draw by it.
+            curvature_N = weight_N * (likely_NR * (1 - likely_NR)).sum(axis=1)
+            curvature_N += 0.1 * curvature_N.mean()
+            sums_N = np.cumsum(curvature_N, dtype=np.float64)
+            places = np.searchsorted(sums_N, (np.arange(size) + 0.5) * (sums_N[-1] / size))
+            chosen, times = np.unique(places, return_counts=True)
+            weight_N = weight_N[chosen] * times * (sums_N[-1] / size) / curvature_N[chosen]
+            likely_NR = likely_NR[chosen].astype(np.float64)
+        codes_NJ = points.codes_NJ[chosen]
+        num_points, num_codes = codes_NJ.shape
+        width = num_codes + 1
+        inputs_NP = np.ones((num_points, width))
+        inputs_NP[:, :-1] = codes_NJ
+        self.centered = points.centered
+        self.together = points.softmax and points.columns * width <= LARGEST_HESSIAN
+        penalty_P = np.append(np.full(num_codes, points.penalty), 0.0)
+        blocks = []
+        for likely_N in likely_NR.T:
+            curve_N = np.sqrt(weight_N * likely_N * (1.0 if self.together else 1.0 - likely_N))
+            scaled_NP = curve_N[:, None] * inputs_NP
+            blocks.append(scaled_NP.T @ scaled_NP + np.diag(penalty_P))
+        if self.together:
+            from scipy.linalg import block_diag
+
+            scaled_NR = np.sqrt(weight_N)[:, None] * likely_NR
+            outer_NH = (scaled_NR[:, :, None] * inputs_NP[:, None, :]).reshape(num_points, -1)
+            blocks = [block_diag(*blocks) - (outer_NH.T @ outer_NH)]
+        self.factors = [_factor(block) for block in blocks]
+
+    def __call__(self, gradient_RP: FloatArray) -> FloatArray:
+        from scipy.linalg import cho_solve
+
+        if self.together:
+            scale_H, factor = self.factors[0]
+            flat = scale_H * cho_solve(factor, scale_H * gradient_RP.ravel(), check_finite=False)
+            return self.centered(flat.reshape(gradient_RP.shape))
+        rows = [
+            scale_P * cho_solve(factor, scale_P * gradient_P, check_finite=False)
+            for (scale_P, factor), gradient_P in zip(self.factors, gradient_RP, strict=True)
+        ]
+        return self.centered(np.stack(rows))
+
+
+def _factor(hessian_HH: FloatArray) -> tuple[FloatArray, Any]:
+    """Cholesky factor of a Hessian scaled to a diagonal of 1, with what rounding may have taken given back."""
+    from scipy.linalg import cho_factor
+
+    diagonal_H = np.diag(hessian_HH).copy()
+    live_H = diagonal_H > 1e-12 * diagonal_H.max()
+    # A direction without curvature has no gradient either, or is one that separable points run away in.
+    scale_H = 1.0 / np.sqrt(np.where(live_H, diagonal_H, max(1e-12 * float(diagonal_H.max()), 1e-300)))
+    scaled_HH = scale_H[:, None] * hessian_HH * scale_H
+    ridge = 1e-11
+    while True:
+        try:
+            return scale_H, cho_factor(scaled_HH + ridge * np.eye(len(scaled_HH)), check_finite=False)
+        except np.linalg.LinAlgError:
+            ridge *= 10
+
+
+class _Descent:
+    """Preconditioned L-BFGS: of a softmax's columns together, of separate questions each by itself, pass by pass."""
+
+    def __init__(self, columns: int, num_codes: int, together: bool) -> None:
+        self.theta_RP = np.zeros((columns, num_codes + 1))
+        self.together = together
+        self.pairs: list[tuple[FloatArray, FloatArray, FloatArray]] = []
+        self.precondition: _Preconditioner | None = None
+        self.loss, self.gradient_RP = np.inf, np.zeros_like(self.theta_RP)
+
+    def dot(self, left_RP: FloatArray, right_RP: FloatArray) -> FloatArray:
+        """``(1, 1)``, or ``(R, 1)`` for separate questions."""
+        product_RP = left_RP * right_RP
+        return np.asarray(product_RP.sum(axis=None if self.together else 1, keepdims=True))
+
+    def direction(self, gradient_RP: FloatArray, precondition: _Preconditioner) -> FloatArray:
+        down_RP, shares = -gradient_RP, []
+        for step, change, curvature in reversed(self.pairs):
+            shares.append(self.dot(step, down_RP) * curvature)
+            down_RP = down_RP - shares[-1] * change
+        down_RP = precondition(down_RP)
+        for (step, change, curvature), share in zip(self.pairs, reversed(shares), strict=True):
+            down_RP = down_RP + (share - self.dot(change, down_RP) * curvature) * step
+        return down_RP
+
+    def solve(self, points: _Points, size: int, decrement: float, rounds: int) -> None:
+        """Step, with a new preconditioner when the last has not led there, until the decrement is small."""
+        for _ in range(rounds):
+            if self.precondition is None:
+                self.precondition = _Preconditioner(points, self.theta_RP, size)
+            if self.run(points, self.precondition, decrement):
+                return
+            self.precondition = None
+            self.pairs.clear()
+
+    def run(self, points: _Points, precondition: _Preconditioner, decrement: float) -> bool:
+        """Step until Newton's decrement is small everywhere; False where steps ran out or rounding stopped them."""
+        noise = 1e-7 if points.codes_NJ.dtype == np.float32 else 1e-14
+        loss, gradient_RP = points.loss(self.theta_RP)
+        for _ in range(STEPS):
+            down_RP = self.direction(gradient_RP, precondition)
+            slope = self.dot(down_RP, gradient_RP)
+            if (slope > 0).any():  # rounding, in pairs nearly parallel
+                self.pairs.clear()
+                down_RP = precondition(-gradient_RP)
+                slope = self.dot(down_RP, gradient_RP)
+            moving = -slope > 2 * decrement
+            self.loss, self.gradient_RP = loss, gradient_RP
+            if not moving.any() or loss <= CERTAIN:
+                return True
+            down_RP = np.where(moving, down_RP, 0.0)
+            size = np.ones_like(slope)
+            low, high = np.zeros_like(slope), np.full_like(slope, np.inf)
+            for _ in range(30):
+                new_loss, new_gradient_RP = points.loss(self.theta_RP + size * down_RP)
+                new_slope = self.dot(down_RP, new_gradient_RP)
+                # Of a convex function slopes say where it is lowest; its value tells where rounding lets it.
+                worse = self.together and new_loss > loss + noise * (1.0 + abs(loss))
+                too_far, too_near = moving & (worse | (new_slope > -0.5 * slope)), moving & (new_slope < 0.7 * slope)
+                too_near &= ~too_far
+                if not (too_far | too_near).any():
+                    break
+                high, low = np.where(too_far, size, high), np.where(too_near, size, low)
+                secant = size * slope / np.where(slope < new_slope, slope - new_slope, -np.inf)
+                middle = np.where(np.isfinite(high), (low + np.minimum(high, 1e30)) / 2, 4 * size)
+                inside = (secant > low + 0.1 * (middle - low)) & (secant < np.where(np.isfinite(high), high, 10 * size))
+                size = np.where(too_far | too_near, np.where(inside & ~worse, secant, middle), size)
+            else:
+                return False
+            step, change = size * down_RP, new_gradient_RP - gradient_RP
+            product = self.dot(step, change)
+            curvature = np.where(product > 1e-12 * -slope, 1.0 / np.where(product > 0, product, 1.0), 0.0)
+            self.pairs = [*self.pairs[-MEMORY + 1 :], (step, change, curvature)]
+            self.theta_RP = self.theta_RP + step
+            loss, gradient_RP = new_loss, new_gradient_RP
+        return False
+
+
+class Logistic(NamedTuple):
+    """A fitted model.
+
+    Attributes:
+        classes_C: values of the labels, sorted.
+        weights_JR: coefficients, a column for each class, or a single one for the second of two classes.
+        intercept_R: intercepts.
+        softmax: whether the columns are one question.
+        loss: the objective.
+        gradient_RP: its gradient, zero at the optimum.
+    """
+
+    classes_C: IntArray
+    weights_JR: FloatArray
+    intercept_R: FloatArray
+    softmax: bool
+    loss: float
+    gradient_RP: FloatArray
+
+    def probabilities(self, codes_NJ: FloatArray) -> FloatArray:
+        """``(N, C)``; of separate questions, each divided by their sum over classes."""
+        scores_NR = codes_NJ @ self.weights_JR + self.intercept_R
+        if self.softmax:
+            return _softmax(scores_NR)
+        likely_NC = _sigmoid(scores_NR)
+        if len(self.classes_C) == 2:
+            return np.concatenate([_sigmoid(-scores_NR), likely_NC], axis=1)
+        total_N = likely_NC.sum(axis=1, keepdims=True)
+        return np.asarray(likely_NC / np.where(total_N > 0, total_N, 1.0))
+
+    def predict(self, codes_NJ: FloatArray) -> IntArray:
+        """Most likely values ``(N,)``."""
+        scores_NR = codes_NJ @ self.weights_JR + self.intercept_R
+        places_N = scores_NR[:, 0] > 0 if len(self.classes_C) == 2 else scores_NR.argmax(axis=1)
+        return self.classes_C[np.asarray(places_N).astype(np.int64)]
+
+
+def fit_logistic(
+    codes_NJ: FloatArray,
+    labels_N: IntArray,
+    inverse_penalty: float = 1.0,
+    *,
+    one_vs_rest: bool = False,
+    balanced: bool = False,
+) -> Logistic:
+    """Fit all classes at once, or one against the rest each.
+
+    Args:
+        codes_NJ: codes.
+        labels_N: labels of at least two values.
+        inverse_penalty: C of the L2 penalty, infinite for none.
+        one_vs_rest: a model for each class rather than one softmax; two classes are one question either way.
+        balanced: weigh points so that each class weighs the same.
+
+    Raises:
+        ValueError: one value only.
+    """
+    classes_C, places_N = np.unique(labels_N, return_inverse=True)
+    if len(classes_C) < 2:
+        raise ValueError(f"logistic regression needs at least two values to tell apart, got {classes_C.tolist()}")
+    codes_NJ = np.ascontiguousarray(codes_NJ, dtype=np.float64)
+    center_J = codes_NJ.mean(axis=0)
+    if (np.abs(center_J) > 1e-3 * codes_NJ.std(axis=0)).any():
+        codes_NJ = codes_NJ - center_J  # far from 0, codes and intercept are nearly one direction
+    else:
+        center_J[:] = 0.0
+    count_C = np.bincount(places_N)
+    weight_C = len(labels_N) / (len(classes_C) * count_C) if balanced else np.ones(len(classes_C))
+    total = float((weight_C * count_C).sum())
+    softmax, first = len(classes_C) > 2 and not one_vs_rest, int(len(classes_C) == 2)
+    columns = 1 if first else len(classes_C)
+    places_N = places_N.reshape(-1).astype(np.int64)
+    points = _Points(codes_NJ, places_N, weight_C / total, softmax, first, columns, 1.0 / (inverse_penalty * total))
+    descent = _Descent(columns, codes_NJ.shape[1], softmax)
+    size = max(SAMPLE, 60 * (codes_NJ.shape[1] + 1))
+    if len(codes_NJ) > 2 * size:
+        # To the letter the part would be learnt by heart, where its points are separable and all of them are not.
+        descent.solve(points.part(size), size, PART_DECREMENT, rounds=1)
+        descent.precondition = None
+        descent.pairs.clear()
+        single = points._replace(codes_NJ=codes_NJ.astype(np.float32))
+        descent.solve(single, size, SINGLE_DECREMENT, rounds=6)
+    descent.solve(points, size, DECREMENT, rounds=ROUNDS)
+    weights_JR = descent.theta_RP[:, :-1].T.copy()
+    intercept_R = descent.theta_RP[:, -1] - center_J @ weights_JR
+    return Logistic(classes_C, weights_JR, intercept_R, softmax, descent.loss, descent.gradient_RP)
