@@ -4,12 +4,18 @@ import pytest
 import torch
 
 from contrafact.bench.shipped import sample_distance
+from contrafact.core.generator import architecture
 from contrafact.data.load import load_dataset
 from contrafact.generators.checkpoints import WEIGHTS, load_generator, shipped_names
 
 
 def test_the_promised_ones_are_there():
-    assert {"shapes3d", "dsprites"} <= set(shipped_names())
+    assert {"shapes3d", "shapes3d-64", "dsprites"} <= set(shipped_names())
+
+
+def test_one_that_another_generator_makes_the_images_of_has_a_name_that_says_what_it_is():
+    assert type(load_generator("shapes3d-vae")) is type(load_generator("shapes3d")) is architecture("vae")
+    assert type(load_generator("shapes3d-64")) is architecture("stylegan2")
 
 
 @pytest.mark.parametrize("name", shipped_names())
@@ -17,7 +23,8 @@ def test_says_what_made_it_and_its_score_comes_out_again(name):
     assert (WEIGHTS / f"{name}.safetensors").stat().st_size < 3_000_000
     generator = load_generator(name)
     note = generator.note
-    assert note["command"].startswith(f"contrafact fit {note['method']} --data {note['trained_on']} ")
+    made_by = {"sharp_generator": "docs/examples/sharp_generator.py:SharpGenerator"}.get(note["method"], note["method"])
+    assert note["command"].startswith(f"contrafact fit {made_by} --data {note['trained_on']} ")
     if note["method"] == "vae":
         assert note["active_latents"] == sum(kl > 0.1 for kl in note["kl_per_latent"]) >= 8
     else:

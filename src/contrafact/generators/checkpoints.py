@@ -31,6 +31,9 @@ from contrafact.generators.vae import VAE
 
 WEIGHTS = Path(__file__).parent / "weights"
 
+_ALSO_CALLED = {"shapes3d-vae": "shapes3d", "dsprites-vae": "dsprites"}
+"""Names that say what a shipped generator is, where another one makes the same images."""
+
 _ANALYTIC: dict[str, dict[str, Any]] = {
     "analytic": {"scene": "sprite"},
     "analytic:sprite": {"scene": "sprite"},
@@ -135,6 +138,7 @@ def _load(source: str | Path, changes: dict[str, Any]) -> Generator:
     path = Path(source)
     if isinstance(source, str):
         name = source.strip().lower().replace("_", "-")
+        name = _ALSO_CALLED.get(name, name)
         if name in _ANALYTIC:
             return Analytic(**_ANALYTIC[name])
         if name in shipped_names():
