@@ -47,6 +47,7 @@ _READING = {
 """Names of functions that bytes of files come in by."""
 
 NOT_FOREIGN = {
+    "training.step_memory": "what the kernel says of free memory",
     "app.assets": "the page's own files",
     "app.export": "reads back what it has just written itself",
     "app.runtime": "an archive whose SHA-512 stands in the source, checked first",

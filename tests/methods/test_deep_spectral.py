@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -146,3 +148,16 @@ def test_glow_which_has_no_such_weights_has_a_jacobian(tmp_path):
     generator = Glow.tiny().freeze()
     method = DeepSpectral(num_directions=2, num_latents=2, steps=3, extra_columns=4)
     assert method.fit(generator, quiet(tmp_path)).directions.latent_dim == 192
+
+
+def test_what_it_costs_is_said_and_what_does_not_fit_refused(tmp_path, monkeypatch, capsys):
+    scene = Analytic(size=16)
+    method = DeepSpectral(layer="image", num_directions=2, num_latents=4, extra_columns=0, steps=2)
+    module = sys.modules[DeepSpectral.__module__]
+    monkeypatch.setattr(module, "_FEW_PASSES", 1)
+    monkeypatch.setattr(module, "_LONG", 0)
+    method.fit(scene, quiet(tmp_path / "said"))
+    assert "4 latents × 2 columns × 2 iterations: up to " in capsys.readouterr().err
+    monkeypatch.setattr("contrafact.training.step_memory.free_bytes", lambda device: 10)
+    with pytest.raises(ValueError, match=r"a step keeps about .* set a smaller batch_size, to which memory is"):
+        method.fit(scene, quiet(tmp_path / "refused"))

@@ -197,6 +197,38 @@ def test_negatives_without_gradient_change_no_gradient(generator, tmp_path, monk
     assert (lean - gradients()).norm() < 1e-5 * lean.norm()
 
 
+@pytest.mark.parametrize(
+    "switch", [{}, {"batching": "all_pairs", "shared_bases": True}, {"formulation": "paper"}], ids=str
+)
+def test_a_few_images_at_a_time_have_the_same_gradients(generator, tmp_path, switch):
+    run = Run(tmp_path, precision="float32")
+    torch.manual_seed(1)
+    encoder = ConvEncoder((3, 16, 16), 5, 0.1)
+    directions = GlobalDirections.random(4, 6, torch.Generator().manual_seed(2))
+    encoded, encode = [], encoder.encode
+    encoder.encode = lambda images: (encoded.append(len(images)), encode(images))[1]
+
+    def gradients(size):
+        method = DisCo.of(**TINY, **switch, images_at_once=size).resolved()
+        loss, _ = method.step_loss(generator, encoder, directions, nn.Identity(), torch.Generator().manual_seed(3), run)
+        parameters = [*encoder.parameters(), *directions.parameters()]
+        return torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)])
+
+    expected = gradients(0)
+    encoded.clear()
+    found = gradients(2)
+    assert max(encoded) == 2
+    assert (found - expected).norm() < 1e-4 * expected.norm()  # sums in another order, in float32
+
+
+def test_a_step_that_does_not_fit_is_refused_before_it_starts(generator, tmp_path, monkeypatch):
+    monkeypatch.setattr("contrafact.training.step_memory.free_bytes", lambda device: 200_000)
+    advice = r"a step keeps about 0\.0 GiB .* set images_at_once to 1 or a few: gradients stay the same"
+    with pytest.raises(ValueError, match=advice):
+        fit(generator, tmp_path / "all")
+    assert fit(generator, tmp_path / "one", images_at_once=1).encoder.code_dim == 5
+
+
 def test_an_encoder_that_normalises_over_the_batch_sees_the_batch(generator, tmp_path):
     method = DisCo.of(**TINY).resolved()
     normalising = nn.Sequential(ConvEncoder((3, 16, 16), 5, 0.1), nn.BatchNorm1d(5))
@@ -359,6 +391,7 @@ def test_the_usage_of_a_step_is_weighed_into_its_loss(generator, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"images_at_once": 2, "encoder": "resnet18"}, "this encoder normalises over its batch"),
         ({"pool": 5}, "a pool of edits needs fixed directions and shared_bases"),
         ({"navigator": "orthonormal"}, "6 orthonormal directions do not fit in 4 dimensions"),
         ({"navigator": "unti"}, "unknown navigator 'unti'; did you mean 'unit'"),

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -169,3 +170,25 @@ def test_style_layers_are_moved_alone(tmp_path):
 def test_settings_that_cannot_be(settings, message, generator, tmp_path):
     with pytest.raises(ValueError, match=message):
         LatentDiscovery(**{**SMALL, **settings}).fit(generator, quiet(tmp_path / "run"))
+
+
+def test_a_few_images_at_a_time_have_the_same_gradients(generator, tmp_path):
+    method = LatentDiscovery(reconstructor="lenet", batch_size=5)
+    directions = method.build_directions(generator, quiet(tmp_path))
+    torch.manual_seed(0)
+    reconstructor = LeNet(2 * generator.image_shape[0], directions.num_directions)
+
+    def gradients(size):
+        few = dataclasses.replace(method, images_at_once=size)
+        loss, _ = few.step_loss(generator, directions, reconstructor, torch.Generator().manual_seed(1), quiet(tmp_path))
+        parameters = [*reconstructor.parameters(), *directions.parameters()]
+        return torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)])
+
+    expected = gradients(0)
+    assert (gradients(2) - expected).norm() < 1e-4 * expected.norm()  # sums in another order, in float32
+
+
+def test_a_step_that_does_not_fit_is_refused(generator, tmp_path, monkeypatch):
+    monkeypatch.setattr("contrafact.training.step_memory.free_bytes", lambda device: 1000)
+    with pytest.raises(ValueError, match=r"a step keeps about .* set images_at_once to 1 or a few, or a smaller batch"):
+        LatentDiscovery(reconstructor="lenet", steps=1).fit(generator, quiet(tmp_path))

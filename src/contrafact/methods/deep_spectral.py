@@ -14,6 +14,8 @@ Shape suffixes: N latents, L latent dimensions, B columns of the block, S = N·B
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -27,8 +29,11 @@ from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Count, Layer, Size, SizeOrZero, Steps
 from contrafact.core.run import Run
 from contrafact.nn.spectral import PowerIteration, check_fit, check_rank, home_of, oriented
+from contrafact.training.step_memory import graph_bytes, refuse_too_much
 
 _FLOAT32_RANK = 1e-7
+_FEW_PASSES = 200
+_LONG = 120
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class DeepSpectral(Method):
         power = PowerIteration(source.latent_dim, columns, run.rng("block", shared=True)).to(home_of(run.device))
 
         steps = 1 if columns == source.latent_dim else self.steps
+        self._say_cost(activations, latents_NL, columns, steps, run)
         for _ in run.steps(steps, {"power": power}, "iterating"):
             block_LB = power.block_LB.to(latents_NL.device, latents_NL.dtype)
             product_LB = torch.zeros_like(power.block_LB)
@@ -100,6 +106,25 @@ class DeepSpectral(Method):
         )
         directions.note = {"layer": layer, "singular_values": values_D.sqrt().tolist()}
         return Artefacts(directions=directions.to(run.device), generator=source)
+
+    def _say_cost(self, activations: Activations, latents_NL: Tensor, columns: int, steps: int, run: Run) -> None:
+        """Refuse a batch that does not fit (ValueError), and say how long all of them will take, if long."""
+        zero_2L = torch.zeros_like(latents_NL[:1]).expand(2, -1).contiguous().requires_grad_()
+        row = graph_bytes(lambda shift: activations(latents_NL[:1].expand(len(shift), -1), shift), zero_2L)
+        rows = columns * min(self.batch_size, self.num_latents)
+        refuse_too_much(row * rows, run.device, "set a smaller batch_size, to which memory is proportional")
+        passes = self.num_latents * steps
+        if passes < _FEW_PASSES:
+            return
+        begin = time.perf_counter()
+        gram_product(activations, latents_NL[:1], torch.zeros(latents_NL.shape[1], columns).to(latents_NL))
+        seconds = (time.perf_counter() - begin) * passes
+        if seconds > _LONG and run.is_main:
+            print(
+                f"{self.num_latents} latents × {columns} columns × {steps} iterations: up to {seconds / 3600:.2g} "
+                "hours, by the time of one latent; num_latents and steps shorten it in proportion",
+                file=sys.stderr,
+            )
 
 
 Activations = Callable[[Tensor, Tensor], Tensor]

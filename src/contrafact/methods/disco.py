@@ -13,6 +13,7 @@ Shape suffixes: B queries, N positives, M negatives, S samples, J code dimension
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Mapping
@@ -28,16 +29,18 @@ from contrafact.core.directions import Directions
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, Method
-from contrafact.core.ranges import Positive, Rate, Share, Size, Steps, Weight, Width
+from contrafact.core.ranges import Rate, Share, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.core.settings import Group
 from contrafact.core.whitened_directions import WhitenedDirections
 from contrafact.losses import contrastive
-from contrafact.methods._edits import Edits, Pairs
+from contrafact.methods._contrast import Contrast
+from contrafact.methods._edits import Edits
 from contrafact.methods._joint_frame import Frame, joint_frame
 from contrafact.nn.trainable import EncoderChoice, NavigatorKind, trainable_directions, trainable_encoder
 from contrafact.training.edit_pool import EditPool
-from contrafact.training.piecewise import mixes_rows
+from contrafact.training.piecewise import in_pieces, mixes_rows
+from contrafact.training.step_memory import graph_bytes, refuse_too_much
 
 JOINT_DIAGONAL = "joint_diagonal"
 # Four of 32 codes are few.
@@ -72,50 +75,6 @@ class Start(Group):
 
 
 @dataclass(frozen=True)
-class Contrast(Group):
-    """What is contrasted, and by which loss."""
-
-    variation: Literal["difference", "concatenation"] = "difference"
-    """What is contrasted: |E(x') − E(x)| (Eq. 1), or both codes side by side (Table 2)."""
-    objective: Literal["logits", "infonce", "classification"] = "logits"
-    """Binary contrast (Eqs 3–4), InfoNCE (Eq. 2), or guessing direction and magnitude (Table 2)."""
-    temperature: Positive = 1.0
-    """Temperature τ."""
-    threshold: float = 0.95
-    """Negatives at least this similar are flipped (T)."""
-    flipping: contrastive.Flipping | None = None
-    """none, pseudo_label (Eq. 7), or cross_entropy (released); by default the formulation's."""
-    detach_negatives: bool | None = None
-    """Stop gradients through the negatives (released); by default the formulation's."""
-    reduction: Literal["mean", "sum"] | None = None
-    """Mean over all pairs (released), or sum over a query's keys (Eq. 3); by default the formulation's."""
-
-    def variations(self, before_SJ: Tensor, after_SJ: Tensor) -> Tensor:
-        """What each edit did to the codes, at unit length (Eq. 1); bases that edits share repeat in their order."""
-        before_SJ = before_SJ.repeat(len(after_SJ) // len(before_SJ), 1)
-        if self.variation == "difference":
-            return F.normalize((after_SJ - before_SJ).abs(), dim=1)
-        return F.normalize(torch.cat([after_SJ, before_SJ], dim=1), dim=1)
-
-    def logits(self, pairs: Pairs) -> Tensor:
-        """Similarity of every query and key over τ, ``(Q, K)``."""
-        queries, keys = pairs.queries_QJ, pairs.keys_KJ
-        logits_QK = queries @ keys.T / self.temperature
-        if self.detach_negatives:
-            return torch.where(pairs.negative_QK, queries @ keys.detach().T / self.temperature, logits_QK)
-        return logits_QK
-
-    def loss(self, logits_QK: Tensor, pairs: Pairs) -> Tensor:
-        """Eqs 3, 4 and 7, or Eq. 2: queries and keys of one direction are alike, others are not."""
-        counted_QK = pairs.positive_QK | pairs.negative_QK
-        if self.objective == "infonce":
-            return contrastive.infonce_loss(logits_QK, pairs.positive_QK, counted_QK)
-        flipping = self.flipping or "none"
-        terms_QK = contrastive.pair_losses(logits_QK, pairs.positive_QK, self.threshold, flipping) * counted_QK
-        return terms_QK.sum() / (len(logits_QK) if self.reduction == "sum" else counted_QK.sum())
-
-
-@dataclass(frozen=True)
 class DisCo(Method):
     """Disentanglement via Contrast. Options left empty take the value their formulation gives them.
 
@@ -129,7 +88,7 @@ class DisCo(Method):
 
     source: ClassVar[Literal["generator", "images"]] = "generator"
     yields: ClassVar[tuple[str, ...]] = ("encoder", "directions", "generator")
-    older: ClassVar[Mapping[str, Any]] = {"encoder_slope": 0.2}
+    older: ClassVar[Mapping[str, Any]] = {"encoder_slope": 0.2, "images_at_once": 0, "usage_weight": 0.0, "pool": 0}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "released": {},
         "paper": {"formulation": "paper"},
@@ -175,7 +134,10 @@ class DisCo(Method):
     """Adam's learning rate; by default the formulation's."""
     navigator_learning_rate: Rate | None = None
     """Adam's learning rate for the directions; by default the encoder's."""
-    contrast: Contrast = Contrast()
+    images_at_once: SizeOrZero = 0
+    """Images of a step that are made and encoded at a time, each of them twice: the same gradients, the memory of so
+    many; 0 for all at once and once only."""
+    contrast: Contrast = Contrast()  # noqa: RUF009 - frozen
     edits: Edits = Edits()  # noqa: RUF009 - frozen
     start: Start = Start()
 
@@ -219,7 +181,23 @@ class DisCo(Method):
         """Refuse directions and an encoder that do not fit the generator."""
         if self.start.initial_directions != JOINT_DIAGONAL:
             self._directions(source, run)
-        self._encoder(source, run)
+        if mixes_rows(self._encoder(source, run)) and self.images_at_once:
+            raise ValueError(
+                "images_at_once takes a step's images apart, but this encoder normalises over its batch; set it to 0"
+            )
+
+    def _check_memory(self, source: Generator, encoder: Encoder, run: Run) -> None:
+        """Refuse a step that does not fit, before anything is spent on it (ValueError)."""
+        latents = source.sample(2, seed=0).requires_grad_()
+        looking = copy.deepcopy(encoder).eval()  # the encoder itself sees what it learns from, and nothing else
+        with run.autocast():
+            made = graph_bytes(lambda some: looking.encode(source(some)), latents)
+            seen = graph_bytes(looking.encode, source(latents).detach())
+        learning = self._edits_learned_from(encoder)
+        needed = made * learning + seen * min(self.edits.num_bases(), learning)
+        if self.images_at_once:
+            needed = made * min(self.images_at_once, learning)
+        refuse_too_much(needed, run.device, "set images_at_once to 1 or a few: gradients stay the same")
 
     def _directions(self, source: Generator, run: Run) -> Directions:
         layers = (self.edits.first_layer, self.edits.last_layer)
@@ -263,6 +241,8 @@ class DisCo(Method):
         rng, pool = run.rng("pairs"), None
         if cfg.edits.pool:
             pool = EditPool.of(source, directions, cfg.edits.pool, cfg.edits.magnitudes, run.rng("pool"))
+        else:
+            cfg._check_memory(source, encoder, run)
         state: dict[str, Any] = {"encoder": encoder, "directions": directions, "classifier": classifier}
         state |= {"optimizer": optimizer, "rng": rng}
 
@@ -325,9 +305,14 @@ class DisCo(Method):
             repeated = begin.repeat((last - first) // len(begin), *[1] * (base.ndim - 1))
             with run.autocast():
                 with torch.no_grad():
-                    before = source(begin)
-                after = source(directions(repeated, index_S[first:last], magnitude_S[first:last]))
-                codes = encoder.encode(torch.cat([before, after])).float()
+                    before = in_pieces(source, begin, self.images_at_once)
+                moved = directions(repeated, index_S[first:last], magnitude_S[first:last])
+                if self.images_at_once:
+                    seen = in_pieces(encoder.encode, before, self.images_at_once)
+                    made = in_pieces(lambda latents: encoder.encode(source(latents)), moved, self.images_at_once)
+                    codes = torch.cat([seen, made]).float()
+                else:
+                    codes = encoder.encode(torch.cat([before, source(moved)])).float()
             return self.contrast.variations(codes[: len(begin)], codes[len(begin) :])
 
         learning = self._edits_learned_from(encoder)

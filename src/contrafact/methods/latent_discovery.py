@@ -30,6 +30,8 @@ from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Layer, Positive, Rate, Share, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.nn.resnet import ResNetEncoder
+from contrafact.training.piecewise import in_pieces
+from contrafact.training.step_memory import graph_bytes, refuse_too_much
 
 Deformator = Literal["fc", "linear", "orthonormal", "projection", "random"]
 FC_WIDTH = 1024
@@ -88,6 +90,7 @@ class LatentDiscovery(Method):
 
     source: ClassVar[Literal["generator", "images"]] = "generator"
     yields: ClassVar[tuple[str, ...]] = ("directions", "generator")
+    older: ClassVar[Mapping[str, Any]] = {"images_at_once": 0}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "mnist": {"reconstructor": "lenet"},
         "quick": {
@@ -125,6 +128,9 @@ class LatentDiscovery(Method):
     """Training steps."""
     batch_size: Size = 32
     """Edits of a step, each with its own latent, direction and magnitude."""
+    images_at_once: SizeOrZero = 0
+    """Edited images of a step that the generator makes at a time, each of them twice: the same gradients, the memory of
+    so many; 0 for all at once and once only."""
     learning_rate: Rate = 1e-4
     """The reconstructor's learning rate (Adam)."""
     deformator_learning_rate: Rate = 1e-4
@@ -158,6 +164,7 @@ class LatentDiscovery(Method):
         groups: list[dict[str, Any]] = [{"params": reconstructor.parameters()}]
         groups += [{"params": moved, "lr": self.deformator_learning_rate}] if moved else []
         optimizer = torch.optim.Adam(groups, lr=self.learning_rate)
+        self._check_memory(source, reconstructor, run)
         rng = run.rng("edits")
         state: dict[str, Any] = {"directions": directions, "reconstructor": reconstructor}
         state |= {"optimizer": optimizer, "rng": rng}
@@ -172,6 +179,18 @@ class LatentDiscovery(Method):
 
         directions.note = {"accuracy": round(run.last_line["accuracy"], 4)}
         return Artefacts(directions=directions, generator=source)
+
+    def _check_memory(self, source: Generator, reconstructor: nn.Module, run: Run) -> None:
+        """Refuse a step that does not fit, before hours have been spent on the way there (ValueError)."""
+        latents = source.sample(2, seed=0).requires_grad_()
+        channels, height, width = source.image_shape
+        pairs = torch.zeros(2, 2 * channels, height, width, device=latents.device)
+        reconstructor.eval()  # so that looking leaves its running statistics as they are
+        with run.autocast():
+            generated, read = graph_bytes(source, latents), graph_bytes(reconstructor, pairs)
+        reconstructor.train()
+        needed = generated * (self.images_at_once or self.batch_size) + read * self.batch_size
+        refuse_too_much(needed, run.device, "set images_at_once to 1 or a few, or a smaller batch_size")
 
     def build_directions(self, source: Generator, run: Run) -> Directions:
         """Fresh directions of the chosen kind on the run's device.
@@ -211,7 +230,7 @@ class LatentDiscovery(Method):
         with run.autocast():
             with torch.no_grad():
                 before = source(latent)
-            after = source(edited)
+            after = in_pieces(source, edited, self.images_at_once)
             pairs = 2 * torch.cat([before, after], dim=1) - 1
             guess = reconstructor(pairs.contiguous(memory_format=torch.channels_last))
         return reconstruction_loss(guess.float(), index, magnitude, self.shift_weight)
