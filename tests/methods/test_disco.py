@@ -1,8 +1,10 @@
 """DisCo against plain transcriptions of its paper, and every switch of its tables."""
 
 import dataclasses
+import functools
 import json
 import math
+import sys
 import warnings
 from types import SimpleNamespace
 
@@ -15,6 +17,7 @@ from contrafact.core.directions import GlobalDirections
 from contrafact.core.generator import architecture
 from contrafact.core.run import Run
 from contrafact.losses import contrastive
+from contrafact.methods._joint_frame import Frame
 from contrafact.methods.disco import DisCo, _warn_of_collapse
 from contrafact.nn.encoders import ConvEncoder
 
@@ -350,9 +353,17 @@ def test_few_codes_in_use_are_reported():
         _warn_of_collapse(SimpleNamespace(last_line={"flipped": 0.1, "dimensions": 5.5}), 32)
 
 
+@pytest.fixture
+def small_frame(monkeypatch):
+    """A search of few latents, for what DisCo does with the frame."""
+    small = functools.partial(Frame, num_latents=500, num_bases=16)
+    monkeypatch.setattr(sys.modules[DisCo.__module__], "Frame", small)
+
+
 FRAMED = {"batching": "all_pairs", "shared_bases": True, "initial_directions": "joint_diagonal", "code_dim": None}
 
 
+@pytest.mark.usefixtures("small_frame")
 def test_a_joint_frame_says_how_many_directions_and_codes_there_are(generator, tmp_path):
     run = fit(generator, tmp_path, **FRAMED, train_directions=False, pool=6)
     assert 2 <= run.directions.num_directions <= 4  # as many as latent dimensions, or fewer where two are a circle
@@ -360,6 +371,7 @@ def test_a_joint_frame_says_how_many_directions_and_codes_there_are(generator, t
     torch.testing.assert_close(run.directions.dual @ run.directions.axes.T, torch.eye(4), atol=1e-4, rtol=0)
 
 
+@pytest.mark.usefixtures("small_frame")
 def test_a_frame_may_move_and_its_coordinates_follow(generator, tmp_path):
     kept = fit(generator, tmp_path / "kept", **FRAMED, train_directions=False).directions
     moved = fit(generator, tmp_path / "moved", **FRAMED, learning_rate=1e-2).directions
