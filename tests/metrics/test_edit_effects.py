@@ -6,7 +6,7 @@ import torch
 
 from contrafact.core.directions import GlobalDirections
 from contrafact.generators.analytic import Analytic
-from contrafact.metrics import edit_effects, lpips
+from contrafact.metrics import edit_effects, lpips, rescoring
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,24 @@ def test_only_what_was_asked_for_is_in_the_table(generator, directions):
     assert result.details()[0] == f"direction 0: identity {result.identity[0]:.3f}"
 
 
+def test_what_changes_stands_beside_its_side_effects(generator, directions):
+    latents = generator.sample(5, torch.Generator().manual_seed(0))
+    asked = {"latents": latents, "magnitude": 2.0}
+    names = ("red", "green", "blue")
+    result = edit_effects(generator, directions, colours, predictor=colours, attributes=names, batch_size=2, **asked)
+    # Images of other batch sizes differ in the last bits.
+    np.testing.assert_allclose(result.change, rescoring(generator, directions, colours, **asked).matrix, atol=1e-6)
+    red, green, blue = result.change[1]
+    assert result.details()[1] == (
+        f"direction 1: red {red:+.3f}, green {green:+.3f}, blue {blue:+.3f}, identity {result.identity[1]:.3f}"
+    )
+    one = edit_effects(generator, directions, colours, predictor=lambda images: images.mean((1, 2, 3)), **asked)
+    assert one.change.shape == (3, 1)
+    assert one.details()[0].startswith(f"direction 0: attribute 0 {one.change[0, 0]:+.3f}, identity")
+    with pytest.raises(ValueError, match="2 attributes named, but the predictor returns 3"):
+        edit_effects(generator, directions, colours, predictor=colours, attributes=names[:2], **asked)
+
+
 @pytest.mark.parametrize(
     ("extractor", "settings", "message"),
     [
@@ -84,6 +102,7 @@ def test_only_what_was_asked_for_is_in_the_table(generator, directions):
         (colours, {"wishes": np.ones((2, 3))}, r"a row for each of 3 directions and a column for each of 3 .*\(2, 3\)"),
         (colours, {"distance": "squeeze"}, "extractor must be one of alex, vgg or a function of images"),
         (lambda images: 0.0 * colours(images), {}, "an embedding of length 0, which has no direction"),
+        (colours, {"predictor": lambda images: images}, r"the predictor got 6 images and returned an array of shape"),
         (lambda images: images, {}, r"expected one row of features per image, \(3, D\)"),
     ],
 )

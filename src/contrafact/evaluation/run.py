@@ -155,7 +155,7 @@ def evaluate_run(
                 raise ValueError(no_predictor_message(name, run.generator))
             results[name] = _judged(name, scored, judge, num_train, seed, device)
         elif name == EMBEDDED:
-            results[name] = _embedded(scored, extractor, seed, device)
+            results[name] = _embedded(scored, extractor, seed, device, judge)
         elif name not in encoded and name not in drawn:
             raise ValueError(f"{name} needs more than a run and its data; call contrafact.metrics.{name} from Python")
     ordered = [(name, results[name]) for name in dict.fromkeys([*(n for n in names if n in results), *results])]
@@ -308,11 +308,20 @@ _NO_EXTRACTOR = (
 )
 
 
-def _embedded(run: FinishedRun, extractor: str | None, seed: int, device: torch.device | str) -> MetricResult:
-    """How far the run's directions move images in the extractor's features."""
+@torch.no_grad()
+def _embedded(
+    run: FinishedRun, extractor: str | None, seed: int, device: torch.device | str, judge: Predictor | None
+) -> MetricResult:
+    """How far the run's directions move images in the extractor's features, and what they change for the judge."""
     check_extractor(extractor)
     if extractor is None:
         raise ValueError(_NO_EXTRACTOR)
     embed, _ = named_extractor(extractor if extractor == "inception" else load_function(extractor), "2048")
-    result: MetricResult = CATALOG.get(EMBEDDED)(run.generator.to(device), run.directions.to(device), embed, seed=seed)
+    generator, told = run.generator.to(device), {}
+    if judge is not None:
+        if isinstance(judge, torch.nn.Module):
+            judge.to(device)
+        names = judge.learn_names(generator(generator.sample(2, torch.Generator().manual_seed(seed))))
+        told = {"predictor": judge.scores, "attributes": names}
+    result: MetricResult = CATALOG.get(EMBEDDED)(generator, run.directions.to(device), embed, seed=seed, **told)
     return result

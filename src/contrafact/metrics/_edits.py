@@ -59,6 +59,24 @@ def scores_by_name(attributes: Sequence[str], per_attribute: Array | None) -> di
     return {} if per_attribute is None else dict(zip(attributes, per_attribute.tolist(), strict=False))
 
 
+def answers_to(predictor: Predictor, images: Tensor) -> Array:
+    """The predictor's answers ``(n, A)`` to images.
+
+    Raises:
+        ValueError: not one row of finite numbers per image.
+    """
+    answers = as_array(run(predictor, images))
+    answers = answers[:, None] if answers.ndim == 1 else answers
+    if answers.ndim != 2 or len(answers) != len(images):
+        raise ValueError(
+            f"the predictor got {len(images)} images and returned an array of shape {answers.shape}; "
+            f"expected one row of attributes per image, ({len(images)}, A)"
+        )
+    if not np.isfinite(answers).all():
+        raise ValueError("the predictor returned values that are not finite")
+    return answers
+
+
 def predict(generator: Generator, predictor: Predictor, latents: Tensor, batch_size: int) -> Array:
     """The predictor's answers ``(N, A)`` to the images of latents.
 
@@ -68,16 +86,7 @@ def predict(generator: Generator, predictor: Predictor, latents: Tensor, batch_s
     parts = []
     with torch.no_grad():
         for batch in latents.split(check_count("batch_size", batch_size)):
-            answers = as_array(run(predictor, generator(batch)))
-            answers = answers[:, None] if answers.ndim == 1 else answers
-            if answers.ndim != 2 or len(answers) != len(batch):
-                raise ValueError(
-                    f"the predictor got {len(batch)} images and returned an array of shape {answers.shape}; "
-                    f"expected one row of attributes per image, ({len(batch)}, A)"
-                )
-            if not np.isfinite(answers).all():
-                raise ValueError("the predictor returned values that are not finite")
-            parts.append(answers)
+            parts.append(answers_to(predictor, generator(batch)))
     return np.concatenate(parts)
 
 

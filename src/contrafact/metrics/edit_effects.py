@@ -9,6 +9,7 @@ Shape suffixes: N latents, L latent dimensions, D directions, E embedding dimens
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from contrafact.core.dataset import check_count
 from contrafact.core.directions import Directions
 from contrafact.core.generator import Generator
 from contrafact.core.metric import ArrayLike, FloatArray, MetricInfo, MetricResult, check_codes, measured
-from contrafact.metrics._edits import start_latents
+from contrafact.metrics._edits import Predictor, answers_to, check_names, start_latents
 from contrafact.metrics.lpips import judge_of
 from contrafact.nn.features import Extractor, extractor_name, features_of
 
@@ -40,11 +41,16 @@ class EditEffectsResult(MetricResult):
         identity: cosine of an image's embeddings before and after a step along each direction ``(D,)``.
         distance: LPIPS between the two images ``(D,)``; None when not asked for.
         alignment: cosine of the change of the embedding and the wished one ``(D,)``; None when none was given.
+        change: what the step does to each attribute, in the predictor's unit ``(D, A)``: half the difference of the
+            mean answers after +α and after -α, as in rescoring; None when no predictor was given.
+        attributes: A names, empty when none were given.
     """
 
     identity: FloatArray
     distance: FloatArray | None = None
     alignment: FloatArray | None = None
+    change: FloatArray | None = None
+    attributes: tuple[str, ...] = ()
 
     def scores(self) -> dict[str, float]:
         columns = {"distance": self.distance, "alignment": self.alignment}
@@ -52,13 +58,17 @@ class EditEffectsResult(MetricResult):
         return {"score": self.score, **means}
 
     def details(self) -> list[str]:
-        """A line per direction."""
+        """A line per direction: what it changes, and its side effects."""
         columns = {"identity": self.identity, "distance": self.distance, "alignment": self.alignment}
         known = {name: values for name, values in columns.items() if values is not None}
-        return [
-            f"direction {d}: {', '.join(f'{name} {values[d]:.3f}' for name, values in known.items())}"
-            for d in range(len(self.identity))
-        ]
+        lines = []
+        for d in range(len(self.identity)):
+            cells = [f"{name} {values[d]:.3f}" for name, values in known.items()]
+            if self.change is not None:
+                names = self.attributes or [f"attribute {a}" for a in range(self.change.shape[1])]
+                cells = [f"{name} {value:+.3f}" for name, value in zip(names, self.change[d], strict=True)] + cells
+            lines.append(f"direction {d}: {', '.join(cells)}")
+        return lines
 
 
 def _cosine(first_NE: FloatArray, second_NE: FloatArray) -> FloatArray:
@@ -77,6 +87,8 @@ def edit_effects(
     *,
     distance: Extractor | str | None = None,
     wishes: ArrayLike | None = None,
+    predictor: Predictor | None = None,
+    attributes: Sequence[str] = (),
     latents: Tensor | None = None,
     num_latents: int = 200,
     magnitude: float = 3.0,
@@ -93,6 +105,9 @@ def edit_effects(
             it out.
         wishes: the change of embedding that each direction should make ``(D, E)``: with CLIP, the embedding of words
             for the image after +α minus that of words for the one before. None leaves it out.
+        predictor: images ``(n, C, H, W)`` to attributes ``(n, A)``, whose change by each direction then stands beside
+            its side effects; None leaves it out.
+        attributes: names of the predictor's A attributes.
         latents: ``(N, L)``, the same for every method compared; None draws ``num_latents`` by the seed.
         num_latents: how many to draw.
         magnitude: α, in standard deviations of the edit space.
@@ -104,7 +119,7 @@ def edit_effects(
 
     Raises:
         ValueError: directions and generator do not fit, embeddings are not finite rows or are 0, wishes do not fit
-            them, the published network is not at hand, or a setting is not positive.
+            them, the predictor misbehaves, the published network is not at hand, or a setting is not positive.
 
     >>> import torch
     >>> import contrafact as cf
@@ -114,6 +129,9 @@ def edit_effects(
     >>> result = edit_effects(pixels, axes, lambda images: images.flatten(1), wishes=[[1.0, 0.0], [1.0, 1.0]])
     >>> result.alignment.round(2).tolist()  # as wished, and half of what is wished
     [1.0, 0.71]
+    >>> lightness = edit_effects(pixels, axes, lambda x: x.flatten(1) + 0.01, predictor=lambda x: x.mean((1, 2, 3)))
+    >>> lightness.change.round(3).tolist()  # a step of 3 of the 16 between black and white, in one of two pixels
+    [[0.094], [0.094]]
     """
     if not magnitude > 0:
         raise ValueError(f"magnitude must be positive, got {magnitude}")
@@ -122,6 +140,7 @@ def edit_effects(
     start = start_latents(generator, directions, latents, num_latents, seed)
     asked = {"identity": extractor, "distance": judge, "alignment": wishes_DE}
     total = {name: np.zeros(directions.num_directions) for name, given in asked.items() if given is not None}
+    change_DA: FloatArray | None = None
 
     def embed(images: Tensor) -> FloatArray:
         embeddings_NE = features_of(images, extractor, "edited images", batch_size)
@@ -145,6 +164,11 @@ def edit_effects(
             moved = generator(directions(twice, index, magnitude * signs_N))
             after_NE = embed(moved)
             total["identity"][d] += _cosine(before_NE, after_NE).sum()
+            if predictor is not None:
+                answers_NA = answers_to(predictor, moved).astype(np.float64)
+                if change_DA is None:
+                    change_DA = np.zeros((directions.num_directions, answers_NA.shape[1]))
+                change_DA[d] += 0.5 * (signs_N.cpu().numpy()[:, None] * answers_NA).sum(axis=0) / len(start)
             if judge is not None:
                 total["distance"][d] += judge(images, moved).sum()
             if wishes_DE is not None:
@@ -160,4 +184,6 @@ def edit_effects(
         identity=mean["identity"],
         distance=mean.get("distance"),
         alignment=mean.get("alignment"),
+        change=change_DA,
+        attributes=() if change_DA is None else check_names(attributes, change_DA.shape[1]),
     )
