@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from contrafact.evaluation.codes import static_metrics
+from contrafact.metrics import CATALOG
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "metrics" / "which.py"
 
@@ -31,6 +32,11 @@ def test_every_metric_of_codes_is_in_it_with_all_that_is_asked(which):
     for name in seconds:
         assert which.asks(name), f"{name}: the first line of its file is no question"
         assert which.fools(name), f"{name}: its page does not begin 'What fools it' with a point"
+
+
+def test_every_metric_is_named_on_the_page(which):
+    text = which.PAGE.read_text(encoding="utf-8")
+    assert [name for name in CATALOG if f"`{name}`" not in text and f"[{name}]" not in text] == []
 
 
 def test_times_are_said_as_far_as_they_may_be_trusted(which):
