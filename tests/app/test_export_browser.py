@@ -1,8 +1,11 @@
 """The exported page in a real browser, opened from its file: its pixels are the generator's, and nothing is fetched."""
 
 import base64
+import gzip
 import json
+import re
 import shlex
+import shutil
 from types import SimpleNamespace
 from urllib.parse import quote
 
@@ -49,6 +52,20 @@ def session():
 @pytest.fixture(scope="module")
 def file(session, runtime, tmp_path_factory):
     return export_page(session, tmp_path_factory.mktemp("page") / "page.html")
+
+
+@pytest.fixture(scope="module")
+def gpu_file(session, file, tmp_path_factory):
+    """The page that may use WebGPU, with the graphs of the other one: to make them again takes seconds."""
+
+    def held(name):
+        packed = re.search(f'id="data-{name}">([^<]*)<', file.read_text("utf-8"))
+        return gzip.decompress(base64.b64decode(packed[1]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("contrafact.app.export.picture_graph", lambda *_: held("graph"))
+        patch.setattr("contrafact.app.export.reading_graph", lambda *_: held("reader"))
+        return export_page(session, tmp_path_factory.mktemp("page") / "gpu.html", webgpu=True)
 
 
 @pytest.fixture(scope="module")
@@ -402,6 +419,54 @@ def test_a_frame_of_a_notebook_without_a_server_holds_the_whole_page(browser, fi
     assert frame.locator("#keep button:text('Link')").count() == 0, "a frame has no address"
     page.close()
     assert problems == []
+
+
+def opened_on(browser, file, processor=""):
+    """A page whose address asks for a processor, and what its console says."""
+    page = browser.new_page()
+    problems = []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(file.as_uri() + processor)
+    page.wait_for_selector("#main[data-shows='seed=0']", timeout=60_000)
+    return page, problems
+
+
+def check_pixels(page, session):
+    for name, latent in (("seed=0", Drawn(0)), ("seed=7", Drawn(7)), ("photo=a+dog.png", Photo("a dog.png"))):
+        for moved, steps in STEPS:
+            go(page, name + moved)
+            expected = to_bytes(session.render([State(latent, steps)]))[0].astype(int)
+            assert np.abs(shown(page) - expected).max() <= 1, (name, moved)
+
+
+def test_without_a_graphics_processor_the_page_works_on_the_other(browser, gpu_file, session):
+    page, problems = opened_on(browser, gpu_file)
+    assert page.inner_text("#about").endswith("on the processor")
+    go(page, "seed=7&move=0%3A1.5")
+    expected = to_bytes(session.render([State(Drawn(7), ((0, 1.5),))]))[0].astype(int)
+    assert np.abs(shown(page) - expected).max() <= 1
+    page.close()
+    assert problems == []
+
+
+@pytest.mark.slow
+def test_webgpu_makes_the_same_pixels_and_its_loss_is_survived(browser, gpu_file, session):
+    """With Chromium's software adapter, which no page would take by itself."""
+    flags = ["--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"]
+    other = browser.browser_type.launch(executable_path=shutil.which("chromium"), args=flags)
+    page, problems = opened_on(other, gpu_file)
+    assert page.inner_text("#about").endswith("on the processor"), "a software adapter is never sooner"
+    page.close()
+    page, more = opened_on(other, gpu_file, "?on=webgpu")
+    if not page.evaluate("navigator.gpu?.requestAdapter().then(Boolean)"):
+        pytest.skip("this Chromium has no software adapter")
+    assert page.inner_text("#about").endswith("on WebGPU")
+    check_pixels(page, session)
+    page.workers[0].evaluate("Promise.resolve(ort.env.webgpu.device).then((device) => device.destroy())")
+    check_pixels(page, session)
+    other.close()
+    assert [*problems, *more] == []
 
 
 def test_a_picture_is_reduced_by_averaging(browser):

@@ -19,9 +19,18 @@ export class OnnxEngine {
     this.worker.onmessage = ({ data }) => this.answered(data);
     this.worker.onerror = (event) => this.failed(event.message || "the browser refused to start a worker");
     said("Starting the generator…");
-    await this.send({ start: { wasm: wasm.buffer, graph, readerGraph } });
+    const trial = this.job({ latent: { seed: 0 }, magnitudes: {}, layers: null, truncation: null });
+    const { on } = await this.send({ start: { wasm: wasm.buffer, graph, readerGraph, processors: this.processors(), trial } });
+    this.facts.on = on;
     this.queue = new Queue((job) => this.run(job));
     return this.facts;
+  }
+
+  // The address may choose: ?on=webgpu, ?on=wasm.
+  processors() {
+    const wish = new URLSearchParams(location.search).get("on");
+    const known = this.facts.webgpu ? ["wasm", "webgpu"] : ["wasm"];
+    return known.includes(wish) ? [wish] : known;
   }
 
   send(message) {
@@ -50,19 +59,23 @@ export class OnnxEngine {
 
   async run({ state, want }) {
     const started = performance.now();
+    const made = await this.send({ run: { ...this.job(state), wantCodes: want.includes("codes") } });
+    this.facts.on = made.on;
+    return { ...made, seconds: (performance.now() - started) / 1000, warnings: [] };
+  }
+
+  job(state) {
     const { num_layers: layers, latent_dim: dim, directions } = this.facts;
     const start = this.numbers(state.latent, state.truncation);
     const magnitudes = new Float32Array(this.facts.num_directions);
     for (const [number, magnitude] of Object.entries(state.magnitudes)) magnitudes[number] = magnitude;
     const [first, last] = state.layers || directions[0]?.layers || [0, layers];
-    const made = await this.send({ run: {
+    return {
       latent: layers > 1 ? onLayers(start, layers, dim) : start,
       shape: layers > 1 ? [1, layers, dim] : [1, dim],
       magnitudes,
       layers: Float32Array.from({ length: layers }, (_, layer) => (layer >= first && layer < last ? 1 : 0)),
-      wantCodes: want.includes("codes"),
-    } });
-    return { ...made, seconds: (performance.now() - started) / 1000, warnings: [] };
+    };
   }
 
   numbers(latent, truncation) {

@@ -48,6 +48,7 @@ class Page {
     const [, height, width] = facts.image_shape;
     find("about").textContent = [
       facts.generator, `${width}×${height}`, `${facts.directions.length} directions`,
+      ...(facts.webgpu ? [facts.on === "webgpu" ? "on WebGPU" : "on the processor"] : []),
     ].join(" · ");
     if (facts.notes.length) find("side").append(make("ul", { class: "soft notes" }, ...facts.notes.map((note) => make("li", {}, note))));
 

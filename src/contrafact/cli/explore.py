@@ -47,6 +47,8 @@ class Options:
     """Instead of serving, write the page with the generator inside to this .html file, which needs no server."""
     fp16: bool = False
     """With --export: weights of half the size."""
+    webgpu: bool = False
+    """With --export: use the graphics processor where the browser has one that is faster; 4 MB more."""
     runtime: Path | None = None
     """With --export: onnxruntime-web's package as a .tgz file, for a machine without network."""
     truncation: Share | None = None
@@ -63,8 +65,8 @@ def explore(arguments: Sequence[str]) -> None:
     from contrafact.app.listen import check_host
     from contrafact.app.session import Session
 
-    if options.export is None and (options.fp16 or options.runtime is not None):
-        raise ValueError("--fp16 and --runtime are of --export; add it, or leave them out")
+    if options.export is None and (options.fp16 or options.webgpu or options.runtime is not None):
+        raise ValueError("--fp16, --webgpu and --runtime are of --export; add it, or leave them out")
     check_host(options.host, options.expose_to_network)
     session = Session.open(
         options.run,
@@ -81,7 +83,7 @@ def explore(arguments: Sequence[str]) -> None:
         from contrafact.core.claim import hold
 
         hold(options.export)
-        page = export_page(session, options.export, fp16=options.fp16, runtime=options.runtime)
+        page = export_page(session, options.export, fp16=options.fp16, webgpu=options.webgpu, runtime=options.runtime)
         print(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB): open it in a browser")
         return
     _serve(session, options)
