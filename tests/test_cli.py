@@ -283,7 +283,7 @@ def test_codes_are_put_beside_recorded_scores_and_other_codes(capsys):
     assert (
         Path("difference.csv")
         .read_text()
-        .startswith("score,first,second,difference,low,high,p_value,p_corrected\nmig.score,")
+        .startswith("score,first,second,difference,low,high,p_value,p_corrected,missing\nmig.score,")
     )
     run("evaluate", "--codes", "c.npy", "--factors", "mixed.npy", "--continuous", "--metrics", "sap")
     assert "sap_continuous_n300" in capsys.readouterr().out

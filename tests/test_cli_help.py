@@ -53,7 +53,7 @@ def test_methods_stand_under_what_they_need(arguments, capsys):
     text = shown(capsys, *arguments)
     generator, few, images = (text.index(f"learn from {what}") for what in ("a generator", "images, and", "images ("))
     assert generator < text.index("\n  sefa ") < few < text.index("\n  zerodim ") < images < text.index("\n  vae ")
-    assert "(presets: released, paper, quick)" in text
+    assert "(presets: released, paper, quick, framed)" in text
     assert "tiny" not in text
 
 

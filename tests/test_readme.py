@@ -110,6 +110,8 @@ def test_every_command_shown_parses(page, words, tmp_path, monkeypatch):
     command, *arguments = split_plugins(words)[0]
     if arguments and arguments[-1] in ("-h", "--help"):
         assert command in COMMANDS
+    elif command == "fit" and ".py:" in arguments[0]:
+        assert (ROOT / arguments[0].partition(":")[0]).is_file()
     elif command == "fit":
         parse_fit(CATALOG.resolve(arguments[0]), arguments[1:])
     else:

@@ -70,7 +70,7 @@ def weights_of(module, path="body.0.weight"):
 
 def test_every_method_with_an_encoder_trains_one_of_your_own_or_says_why_not():
     assert len(TRAINING) > 15
-    assert sorted(REFUSING) == ["cmc", "gan_features", "gan_inversion", "infogan", "infogan_cr"]
+    assert sorted(REFUSING) == ["cmc", "gan_features", "gan_inversion", "infogan", "infogan_cr", "joint_diagonal"]
 
 
 @pytest.mark.filterwarnings("ignore:.*have no label among", "ignore:mode collapse", "ignore:DisCo has collapsed")
@@ -130,7 +130,7 @@ def test_an_interrupted_run_goes_on_with_the_module(name, tmp_path):
 @pytest.mark.parametrize("name", REFUSING)
 def test_a_method_that_cannot_says_why(name):
     cls = CATALOG.get(name)
-    with pytest.raises(ValueError, match=rf"^{name} takes no encoder( of your own)?: .+(simclr|cd_gan)"):
+    with pytest.raises(ValueError, match=rf"^{name} takes no encoder( of your own)?: .+(simclr|cd_gan|disco)"):
         cls(encoder=mine())
     with pytest.raises(ValueError, match=f"^{name} takes no encoder"):
         cls.preset("quick", encoder=mine())
@@ -254,7 +254,7 @@ def test_the_command_line_says_why_a_method_takes_none_and_what_others_take(caps
     with pytest.raises(SystemExit):
         main(["fit", "moco", "--help"])
     assert re.search(
-        r"--encoder\s+\{conv,locatello,resnet18,resnet34,resnet50\}\|FILE\.py:NAME", capsys.readouterr().out
+        r"--encoder\s+\{conv,locatello,mlp,resnet18,resnet34,resnet50\}\|FILE\.py:NAME", capsys.readouterr().out
     )
     assert completions(["fit", "moco", "--encoder", "res"], COMMANDS) == ["resnet18", "resnet34", "resnet50"]
 

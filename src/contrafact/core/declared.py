@@ -82,7 +82,7 @@ def _collect(path: Path, name: str, found: Declared) -> None:
             continue
         annotation, key = ast.unparse(statement.annotation), statement.target.id
         if not annotation.startswith("ClassVar"):
-            if annotation in _classes(path):
+            if _is_group(path, annotation):
                 _collect(path, annotation, found)
             else:
                 found.fields[key] = DeclaredField(key, _alias(path, annotation), _option(path, statement.annotation))
@@ -94,6 +94,16 @@ def _collect(path: Path, name: str, found: Declared) -> None:
                 found.values[key] = ast.literal_eval(statement.value)
             except ValueError:  # computed: not seen
                 continue
+
+
+def _is_group(path: Path, name: str) -> bool:
+    """Whether it is a class whose fields are a method's own (``core.settings.Group``), wherever it is."""
+    if name in _classes(path):
+        return True
+    file = _imported(path).get(name)
+    return file is not None and any(
+        ast.unparse(base) == "Group" for base in getattr(_classes(file).get(name), "bases", ())
+    )
 
 
 def _imported(path: Path) -> dict[str, Path]:

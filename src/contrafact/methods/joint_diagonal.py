@@ -48,6 +48,9 @@ class JointDiagonal(Method):
 
     source: ClassVar[Literal["generator", "images"]] = "generator"
     yields: ClassVar[tuple[str, ...]] = ("encoder", "directions", "generator")
+    without: ClassVar[Mapping[str, str]] = {
+        "encoder": "its encoder gives angles for circles, so its last layer is its own; disco trains one of yours",
+    }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {},
         "tiny": {"num_latents": 100, "encoder_images": 32},

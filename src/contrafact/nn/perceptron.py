@@ -26,6 +26,7 @@ class MLPEncoder(Encoder):
     Raises:
         ValueError: a size below 1, or a width of 0 or less.
 
+    >>> import torch
     >>> MLPEncoder((1, 8, 8), 4, width=0.1).eval()(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([2, 4])
     """
