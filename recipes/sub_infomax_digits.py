@@ -5,8 +5,8 @@ regulariser, whose z is cut into halves all the same.
 """
 
 from contrafact.bench.recipe import Recipe, Row
+from contrafact.bench.sub_infomax import CONTROL
 
-CONTROL = "control: one head, InfoMax on the whole z"
 ROWS = {
     CONTROL: {"heads": "joint", "infomax": "whole"},
     "no regulariser, a head per half": {},

@@ -1,6 +1,6 @@
 """SubInfoMax, Table 3: orthogonality without and with the permutation, and the Hessian regulariser."""
 
-from contrafact.bench.recipe import Recipe, Row
+from contrafact.bench.sub_infomax import regularisers_by_weight
 
 PUBLISHED = {  # per regulariser and λ: accuracy on (DC, BC) of z, z0, z1, and the gaps
     ("ortho", 0.001): (97.0, 62.4, 76.6, 48.4, 73.2, 54.0, 3.4, 5.6),
@@ -10,35 +10,5 @@ PUBLISHED = {  # per regulariser and λ: accuracy on (DC, BC) of z, z0, z1, and 
     ("hessian", 0.001): (92.4, 57.2, 60.7, 46.7, 47.9, 34.6, 12.8, 12.1),
     ("hessian", 0.1): (93.6, 56.3, 74.7, 42.4, 57.5, 50.9, 17.2, 8.5),
 }
-CONTROL = "control: one head, InfoMax on the whole z"
-TITLES = {"ortho": "orthogonality", "permuted_ortho": "orthogonality, permuted", "hessian": "Hessian"}
-PLACES = {"z": "whole", "z0": "matrix.0", "z1": "matrix.1", "gap": "per_factor"}
-COLUMNS = {
-    f"{task}, {name}": ("sub_embedding_gaps:z", f"{place}.{k}")
-    for name, place in PLACES.items()
-    for k, task in enumerate(("DC", "BC"))
-}
 
-RECIPE = Recipe(
-    title="SubInfoMax: orthogonality and Hessian at two weights, DC-BC",
-    table="Burns et al. 2021, Table 3",
-    rows=(
-        Row(CONTROL, "sub_infomax", settings={"heads": "joint", "infomax": "whole"}, source="mnist-stl:dc-bc"),
-        *(
-            Row(
-                f"{TITLES[regulariser]}, λ = {weight}",
-                "sub_infomax",
-                {column: (value / 100, None) for column, value in zip(COLUMNS, published, strict=True)},
-                {"regulariser": regulariser, "weight": weight},
-                source="mnist-stl:dc-bc",
-            )
-            for (regulariser, weight), published in PUBLISHED.items()
-        ),
-    ),
-    columns={**COLUMNS, "diagonal": ("sub_embedding_gaps:z", "diagonal")},
-    presets={"small": "quick", "paper": "paper"},
-    data={"small": {"size": 32}},
-    against=CONTROL,
-    remark="small: 32 pixels; without MNIST's and STL-10's files, Fashion-MNIST items over procedural textures "
-    "stand in; the paper's numbers are one run",
-)
+RECIPE = regularisers_by_weight("Table 3", ("DC", "BC"), PUBLISHED)

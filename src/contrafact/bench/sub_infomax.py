@@ -1,0 +1,67 @@
+"""What the recipes of "Unsupervised Disentanglement without Autoencoding" (Burns et al. 2021) share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from contrafact.bench.recipe import Recipe, Row
+
+CONTROL = "control: one head, InfoMax on the whole z"
+_TITLES = {"ortho": "orthogonality", "permuted_ortho": "orthogonality, permuted", "hessian": "Hessian"}
+_PLACES = {"z": "whole", "z0": "matrix.0", "z1": "matrix.1", "gap": "per_factor"}
+
+
+def control(source: str) -> Row:
+    """The row that decides the others: no regulariser, and a z that is cut into halves all the same."""
+    return Row(CONTROL, "sub_infomax", settings={"heads": "joint", "infomax": "whole"}, source=source)
+
+
+def half_columns(tasks: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Accuracies at each task of z and its halves, and the gaps.
+
+    >>> half_columns(["DC"])["DC, z1"]
+    ('sub_embedding_gaps:z', 'matrix.1.0')
+    """
+    return {
+        f"{task}, {name}": ("sub_embedding_gaps:z", f"{place}.{k}")
+        for name, place in _PLACES.items()
+        for k, task in enumerate(tasks)
+    }
+
+
+def regularisers_by_weight(
+    table: str, tasks: Sequence[str], published: Mapping[tuple[str, float], Sequence[float]]
+) -> Recipe:
+    """Tables 3 and 6: three regularisers at two weights on pairs that share two factors.
+
+    Args:
+        table: its number, ``"Table 3"``.
+        tasks: the factors that pairs share, ``("DC", "BC")``.
+        published: per regulariser and λ percentages, in the order of :func:`half_columns`.
+
+    >>> regularisers_by_weight("Table 3", ("DC", "BC"), {("ortho", 0.1): range(8)}).rows[1].name
+    'orthogonality, λ = 0.1'
+    """
+    columns, pair = half_columns(tasks), "-".join(tasks)
+    source = f"mnist-stl:{pair.lower()}"
+    rows = [
+        Row(
+            f"{_TITLES[regulariser]}, λ = {weight}",
+            "sub_infomax",
+            {column: (value / 100, None) for column, value in zip(columns, values, strict=True)},
+            {"regulariser": regulariser, "weight": weight},
+            source=source,
+        )
+        for (regulariser, weight), values in published.items()
+    ]
+    return Recipe(
+        title=f"SubInfoMax: orthogonality and Hessian at two weights, {pair}",
+        table=f"Burns et al. 2021, {table}",
+        rows=(control(source), *rows),
+        columns={**columns, "diagonal": ("sub_embedding_gaps:z", "diagonal")},
+        presets={"small": "quick", "paper": "paper"},
+        data={"small": {"size": 32}},
+        against=CONTROL,
+        remark="small: 32 pixels; without MNIST's and STL-10's files, Fashion-MNIST items over procedural textures "
+        "stand in; the paper's numbers are one run",
+    )
