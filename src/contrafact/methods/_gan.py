@@ -21,7 +21,7 @@ from contrafact.core.method import Method
 from contrafact.core.ranges import Keep, Positive, Rate, RateOrZero, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.losses.adversarial import Adversary, critic_loss, frozen, gradient_penalty
-from contrafact.nn.critics import Critic, TrunkKind, scaled
+from contrafact.nn.critics import ClassEncoder, Critic, TrunkKind, scaled
 from contrafact.training.image_pool import ImagePool
 
 Network = Literal["dcgan", "sngan"]
@@ -136,8 +136,8 @@ class GANMethod(Method):
 
 
 @dataclass(frozen=True)
-class ReadCodes:
-    """Settings of a GAN whose codes are read off its images by Q, a head on the critic (InfoGAN's on MNIST)."""
+class ReadCodes(GANMethod):
+    """A GAN whose codes are read off its images by Q, a head on the critic (InfoGAN's on MNIST)."""
 
     without: ClassVar[Mapping[str, str]] = {
         "encoder": "its encoder is Q, a head on the critic's own features, so no other network can be it; "
@@ -154,6 +154,12 @@ class ReadCodes:
     """λ of the uniform codes."""
     q_hidden: SizeOrZero = 128
     """Width of Q's own layer between the critic's features and what it reads; 0 reads them linearly."""
+
+    def reader(self, game: Game, source: ImageDataset, num_classes: int) -> ClassEncoder:
+        """Q, on the critic's trunk."""
+        shape, trunk = source.image_shape, game.critic.trunk
+        codes, hidden = self.num_codes, self.q_hidden
+        return ClassEncoder(shape, num_classes, codes, self.trunk, self.width, "softmax", trunk, hidden)
 
 
 class Game:

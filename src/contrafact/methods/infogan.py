@@ -21,12 +21,12 @@ from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
 from contrafact.core.run import Run
 from contrafact.losses.adversarial import information_loss
-from contrafact.methods._gan import Game, GANMethod, ReadCodes, probe_classes
-from contrafact.nn.critics import ClassEncoder, plain_weights
+from contrafact.methods._gan import Game, ReadCodes, probe_classes
+from contrafact.nn.critics import plain_weights
 
 
 @dataclass(frozen=True)
-class InfoGAN(ReadCodes, GANMethod):
+class InfoGAN(ReadCodes):
     """GAN with mutual information between codes and images.
 
     >>> import contrafact as cf
@@ -52,16 +52,7 @@ class InfoGAN(ReadCodes, GANMethod):
         count = self.class_count(source)
         game = Game(self, source, run, self.num_codes, count)
         with run.seeded_init("encoder"):
-            encoder = ClassEncoder(
-                source.image_shape,
-                count,
-                self.num_codes,
-                self.trunk,
-                self.width,
-                "softmax",
-                game.critic.trunk,
-                self.q_hidden,
-            )
+            encoder = self.reader(game, source, count)
         encoder.to(run.device)
         optimizer = self.adam(encoder.parameters(), self.critic_rate)
         state = game.state() | {"encoder": encoder, "encoder_optimizer": optimizer}

@@ -27,12 +27,12 @@ from contrafact.core.method import Artefacts
 from contrafact.core.ranges import Range, Size, Weight
 from contrafact.core.run import Run
 from contrafact.losses.adversarial import information_loss
-from contrafact.methods._gan import Game, GANMethod, ReadCodes, probe_classes
-from contrafact.nn.critics import ClassEncoder, make_trunk, plain_weights
+from contrafact.methods._gan import Game, ReadCodes, probe_classes
+from contrafact.nn.critics import make_trunk, plain_weights
 
 
 @dataclass(frozen=True)
-class InfoGANCR(ReadCodes, GANMethod):
+class InfoGANCR(ReadCodes):
     """InfoGAN with a contrastive regulariser.
 
     >>> import contrafact as cf
@@ -69,16 +69,7 @@ class InfoGANCR(ReadCodes, GANMethod):
         game = Game(self, source, run, self.num_codes, count)
         channels, height, width = source.image_shape
         with run.seeded_init("encoder"):
-            encoder = ClassEncoder(
-                source.image_shape,
-                count,
-                self.num_codes,
-                self.trunk,
-                self.width,
-                "softmax",
-                game.critic.trunk,
-                self.q_hidden,
-            ).to(run.device)
+            encoder = self.reader(game, source, count).to(run.device)
             trunk = make_trunk("conv", (2 * channels, height, width), self.width)
             guesser = nn.Sequential(trunk, nn.Linear(trunk.out_dim, self.num_codes + 1)).to(run.device)
         optimizer = self.adam([*encoder.parameters(), *guesser.parameters()], self.critic_rate)
