@@ -97,13 +97,10 @@ def _collect(path: Path, name: str, found: Declared) -> None:
 
 
 def _is_group(path: Path, name: str) -> bool:
-    """Whether it is a class whose fields are a method's own (``core.settings.Group``), wherever it is."""
-    if name in _classes(path):
-        return True
-    file = _imported(path).get(name)
-    return file is not None and any(
-        ast.unparse(base) == "Group" for base in getattr(_classes(file).get(name), "bases", ())
-    )
+    """Whether it is a class whose fields are a method's own (``core.settings.Group``), here or where it comes from."""
+    file = path if name in _classes(path) else _imported(path).get(name)
+    node = None if file is None else _classes(file).get(name)
+    return node is not None and any(ast.unparse(base) == "Group" for base in node.bases)
 
 
 def _imported(path: Path) -> dict[str, Path]:

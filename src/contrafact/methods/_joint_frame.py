@@ -220,13 +220,17 @@ def gram_matrices(
 
 def _moved(source: Generator, bases_BL: Tensor, steps_RL: Tensor, layers: tuple[int, int] | None) -> Tensor:
     """Every base moved by every step ``(B·R, L)``, or ``(B·R, K, L)`` where only some layers move."""
-    shift = steps_RL.repeat(len(bases_BL), 1)
-    base = bases_BL.repeat_interleave(len(steps_RL), dim=0)
+    bases, steps = bases_BL.repeat_interleave(len(steps_RL), dim=0), steps_RL.repeat(len(bases_BL), 1)
+    return _shifted(source, bases, steps, layers)
+
+
+def _shifted(source: Generator, latent_NL: Tensor, shift_NL: Tensor, layers: tuple[int, int] | None) -> Tensor:
+    """Each latent moved by its own shift, in some of the layers or in all."""
     if layers is None:
-        return base + shift
-    mask = torch.zeros(source.num_layers, 1, dtype=base.dtype, device=base.device)
+        return latent_NL + shift_NL
+    mask = torch.zeros(source.num_layers, 1, dtype=latent_NL.dtype, device=latent_NL.device)
     mask[slice(*layers)] = 1.0
-    return base[:, None] + mask * shift[:, None]
+    return latent_NL[:, None] + mask * shift_NL[:, None]
 
 
 def _answers(source: Generator, watched: list[Watch], latents: Tensor, images_per_batch: int) -> list[Tensor]:
@@ -263,10 +267,8 @@ def answering(
     gradients = []
     for batch in bases.split(16):
         shift = torch.zeros(len(batch), len(white.axes_RL), dtype=batch.dtype, device=batch.device, requires_grad=True)
-        moved = torch.cat(
-            [_moved(source, b[None], (s @ white.axes_RL)[None], layers) for b, s in zip(batch, shift, strict=True)]
-        )
-        images, projected = source(moved).float(), torch.zeros((), device=batch.device)
+        images = source(_shifted(source, batch, shift @ white.axes_RL, layers)).float()
+        projected = torch.zeros((), device=batch.device)
         for response in watched:
             answers = response(images)
             probe = torch.randn(answers.shape, generator=rng).to(answers.device)
