@@ -223,7 +223,8 @@ def test_chosen_and_renamed_directions_are_saved(page, disco_folder, session):
     saved = load_directions(said["file"])
     assert saved.names == ["smile", session.directions.names[1]]
     latent = torch.zeros(1, 6)
-    assert torch.allclose(saved(latent, 0, 1.0), session.directions(latent, 3, 1.0), atol=1e-6)
+    # What is saved is of unit length already and made so once more when used: the last bit may differ.
+    assert torch.allclose(saved(latent, 0, 1.0), session.directions(latent, 3, 1.0), rtol=1e-6)
     assert page.ask("save", what="directions", numbers=[0])["name"] == "directions-2.safetensors"
     assert "at least one" in page.ask("save", what="directions", numbers=[])["message"]
     assert "99" in page.ask("save", what="directions", numbers=[99])["message"]
