@@ -155,7 +155,7 @@ class ReadCodes(GANMethod):
     q_hidden: SizeOrZero = 128
     """Width of Q's own layer between the critic's features and what it reads; 0 reads them linearly."""
 
-    def reader(self, game: Game, source: ImageDataset, num_classes: int) -> ClassEncoder:
+    def make_q(self, game: Game, source: ImageDataset, num_classes: int) -> ClassEncoder:
         """Q, on the critic's trunk."""
         shape, trunk = source.image_shape, game.critic.trunk
         codes, hidden = self.num_codes, self.q_hidden

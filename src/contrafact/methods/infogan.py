@@ -52,7 +52,7 @@ class InfoGAN(ReadCodes):
         count = self.class_count(source)
         game = Game(self, source, run, self.num_codes, count)
         with run.seeded_init("encoder"):
-            encoder = self.reader(game, source, count)
+            encoder = self.make_q(game, source, count)
         encoder.to(run.device)
         optimizer = self.adam(encoder.parameters(), self.critic_rate)
         state = game.state() | {"encoder": encoder, "encoder_optimizer": optimizer}

@@ -69,7 +69,7 @@ class InfoGANCR(ReadCodes):
         game = Game(self, source, run, self.num_codes, count)
         channels, height, width = source.image_shape
         with run.seeded_init("encoder"):
-            encoder = self.reader(game, source, count).to(run.device)
+            encoder = self.make_q(game, source, count).to(run.device)
             trunk = make_trunk("conv", (2 * channels, height, width), self.width)
             guesser = nn.Sequential(trunk, nn.Linear(trunk.out_dim, self.num_codes + 1)).to(run.device)
         optimizer = self.adam([*encoder.parameters(), *guesser.parameters()], self.critic_rate)
