@@ -1,0 +1,174 @@
+"""Write docs/results.md from the tables of this folder: ``python docs/results/overview.py``.
+
+Every number of the page is in a JSON file that ``contrafact bench`` wrote; which table shows a method on some data is
+decided by the number of seeds, then by date, never by its scores.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from contrafact.bench.recipe import Recipe, Row, load_recipe
+from contrafact.evaluation.run import CONTROL
+from contrafact.methods import CATALOG
+
+FOLDER = Path(__file__).parent
+PAGE = FOLDER.parent / "results.md"
+SHOWN = 2
+"""Scores of a cell: the first ones of the table it is from."""
+INTRO = """# Results
+
+Every number that was measured here, from the files in `docs/results/` that `contrafact bench` wrote, by
+`python docs/results/overview.py`. A cell shows the first two scores of its table, mean ± standard deviation over so
+many seeds (in brackets); where several tables have a method on the same data it is from the one with the most seeds,
+then the newest, and there from the method's first row: never the best. Scores of different tables are comparable only
+where they have the same budget; each table says its own.
+
+## Methods × data
+
+"""
+PAPERS = """
+## Beside the papers
+
+Only rows that have both a number of ours and a published one. *Order* is Kendall's τ between our means and the
+published ones over those rows: 1 where the rows come in the published order, −1 where in the opposite one; below
+three rows there is none to speak of. *Difference* is the mean of ours less published. Ours are small: what they can
+tell is the order, and the page that a line links to says where it agrees and why not where it does not.
+
+"""
+MISSING = """
+## Not measured
+
+"""
+
+
+class Measured(NamedTuple):
+    """One row of a table: its method, the data it saw, scores over seeds."""
+
+    recipe: str
+    row: str
+    method: str
+    data: str
+    scores: dict[str, list[float]]
+    seeds: int
+    date: str
+
+
+def measured() -> Iterator[Measured]:
+    """Every row of every file, in the recipes' order."""
+    for path in sorted(FOLDER.glob("*.json")):
+        results = json.loads(path.read_text(encoding="utf-8"))
+        recipe = load_recipe(results["recipe"])
+        rows = {row.name: row for row in recipe.rows}
+        for name, line in results["rows"].items():
+            if line["cells"] and name in rows and rows[name].method != CONTROL:
+                yield Measured(
+                    results["recipe"],
+                    name,
+                    rows[name].method,
+                    data_of(recipe, rows[name], line["cells"], results),
+                    scores_of(line["cells"]),
+                    len(line["cells"]),
+                    results["date"],
+                )
+
+
+def data_of(recipe: Recipe, row: Row, cells: list[dict[str, Any]], results: dict[str, Any]) -> str:
+    """What a row learned from: the cells say it, in older files only the recipe does."""
+    said = next((cell["source"] for cell in cells if cell.get("source")), "")
+    name = said.split(" ")[0] or row.source or results.get("source") or recipe.sources.get(results["scale"], "")
+    return f"generator {name}" if CATALOG.get(row.method).source == "generator" else name.partition(":")[0]
+
+
+def scores_of(cells: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """The cells' scores by column."""
+    titles = dict.fromkeys(title for cell in cells for title in cell["scores"])
+    return {title: [cell["scores"][title] for cell in cells if title in cell["scores"]] for title in titles}
+
+
+def spoken(values: list[float]) -> str:
+    """Mean ± standard deviation."""
+    return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
+
+
+def matrix(rows: list[Measured]) -> str:
+    """Methods in the catalogue's order × data, of those that have a number."""
+    chosen: dict[tuple[str, str], Measured] = {}
+    for row in rows:
+        kept = chosen.get((row.method, row.data))
+        if kept is None or (row.seeds, row.date, kept.recipe) > (kept.seeds, kept.date, row.recipe):
+            chosen[row.method, row.data] = row
+    places = sorted({data for _, data in chosen}, key=lambda data: (data.startswith("generator"), data))
+    lines = [["", *places], ["---"] * (len(places) + 1)]
+    for method in CATALOG:
+        cells = [cell(chosen[method, data]) if (method, data) in chosen else "" for data in places]
+        if any(cells):
+            lines.append([f"[{method}](reference/methods/{method}.md)", *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def cell(row: Measured) -> str:
+    """The first scores of a row, its number of seeds, and its table."""
+    titles = [title for title in map(str, load_recipe(row.recipe).columns) if title in row.scores][:SHOWN]
+    numbers = ", ".join(f"{title} {spoken(row.scores[title])}" for title in titles)
+    return f"{numbers} ({row.seeds}); `{row.recipe}`, {row.row}"
+
+
+def beside_papers() -> str:
+    """A line per table that has published numbers."""
+    lines = [["table", "rows", "order", "difference", "how ours was made"], ["---"] * 5]
+    for path in sorted(FOLDER.glob("*.json")):
+        results = json.loads(path.read_text(encoding="utf-8"))
+        orders, gaps, counts = [], [], set()
+        for title in load_recipe(results["recipe"]).columns:
+            both = [
+                (np.mean(scores_of(line["cells"])[title]), line["published"][title][0])
+                for line in results["rows"].values()
+                if title in line["published"] and any(title in cell["scores"] for cell in line["cells"])
+            ]
+            if both:
+                ours, published = np.array(both, dtype=float).T
+                orders += [f"{title} {kendalltau(ours, published).statistic:+.2f}"] if len(both) > 2 else []
+                gaps.append(f"{title} {np.mean(ours - published):+.2f}")
+                counts.add(len(both))
+        if counts:
+            name = f"{results['table']} (`{results['recipe']}`{reading(path.stem)})"
+            rows = "–".join(map(str, sorted({min(counts), max(counts)})))
+            lines.append([name, rows, "; ".join(orders) or "–", "; ".join(gaps), results["remark"] or "–"])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def reading(table: str) -> str:
+    """A link to the page that shows a table and says what to make of it."""
+    for page in sorted((FOLDER.parent / "methods").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        if f"/results/{table}.md" in text or f"results/{table}.json" in text:
+            return f", [its reading](reference/methods/{page.stem}.md)"
+    return ""
+
+
+def missing(rows: list[Measured]) -> str:
+    """Methods that no table has."""
+    names = [name for name in CATALOG if name not in {row.method for row in rows}]
+    listed = ", ".join(f"[{name}](reference/methods/{name}.md)" for name in names)
+    return (
+        f"No table of this folder has {listed}; their pages say what was run.\n"
+        if names
+        else "Every method has a number.\n"
+    )
+
+
+def page() -> str:
+    """The whole page."""
+    rows = list(measured())
+    return INTRO + matrix(rows) + PAPERS + beside_papers() + MISSING + missing(rows)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

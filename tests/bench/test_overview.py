@@ -1,0 +1,50 @@
+"""The page of all results says what the files of results say, and chooses among them without looking at scores."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contrafact.methods import CATALOG
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+
+
+@pytest.fixture(scope="module")
+def overview():
+    spec = importlib.util.spec_from_file_location("overview", RESULTS / "overview.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_up_to_date(overview):
+    assert overview.PAGE.read_text(encoding="utf-8") == overview.page(), "run python docs/results/overview.py"
+
+
+def test_a_cell_is_the_mean_of_its_table(overview):
+    table = json.loads((RESULTS / "disco_quick.json").read_text(encoding="utf-8"))
+    scores = [cell["scores"]["MIG"] for cell in table["rows"]["DisCo, quick"]["cells"]]
+    row = next(row for row in overview.measured() if row.recipe == "disco-quick")
+    assert (row.method, row.data, row.seeds) == ("disco", "generator shapes3d", 5)
+    assert f"MIG {np.mean(scores):.3f} ± {np.std(scores, ddof=1):.3f}" in overview.cell(row)
+
+
+def test_more_seeds_are_chosen_before_better_scores(overview):
+    few = overview.Measured("disco-quick", "few", "disco", "generator a", {"MIG": [0.9]}, 1, "2026-11-29")
+    many = few._replace(row="many", scores={"MIG": [0.1, 0.2]}, seeds=2, date="2026-11-01")
+    for rows in ([few, many], [many, few]):
+        assert "many" in overview.matrix(rows)
+        assert "few" not in overview.matrix(rows)
+
+
+def test_every_method_has_a_number_or_is_named_as_having_none(overview):
+    page = overview.PAGE.read_text(encoding="utf-8")
+    assert [name for name in CATALOG if f"[{name}](reference/methods/{name}.md)" not in page] == []
+
+
+def test_every_method_says_when_to_use_it():
+    pages = {name: (RESULTS.parent / "methods" / f"{name}.md").read_text(encoding="utf-8") for name in CATALOG}
+    assert [name for name, text in pages.items() if not text.startswith("**Use it when**")] == []
