@@ -2,10 +2,11 @@
 
 Parts: ``dci10``, ``dci32``, ``sap32``, ``mig32``, ``votes`` (FactorVAE and β-VAE scores of a convolutional encoder on
 Shapes3D at 64 px), ``all64`` (all of these for 64 codes), ``logistic`` (the linear classifiers of explicitness, InfoMEC
-and ZeroDIM against scikit-learn's), ``memory`` (a million points). The default is all but ``memory``. Ours runs on all
-cores at hand; the reference's algorithm, scikit-learn's classifiers one after the other as the reference calls them,
-runs in the same process on one core. Kernels are compiled before the clock starts. The reference takes ten minutes;
-``--no-reference`` leaves it out. On a shared machine run it under ``chrt -f 10``.
+and ZeroDIM against scikit-learn's), ``together`` (all static metrics in one ``evaluate``, and each by itself) and
+``memory`` (a million points). The default is all but ``memory``. Ours runs on all cores at hand; the reference's
+algorithm, scikit-learn's classifiers one after the other as the reference calls them, runs in the same process on one
+core. Kernels are compiled before the clock starts. The reference takes ten minutes; ``--no-reference`` leaves it out.
+On a shared machine run it under ``chrt -f 10``.
 """
 
 import argparse
@@ -25,12 +26,12 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
 from contrafact.data.shapes3d import Shapes3D
-from contrafact.metrics import Codes, beta_vae_score, dci, factor_vae_score, mig, sap
+from contrafact.metrics import Codes, beta_vae_score, dci, evaluate, factor_vae_score, mig, sap
 from contrafact.metrics._importance import weighted_concentration
 from contrafact.metrics._logistic import fit_logistic
 
 SIZES = (10, 10, 10, 8, 4, 15)
-PARTS = ("dci10", "dci32", "sap32", "mig32", "votes", "all64", "logistic", "memory")
+PARTS = ("dci10", "dci32", "sap32", "mig32", "votes", "all64", "logistic", "together", "memory")
 REPEATS = 3
 
 
@@ -206,6 +207,25 @@ def logistic():
     return rows
 
 
+def together():
+    """Processor seconds of all static metrics of ten codes asked for at once, and of each by itself."""
+    from contrafact.evaluation.codes import call_static, static_metrics
+
+    names, data = static_metrics(), make(10)
+    arguments = dict(zip(("codes", "factors", "codes_test", "factors_test"), data, strict=True))
+    evaluate(*(values[:300] for values in data))  # compiles
+    seconds = {"together": [], "alone": []}
+    for _ in range(REPEATS):
+        start = time.process_time()
+        at_once = evaluate(*data).results
+        seconds["together"].append(time.process_time() - start)
+        start = time.process_time()
+        alone = {name: call_static(name, arguments, {}, 0) for name in names}
+        seconds["alone"].append(time.process_time() - start)
+    equal = all(at_once[name].scores() == alone[name].scores() for name in names)
+    return {name: round(float(np.median(values)), 2) for name, values in seconds.items()} | {"equal": equal}
+
+
 def one_million(name):
     """Highest resident memory of this process after one metric of 1,000,000 points and 64 codes."""
     from contrafact.evaluation.codes import call_static
@@ -251,7 +271,9 @@ def main():
         elif part == "mig32":
             rows[part] = compared(lambda *data: mig(*data[:2]), reference_mig, make(32), reference)
         else:
-            rows[part] = {"votes": votes, "all64": all64, "logistic": logistic, "memory": memory}[part]()
+            rows[part] = {"votes": votes, "all64": all64, "logistic": logistic, "together": together, "memory": memory}[
+                part
+            ]()
         print(json.dumps({part: rows[part]}), file=sys.stderr, flush=True)
     print(json.dumps(rows, indent=1))
 

@@ -1,6 +1,8 @@
 import csv
+import dataclasses
 import io
 import json
+from collections import Counter as Counts
 
 import numpy as np
 import pytest
@@ -8,8 +10,8 @@ from rich.console import Console
 
 from contrafact.contract.samples import Counter, Flags, draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
-from contrafact.evaluation.codes import resolve_metrics, static_metrics
-from contrafact.metrics import CATALOG, dci, evaluate, evaluate_encoder, mig
+from contrafact.evaluation.codes import call_static, resolve_metrics, static_metrics
+from contrafact.metrics import CATALOG, _boosting, _information, _logistic, dci, evaluate, evaluate_encoder, mig
 
 FACTORS = draw_factors(300)
 CODES = noisy_codes(FACTORS, extra=1)
@@ -45,6 +47,33 @@ def test_all_is_every_static_metric_and_skips_with_a_reason():
     json.loads(result.to_json())
     with pytest.raises(ValueError, match="sub_embedding_gaps: parts=2 does not cut 5 codes"):
         evaluate(codes, FACTORS[:60], metrics="sub_embedding_gaps")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_work_is_shared_without_changing_a_bit(dtype, monkeypatch):
+    rng = np.random.default_rng(0)
+    factors = np.stack([np.arange(240) % 2, np.arange(240) // 2 % 3, np.arange(240) // 6 % 4], axis=1)
+    codes = (np.hstack([factors, factors[:, :1]]) + 0.4 * rng.normal(size=(240, 4))).astype(dtype)
+    data = {"codes": codes[:160], "factors": factors[:160], "codes_test": codes[160:], "factors_test": factors[160:]}
+    names = ["mig", "mig_sup", "dcimig", "modularity", "med", "rmig", "jemmig", "total_correlation", "dci", "dci_es"]
+    names += ["downstream", "explicitness", "linear_probe", "sub_embedding_gaps"]
+    runs = []
+    for module, function in ((_boosting, "_fit_classifiers"), (_logistic, "_Descent"), (_information, "_bins_of")):
+        original = getattr(module, function)
+        counted = lambda *given, original=original, name=function: (runs.append(name), original(*given))[1]  # noqa: E731
+        monkeypatch.setattr(module, function, counted)
+    alone = {name: call_static(name, data, {}, 0) for name in names}
+    one_by_one = Counts(runs)
+    runs.clear()
+    together = evaluate(**data, metrics=names).results
+    saved = one_by_one - Counts(runs)
+    for name in names:
+        for field in dataclasses.fields(alone[name]):
+            if field.name != "seconds":
+                np.testing.assert_equal(getattr(together[name], field.name), getattr(alone[name], field.name), field)
+    # DCI's trees serve DCI-ES and the largest of downstream's sizes; the linear models of whole codes, one per factor,
+    # serve two metrics; bins of four codes serve six metrics, and those of rMIG serve JEMMIG.
+    assert saved == {"_fit_classifiers": 2, "_Descent": 3, "_bins_of": 4 * (5 + 1)}
 
 
 def test_constant_factors_are_dropped_by_name():

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contrafact.core.metric import FloatArray, IntArray
+from contrafact.core.once import once
 from contrafact.metrics._bins import bin_codes
 from contrafact.metrics._compile import workers
 from contrafact.metrics._trees import Trees, grow_trees
@@ -112,6 +113,7 @@ def boosted_predictions(codes_NJ: FloatArray, factors_NK: IntArray, codes_test_M
     return np.stack([values[_predict(fitted.raw_TM[row])] for (values, _), row in pairs], axis=1)
 
 
+@once
 def boosted_classifiers(
     codes_NJ: FloatArray, factors_NK: IntArray, codes_test_MJ: FloatArray, factors_test_MK: IntArray, seed: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -130,6 +132,7 @@ def boosted_classifiers(
     return _normalized(mass_JK), train_K, test_K
 
 
+@once
 def boosted_regressors(
     codes_NJ: FloatArray, factors_NK: FloatArray, codes_test_MJ: FloatArray, factors_test_MK: FloatArray, seed: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -20,6 +20,7 @@ from contrafact.core.metric import (
     check_mixed_factors,
     which_continuous,
 )
+from contrafact.core.once import once
 
 AnyInts = npt.NDArray[np.integer[Any]]
 GAP = -1  # bin of a code of which nothing is known
@@ -27,6 +28,7 @@ NO_VALUE = np.iinfo(np.int64).min  # the same of a factor, whose values may be a
 CODES_AT_ONCE = 8  # codes copied together, so that a million points stay small
 
 
+@once
 def discretize(codes_NJ: npt.NDArray[np.floating[Any]], num_bins: int = 20) -> AnyInts:
     """Bin of every code ``(J, N)``: equal-width bins over each code's own range, numbered from 0.
 
@@ -103,6 +105,7 @@ def entropy(labels_N: AnyInts) -> float:
     return _entropy_of_counts(np.bincount(relabel(labels_N)))
 
 
+@once
 def mutual_information(bins_JN: AnyInts, factors_NK: AnyInts) -> FloatArray:
     """Plug-in mutual information ``(J, K)`` in nats of binned codes and factors: H(bin) + H(factor) - H(both).
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contrafact.core.metric import FloatArray, IntArray
+from contrafact.core.once import once
 from contrafact.metrics._compile import compiled
 
 Array = npt.NDArray[Any]
@@ -396,6 +397,7 @@ class Logistic(NamedTuple):
         return self.classes_C[np.asarray(places_N).astype(np.int64)]
 
 
+@once
 def fit_logistic(
     codes_NJ: FloatArray,
     labels_N: IntArray,
