@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from contrafact.metrics import dcimig, jemmig, mcc, med, r2, snc_nk
+from contrafact.metrics import dcimig, infomec, jemmig, mcc, med, precision_recall, r2, snc_nk, svcca
 
 FILE = Path(__file__).parent / "golden" / "peers.json"
 Arrays = dict[str, np.ndarray]
@@ -52,6 +52,20 @@ def _med(score: str, top_k: int = 1) -> Callable[[Arrays], float]:
     return lambda data: med(data["codes_train"], data["factors_train"], top_k=top_k).scores()[score]
 
 
+def _infomec(score: str) -> Callable[[Arrays], float]:
+    return lambda data: infomec(data["codes_train"], data["factors_train"]).scores()[score]
+
+
+def _of_sets(score: str) -> Callable[[Arrays], float]:
+    return lambda data: precision_recall(data["codes_train"], 1.1 * data["codes_test"]).scores()[score]
+
+
+def _svcca(data: Arrays) -> float:
+    factors = data["factors_train"]
+    mixed = factors @ np.random.default_rng(0).normal(size=(factors.shape[1], factors.shape[1]))
+    return svcca([data["codes_train"], mixed], variance=1.0).score
+
+
 OURS: dict[str, tuple[Callable[[Arrays], float], float]] = {
     "mcc_pearson": (_mcc, 1e-9),
     "mcc_pearson_out": (lambda data: _mcc(data, held_out=True), 1e-9),
@@ -71,6 +85,12 @@ OURS: dict[str, tuple[Callable[[Arrays], float], float]] = {
     "med_completeness": (_med("completeness"), 1e-9),
     **{f"med_top{k}": (_med("top_k", k), 1e-9) for k in (1, 2)},
     **{f"med_top{k}_completeness": (_med("top_k_completeness", k), 1e-9) for k in (1, 2)},
+    "infomec_modularity": (_infomec("modularity"), 1e-9),
+    "infomec_compactness": (_infomec("compactness"), 1e-9),
+    # Ended after 100 steps there, at the optimum here.
+    "infomec_explicitness": (_infomec("explicitness"), 1e-3),
+    "svcca_whole": (_svcca, 1e-9),
+    **{score: (_of_sets(score), 1e-9) for score in ("precision", "recall", "density", "coverage")},
 }
 
 
