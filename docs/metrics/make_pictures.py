@@ -449,6 +449,15 @@ def draw_rescoring(axes: tuple[Axes, Axes]) -> None:
     lines(axes[1], sizes, {"score": np.array(scores)}, "magnitude")
 
 
+def draw_matched_rescoring(axes: tuple[Axes, Axes]) -> None:
+    generator, directions, predictor = scene()
+    found = [metrics.matched_rescoring(generator, directions, predictor, num_latents=60, change=c) for c in (0.1, 0.3)]
+    heat(axes[0], found[1].matrix, "direction", "attribute")
+    axes[0].set_title("effect of equal changes of the image", fontsize=8)
+    length = {f"change {c:g}": result.steps for c, result in zip((0.1, 0.3), found, strict=True)}
+    lines(axes[1], np.arange(4.0), length, "direction: length of its step")
+
+
 def draw_attribute_dependency(axes: tuple[Axes, Axes]) -> None:
     generator, directions, predictor = scene()
     sweep = (0.5, 1.0, 2.0, 3.0, 4.0)

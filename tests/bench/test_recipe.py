@@ -96,6 +96,15 @@ def test_tables_of_separated_halves_have_the_control_that_decides_them(number):
     assert (method.regulariser, method.heads, method.infomax) == ("none", "joint", "whole")
 
 
+def test_directions_of_faces_are_compared_at_equal_change_and_in_equal_number():
+    recipe = load_recipe("faces")
+    assert {column_of(entry).metric for entry in recipe.columns.values()} == {"matched_rescoring"}
+    for scale in SCALES:
+        methods = {row.name: _method_of(Bench("t", recipe, Path("unused"), scale), row) for row in recipe.rows}
+        assert {method.num_directions for method in methods.values()} == {10}
+        assert "random" in methods
+
+
 def test_a_row_to_compare_with_is_one_of_the_recipes():
     with pytest.raises(ValueError, match="unknown row of this recipe 'contol'; did you mean 'control'"):
         Recipe("t", "t", (Row("control", "sub_infomax"),), {}, against="contol")

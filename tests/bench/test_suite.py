@@ -13,7 +13,7 @@ from contrafact.evaluation.regression import RegressionSettings
 from contrafact.generators.checkpoints import load_generator
 from contrafact.methods.attribute_predictor import AttributePredictor
 from contrafact.methods.disco import DisCo
-from contrafact.metrics import mds, recovery
+from contrafact.metrics import matched_rescoring, mds, recovery
 from contrafact.nn.attributes import load_predictor
 from tests.conftest import TINY_DISCO
 
@@ -328,3 +328,23 @@ def test_nothing_is_trained_before_every_name_and_option_is_known(changes, optio
             Bench("tiny", replace(MIXED, **changes), tmp_path / "out", **{"seeds": 1, "device": "cpu", **options})
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_a_recipe_brings_its_judge_and_directions_that_are_judged_need_no_encoder(vae_folder, tmp_path, monkeypatch):
+    (tmp_path / "judge.py").write_text("def dark(images):\n    return 1 - images.mean((2, 3))\n")
+    monkeypatch.setattr(suite, "fit_regression", lambda *_, **__: pytest.fail("no column needs an encoder"))
+    row = Row("random", "random", settings={"num_directions": 3})
+    columns = {"red": ("matched_rescoring", "per_factor.0"), "others": ("matched_rescoring", "side.0")}
+    recipe = Recipe(
+        "t", "none", (row,), columns, sources={"small": str(vae_folder)}, predictor=f"{tmp_path / 'judge.py'}:dark"
+    )
+    run_bench(Bench("t", recipe, tmp_path / "out", seeds=1, device="cpu"))
+    scores = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]["random"]["cells"][0]["scores"]
+    run = load_run(tmp_path / "out" / "random" / "seed0")
+    alone = matched_rescoring(run.generator, run.directions, lambda images: 1 - images.mean((2, 3)))
+    assert scores == pytest.approx({"red": alone.per_factor[0], "others": alone.side[0]}, abs=1e-5)
+    with pytest.raises(ValueError, match=r"no\.py does not exist"):
+        run_bench(Bench("t", replace(recipe, predictor="no.py:dark"), tmp_path / "never", device="cpu"))
+    another = Bench("t", recipe, tmp_path / "never", device="cpu", predictor="other.py:dark")
+    with pytest.raises(ValueError, match=r"other\.py does not exist"):
+        run_bench(another)

@@ -92,6 +92,7 @@ class Recipe:
         num_train: images that metrics are fitted on.
         num_test: held-out images.
         best: also print the best seed, in brackets, for papers that report nothing else.
+        predictor: who judges edited images unless somebody else is asked for, as :func:`load_predictor` takes it.
         against: row that every other one is tested against, seed by seed, in a second table.
         remark: how the small scale differs from the paper, for the reader of the table.
 
@@ -113,6 +114,7 @@ class Recipe:
     num_train: int = 10_000
     num_test: int = 5_000
     best: bool = False
+    predictor: str | None = None
     against: str = ""
     remark: str = ""
 

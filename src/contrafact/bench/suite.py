@@ -30,7 +30,7 @@ from contrafact.data.load import load_dataset
 from contrafact.evaluation.classes import IMAGE_METRICS
 from contrafact.evaluation.control import fit_control, fit_regression
 from contrafact.evaluation.representations import parse_target
-from contrafact.evaluation.run import CONTROL, JUDGED, REGRESSION, Who, evaluate_run
+from contrafact.evaluation.run import CONTROL, JUDGED, REGRESSION, Who, evaluate_run, needs_regression
 from contrafact.evaluation.sampling import dataset_of
 from contrafact.evaluation.scores import read_scores
 from contrafact.generators.checkpoints import load_generator
@@ -51,7 +51,8 @@ class Bench:
         source: generator, or data for rows on images, instead of the recipe's; every row that is run uses it.
         data: images to score on, instead of those the source was trained on.
         device: where to train.
-        predictor: who judges edited images, for columns that need it; by default one is trained on the images.
+        predictor: who judges edited images, for columns that need it; by default the recipe's, or one
+            trained on the images.
         rows: names of the rows to run, or parts of them; by default all. The others are in the table where they are
             finished.
     """
@@ -160,8 +161,9 @@ def _check(bench: Bench, asked: set[str]) -> ImageDataset | None:
     for column in map(column_of, bench.recipe.columns.values()):
         if column.metric != LOG:
             parse_target(column.metric)
-    if bench.predictor is not None:
-        load_predictor(bench.predictor)
+    predictor = bench.predictor or bench.recipe.predictor
+    if predictor is not None:
+        load_predictor(predictor)
     dataset = None if bench.data is None else load_dataset(bench.data)
     _check_controls(bench, asked)
     unfit: dict[str, str] = {}
@@ -238,7 +240,9 @@ def _train(bench: Bench, row: Row, seed: int, previous: FinishedRun | None, aske
         run = _read_again(bench, bench.out / slug(row.name) / f"seed{seed}")
     else:
         run = _fit(bench, row, _load_source(bench, row, seed), f"seed{seed}", seed)
-    if not run.has("encoder"):
+    asked_for = [column_of(entry).metric for entry in bench.recipe.columns.values()]
+    scored = [name for name in asked_for if name != LOG]
+    if scored and needs_regression(run, scored):
         regression = row.regression or bench.recipe.regression.get(bench.scale)
         fit_regression(run, run.directions, REGRESSION, regression, device=bench.device)
     return run, "run"
@@ -330,9 +334,10 @@ def _measure(
 
 
 def _judge(bench: Bench, run: FinishedRun, dataset: ImageDataset | None) -> str:
-    """Who judges edited images: the one asked for, or a predictor trained on the images, once for all cells."""
-    if bench.predictor is not None:
-        return bench.predictor
+    """Who judges edited images: the one asked for, the recipe's, or one trained on the images, once for all cells."""
+    given = bench.predictor or bench.recipe.predictor
+    if given is not None:
+        return given
     images = dataset_of(run) if dataset is None else dataset
     if images is None:
         raise ValueError(

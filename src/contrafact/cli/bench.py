@@ -34,7 +34,7 @@ class Options:
     data: str | None = None
     """Images to score on, instead of those the generator was trained on."""
     predictor: str | None = None
-    """Who judges edited images (as in evaluate); by default a predictor is trained on the images."""
+    """Who judges edited images (as in evaluate); by default the recipe's, or a predictor is trained on the images."""
     device: str = "auto"
     """Where to train."""
 

@@ -51,8 +51,8 @@ class Options:
     """Metrics (contrafact list metrics), or all; by default clustering where the run is about classes, else MIG
     and DCI, and recovery of directions where known."""
     predictor: str | None = None
-    """Who judges images, for rescoring, mds, attribute_dependency, linear_separability and, beside its extractor,
-    edit_effects: a run of attribute_predictor, or FILE.py:FUNCTION."""
+    """Who judges images, for rescoring, matched_rescoring, mds, attribute_dependency, linear_separability and, beside
+    its extractor, edit_effects: a run of attribute_predictor, FILE.py:FUNCTION, or faces (networks of packages)."""
     extractor: str | None = None
     """Whose features fid and kid compare: inception, or FILE.py:FUNCTION from images (n, C, H, W) in [0, 1] to
     features (n, D); by default a classifier trained on the data's labels. edit_effects needs one."""

@@ -43,7 +43,7 @@ RECOVERY_LATENTS = 64
 RESIDUAL = "residual"
 LEAKAGE = f"linear_probe:{RESIDUAL}"
 """What a probe reads of each factor from a residual that should hold none of the annotated ones."""
-JUDGED = ("rescoring", "mds", "attribute_dependency", "linear_separability")
+JUDGED = ("rescoring", "matched_rescoring", "mds", "attribute_dependency", "linear_separability")
 """Metrics in which an attribute predictor judges images: edited ones, or what the generator makes of noise."""
 EMBEDDED = "edit_effects"
 """Metric in which an extractor's features of edited images are compared."""

@@ -36,6 +36,7 @@ from contrafact.metrics.knn_probe import knn_probe as knn_probe
 from contrafact.metrics.linear_probe import linear_probe as linear_probe
 from contrafact.metrics.linear_separability import linear_separability as linear_separability
 from contrafact.metrics.lpips import lpips as lpips
+from contrafact.metrics.matched_rescoring import matched_rescoring as matched_rescoring
 from contrafact.metrics.mcc import mcc as mcc
 from contrafact.metrics.mds import mds as mds
 from contrafact.metrics.med import med as med

@@ -59,8 +59,8 @@ def scores_by_name(attributes: Sequence[str], per_attribute: Array | None) -> di
     return {} if per_attribute is None else dict(zip(attributes, per_attribute.tolist(), strict=False))
 
 
-def answers_to(predictor: Predictor, images: Tensor) -> Array:
-    """The predictor's answers ``(n, A)`` to images.
+def answers_to(predictor: Predictor, images: Tensor, may_miss: bool = False) -> Array:
+    """The predictor's answers ``(n, A)`` to images; nan of those it cannot judge, where it ``may_miss`` some.
 
     Raises:
         ValueError: not one row of finite numbers per image.
@@ -72,13 +72,16 @@ def answers_to(predictor: Predictor, images: Tensor) -> Array:
             f"the predictor got {len(images)} images and returned an array of shape {answers.shape}; "
             f"expected one row of attributes per image, ({len(images)}, A)"
         )
-    if not np.isfinite(answers).all():
-        raise ValueError("the predictor returned values that are not finite")
+    if not (np.isfinite(answers) | (np.isnan(answers) if may_miss else False)).all():
+        advice = "" if may_miss else "; of these metrics only matched_rescoring takes nan for an image not judged"
+        raise ValueError(f"the predictor returned values that are not finite{advice}")
     return answers
 
 
-def predict(generator: Generator, predictor: Predictor, latents: Tensor, batch_size: int) -> Array:
-    """The predictor's answers ``(N, A)`` to the images of latents.
+def predict(
+    generator: Generator, predictor: Predictor, latents: Tensor, batch_size: int, may_miss: bool = False
+) -> Array:
+    """The predictor's answers ``(N, A)`` to the images of latents, as :func:`answers_to`.
 
     Raises:
         ValueError: not one row of finite numbers per image.
@@ -86,7 +89,7 @@ def predict(generator: Generator, predictor: Predictor, latents: Tensor, batch_s
     parts = []
     with torch.no_grad():
         for batch in latents.split(check_count("batch_size", batch_size)):
-            parts.append(answers_to(predictor, generator(batch)))
+            parts.append(answers_to(predictor, generator(batch), may_miss))
     return np.concatenate(parts)
 
 

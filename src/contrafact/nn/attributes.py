@@ -24,8 +24,12 @@ from contrafact.core.generator import Generator
 from contrafact.core.method import load_run
 from contrafact.core.metric import as_array
 from contrafact.core.plugins import is_spelled_out, load_spelled_out
+from contrafact.nn import face_judges
 from contrafact.nn.encoders import ConvEncoder
 from contrafact.nn.own_encoder import Backbone, HeadedEncoder, own_argument
+
+FACES = "faces"
+"""In place of a predictor: judges of faces that other packages hold."""
 
 
 class Predictor(ABC):
@@ -218,7 +222,8 @@ def load_predictor(source: str | Path) -> Predictor:
 
     Args:
         source: a run folder of ``attribute_predictor``, an ``encoder.safetensors`` of one, or ``FILE.py:FUNCTION``, a
-            function of yours, whose file is run.
+            function of yours, whose file is run; or ``faces``, networks of other packages
+            (:mod:`contrafact.nn.face_judges`).
 
     Raises:
         ValueError: none of these, or an encoder that predicts no attributes.
@@ -226,6 +231,9 @@ def load_predictor(source: str | Path) -> Predictor:
     text = str(source)
     if is_spelled_out(text):
         return FunctionPredictor(load_function(text), text)
+    if text == FACES:
+        face_judges.check_installed()
+        return FunctionPredictor(face_judges.judge, text)
     path = Path(text)
     if path.is_dir():
         encoder = load_run(path).encoder
@@ -234,7 +242,7 @@ def load_predictor(source: str | Path) -> Predictor:
     else:
         raise ValueError(
             f"{text!r} is no attribute predictor: expected a run folder (contrafact fit attribute_predictor "
-            "--data ...), its encoder.safetensors, or FILE.py:FUNCTION"
+            "--data ...), its encoder.safetensors, FILE.py:FUNCTION, or faces"
         )
     if not isinstance(encoder, AttributeClassifier):
         raise ValueError(

@@ -225,6 +225,7 @@ _MATRICES = {
     "mds": "How far each direction changes each attribute alone (MDS)",
     "attribute_dependency": "How far each direction changes each attribute, in deviations (attribute dependency)",
     "rescoring": "What a step along each direction does to each attribute (rescoring)",
+    "matched_rescoring": "What steps that change the image equally do to each attribute (matched rescoring)",
 }
 
 
