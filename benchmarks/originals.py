@@ -17,7 +17,12 @@ from pathlib import Path
 
 import torch
 
-METHODS = ("disco", "latentclr")
+METHODS = {
+    "disco": "disco.measure",
+    "latentclr": "latentclr.measure",
+    "moco": "moco.measure",
+    "zerodim": "lord.zerodim",
+}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
@@ -27,11 +32,14 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--directions", type=int, default=100)
+    parser.add_argument("--resnet", type=int, default=18, choices=[18, 50])
+    parser.add_argument("--queue", type=int, default=65_536)
     parser.add_argument("--generator", default="stylegan2", choices=["stylegan2", "vae"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"], help="ours alone")
     asked = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_default_dtype(getattr(torch, asked.dtype))
-    row = importlib.import_module(f"authors.{asked.method}").measure(asked.checkout.resolve(), asked)
+    module, _, function = METHODS[asked.method].partition(".")
+    row = getattr(importlib.import_module(f"authors.{module}"), function)(asked.checkout.resolve(), asked)
     print(json.dumps({**row, "dtype": asked.dtype, "precision": asked.precision, "threads": torch.get_num_threads()}))

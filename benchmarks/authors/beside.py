@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import statistics
 import sys
 import time
@@ -125,3 +126,14 @@ def checkout_on_cpu(checkout: Path, *stubs: types.ModuleType) -> Iterator[None]:
         for name in ("randn", "zeros", "randint", "rand"):
             stack.enter_context(mock.patch.object(torch, name, _on_cpu(getattr(torch, name))))
         yield
+
+
+def torchvision() -> types.ModuleType:
+    """torchvision from PYTHONPATH; its Python is all that is needed, so its compiled part need not fit this torch."""
+    if not hasattr(torchvision, "operators"):
+        operators = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            with contextlib.suppress(RuntimeError):
+                operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        torchvision.operators = operators  # type: ignore[attr-defined]
+    return importlib.import_module("torchvision")

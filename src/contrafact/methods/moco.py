@@ -114,18 +114,33 @@ class MoCo(ViewContrast):
             set_rate(optimizer, rate * self._rate_factor(step))
             images_VN, _ = draw_pairs(source, self.batch_size, pairs_rng)
             first, second = views(images_VN.flatten(0, 1).to(run.device), views_rng).chunk(2)
-            with run.autocast():
-                queries_NJ = unit(encoder.project(encoder.encode(first)))
-                follow(slow, encoder, self.momentum)
-                keys_NJ = encode_shuffled(slow, second, self.key_groups, groups_rng)
-            loss = queue_infonce_loss(queries_NJ, keys_NJ, queue.features, self.temperature)
+            loss, keys_NJ, agreement = self.step_loss(encoder, slow, queue.features, first, second, groups_rng, run)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             run.average_gradients(parameters)
             optimizer.step()
             queue.push(gathered_rows(keys_NJ, run))  # after backward, which still reads what this overwrites
-            run.log(loss=loss, agreement=(queries_NJ * keys_NJ).sum(dim=1).mean())
+            run.log(loss=loss, agreement=agreement)
         return Artefacts(encoder=encoder)
+
+    def step_loss(
+        self,
+        encoder: ProjectedEncoder,
+        slow: ProjectedEncoder,
+        queue_KJ: Tensor,
+        first: Tensor,
+        second: Tensor,
+        rng: torch.Generator,
+        run: Run,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss of a batch's two views after the slow copy has followed; its keys, to queue once the step is made, and
+        how well they agree with the queries."""
+        with run.autocast():
+            queries_NJ = unit(encoder.project(encoder.encode(first)))
+            follow(slow, encoder, self.momentum)
+            keys_NJ = encode_shuffled(slow, second, self.key_groups, rng)
+        loss = queue_infonce_loss(queries_NJ, keys_NJ, queue_KJ, self.temperature)
+        return loss, keys_NJ, (queries_NJ * keys_NJ).sum(dim=1).mean()
 
     def _rate_factor(self, step: int) -> float:
         if self.schedule == "cosine":
