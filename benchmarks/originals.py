@@ -22,6 +22,7 @@ METHODS = {
     "latentclr": "latentclr.measure",
     "moco": "moco.measure",
     "zerodim": "lord.zerodim",
+    "overlord": "lord.overlord",
 }
 
 if __name__ == "__main__":

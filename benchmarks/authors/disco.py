@@ -110,7 +110,7 @@ def measure(checkout: Path, options: argparse.Namespace) -> dict[str, Any]:
                 for mine, theirs in zip(encoder.parameters(), weights[2:], strict=True):
                     mine.copy_(theirs)
             parameters = [directions.weight, *encoder.parameters()]
-            optimizer, rng = adam(parameters, lr=1e-4), torch.Generator().manual_seed(0)
+            optimizer, rng = adam(parameters, lr=1e-4, fused=True), torch.Generator().manual_seed(0)
 
             def loss() -> Tensor:
                 with (
@@ -139,4 +139,3 @@ def measure(checkout: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 def sizes_of(batch: int) -> dict[str, int]:
     return {"num_queries": batch, "num_positives": batch, "num_negatives": 2 * batch}
-

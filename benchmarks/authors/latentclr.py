@@ -27,7 +27,10 @@ def measure(checkout: Path, options: argparse.Namespace) -> dict[str, Any]:
     k, latents = options.directions, list[Tensor]()
     torch.manual_seed(0)
     with contextlib.ExitStack() as stack:
-        unused = stub("colat.generators.biggan", BigGANGenerator=None), stub("colat.generators.stylegan", StyleGANGenerator=None)
+        unused = (
+            stub("colat.generators.biggan", BigGANGenerator=None),
+            stub("colat.generators.stylegan", StyleGANGenerator=None),
+        )
         download = stub("colat.utils.model_utils", download_ckpt=None)
         stack.enter_context(checkout_on_cpu(checkout, *unused, download))
         from colat.generators.stylegan2 import StyleGAN2Generator, StyleGAN2Model
@@ -59,7 +62,10 @@ def measure(checkout: Path, options: argparse.Namespace) -> dict[str, Any]:
             method = LatentCLR.preset(
                 "stylegan2", num_directions=k, batch_size=options.batch, truncation=1.0, layer="b4.conv1"
             ).resolved()
-            with tempfile.TemporaryDirectory() as folder, mock.patch.object(StyleGAN2, "latent_scale", return_value=1.0):
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                mock.patch.object(StyleGAN2, "latent_scale", return_value=1.0),
+            ):
                 directions = method.build_directions(generator, Run(folder, device="cpu"))
             assert isinstance(directions, LatentDirections)
             names = [name for name, _ in model.named_parameters()]

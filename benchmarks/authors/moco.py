@@ -53,7 +53,10 @@ def measure(checkout: Path, options: argparse.Namespace) -> dict[str, Any]:
             method = MoCo.preset("v2", queue_length=options.queue, key_groups=1, batch_size=options.batch)
             run = Run(Path(folder) / "run", device="cpu", precision=options.precision)
             encoder = ProjectedEncoder(f"resnet{depth}", shape, stem="imagenet", feature_dim=128, head_layers=2)
-            their_weights, their_gradients = dict(zip(names, weights[: len(names)], strict=True)), dict(zip(names, gradients, strict=False))
+            their_weights, their_gradients = (
+                dict(zip(names, weights[: len(names)], strict=True)),
+                dict(zip(names, gradients, strict=False)),
+            )
             order = [theirs_of(name, depth == 50) for name, _ in encoder.named_parameters()]
             with torch.no_grad():
                 for mine, name in zip(encoder.parameters(), order, strict=True):
@@ -119,5 +122,9 @@ def theirs_of(name: str, bottleneck: bool) -> str:
     while number >= counts[stage]:
         number, stage = number - counts[stage], stage + 1
     kind, place, what = rest[1:]
-    inside = f"downsample.{place}" if kind == "shortcut" else ("conv" if kind == "convolutions" else "bn") + str(int(place) + 1)
+    inside = (
+        f"downsample.{place}"
+        if kind == "shortcut"
+        else ("conv" if kind == "convolutions" else "bn") + str(int(place) + 1)
+    )
     return f"layer{stage + 1}.{number}.{inside}.{what}"

@@ -45,13 +45,13 @@ class DCGAN(Generator):
         self.dense = nn.Sequential(
             nn.Linear(latent_dim, hidden, bias=False),
             nn.BatchNorm1d(hidden),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(hidden, flat, bias=False),
             nn.BatchNorm1d(flat),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
         )
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU())
+            nn.Sequential(nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU(inplace=True))
             for i, o in itertools.pairwise(sizes)
         )
         self.to_image = nn.ConvTranspose2d(sizes[-1], channels, 4, 2, 1)

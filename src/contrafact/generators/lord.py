@@ -71,9 +71,9 @@ class LORD(Generator):
             hidden = max(8, round(256 * width))
             self.stem = nn.Sequential(
                 nn.Linear(latent_dim, hidden),
-                nn.ReLU(),
+                nn.ReLU(inplace=True),
                 nn.Linear(hidden, sizes[0] * self.base[0] * self.base[1]),
-                nn.ReLU(),
+                nn.ReLU(inplace=True),
             )
             self.blocks = nn.ModuleList(
                 nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)
@@ -125,7 +125,7 @@ class LORD(Generator):
             return self.synthesis.features(latent, layer)
         hidden: Tensor = self.stem(latent).unflatten(1, (-1, *self.base)).contiguous(memory_format=torch.channels_last)
         for number, block in enumerate(self.blocks[: self.layer_names.index(layer) + 1]):
-            hidden = block(F.relu(hidden) if number else hidden)
+            hidden = block(F.relu_(hidden) if number else hidden)
         return hidden
 
     def latent_weights(self, layers: tuple[int, int] | None = None) -> Tensor:

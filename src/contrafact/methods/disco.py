@@ -237,7 +237,7 @@ class DisCo(Method):
         navigator = [p for p in directions.parameters() if p.requires_grad]
         navigator_rate = cfg.navigator_learning_rate or cfg.learning_rate
         groups: list[dict[str, Any]] = [{"params": learned}, {"params": navigator, "lr": navigator_rate}]
-        optimizer = torch.optim.Adam(groups, lr=cfg.learning_rate)
+        optimizer = torch.optim.Adam(groups, lr=cfg.learning_rate, fused=True)
         rng, pool = run.rng("pairs"), None
         if cfg.edits.pool:
             pool = EditPool.of(source, directions, cfg.edits.pool, cfg.edits.magnitudes, run.rng("pool"))

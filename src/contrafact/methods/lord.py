@@ -110,9 +110,9 @@ class LORD(LatentOptimisation):
         table = run_table(len(images), encoder.code_dim + self.residual_dim, run)
         order, noise = EpochOrder(len(images), self.batch_size, run.numpy_rng("order")), run.rng("noise")
         first = torch.optim.Adam(
-            [{"params": embeddings.parameters()}, {"params": generator.parameters()}], betas=(0.5, 0.999)
+            [{"params": embeddings.parameters()}, {"params": generator.parameters()}], betas=(0.5, 0.999), fused=True
         )
-        second = torch.optim.Adam([*encoder.parameters(), *generator.parameters()], betas=(0.5, 0.999))
+        second = torch.optim.Adam([*encoder.parameters(), *generator.parameters()], betas=(0.5, 0.999), fused=True)
         state: dict[str, Any] = {"encoder": encoder, "embeddings": embeddings, "generator": generator, "table": table}
         state |= {"first": first, "second": second, "noise": noise}
 

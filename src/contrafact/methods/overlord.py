@@ -159,10 +159,10 @@ class OverLORD(LatentOptimisation):
         view_rng, betas = run.rng("views"), (0.5, 0.999)
         slow = 0.1 * self.generator_rate
         groups: list[dict[str, Any]] = [{"params": list(m.parameters())} for m in (embeddings, generator, correlated)]
-        first = torch.optim.Adam(groups, lr=self.encoder_rate, betas=betas)
-        second = torch.optim.Adam(encoder.parameters(), lr=self.encoder_rate)
-        third = torch.optim.Adam([*encoder.parameters(), *generator.parameters()], lr=slow, betas=betas)
-        fourth = torch.optim.Adam(critic.parameters(), lr=slow, betas=betas)
+        first = torch.optim.Adam(groups, lr=self.encoder_rate, betas=betas, fused=True)
+        second = torch.optim.Adam(encoder.parameters(), lr=self.encoder_rate, fused=True)
+        third = torch.optim.Adam([*encoder.parameters(), *generator.parameters()], lr=slow, betas=betas, fused=True)
+        fourth = torch.optim.Adam(critic.parameters(), lr=slow, betas=betas, fused=True)
         modules = nn.ModuleList([encoder, correlated, embeddings, generator, critic])
         state: dict[str, Any] = {"modules": modules, "table": table, "noise": noise, "views": view_rng}
         state |= {"first": first, "second": second, "third": third, "critic": fourth}
@@ -180,12 +180,7 @@ class OverLORD(LatentOptimisation):
                 rate = cosine_rate(step, self.steps, self.latent_rate, 1e-5)
                 first.param_groups[0]["lr"] = rate
                 first.param_groups[1]["lr"] = cosine_rate(step, self.steps, self.generator_rate, 1e-5)
-                drawn = torch.zeros_like(target)
-                drawn[:, encoder.code_dim :] = torch.randn(residual_NR.shape, generator=noise).to(run.device)
-                with run.autocast():
-                    made = generator(target + self.sigma * drawn)
-                distance, decay = image_distance(made.float(), pictures, self.reconstruction), mean_square(residual_NR)
-                loss, scalars = distance + self.decay_weight * decay, {"distance": distance, "decay": decay}
+                loss, scalars = self.latent_loss(generator, target, residual_NR, pictures, noise, run)
                 descend(first, loss, run)
                 table.update(taken, rate)
             elif step < self.steps + self.encoder_steps:
@@ -201,6 +196,25 @@ class OverLORD(LatentOptimisation):
 
         generator.note = fit_prior(generator, encoder, images, run)
         return Artefacts(encoder=encoder, generator=generator)
+
+    def latent_loss(
+        self,
+        generator: Generator,
+        target_NL: Tensor,
+        residual_NR: Tensor,
+        pictures: Tensor,
+        noise: torch.Generator,
+        run: Run,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Stage 1: images made of codes and of latents that are noised, and the latents' decay."""
+        drawn = torch.zeros_like(target_NL)
+        drawn[:, target_NL.shape[1] - residual_NR.shape[1] :] = torch.randn(residual_NR.shape, generator=noise).to(
+            run.device
+        )
+        with run.autocast():
+            made = generator(target_NL + self.sigma * drawn)
+        distance, decay = image_distance(made.float(), pictures, self.reconstruction), mean_square(residual_NR)
+        return distance + self.decay_weight * decay, {"distance": distance, "decay": decay}
 
     def synthesis_loss(
         self,

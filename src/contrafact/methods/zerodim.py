@@ -128,12 +128,13 @@ class ZeroDIM(FewLabelTerm, LatentOptimisation):
             {"params": list(encoder.classifiers.parameters()), "top": self.classifier_rate},
             {"params": list(generator.parameters()), "top": self.generator_rate},
         ]
-        first = torch.optim.Adam(learned, betas=(0.5, 0.999))
-        second = torch.optim.Adam(encoder.residual_encoder.parameters(), lr=self.generator_rate)
+        first = torch.optim.Adam(learned, betas=(0.5, 0.999), fused=True)
+        second = torch.optim.Adam(encoder.residual_encoder.parameters(), lr=self.generator_rate, fused=True)
         third = torch.optim.Adam(
             [*encoder.residual_encoder.parameters(), *generator.parameters()],
             lr=0.1 * self.generator_rate,
             betas=(0.5, 0.999),
+            fused=True,
         )
         state: dict[str, Any] = {"encoder": encoder, "generator": generator, "table": table, "first": first}
         state |= {"second": second, "third": third, "annotated": pick, "noise": noise}

@@ -63,7 +63,7 @@ class ConvTrunk(nn.Module):
         sizes = [check_count("channels", channels), *(scaled(64 << level, width) for level in range(halvings))]
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(sizes):
-            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
         self.convolutions = nn.Sequential(*layers)
         self.out_dim = scaled(1024, width)
         self.dense = nn.Linear(sizes[-1] * (height >> halvings) * (image_width >> halvings), self.out_dim)
@@ -73,7 +73,7 @@ class ConvTrunk(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Features ``(N, out_dim)``."""
         maps = self.convolutions(images.contiguous(memory_format=torch.channels_last))
-        return F.leaky_relu(self.dense(maps.flatten(1)), 0.2)
+        return F.leaky_relu_(self.dense(maps.flatten(1)), 0.2)
 
 
 class _ResidualStep(nn.Module):

@@ -115,12 +115,12 @@ class LocatelloDecoder(nn.Module):
         hidden = max(8, round(256 * width))
         self.stem = nn.Sequential(
             nn.Linear(check_count("latent_dim", latent_dim), hidden),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(hidden, sizes[0] * self.base[0] * self.base[1]),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
         )
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), nn.ReLU())
+            nn.Sequential(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), nn.ReLU(inplace=True))
             for before, after in itertools.pairwise(sizes)
         )
         self.to_image = nn.ConvTranspose2d(sizes[-1], channels, 4, stride=2, padding=1)

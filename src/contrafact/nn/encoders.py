@@ -28,11 +28,11 @@ _TORCH_SLOPE = 0.01
 
 
 def activation_layer(name: Activation, slope: float = SLOPE) -> nn.Module:
-    """The activation module called ``name``; a leaky ReLU has this slope."""
+    """The activation module called ``name``, which overwrites what it is given; a leaky ReLU has this slope."""
     if name == "relu":
-        return nn.ReLU()
+        return nn.ReLU(inplace=True)
     if name == "leaky_relu":
-        return nn.LeakyReLU(slope)
+        return nn.LeakyReLU(slope, inplace=True)
     raise ValueError(unknown_name_message("activation", name, ["relu", "leaky_relu"]))
 
 
@@ -151,11 +151,11 @@ class LocatelloEncoder(Encoder):
         layers: list[nn.Module] = []
         for number, (before, after) in enumerate(itertools.pairwise(sizes)):
             kernel = 4 if number < first else 2
-            layers += [nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2 - 1), nn.ReLU()]
+            layers += [nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2 - 1), nn.ReLU(inplace=True)]
         hidden = max(8, round(256 * width))
         flat = sizes[-1] * (height // 2**halvings) * (image_width // 2**halvings)
         self.convolutions = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, code_dim))
+        self.head = nn.Sequential(nn.Linear(flat, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, code_dim))
         glorot_init(self)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 

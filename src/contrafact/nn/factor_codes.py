@@ -46,9 +46,12 @@ class ParallelEncoders(nn.Module):
         sizes = [max(4, round(c * width)) for c in [32, 32, *[64] * halvings][:halvings]]
         hidden = max(8, round(_HIDDEN * width))
         self.num_encoders, count = num_encoders, num_encoders
-        layers: list[nn.Module] = [nn.Conv2d(channels, count * sizes[0], 4, stride=2, padding=1), nn.ReLU()]
+        layers: list[nn.Module] = [nn.Conv2d(channels, count * sizes[0], 4, stride=2, padding=1), nn.ReLU(inplace=True)]
         for before, after in itertools.pairwise(sizes):
-            layers += [nn.Conv2d(count * before, count * after, 4, stride=2, padding=1, groups=count), nn.ReLU()]
+            layers += [
+                nn.Conv2d(count * before, count * after, 4, stride=2, padding=1, groups=count),
+                nn.ReLU(inplace=True),
+            ]
         self.convolutions = nn.Sequential(*layers)
         flat = sizes[-1] * (height // 2**halvings) * (image_width // 2**halvings)
         self.weights = nn.ParameterList(
@@ -61,7 +64,7 @@ class ParallelEncoders(nn.Module):
         """Outputs ``(N, G, outputs)``."""
         features = self.convolutions(images.contiguous(memory_format=torch.channels_last))
         flat_GNI = features.unflatten(1, (self.num_encoders, -1)).flatten(2).transpose(0, 1)
-        hidden = F.relu(torch.baddbmm(self.biases[0], flat_GNI, self.weights[0]))
+        hidden = F.relu_(torch.baddbmm(self.biases[0], flat_GNI, self.weights[0]))
         outputs: Tensor = torch.baddbmm(self.biases[1], hidden, self.weights[1]).transpose(0, 1)
         return outputs
 

@@ -45,8 +45,8 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = x
         for number, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
-            y = norm(convolution(F.relu(y) if number else y))
-        return F.relu(y + self.shortcut(x))
+            y = norm(convolution(F.relu_(y) if number else y))
+        return F.relu_(y.add_(self.shortcut(x)))
 
 
 class ResNetEncoder(Encoder):
@@ -86,13 +86,13 @@ class ResNetEncoder(Encoder):
         first = max(8, round(64 * width))
         if self.stem_name == "small":
             self.stem = nn.Sequential(
-                nn.Conv2d(channels, first, 3, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU()
+                nn.Conv2d(channels, first, 3, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU(inplace=True)
             )
         else:
             self.stem = nn.Sequential(
                 nn.Conv2d(channels, first, 7, stride=2, padding=3, bias=False),
                 nn.BatchNorm2d(first),
-                nn.ReLU(),
+                nn.ReLU(inplace=True),
                 nn.MaxPool2d(3, stride=2, padding=1),
             )
         bottleneck = depth == 50
