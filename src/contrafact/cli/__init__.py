@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Not list(...): once the command of that name is imported, the name means its module here.
     arguments = [*(sys.argv[1:] if argv is None else argv)]
     if argv is None:
-        # Torch then asks Linux for large pages: fewer faults, an eighth off a step on a processor.
+        # Torch then asks Linux for large pages: fewer faults, a seventh off a step of many images.
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     usual, warnings.formatwarning = warnings.formatwarning, _one_line
     wanted = Globals()
