@@ -20,6 +20,7 @@ import torch
 METHODS = {
     "disco": "disco.measure",
     "latentclr": "latentclr.measure",
+    "cd_gan": "codegan.measure",
     "moco": "moco.measure",
     "zerodim": "lord.zerodim",
     "overlord": "lord.overlord",

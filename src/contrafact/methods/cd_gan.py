@@ -158,46 +158,59 @@ class CDGAN(GANMethod):
 
         for step in run.steps(self.steps, state):
             game.critic_turn()
-
-            latent = game.generator.sample(self.batch_size, game.noise_rng)
-            with run.autocast():
-                images = game.generator(latent)
-            fooling = game.fool(images)
-            with frozen(encoder), run.autocast():
-                f_NJ, e_N = encoder.heads(images)
-                own = game.generator.classes_of(latent)
-                # E is fixed, so what it sees in the anchors is too.
-                with torch.no_grad():
-                    shown, labels_N = self.with_crops(images, own, *real.anchors(views=1), crops)
-                    f_real_NJ = encoder.heads(shown)[0]
-            contrast = self.contrast([f_NJ, f_real_NJ], [own, labels_N])
-            content = F.mse_loss(e_N, latent[:, : self.noise_dim])
-            game.update(
-                game.generator_optimizer, fooling + self.contrast_weight * contrast + self.content_weight * content
-            )
-            run.log(generator=fooling, contrast=contrast, content=content)
-
-            classes_N = torch.arange(self.encoder_batch) % count
-            with torch.no_grad(), run.autocast():
-                latent = game.generator.latents_of_class(classes_N, game.noise_rng)
-                images = game.generator(latent).float()
-            shown, labels_N = self.with_crops(images, classes_N.to(run.device), *real.all(step), crops)
-            with run.autocast():
-                f_NJ, e_N = encoder.heads(torch.cat([images, shown]))
-            first = 0 if self.generated_contrast else len(images)
-            labels = torch.cat([classes_N.to(run.device), labels_N])
-            contrast = self.contrast([f_NJ[first:]], [labels[first:]])
-            content = F.mse_loss(e_N[: len(images)], latent[:, : self.noise_dim])
-            game.update(optimizer, self.contrast_weight * contrast + self.content_weight * content)
+            loss, scalars = self.generator_loss(game, encoder, real, crops)
+            game.update(game.generator_optimizer, loss)
+            run.log(**scalars)
+            loss, scalars = self.encoder_loss(game, encoder, real, crops, step)
+            game.update(optimizer, loss)
             schedule.step()
             average.follow()
-            run.log(encoder_contrast=contrast, encoder_content=content)
+            run.log(**scalars)
             game.watch()
 
         kept = average.module.eval()
         centres_KJ = anchors.centres(kept) if anchors is not None else None
         game.generator.note = probe_classes(game.generator, kept, game.pool, run, centres_KJ)
         return Artefacts(encoder=kept, generator=game.generator)
+
+    def generator_loss(
+        self, game: Game, encoder: ClassEncoder, real: RealImages, crops: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the generator minimises on fresh latents, critic and encoder being fixed, and what to log."""
+        latent = game.generator.sample(self.batch_size, game.noise_rng)
+        with game.run.autocast():
+            images = game.generator(latent)
+        fooling = game.fool(images)
+        with frozen(encoder), game.run.autocast():
+            f_NJ, e_N = encoder.heads(images)
+            own = game.generator.classes_of(latent)
+            # E is fixed, so what it sees in the anchors is too.
+            with torch.no_grad():
+                shown, labels_N = self.with_crops(images, own, *real.anchors(views=1), crops)
+                f_real_NJ = encoder.heads(shown)[0]
+        contrast = self.contrast([f_NJ, f_real_NJ], [own, labels_N])
+        content = F.mse_loss(e_N, latent[:, : self.noise_dim])
+        loss = fooling + self.contrast_weight * contrast + self.content_weight * content
+        return loss, {"generator": fooling, "contrast": contrast, "content": content}
+
+    def encoder_loss(
+        self, game: Game, encoder: ClassEncoder, real: RealImages, crops: torch.Generator, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the encoder minimises on fresh images of every class, the generator being fixed, and what to log."""
+        first, last = game.generator.class_range
+        classes_N = torch.arange(self.encoder_batch) % (last - first)
+        with torch.no_grad(), game.run.autocast():
+            latent = game.generator.latents_of_class(classes_N, game.noise_rng)
+            images = game.generator(latent).float()
+        classes_N = classes_N.to(images.device)
+        shown, labels_N = self.with_crops(images, classes_N, *real.all(step), crops)
+        with game.run.autocast():
+            f_NJ, e_N = encoder.heads(torch.cat([images, shown]))
+        start = 0 if self.generated_contrast else len(images)
+        contrast = self.contrast([f_NJ[start:]], [torch.cat([classes_N, labels_N])[start:]])
+        content = F.mse_loss(e_N[: len(images)], latent[:, : self.noise_dim])
+        loss = self.contrast_weight * contrast + self.content_weight * content
+        return loss, {"encoder_contrast": contrast, "encoder_content": content}
 
     def contrast(self, features: Sequence[Tensor], labels: Sequence[Tensor]) -> Tensor:
         """L_c over all images at hand, generated and real: same class attracts, others repel (Eqs 3 and 7)."""
