@@ -258,6 +258,7 @@ def checkpoint_files() -> dict[str, Write]:
         "prog_gan": _torch("model.pth", {"generator_smooth": prog_gan.state}),
         "prog_gan-legacy": _torch("model.pth", {"generator_smooth": prog_gan.state}, legacy=True),
         "r3gan": _nvidia(Recorded("r3gan_conditional")),
+        "fastgan": _torch("50000.pth", {"g": Recorded("fastgan_256").state, "d": {}}),
         "tutorial_dcgan": _torch("netG.pth", {"netG": dict(dcgan.trained(dcgan.tutorial).state_dict()), "epoch": 5}),
         "tutorial_dcgan-linear": _torch("generator.pth", dict(dcgan.trained(dcgan.pytorch_gan).state_dict())),
         "sngan": _folder("args.json", sngan.meta["args"], _torch("generator.pt", sngan.state)),

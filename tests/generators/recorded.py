@@ -1,12 +1,14 @@
 """Numbers recorded from the original programs (tiny, randomly initialised), and what must hold against them.
 
 ``state/…`` are the original's weights under its own names; ``latent``, ``image`` what it made; ``gradient`` that of
-``(image · loss_weight).sum()`` to the latent.
+``(image · loss_weight).sum()`` to the latent. Where weights are many, ``drawn`` has the shapes of those that
+:func:`drawn` makes by number instead.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,11 @@ from contrafact.core.generator import Generator
 TOLERANCE = 1e-4  # of the image range
 
 
+def drawn(shape: Sequence[int], seed: int) -> torch.Tensor:
+    """Standard normal numbers that are the same in every version of NumPy."""
+    return torch.from_numpy(np.random.RandomState(seed).standard_normal(tuple(shape)).astype("float32"))
+
+
 class Recorded:
     def __init__(self, name: str) -> None:
         with np.load(Path(__file__).parent / "reference" / f"{name}.npz") as file:
@@ -24,6 +31,9 @@ class Recorded:
             self.arrays = {key: torch.from_numpy(file[key]) for key in file.files if key != "meta"}
         self.name = name
         self.state = {k.removeprefix("state/"): v for k, v in self.arrays.items() if k.startswith("state/")}
+        if "drawn" in self.meta:
+            self.state |= {k: drawn(shape, n) for n, (k, shape) in enumerate(self.meta["drawn"].items())}
+            self.state = {name: self.state[name] for name in self.meta["order"]}
 
     def __getitem__(self, key: str) -> torch.Tensor:
         return self.arrays[key]

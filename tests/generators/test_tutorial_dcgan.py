@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from contrafact.core.artefact import load_artefact
 from contrafact.core.generator import Generator
@@ -92,6 +93,67 @@ def test_whether_something_follows_the_linear_layer_is_told_too(active, tmp_path
     assert difference(generator, network) < 1e-5
 
 
+DIVIDED = {
+    "spectral": nn.utils.spectral_norm,
+    "spectral, over rows": lambda module: nn.utils.spectral_norm(module, dim=0),
+    "spectral, parametrized": nn.utils.parametrizations.spectral_norm,
+    "weight norm": lambda module: nn.utils.weight_norm(module, dim=1),
+    "weight norm, of the whole": lambda module: nn.utils.weight_norm(module, dim=None),
+    "weight norm, parametrized": nn.utils.parametrizations.weight_norm,
+    "pruned": lambda module: prune.l1_unstructured(module, "weight", 0.3),
+}
+
+
+@pytest.mark.parametrize("name", DIVIDED)
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_weights_computed_of_others_are_those_the_network_uses(name, tmp_path, recwarn):
+    path, network = saved(partial(dcgan.divided, DIVIDED[name]), tmp_path)
+    assert difference(load_generator(path), network) < 1e-5
+    assert not [w for w in recwarn if "assumed" in str(w.message)]
+
+
+def test_parts_of_a_weight_must_fit(tmp_path):
+    path, network = saved(partial(dcgan.divided, nn.utils.spectral_norm), tmp_path)
+    state = network.state_dict()
+    torch.save({**state, "main.3.weight_u": torch.ones(5)}, path)
+    with pytest.raises(ValueError, match=r"what main.3.weight is computed of does not fit together: .*weight_u \[5\]"):
+        load_generator(path)
+    torch.save({n: t for n, t in state.items() if not n.endswith("_v")}, path)  # torch 0.4 keeps the left vectors alone
+    assert load_generator(path).image_shape == (3, 32, 32)
+    torch.save({**state, "main.3.weight": network.main[3].weight}, path)
+    assert difference(load_generator(path), network) < 1e-5
+
+
+def _stretched():
+    layers = [nn.ConvTranspose2d(6, 16, (3, 5), 1, 0, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    layers += [nn.ConvTranspose2d(16, 8, (4, 3), (2, 1), 1, bias=False), nn.BatchNorm2d(8), nn.ReLU()]
+    layers += [nn.ConvTranspose2d(8, 3, (4, 4), (2, 2), 1), nn.Tanh()]
+    return dcgan.Whole({"main": nn.Sequential(*layers)})
+
+
+def _dense():
+    begin = [nn.Linear(6, 16 * 4 * 2), nn.ReLU(), nn.Unflatten(1, (16, 4, 2))]
+    return nn.Sequential(*begin, *dcgan.normed(dcgan.up(16, 8), 8), dcgan.up(8, 3), nn.Tanh())
+
+
+def test_images_that_are_no_square(tmp_path):
+    path, network = saved(dcgan.rectangular, tmp_path)
+    generator = load_generator(path)
+    assert generator.image_shape == (3, 16, 8)
+    assert difference(generator, network) < 1e-5
+    path, network = saved(_stretched, tmp_path)
+    with pytest.warns(UserWarning, match="assumed strides"):
+        generator = load_generator(path)
+    assert generator.image_shape == (3, 12, 10)
+    assert difference(generator, network) < 1e-5
+    convert(path, tmp_path / "ours.safetensors", {"strides": [1, [2, 1], [2, 2]], "paddings": [0, 1, 1]})
+    assert difference(load_artefact(tmp_path / "ours.safetensors", Generator), network) < 1e-5
+    path, network = saved(_dense, tmp_path)
+    with pytest.raises(ValueError, match=r'16 channels of 8 pixels, which are no square: .*{"map_sides": \[4, 2\]}'):
+        load_generator(path)
+    assert difference(load_generator(path, {"map_sides": [4, 2], "final": "tanh"}), network) < 1e-5
+
+
 def test_what_is_open_can_be_said(tmp_path):
     path, _ = saved(dcgan.tutorial, tmp_path)
     said = {"final": "sigmoid", "activation": "lrelu", "slope": 0.05, "strides": [1, 2, 2, 2], "paddings": [0, 1, 1, 3]}
@@ -106,7 +168,9 @@ def test_what_is_open_can_be_said(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"strides": [1, 2]}, r"strides must be 4 whole numbers, one for every convolution, such as \[1, 2, 2, 2\]"),
+        ({"strides": [1, 2]}, r"strides must be 4 whole numbers, one for every .* height and width\), such as \[1, 2"),
+        ({"strides": [1, 2, 2, [2, 1, 1]]}, r"strides must be 4 whole numbers"),
+        ({"enlarge": [1, 1, 1, [2, 1]]}, r"enlarge must be 4 whole numbers, one for every convolution, such as"),
         ({"strides": [1, 2, 2, 999]}, r"its layers would make images of 14987×14987 pixels, expected 8 to 2048"),
         ({"paddings": [9, 1, 1, 1]}, "leaves nothing of a map"),
         ({"final": "relu"}, "unknown final 'relu'"),

@@ -4,6 +4,7 @@ from contrafact.generators.analytic import Analytic as Analytic
 from contrafact.generators.biggan import BigGAN as BigGAN
 from contrafact.generators.class_knob import ClassKnob as ClassKnob
 from contrafact.generators.dcgan import DCGAN as DCGAN
+from contrafact.generators.fastgan import FastGAN as FastGAN
 from contrafact.generators.glow import Glow as Glow
 from contrafact.generators.lord import LORD as LORD
 from contrafact.generators.prog_gan import ProgGAN as ProgGAN

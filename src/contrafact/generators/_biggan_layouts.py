@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from contrafact.generators._reparametrized import folded
 from contrafact.generators._settings import UNKNOWN, Settings, lookup
 from contrafact.generators._stored import state_dicts, take
 
@@ -39,7 +40,7 @@ def translate(content: Any, settings: Settings) -> Translated | None:
                 raise ValueError(
                     "Hugging Face's BigGAN needs its config.json beside the weights; give the folder that holds both"
                 )
-            return _from_hugging_face(state, config)
+            return _from_hugging_face(folded(state), config)
         if "blocks.0.0.conv1.weight" in state and "output_layer.0.gain" in state:
             return _from_brock(state, settings)
     return None
@@ -59,7 +60,7 @@ def _from_hugging_face(state: State, config: Mapping[str, Any]) -> Translated:
     # Attention takes a place of its own in their list of layers.
     places = [i if i < position else i + 1 for i in range(len(layers))]
     embedding = _take(state, "embeddings.weight").T
-    first = _divided(state, "generator.gen_z")
+    first = _take(state, "generator.gen_z.weight")
     channels = layers[0][1]
     side = int((len(first) // channels) ** 0.5)
     tensors = {
@@ -67,7 +68,7 @@ def _from_hugging_face(state: State, config: Mapping[str, Any]) -> Translated:
         # Their first map has its channels last.
         "first.weight": first.view(side, side, channels, -1).permute(2, 0, 1, 3).flatten(0, 2),
         "first.bias": _take(state, "generator.gen_z.bias").view(side, side, channels).permute(2, 0, 1).flatten(),
-        "to_image.weight": _divided(state, "generator.conv_to_rgb")[:3],
+        "to_image.weight": _take(state, "generator.conv_to_rgb.weight")[:3],
         "to_image.bias": _take(state, "generator.conv_to_rgb.bias")[:3],
         "norm.weight": _take(state, "generator.bn.weight"),
         "norm.bias": _take(state, "generator.bn.bias"),
@@ -78,10 +79,10 @@ def _from_hugging_face(state: State, config: Mapping[str, Any]) -> Translated:
         for j in range(4):
             theirs, ours = f"generator.layers.{place}", f"blocks.{i}"
             tensors |= {
-                f"{ours}.convs.{j}.weight": _divided(state, f"{theirs}.conv_{j}"),
+                f"{ours}.convs.{j}.weight": _take(state, f"{theirs}.conv_{j}.weight"),
                 f"{ours}.convs.{j}.bias": _take(state, f"{theirs}.conv_{j}.bias"),
-                f"{ours}.norms.{j}.gain.weight": _divided(state, f"{theirs}.bn_{j}.scale"),
-                f"{ours}.norms.{j}.offset.weight": _divided(state, f"{theirs}.bn_{j}.offset"),
+                f"{ours}.norms.{j}.gain.weight": _take(state, f"{theirs}.bn_{j}.scale.weight"),
+                f"{ours}.norms.{j}.offset.weight": _take(state, f"{theirs}.bn_{j}.offset.weight"),
                 f"{ours}.norms.{j}.means": _take(state, f"{theirs}.bn_{j}.running_means"),
                 f"{ours}.norms.{j}.variances": _take(state, f"{theirs}.bn_{j}.running_vars"),
             }
@@ -89,7 +90,7 @@ def _from_hugging_face(state: State, config: Mapping[str, Any]) -> Translated:
     for place in attention:
         theirs, ours = f"generator.layers.{place}", f"attentions.{place}"
         for name, part in (("theta", "theta"), ("phi", "phi"), ("g", "g"), ("o", "o_conv")):
-            tensors[f"{ours}.{name}.weight"] = _divided(state, f"{theirs}.snconv1x1_{part}")
+            tensors[f"{ours}.{name}.weight"] = _take(state, f"{theirs}.snconv1x1_{part}.weight")
         tensors[f"{ours}.gamma"] = _take(state, f"{theirs}.gamma").reshape(())
     arguments = {
         "layers": layers,
@@ -106,17 +107,6 @@ def _from_hugging_face(state: State, config: Mapping[str, Any]) -> Translated:
         "last_eps": eps,
     }
     return Translated(arguments, tensors)
-
-
-def _divided(state: State, name: str) -> Tensor:
-    """A weight divided by its spectral norm as torch's hook stores it (``weight_orig``, ``weight_u``, ``weight_v``)."""
-    if f"{name}.weight_orig" not in state:
-        return _take(state, f"{name}.weight")
-    weight, left = _take(state, f"{name}.weight_orig"), _take(state, f"{name}.weight_u")
-    matrix = weight.flatten(1)
-    # Files of old versions lack the right vector; it follows from the left one.
-    right = state.get(f"{name}.weight_v", F.normalize(matrix.T @ left, dim=0)).float()
-    return weight / torch.dot(left, matrix @ right)
 
 
 def _depth(layers: list[tuple[int, int]], config: Mapping[str, Any], settings: Settings) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from contrafact.generators._dcgan_stages import Stage
+from contrafact.generators._dcgan_stages import Stage, both, joined
 from contrafact.generators._settings import UNKNOWN, Settings
 
 _KERNELS: dict[tuple[int, ...], tuple[list[int], list[int]]] = {
@@ -58,9 +58,10 @@ class Link:
         return self.layer["weight"].shape[1 if self.kind == "transposed" else 0]
 
     @property
-    def kernel(self) -> int:
-        """Side of the kernel; 1 for a dense layer."""
-        return 1 if self.kind == "dense" else self.layer["weight"].shape[2]
+    def kernel(self) -> tuple[int, int]:
+        """Height and width of the kernel; 1 for a dense layer."""
+        height, width = (1, 1) if self.kind == "dense" else self.layer["weight"].shape[2:]
+        return height, width
 
     @property
     def over(self) -> Literal["none", "units", "channels"]:
@@ -108,9 +109,12 @@ class Chain:
                 a size.
         """
         convolutions = [link for link in self.links if link.kind != "dense"]
-        strides, paddings, sure = self._steps(convolutions)
-        strides = _numbers("strides", settings, strides, sure, len(convolutions))
-        paddings = _numbers("paddings", settings, paddings, sure, len(convolutions))
+        down, across = self._steps(convolutions, 0), self._steps(convolutions, 1)
+        sure = down[2] and across[2]
+        strides, paddings = (
+            _numbers(name, settings, list(map(joined, *ends)), sure, len(convolutions))
+            for name, ends in (("strides", (down[0], across[0])), ("paddings", (down[1], across[1])))
+        )
         enlarged = [self._enlarges(link) for link in convolutions]
         told = all(link.kind == "transposed" or link.gap is not None for link in convolutions)
         enlarge = _numbers("enlarge", settings, enlarged, told, len(convolutions))
@@ -120,34 +124,39 @@ class Chain:
         for place, link in enumerate(self.links):
             common: dict[str, Any] = {"bias": "bias" in link.layer, "norm": link.over, "active": self._is_active(place)}
             if link.kind == "dense":
-                found.append(Stage("dense", link.out, map_shape=link.map_shape, **common))
+                found.append(Stage("dense", link.out, map_shape=_map_shape(link, settings), **common))
                 continue
             stride, padding = strides[number], paddings[number]
-            rest = stride + 2 * padding - link.kernel
-            added = 1 if link.kind == "transposed" and rest == 1 < stride else 0
+            added = joined(
+                *(
+                    1 if link.kind == "transposed" and s + 2 * p - k == 1 < s else 0
+                    for k, s, p in zip(link.kernel, both(stride), both(padding), strict=True)
+                )
+            )
             common["eps"] = eps if link.kind == "convolution" else 1e-5
-            found.append(Stage(link.kind, link.out, link.kernel, stride, padding, added, enlarge[number], **common))
+            kernel = joined(*link.kernel)
+            found.append(Stage(link.kind, link.out, kernel, stride, padding, added, enlarge[number], **common))
             number += 1
         return found
 
-    def _steps(self, convolutions: list[Link]) -> tuple[list[int], list[int], bool]:
-        """Strides and paddings, and whether kernels leave no doubt of them."""
-        kernels = tuple(link.kernel for link in convolutions)
+    def _steps(self, convolutions: list[Link], axis: int) -> tuple[list[int], list[int], bool]:
+        """Strides and paddings down or across, and whether kernels leave no doubt of them."""
+        kernels = tuple(link.kernel[axis] for link in convolutions)
         if kernels in _KERNELS and len(convolutions) == len(self.links):
             return (*_KERNELS[kernels], True)
         first = self.links[0].map_shape
         at_point = self.links[0].kind != "dense" or (first is not None and first[1] == 1)
         on_maps = convolutions[1:] if at_point else convolutions
-        doubles = any(link.kind == "transposed" and link.kernel % 2 == 0 for link in on_maps)
+        doubles = any(link.kind == "transposed" and link.kernel[axis] % 2 == 0 for link in on_maps)
         strides, paddings, sure = [], [], True
-        for number, link in enumerate(convolutions):
+        for number, (link, kernel) in enumerate(zip(convolutions, kernels, strict=True)):
             transposed = link.kind == "transposed"
             if number == 0 and at_point:
                 stride, padding = 1, 0
-            elif transposed and link.kernel % 2 == 0:
-                stride, padding = 2, (link.kernel - 2) // 2
+            elif transposed and kernel % 2 == 0:
+                stride, padding = 2, (kernel - 2) // 2
             else:
-                stride, padding = (2 if transposed and not doubles and link.kernel > 1 else 1), (link.kernel - 1) // 2
+                stride, padding = (2 if transposed and not doubles and kernel > 1 else 1), (kernel - 1) // 2
                 sure = sure and not transposed
             strides.append(stride)
             paddings.append(padding)
@@ -176,11 +185,36 @@ class Chain:
         return after.gap >= (1 if link.over == "channels" and after.kind == "transposed" else 2)
 
 
-def _numbers(name: str, settings: Settings, default: list[int], sure: bool, count: int) -> list[int]:
+def _map_shape(link: Link, settings: Settings) -> tuple[int, int, int] | None:
+    """What a dense layer's units are taken for; of a map that is no square its sides must be given."""
+    if link.map_shape is None or link.map_shape[1]:
+        return link.map_shape
+    channels, _, pixels = link.map_shape
+    height = max(side for side in range(1, math.isqrt(pixels) + 1) if pixels % side == 0)
+    sides = settings.choose("map_sides", None)
+    if not (_is_whole(sides, (2,)) and isinstance(sides, list | tuple) and sides[0] * sides[1] == pixels):
+        raise ValueError(
+            f"the linear layer of this DCGAN makes {channels} channels of {pixels} pixels, which are no square: give "
+            f'their height and width, such as {{"map_sides": [{pixels // height}, {height}]}}, or --set '
+            f"map_sides=[{pixels // height},{height}]"
+        )
+    return channels, sides[0], sides[1]
+
+
+def _numbers(name: str, settings: Settings, default: list[Any], sure: bool, count: int) -> list[Any]:
+    """One for every convolution, or two, of height and width; of enlargements one."""
     given = settings.choose(name, default, default if sure else UNKNOWN)
-    if not (isinstance(given, list | tuple) and len(given) == count and all(type(n) is int and n >= 0 for n in given)):
-        raise ValueError(f"{name} must be {count} whole numbers, one for every convolution, such as {default}")
-    return list(given)
+    of_two = () if name == "enlarge" else (2,)
+    if not (isinstance(given, list | tuple) and len(given) == count and all(_is_whole(n, of_two) for n in given)):
+        or_two = " (or two: height and width)" if of_two else ""
+        raise ValueError(f"{name} must be {count} whole numbers, one for every convolution{or_two}, such as {default}")
+    return [tuple(n) if isinstance(n, list) else n for n in given]
+
+
+def _is_whole(value: Any, lengths: tuple[int, ...]) -> bool:
+    if isinstance(value, list | tuple):
+        return len(value) in lengths and all(_is_whole(inner, ()) for inner in value)
+    return type(value) is int and value >= 0
 
 
 def chain_of(state: Mapping[str, Tensor]) -> Chain | None:
@@ -192,10 +226,11 @@ def chain_of(state: Mapping[str, Tensor]) -> Chain | None:
     kinds = {name: _kind(parts) for name, parts in modules.items()}
     if "other" in kinds.values() or "layer" not in kinds.values():
         return None
-    for order in _orders(kinds, modules):
-        links = _links(order, modules, kinds)
-        if links is not None:
-            return Chain(tuple(links))
+    for is_square in (True, False):
+        for order in _orders(kinds, modules):
+            links = _links(order, modules, kinds, is_square)
+            if links is not None:
+                return Chain(tuple(links))
     return None
 
 
@@ -208,8 +243,7 @@ def _kind(parts: Mapping[str, Tensor]) -> str:
         return "norm" if known and len(size) == 1 and all(t.shape == size for t in tensors.values()) else "other"
     if weight is None or not tensors.keys() <= {"weight", "bias"} or 0 in weight.shape:
         return "other"
-    is_square = weight.ndim == 4 and weight.shape[2] == weight.shape[3]
-    return "layer" if weight.ndim == 2 or is_square else "other"
+    return "layer" if weight.ndim in (2, 4) else "other"
 
 
 def _orders(kinds: Mapping[str, str], modules: Mapping[str, Mapping[str, Tensor]]) -> Iterable[list[str]]:
@@ -236,8 +270,10 @@ def _natural(name: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def _links(order: list[str], modules: Mapping[str, dict[str, Tensor]], kinds: Mapping[str, str]) -> list[Link] | None:
-    """Links in that order, None if they do not fit one another."""
+def _links(
+    order: list[str], modules: Mapping[str, dict[str, Tensor]], kinds: Mapping[str, str], is_square: bool
+) -> list[Link] | None:
+    """Links in that order, None if they do not fit one another; ``is_square`` asks that of a dense layer's map."""
     links: list[Link] = []
     last = ""
     for name in order:
@@ -247,7 +283,7 @@ def _links(order: list[str], modules: Mapping[str, dict[str, Tensor]], kinds: Ma
                 return None
             links[-1].norm = {part: tensor for part, tensor in parts.items() if part != "num_batches_tracked"}
         else:
-            link = _fitting(links[-1] if links else None, name, parts, _gap(last, name))
+            link = _fitting(links[-1] if links else None, name, parts, _gap(last, name), is_square)
             if link is None:
                 return None
             links.append(link)
@@ -274,7 +310,9 @@ def _gap(last: str, name: str) -> int | None:
     return None
 
 
-def _fitting(before: Link | None, name: str, parts: Mapping[str, Tensor], gap: int | None) -> Link | None:
+def _fitting(
+    before: Link | None, name: str, parts: Mapping[str, Tensor], gap: int | None, is_square: bool
+) -> Link | None:
     weight = parts["weight"]
     if gap is not None and gap < 0:
         return None
@@ -286,15 +324,15 @@ def _fitting(before: Link | None, name: str, parts: Mapping[str, Tensor], gap: i
     elif before is None:
         link = Link(name, "transposed", parts, gap)
     else:
-        link = _convolution(before, name, parts, gap)
+        link = _convolution(before, name, parts, gap, is_square)
     bias = parts.get("bias")
     return link if link is not None and (bias is None or bias.shape == (link.out,)) else None
 
 
-def _convolution(before: Link, name: str, parts: Mapping[str, Tensor], gap: int | None) -> Link | None:
+def _convolution(before: Link, name: str, parts: Mapping[str, Tensor], gap: int | None, is_square: bool) -> Link | None:
     weight = parts["weight"]
     kinds: list[Literal["transposed", "convolution"]] = ["transposed", "convolution"]
-    if weight.shape[2] in (1, 3) and re.search("transpos|convt|deconv|tconv", name) is None:
+    if {*weight.shape[2:]} <= {1, 3} and re.search("transpos|convt|deconv|tconv", name) is None:
         kinds.reverse()
     for kind in kinds:
         channels = weight.shape[0 if kind == "transposed" else 1]
@@ -304,8 +342,10 @@ def _convolution(before: Link, name: str, parts: Mapping[str, Tensor], gap: int 
             continue
         if before.over == "channels" and channels != len(before.norm["running_mean"]):
             continue
-        side = math.isqrt(before.out // channels)
-        if side >= 1 and channels * side * side == before.out:
-            before.map_shape = (channels, side, side)
+        pixels, left = divmod(before.out, channels)
+        side = math.isqrt(pixels)
+        if pixels and not left and (side * side == pixels or not is_square):
+            # Of other maps only the number of pixels is known: see _map_shape.
+            before.map_shape = (channels, side, side) if side * side == pixels else (channels, 0, pixels)
             return Link(name, kind, parts, gap)
     return None

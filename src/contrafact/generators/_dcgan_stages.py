@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Layer = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
+Sides = int | tuple[int, int]
+"""Of height and width: a number for both, or one for each."""
+
+
+def both(sides: Sides) -> tuple[int, int]:
+    """That of the height and that of the width."""
+    return (sides, sides) if isinstance(sides, int) else sides
+
+
+def joined(height: int, width: int) -> Sides:
+    """One number where both are the same."""
+    return height if height == width else (height, width)
 
 
 @dataclass(frozen=True)
@@ -20,7 +32,8 @@ class Stage:
     Attributes:
         kind: ``dense``, ``transposed`` or ``convolution``.
         out: units or channels it makes.
-        kernel: side of its kernel; of no meaning for a dense layer, like the next three.
+        kernel: side of its kernel, or its height and width; of no meaning for a dense layer, like the next three, which
+            may be two numbers, too.
         stride: of the kernel.
         padding: of a transposed convolution, what it cuts off.
         output_padding: rows and columns that a transposed convolution adds at the end.
@@ -37,10 +50,10 @@ class Stage:
 
     kind: Literal["dense", "transposed", "convolution"]
     out: int
-    kernel: int = 4
-    stride: int = 2
-    padding: int = 1
-    output_padding: int = 0
+    kernel: Sides = 4
+    stride: Sides = 2
+    padding: Sides = 1
+    output_padding: Sides = 0
     enlarge: int = 1
     bias: bool = False
     norm: Literal["none", "units", "channels"] = "channels"
@@ -59,14 +72,16 @@ class Stage:
             layer: Layer = nn.ConvTranspose2d(
                 channels, self.out, self.kernel, self.stride, self.padding, self.output_padding, bias=self.bias
             )
-            grown = self.kernel + self.output_padding - 2 * self.padding
-            sides = [(side - 1) * self.stride + grown for side in sides]
+            sides = [(side - 1) * s + k + o - 2 * p for side, k, s, p, o in zip(sides, *self._steps(), strict=True)]
         else:
             layer = nn.Conv2d(channels, self.out, self.kernel, self.stride, self.padding, bias=self.bias)
-            sides = [(side + 2 * self.padding - self.kernel) // self.stride + 1 for side in sides]
+            sides = [(side + 2 * p - k) // s + 1 for side, k, s, p, _ in zip(sides, *self._steps(), strict=True)]
         if min(sides) < 1:
             raise ValueError(f"{self} leaves nothing of a map of {shape}")
         return layer, (self.out, *sides)
+
+    def _steps(self) -> Iterator[tuple[int, int]]:
+        return map(both, (self.kernel, self.stride, self.padding, self.output_padding))
 
 
 class Block(nn.Module):
@@ -114,8 +129,8 @@ def stage_of(given: Stage | Mapping[str, Any]) -> Stage:
     """
     if isinstance(given, Stage):
         return given
-    shape = given.get("map_shape")
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     try:
-        return Stage(**{**given, "map_shape": None if shape is None else tuple(shape)})
+        return Stage(**fields)
     except TypeError as error:
         raise ValueError(f"no stage of a DCGAN is described by {dict(given)}: {error}") from error

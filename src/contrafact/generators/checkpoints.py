@@ -60,8 +60,8 @@ def load_generator(source: str | Path, changes: Mapping[str, Any] | None = None)
         source: a shipped generator (``shapes3d``), one in another package (``faces``), an analytic scene
             (``analytic:room``), a run folder whose run has a generator, a file written by ``contrafact convert`` or a
             run, or another program's checkpoint: StyleGAN and StyleGAN2 (rosinality's, NVIDIA's, genforce's),
-            StyleGAN3, R3GAN, BigGAN, ProgGAN, SNGAN, Glow, DCGAN. A name wins over a file of the same name; write
-            ``./shapes3d`` for the file. Or one of your own (:func:`contrafact.generators._own.build_own`):
+            StyleGAN3, R3GAN, FastGAN, BigGAN, ProgGAN, SNGAN, Glow, DCGAN. A name wins over a file of the same name;
+            write ``./shapes3d`` for the file. Or one of your own (:func:`contrafact.generators._own.build_own`):
             ``FILE.py:NAME``, or the name that an installed package gives it. Or a file or run of the Hugging Face Hub:
             ``hf://org/repo[/file][@revision]``.
         changes: constructor arguments that shall differ from the file's: ``{"label": 207}`` fixes a conditional

@@ -24,6 +24,7 @@ from contrafact.core.dataset import check_count
 from contrafact.core.generator import Generator
 from contrafact.generators._dcgan_layouts import Chain, chain_of
 from contrafact.generators._dcgan_stages import Block, Stage, stage_of
+from contrafact.generators._reparametrized import folded
 from contrafact.generators._settings import UNKNOWN, Settings
 from contrafact.generators._stored import state_dicts
 from contrafact.nn.activations import ACTIVATIONS, check_activation
@@ -147,9 +148,8 @@ class TutorialDCGAN(Generator):
         return F.leaky_relu(x, self.slope) if self.activation == "lrelu" else ACTIVATIONS[self.activation][0](x)
 
     def arguments(self) -> dict[str, Any]:
-        stages = [dataclasses.asdict(block.stage) for block in self.blocks]
-        for stage in stages:
-            stage["map_shape"] = None if stage["map_shape"] is None else list(stage["map_shape"])
+        fields = [dataclasses.asdict(block.stage) for block in self.blocks]
+        stages = [{n: list(v) if isinstance(v, tuple) else v for n, v in stage.items()} for stage in fields]
         return {
             "latent_dim": self.latent_dim,
             "stages": stages,
@@ -166,7 +166,7 @@ def read(content: Any, settings: Settings) -> TutorialDCGAN | None:
         ValueError: settings given that do not fit the chain, or images that no memory holds.
     """
     for state in state_dicts(content):
-        chain = chain_of(state)
+        chain = chain_of(folded(state))
         if chain is not None:
             return _from_chain(chain, settings)
     return None

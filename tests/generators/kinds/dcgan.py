@@ -143,6 +143,21 @@ def wgan_gp() -> nn.Module:
     return Whole(parts, preprocess=nn.Unflatten(1, (16, 4, 4)), deconv_out=nn.Tanh())
 
 
+def rectangular() -> nn.Module:
+    """PyTorch's tutorial with a first kernel of 4×2."""
+    first = nn.ConvTranspose2d(NOISE, 16, (4, 2), 1, 0, bias=False)
+    return Whole({"main": nn.Sequential(*normed(first, 16), *normed(up(16, 8), 8), up(8, 3), nn.Tanh())})
+
+
+def divided(divide: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    """PyTorch's tutorial whose layers pass through ``divide``: spectral norm, weight norm."""
+    network = tutorial()
+    for module in list(network.modules()):
+        if isinstance(module, nn.ConvTranspose2d):
+            divide(module)
+    return network
+
+
 def trained(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
     """A network whose normalisations have the statistics of its own activations, as training leaves them."""
     torch.manual_seed(seed)
@@ -203,6 +218,9 @@ def _kind(program: str, file: str, read: str, make: Callable[[], nn.Module], wra
 
 
 _NAMED = partial(numbered, "tconv{}", "bn{}", False)
+_SPECTRAL = partial(divided, nn.utils.spectral_norm)
+_PARAMETRIZED = partial(divided, nn.utils.parametrizations.spectral_norm)
+_WEIGHT_NORM = partial(divided, partial(nn.utils.parametrizations.weight_norm, dim=1))
 _ZNXLWM = partial(numbered, "deconv{}", "deconv{}_bn", True)
 
 KINDS = [
@@ -223,4 +241,8 @@ KINDS = [
     _kind("diegoalejogm/gans", "`generator.pt`", "`linear`, `conv1.0` …", linear_and_blocks),
     _kind("the GANs course", "`gen.pth`", "28 px, kernels of 3 and 4", course),
     _kind("caogang/wgan-gp", "`netG.pth`", "`preprocess.0`, `block1.0` …", wgan_gp),
+    _kind("any", "`netG.pth`", "64 × 32 and such: a first kernel that is no square", rectangular),
+    _kind("any", "`netG.pth`", "spectral norm: `weight_orig`, `weight_u`, `weight_v`", _SPECTRAL),
+    _kind("any", "`netG.pth`", "spectral norm: `parametrizations.weight.original`", _PARAMETRIZED),
+    _kind("any", "`netG.pth`", "weight norm: `parametrizations.weight.original0`, `original1`", _WEIGHT_NORM),
 ]
