@@ -6,6 +6,7 @@ rosinality/stylegan2-pytorch 0613b1e (apply_factor.py), anvoynov/GANLatentDiscov
 catlab-team/latentclr bc98fb0 (colat/models, colat/utils/net_utils.py).
 """
 
+import pickle
 import warnings
 
 import numpy as np
@@ -18,6 +19,7 @@ import contrafact as cf
 from contrafact.core.artefact import load_artefact, save_artefact
 from contrafact.core.directions import Directions, GlobalDirections, LayeredDirections
 from contrafact.editing.directions import convert_directions, load_directions
+from contrafact.editing.latents import load_latents
 from contrafact.generators.analytic import Analytic
 from contrafact.generators.stylegan2 import StyleGAN2
 from tests.editing import foreign_files as files
@@ -289,6 +291,7 @@ def test_a_file_of_w_is_refused_by_a_generator_edited_in_z(stylegan, tmp_path):
         (np.zeros((0, L)), r"holds nothing, its shape is \(0, 12\)"),
         (np.ones((2, 3, 4, L)), r"expected a vector \(L,\), directions \(D, L\).*, got \(2, 3, 4, 12\)"),
         (np.array(["a", "b"]), "expected numbers, got <U1"),
+        (np.ones((300, L)), r"300 rows of 12 numbers are more than directions ever are; .* \(give them as --latents\)"),
     ],
 )
 def test_arrays_that_are_no_directions_of_this_generator(stylegan, array, message, tmp_path):
@@ -342,6 +345,7 @@ def test_torch_files_that_are_no_directions_say_what_they_hold(stylegan, content
     [
         ("a.txt", b"three\nblind mice\n", "is a text file without a row of numbers"),
         ("a.txt", b"1 2 3\n1 2\n", "line 2: expected 3 numbers, got '1 2'"),
+        ("a.txt", b"1 2\n\xff\xfe3\n", "is not a CSV text file: .*can't decode byte 0xff"),
         ("a.csv", b"age,1,2\n1,2,3\n", "line 2: expected 2 numbers after a name"),
         ("a.csv", b"age,1,2\nage,2,3\n", "names two rows alike"),
         ("a.npy", b"\x93NUMPY\x01\x00v\x00{", "does not start like an array"),
@@ -356,6 +360,54 @@ def test_other_files_say_what_they_are(name, content, message, tmp_path):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
         load_directions(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "encoding"),
+    [
+        ("a.csv", "# by hand\nwide;0,5;-1e-3\ntall;2;0\n", "utf-8"),
+        ("a.csv", "name;x;y\nwide;0,5;-0,001\ntall;2;0\n", "utf-8-sig"),
+        ("a.txt", "name\tx\ty\nwide\t0.5\t-0.001\ntall\t2\t0\n", "utf-16"),
+        ("a.csv", "sep=;\nwide;0,5;-0,001\n\ntall;2;0\n", "utf-8"),
+        ("a.txt", "wide 0.5 -0.001\ntall 2   0", "utf-8"),
+        ("a.csv", "'wide', 0.5, -0.001,\n\"tall\", 2, 0,\n", "utf-8"),
+    ],
+)
+def test_texts_are_read_as_tables_are(name, text, encoding, tmp_path):
+    """Spreadsheets' delimiters, marks and commas of decimals; spaces and comments of ``np.savetxt``."""
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    directions = load_directions(tmp_path / name)
+    assert directions.names == ["wide", "tall"]
+    expected = torch.tensor([[0.5, -0.001], [2.0, 0.0]])
+    torch.testing.assert_close(directions.every(torch.zeros(1, 2), torch.ones(2)), expected)
+
+
+def _mapper(prefix):
+    return {f"{prefix}mapping.{number}.{part}": torch.ones(2, 2) for number in (1, 2) for part in ("weight", "bias")}
+
+
+STYLECLIP = {
+    "fs3.npy": (np.ones((60, L)), "a table of what each of 60 style channels does to CLIP's embedding"),
+    "S": ([["G/4x4/Conv", "G/8x8/Conv"], [np.ones((5, 16)), np.ones((5, 8))]], "styles of the StyleSpace"),
+    "S_mean_std": ([[np.ones(16), np.ones(8)], [np.ones(16), np.ones(8)]], "styles of the StyleSpace"),
+    "angry.pt": ({"state_dict": {**_mapper("mapper.course_mapping."), "decoder.x": torch.ones(1)}}, "a mapper, a net"),
+    "single.pt": ({"state_dict": _mapper("mapper."), "opts": {}}, "a mapper, a network that makes a step"),
+}
+
+
+@pytest.mark.parametrize("name", STYLECLIP)
+@pytest.mark.parametrize("load", [load_directions, load_latents])
+def test_styleclip_s_files_are_called_by_their_name(load, name, stylegan, tmp_path):
+    content, what = STYLECLIP[name]
+    path = tmp_path / name
+    if name.endswith(".npy"):
+        np.save(path, content)
+    elif name.endswith(".pt"):
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps(content))
+    with pytest.raises(ValueError, match=rf"is StyleCLIP's: {what}.*Edit in its program and give the latents of W\+"):
+        load(path, stylegan)
 
 
 def test_options_that_decide_nothing_are_refused(stylegan, tmp_path):

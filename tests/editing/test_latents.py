@@ -3,10 +3,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from contrafact.core.direction_files import choose
 from contrafact.core.directions import CurvedDirections, GlobalDirections
 from contrafact.editing.latents import StoredLatents, edit, load_latents, on_layers
 from contrafact.generators.analytic import Analytic
 from contrafact.generators.stylegan2 import StyleGAN2
+from contrafact.generators.stylegan3 import StyleGAN3
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +145,17 @@ def test_a_file_without_its_header_fields(stylegan, tmp_path):
     save_file({"latents": torch.zeros(1, 12)}, path, {"format": "contrafact latents"})
     with pytest.raises(ValueError, match=r"damaged or no whole file of latents \(KeyError: 'names'\); make it again"):
         load_latents(path)
+
+
+def test_a_pose_acts_on_its_own_layer_alone():
+    generator = StyleGAN3.tiny().freeze()
+    generator.fix_label(0)
+    pose, latents = generator.own_directions(), generator.sample(2, seed=0)
+    assert torch.equal(
+        edit(generator, pose, latents, [("rotate", 1.0)], (0, 1)), edit(generator, pose, latents, [("rotate", 1.0)])
+    )
+    for directions in (pose, choose(pose, ["rotate"])):
+        with pytest.raises(
+            ValueError, match=r"rotate mean something in layer 0 alone and cannot act on layers 0 to 2: "
+        ):
+            edit(generator, directions, latents, [("rotate", 1.0)], (0, 3))

@@ -55,7 +55,7 @@ class ChosenDirections(Directions):
             inner.layers,
             inner.num_layers,
         )
-        self.per_layer = inner.per_layer
+        self.per_layer, self.own_layers = inner.per_layer, inner.own_layers
         self.inner, self.source = inner, {**source, "class": stable_name(cls) or name}
         self.chosen: Tensor
         self.register_buffer("chosen", torch.tensor(numbers), persistent=False)

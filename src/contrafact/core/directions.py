@@ -33,6 +33,7 @@ class Directions(Artefact, ABC):
         layers: ``(first, last)`` layers (last excluded) the shift acts on, None for all.
         num_layers: layers of the generator the directions belong to; needed when ``layers`` is given.
         per_layer: whether a shift differs from layer to layer: :meth:`shift` then gives ``(N, num_layers, L)``.
+        own_layers: whether a shift means something in ``layers`` alone, so that it cannot act on others.
 
     >>> axes = GlobalDirections.of(torch.eye(3), names=["left", "up", "back"])
     >>> latent = torch.zeros(2, 3)
@@ -49,6 +50,7 @@ class Directions(Artefact, ABC):
     latent_dim: int
     num_directions: int
     per_layer: bool = False
+    own_layers: bool = False
 
     def __init__(
         self,

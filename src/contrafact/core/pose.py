@@ -41,6 +41,8 @@ class PoseDirections(Directions):
     [[0.0, 0.0, 0.20000000298023224, 0.0]]
     """
 
+    own_layers = True
+
     weight: Tensor
     bias: Tensor
 

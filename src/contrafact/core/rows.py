@@ -15,7 +15,8 @@ DELIMITERS = ",;\t"
 """What stands between cells: the comma, the semicolon of countries whose numbers have commas, a spreadsheet's tab."""
 
 _LONGEST_LINE = 2**22
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""What text in UTF-16 begins with."""
 
 
 class Dialect(NamedTuple):
@@ -43,9 +44,11 @@ def find_dialect(path: str | Path) -> Dialect:
     """
     source = Path(path)
     with reading(source, "CSV text file"), source.open("rb") as stream:
-        encoding = "utf-16" if stream.read(2) in _UTF_16 else "utf-8-sig"
+        encoding = "utf-16" if stream.read(2) in UTF_16 else "utf-8-sig"
     with _text(source, encoding) as file:
         head = file.readline(_LONGEST_LINE)
+        while head.startswith("#") and not any(mark in head for mark in DELIMITERS):  # a remark says nothing of rows
+            head = file.readline(_LONGEST_LINE)
     if head.startswith("sep=") and len(head.rstrip("\r\n")) == len("sep=;"):
         return Dialect(encoding, head[len("sep=")], 1)
     return Dialect(encoding, max(DELIMITERS, key=head.count), 0)

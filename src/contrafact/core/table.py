@@ -71,7 +71,7 @@ class Table:
         """
         for number, column in enumerate(self.columns):
             if is_words(column):
-                row = next(row for row, cell in enumerate(column) if cell is not None and _number(cell, "") is None)
+                row = next(row for row, cell in enumerate(column) if cell is not None and cell_number(cell, "") is None)
                 called = f" ({self.names[number]})" if self.names else ""
                 raise ValueError(
                     f"{self.place(row)}, column {number + 1}{called}: {column[row][:60]!r} is not a number"
@@ -127,15 +127,19 @@ def _counts_rows(column: Array) -> bool:
     return not is_words(column) and bool(np.array_equal(column, np.arange(len(column))))
 
 
-def _number(cell: str, delimiter: str) -> float | None:
-    """A cell's number, NaN for unknown, None for a word."""
+def cell_number(cell: str, delimiter: str) -> float | None:
+    """A cell's number, NaN for unknown, None for a word.
+
+    >>> cell_number("0,5", ";"), cell_number("cube", ","), cell_number(" 1e-3", ",")
+    (0.5, None, 0.001)
+    """
     try:
         return float(cell)
     except ValueError:
         if cell.strip().lower() in UNKNOWN:
             return float("nan")
     if delimiter not in ("", ",") and cell.count(",") == 1 and "." not in cell:
-        return _number(cell.replace(",", "."), ",")
+        return cell_number(cell.replace(",", "."), ",")
     return None
 
 
@@ -163,7 +167,7 @@ def _scan(path: Path, dialect: Dialect, words: set[int], as_texts: Collection[st
             width = len(row)
             if width > _MOST_COLUMNS:
                 raise ValueError(f"{path} has {width} columns; at most {_MOST_COLUMNS} are read")
-            if any(_number(cell, dialect.delimiter) is None for cell in row):
+            if any(cell_number(cell, dialect.delimiter) is None for cell in row):
                 names = tuple(cell.strip() for cell in row)
                 words.update(column for column, name in enumerate(names) if name.lower() in as_texts)
                 continue
@@ -176,7 +180,7 @@ def _scan(path: Path, dialect: Dialect, words: set[int], as_texts: Collection[st
         except ValueError:
             numbers = []
             for column, cell in enumerate(row):
-                number = None if column in words else _number(cell, dialect.delimiter)
+                number = None if column in words else cell_number(cell, dialect.delimiter)
                 if number is None and column not in words:
                     words.add(column)
                     late |= bool(np.isfinite(values[column::width]).any())

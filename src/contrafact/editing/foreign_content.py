@@ -6,6 +6,8 @@ A file's kind is told by its first bytes, whatever it is called.
 from __future__ import annotations
 
 import math
+import re
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,13 @@ from contrafact.core.foreign import reading
 from contrafact.core.inert_files import is_legacy, read_inert
 from contrafact.core.inert_records import InertError
 from contrafact.core.npy import NpzFile, read_npy
+from contrafact.core.rows import UTF_16, read_rows
+from contrafact.core.table import cell_number
 
 _NUMPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _OBJECTS = b"'|O'"
+_MAPPER = re.compile(r"(mapper\.)?(course|coarse|medium|fine)_mapping\.mapping\.\d+\.|mapper\.mapping\.\d+\.")
+"""Names in StyleCLIP's mappers, beside a generator and alone."""
 
 
 def read_content(path: Path, expected: str) -> Any:
@@ -48,7 +54,7 @@ def read_content(path: Path, expected: str) -> Any:
         return {name: archive.read(name) for name in archive.members}
     if start.startswith((_ZIP, b"\x80")) or is_legacy(start[:24]):
         return _read_pickled(path, path)
-    if start and b"\0" not in start:
+    if start and (b"\0" not in start or start.startswith(UTF_16)):
         return _read_text(path, expected)
     raise ValueError(f"{path} is {what_is(path)}; expected {expected}")
 
@@ -58,9 +64,9 @@ def _read_objects(path: Path, start: bytes) -> Any:
     length = int.from_bytes(start[8:10] if start[6] == 1 else start[8:12], "little") + (10 if start[6] == 1 else 12)
     with reading(path, "array saved by numpy"):
         content = path.read_bytes()[length:]
-    array = _read_pickled(path, content)
+    record = _read_pickled(path, content)
     # An array of objects is more than the inert reader makes: its record holds the list of them.
-    state = getattr(array, "state", None)
+    state = getattr(record, "state", None)
     items = state[-1] if isinstance(state, tuple) and state else None
     if not isinstance(items, list):
         raise ValueError(f"{path} is an array of objects that cannot be told without running it; save plain numbers")
@@ -86,40 +92,64 @@ def _read_safetensors(path: Path, expected: str) -> dict[str, Tensor]:
 def _read_text(path: Path, expected: str) -> Any:
     """A table of numbers, or ``{name: row}``."""
     names: list[str] = []
-    rows: list[list[float]] = []
-    with reading(path, "text file of numbers"):
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    for line, text in enumerate(lines, 1):
-        between = next((mark for mark in ";,\t" if mark in text), None)
-        found = [cell.strip(" \t'\"") for cell in text.split(between) if cell.strip()]
+    values, width = array("d"), 0
+    for line, row in read_rows(path):
+        between = next((mark for mark in ";\t," if mark in row[0]), None) if len(row) == 1 else ";"
+        cells = row[0].split(between) if len(row) == 1 else row
+        found = [cell.strip(" \t'\"") for cell in cells if cell.strip()]
         if not found or found[0].startswith("#"):
             continue
-        first_is_name = _number(found[0]) is None
-        row = [_number(cell) for cell in found[first_is_name:]]
-        if not rows and (not row or None in row):
+        first_is_name = cell_number(found[0], ";") is None
+        read = [cell_number(cell, ";") for cell in found[first_is_name:]]
+        if not width and (not read or None in read):
             continue  # what columns are called
-        numbers = [value for value in row if value is not None]
-        if len(numbers) < len(row) or (rows and (len(row) != len(rows[0]) or first_is_name != bool(names))):
+        numbers = [value for value in read if value is not None]
+        if len(numbers) < len(read) or (width and (len(read) != width or first_is_name != bool(names))):
             raise ValueError(
-                f"{path}, line {line}: expected {f'{len(rows[0])} numbers' if rows else 'numbers'}"
+                f"{path}, line {line}: expected {f'{width} numbers' if width else 'numbers'}"
                 f"{' after a name' if names else ''}, got {' '.join(found)[:60]!r}; expected {expected}"
             )
-        rows.append(numbers)
+        width = len(numbers)
+        values.extend(numbers)
         if first_is_name:
             names.append(found[0])
-    if not rows:
+    if not width:
         raise ValueError(f"{path} is {what_is(path)} without a row of numbers; expected {expected}")
-    if names and len(set(names)) < len(names):
+    if len(set(names)) < len(names):
         raise ValueError(f"{path} names two rows alike: {', '.join(names)[:80]}; give each its own name")
-    array = np.array(rows)
-    return dict(zip(names, array, strict=True)) if names else array
+    rows = np.array(values, dtype=np.float64).reshape(-1, width)
+    return dict(zip(names, rows, strict=True)) if names else rows
 
 
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
+def refuse_styleclip(content: Any, path: Path) -> None:
+    """Say of StyleCLIP's files what they are: none holds a way to move latents by itself (ValueError)."""
+    what = _of_styleclip(content, path)
+    if what is not None:
+        raise ValueError(
+            f"{path} is StyleCLIP's: {what}. Edit in its program and give the latents of W+ before and after, an array "
+            "(N, layers, L); or let a method find directions on the generator, such as contrafact fit sefa"
+        )
+
+
+def _of_styleclip(content: Any, path: Path) -> str | None:
+    if isinstance(content, dict):
+        state = content.get("state_dict", content)
+        names = [str(name) for name in state] if isinstance(state, dict) else []
+        if any(_MAPPER.match(name) for name in names):
+            return "a mapper, a network that makes a step for each picture's latent of W+"
+    if isinstance(content, list | tuple) and len(content) == 2:
+        texts_or_means, arrays = content
+        if isinstance(arrays, list | tuple) and arrays and all(is_array(part) for part in arrays):
+            widths = {part.shape[-1] for part in arrays if part.ndim}
+            listed = isinstance(texts_or_means, list | tuple) and len(texts_or_means) == len(arrays) > 1
+            if listed and len(widths) > 1:
+                return "styles of the StyleSpace, a number for each channel of every layer, with their names or spread"
+    if is_array(content) and content.ndim == 2 and path.stem.lower().startswith("fs3"):
+        return (
+            f"a table of what each of {len(content)} style channels does to CLIP's embedding, from which it makes "
+            "directions of the StyleSpace for a text"
+        )
+    return None
 
 
 def is_array(value: object) -> bool:

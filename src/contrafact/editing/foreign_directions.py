@@ -30,7 +30,7 @@ from contrafact.core.directions import Directions, GlobalDirections
 from contrafact.core.files import read_json
 from contrafact.core.foreign import first_line
 from contrafact.editing.deformator import DeformatorDirections, Kind
-from contrafact.editing.foreign_content import is_array, numbers, read_content, texts
+from contrafact.editing.foreign_content import is_array, numbers, read_content, refuse_styleclip, texts
 
 EXPECTED = (
     "directions of contrafact's (a run folder or *.safetensors), GANSpace's .npz (lat_comp, lat_stdev), vectors (D, L) "
@@ -46,6 +46,8 @@ _LATENTS = ("w", "wp", "ws", "z", "latent", "latents", "latent_codes", "projecte
 _BESIDES = ("layers", "layer_idx", "values", "eigen_values", "eigenvalues", "meta_data", "names")
 _NET = re.compile(r"nets\.(\d+)\.(linear|batchnorm)_(\d+)\.(\w+)")
 _MOST_NETS = 4096
+_MOST_OF_A_DIMENSION, _FEW_DIMENSIONS = 4, 64
+"""Directions for each dimension, and dimensions of a small latent space, beyond which rows are no directions."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def find_directions(path: Path) -> Found:
             cannot be directions.
     """
     content = read_content(path, EXPECTED)
+    refuse_styleclip(content, path)
     found = None
     if isinstance(content, Mapping):
         for reader in (_ganspace, _rosinality, _deformator, _latentclr, _named):
@@ -303,6 +306,11 @@ def _rows(value: Any, path: Path, called: str, what: str | None = None) -> Found
     _refuse_zeros(vectors, path)
     # Only a plain (D, L) leaves open what its rows are: (D, 1, L) has told.
     is_bare = vectors.ndim == 2 and len(vectors) > 1 and is_array(value) and value.ndim == 2
+    if len(vectors) > _MOST_OF_A_DIMENSION * max(vectors.shape[-1], _FEW_DIMENSIONS):
+        raise ValueError(
+            f"{what or path}: {len(vectors)} rows of {vectors.shape[-1]} numbers are more than directions ever are; "
+            "they seem to be latents (give them as --latents), such as StyleCLIP's W.npy; save the rows you mean"
+        )
     names = (called,) if len(vectors) == 1 or is_bare else ()
     return Found("vectors", vectors, "a latent step of the vector's length", names, is_bare=is_bare)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from contrafact.core.decoding import PICTURES
 from contrafact.core.describe import what_is
-from contrafact.editing.foreign_content import is_array, numbers, read_content, texts
+from contrafact.editing.foreign_content import is_array, numbers, read_content, refuse_styleclip, texts
 
 EXPECTED = (
     "a file of latents written by `contrafact invert`, or another program's: an array (N, L) or (N, layers, L), alone, "
@@ -58,6 +58,7 @@ def find_latents(path: Path) -> FoundLatents:
             cannot be latents.
     """
     content = read_content(path, EXPECTED)
+    refuse_styleclip(content, path)
     found = _of_mapping(content, path) if isinstance(content, Mapping) else _plain(content, path, str(path))
     if found is None:
         raise ValueError(f"{path} holds no latents known here: it is {what_is(path)}; expected {EXPECTED}")

@@ -260,7 +260,8 @@ def edit(
         Moved latents; ``(N, num_layers, L)`` where only some layers move.
 
     Raises:
-        ValueError: directions that do not fit the generator, no such direction, no steps, or layers out of range.
+        ValueError: directions that do not fit the generator, no such direction, no steps, or layers out of range, or
+            other ones than those of directions that act on their own alone (StyleGAN3's pose).
     """
     check_fit(directions, generator)
     if not steps:
@@ -279,7 +280,7 @@ def on_layers(directions: Directions, layers: tuple[int, int], generator: Genera
     """The same directions, acting on other style layers.
 
     Raises:
-        ValueError: layers the generator does not have.
+        ValueError: layers the generator does not have, or directions that can act on their own alone.
     """
     first, last = layers
     if not 0 <= first < last <= generator.num_layers or generator.num_layers == 1:
@@ -287,6 +288,13 @@ def on_layers(directions: Directions, layers: tuple[int, int], generator: Genera
             f"layers must be (first, last) with 0 <= first < last <= {generator.num_layers}, the generator's number "
             f"of layers; got ({first}, {last})"
             + ("; all of its layers take the same latent" if generator.num_layers == 1 else "")
+        )
+    if directions.own_layers and directions.layers not in (None, (first, last)):
+        begin, end = directions.layers or (0, directions.num_layers)
+        own = f"layer {begin}" if end == begin + 1 else f"layers {begin} to {end - 1}"
+        raise ValueError(
+            f"{', '.join(directions.names[:3])} mean something in {own} alone and cannot act on layers {first} to "
+            f"{last - 1}: leave the layers out; they move nothing else"
         )
     other = copy.deepcopy(directions)
     other.layers, other.num_layers = (first, last), generator.num_layers
