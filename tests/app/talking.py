@@ -86,17 +86,24 @@ def fetch(address, **headers):
 
 
 class Slow(Generator):
-    """Takes ``seconds`` for an image, once they are set; perhaps with a quick way to a small one."""
+    """Takes ``seconds`` for an image, once they are set; perhaps with a quick way to a small one, or a quick layer."""
 
-    def __init__(self, small=True):
+    def __init__(self, small=True, layered=False):
         super().__init__()
         self.latent_dim = self.prior_dim = 3
+        self.layer_names = ("first",) if layered else ()
+        self.feature_margin = 2
         self.image_shape, self.seconds, self.small = (3, 32, 32), 0.0, small
         self.small_seconds, self.small_sides = 0.0, []
 
     def forward(self, latent):
         time.sleep(self.seconds * len(latent))
         return latent.sigmoid()[:, :, None, None].expand(-1, -1, 32, 32)
+
+    def features(self, latent, layer):
+        """Colours, a quarter of them each, among what is no colour, with a margin of two pixels."""
+        colours = latent.sigmoid()[:, :, None, None].expand(-1, -1, 20, 20) / 4
+        return torch.cat((colours, torch.ones_like(colours[:, :1]), colours.flip(1).square()), dim=1)
 
     def preview(self, latent, side):
         if not self.small:
@@ -106,9 +113,9 @@ class Slow(Generator):
         return latent.sigmoid()[:, :, None, None].expand(-1, -1, 16, 16)
 
 
-def slow_session(seconds, small=True):
+def slow_session(seconds, small=True, layered=False):
     """A session on :class:`Slow`, measured before it became slow."""
-    generator = Slow(small)
+    generator = Slow(small, layered)
     directions = GlobalDirections.of(torch.eye(3)).requires_grad_(False)
     session = Session(Subject(generator, directions, None, None, "direction"))
     assert len(session.survey.directions) == 3

@@ -17,6 +17,7 @@ from contrafact.app.session import Session
 from contrafact.cli import main
 from contrafact.core.directions import CurvedDirections, GlobalDirections, LayeredDirections
 from contrafact.core.generator import Generator, sample_latents
+from contrafact.core.whitened_directions import WhitenedDirections
 from contrafact.editing.latents import edit
 from contrafact.generators.checkpoints import load_generator
 from contrafact.generators.stylegan2 import StyleGAN2
@@ -133,6 +134,25 @@ def test_a_vector_per_layer_moves_inside_a_page_as_outside():
     layers = torch.tensor([0.0, 1.0, 1.0, 1.0, 0.0, 0.0])
     _, moved, _ = EditedPicture(generator, directions)(latent[:, None].expand(-1, 6, -1), magnitudes, layers)
     torch.testing.assert_close(moved, edit(generator, directions, latent, [(2, 1.5), (69, -1.0)], layers=(1, 4)))
+
+
+@pytest.mark.parametrize("kind", ["curved", "circles"])
+def test_steps_that_depend_on_the_latent_see_the_layers_they_act_on(kind):
+    """A photograph's latent has other numbers in every layer, and the second step starts where the first has led."""
+    generator, rng = StyleGAN2.tiny(), torch.Generator().manual_seed(0)
+    generator.fix_label(0)
+    if kind == "curved":
+        directions = CurvedDirections(12, 2, hidden_dim=8)
+    else:
+        axes = torch.randn(3, 12, generator=rng)
+        directions = WhitenedDirections.of(axes, groups=[[0, 2], [1]], center=torch.randn(12, generator=rng))
+    directions.requires_grad_(False)
+    latent = torch.randn(1, 6, 12, generator=rng)
+    for layers in ((0, 6), (1, 4)):
+        mask = torch.tensor([float(layers[0] <= layer < layers[1]) for layer in range(6)])
+        _, moved, _ = EditedPicture(generator, directions)(latent, torch.tensor([1.5, -1.0]), mask)
+        expected = edit(generator, directions, latent, [(0, 1.5), (1, -1.0)], layers=layers)
+        torch.testing.assert_close(moved, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("truncation", [0.0, 0.3, 1.0])

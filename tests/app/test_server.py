@@ -115,6 +115,7 @@ def test_a_small_picture_that_takes_long_is_made_smaller():
     session = slow_session(0.2)
     session.generator.small_seconds = 0.18
     with served(session) as (_, address), talking(address) as talk:
+        session.generator.small_sides.clear()  # whether it makes any
         for seed in range(4):
             talk.picture({"latent": {"seed": seed}})
     assert session.generator.small_sides == [64, 32, 16, 16]
@@ -125,6 +126,20 @@ def test_a_small_picture_is_enough_where_that_was_asked_for():
         facts, pixels = talk.picture({}, side=16)
         assert facts["seconds"] < 0.1
         assert pixels.shape == (16, 16, 3)
+
+
+def test_a_slow_generator_of_no_small_pictures_shows_what_its_layers_tell(monkeypatch):
+    monkeypatch.setattr("contrafact.app.session._LEARNING_SECONDS", 0.0)
+    session = slow_session(0.2, small=False, layered=True)
+    with served(session) as (_, address), talking(address) as talk:
+        number = talk.send("render", slot="main", state=MOVED)
+        (first, small), (last, large) = (talk.receive() for _ in range(2))
+        assert (first["id"], first["final"], last["id"], last["final"]) == (number, False, number, True)
+        small, large = (np.asarray(Image.open(io.BytesIO(body))).astype(int) for body in (small, large))
+        assert (small.shape, large.shape) == ((16, 16, 3), (32, 32, 3))
+        assert np.abs(small - large[::2, ::2]).max() <= 2
+        # A guess is not enough, however small the picture that was asked for.
+        assert talk.picture(MOVED, side=16)[0]["seconds"] > 0.1
 
 
 def test_what_waits_together_is_drawn_together(session):

@@ -11,7 +11,7 @@ from contrafact.app.state import Drawn, Photo, State
 from contrafact.core.direction_files import load_directions
 from contrafact.core.method import load_run
 from contrafact.core.pictures import to_bytes
-from tests.app.talking import served
+from tests.app.talking import served, slow_session
 from tests.app.test_export_browser import go, shown
 from tests.conftest import TINY_DISCO, quiet
 
@@ -216,3 +216,30 @@ def test_two_pages_see_one_name(browser, session, folder):
         pages[1].wait_for_selector(".slider[data-number='3'] .name:text('lift')")
         for one in pages:
             one.close()
+
+
+def test_a_slow_picture_is_announced_on_the_canvas(browser):
+    """Nothing small to show meanwhile: the old picture stays, and the page says that it is not yet the new one."""
+    with served(slow_session(0.5, small=False)) as (_, address):
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_selector("#computing:text('Computing')")
+        page.wait_for_selector("#main[data-shows='seed=0']")
+        page.click("#seed-more")
+        page.wait_for_selector("#computing:text('Computing')")
+        assert page.get_attribute("#main", "data-shows") == "seed=0"
+        page.wait_for_selector("#main[data-shows='seed=1']")
+        assert page.is_hidden("#computing")
+        page.close()
+
+
+def test_a_small_picture_that_comes_first_is_said_to_be_one(browser):
+    with served(slow_session(0.5)) as (_, address):
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_selector("#computing:text('Small at first')")
+        assert page.eval_on_selector("#main", "c => c.width") == 16
+        page.wait_for_selector("#main[data-shows='seed=0']")
+        assert page.is_hidden("#computing")
+        assert page.eval_on_selector("#main", "c => c.width") == 32
+        page.close()

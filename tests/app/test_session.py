@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from contrafact.app.search import search
 from contrafact.app.session import Session
 from contrafact.app.state import Between, Drawn, Photo, State, Values, encode_values, parse_state
 from contrafact.core.artefact import save_artefact
-from contrafact.core.direction_files import load_directions, name_direction
+from contrafact.core.direction_files import choose, load_directions, name_direction
 from contrafact.core.directions import GlobalDirections
-from contrafact.core.generator import sample_latents
+from contrafact.core.encoder import Encoder
+from contrafact.core.generator import Generator, sample_latents
 from contrafact.core.method import load_run
+from contrafact.core.whitened_directions import WhitenedDirections
 from contrafact.editing.latents import StoredLatents, edit
 from contrafact.generators.checkpoints import load_generator
 from contrafact.generators.stylegan2 import StyleGAN2
@@ -187,6 +190,49 @@ def test_strengths_groups_and_limits_of_a_linear_generator():
     assert groups in ([groups[0]] * 2 + [1], [1] + [groups[1]] * 2)  # copies stand next to each other
     # 99 % of three standard normal numbers lie within 3.37; half the samples, of median length about 1.5, leave at 3.
     assert all(2.0 <= one["limit"] <= 3.0 for one in found)
+
+
+class Reads(Encoder):
+    """The colour of one place: its angle in a plane, and how light it is."""
+
+    image_shape, code_dim, angles = (3, 4, 4), 2, (0,)
+
+    def encode(self, images):
+        red, green, blue = images[:, :, 0, 0].unbind(1)
+        return torch.stack([torch.atan2(green - 0.5, red - 0.5), blue], dim=1)
+
+
+class Paints(Generator):
+    latent_dim = prior_dim = 3
+    image_shape = (3, 4, 4)
+
+    def forward(self, latent):
+        return (0.5 + 0.1 * latent)[:, :, None, None].expand(-1, -1, 4, 4)
+
+
+def test_a_circle_is_a_whole_turn_and_moves_the_angle_that_reads_it():
+    directions = WhitenedDirections.of(torch.eye(3), groups=[[0, 1], [2]], names=["hue", "light"])
+    session = Session(Subject(Paints(), directions.requires_grad_(False), Reads(), None, "direction"))
+    hue, light = sorted(session.facts()["directions"], key=lambda found: found["number"])
+    assert (hue["circle"], light["circle"]) == (True, False)
+    assert hue["limit"] == pytest.approx(np.pi), "every turn is as likely as none"
+    # A magnitude of 1 is a radian, also where the angle's end lies within it: a plain mean of differences is about 0.
+    (first, change), (_, rest) = hue["moves"]
+    assert (first, change) == (0, pytest.approx(1.0, abs=1e-3))
+    assert abs(rest) < 1e-6
+    assert session.warnings(State(magnitudes=((0, 3.2),))) == ["hue is beyond 3.14 rad, where images leave the data"]
+    few = choose(directions, ["light", "hue"])
+    assert [few.is_circle(0), few.is_circle(1)] == [False, True]
+
+
+def test_an_angle_is_searched_by_the_shorter_way():
+    directions = WhitenedDirections.of(torch.eye(3), groups=[[0, 1], [2]]).requires_grad_(False)
+    session = Session(Subject(Paints(), directions, Reads(), None, "direction"))
+    start = State(parse_state({"latent": {"values": encode_values(torch.tensor([[-2.0, 0.3, 0.0]]))}}).latent)
+    found = search(session, start, 0, -3.0)
+    assert found.value == pytest.approx(-3.0, abs=0.01)
+    assert found.distance < 1.0, "through half a turn, and not around by 0"
+    assert found.latent[0] < -1.0
 
 
 def test_a_generator_is_called_by_its_name_or_by_what_its_run_learned_from(vae_folder, layered):

@@ -47,7 +47,8 @@ class EditedPicture(nn.Module):
             moved = self._moved(moved, step[None], layers)
         else:
             for number in range(self.directions.num_directions):
-                place = moved if moved.ndim == 2 else moved.mean(dim=1)
+                # As the directions do it outside: one latent per sample, the mean of the layers that are acted on.
+                place = moved if moved.ndim == 2 else (layers[:, None] * moved).sum(dim=1) / layers.sum()
                 step = self.directions.shift(place, torch.tensor([number]), magnitudes[number : number + 1])
                 moved = self._moved(moved, step, layers)
         image = self.generator(moved)[0]

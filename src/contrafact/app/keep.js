@@ -167,6 +167,10 @@ export class Keep {
     }
     if (this.what.value === "slider") {
       const direction = facts.directions.find(({ number }) => number === this.lastMoved) || facts.directions[0];
+      if (direction.circle) {
+        // A whole turn, which ends where it began: no way back.
+        return there.slice(1).map((t) => ({ ...state, magnitudes: { ...state.magnitudes, [direction.number]: Math.PI * (2 * t - 1) } }));
+      }
       const at = (t) => ({ ...state.magnitudes, [direction.number]: (2 * t - 1) * direction.limit });
       return andBack(there.map((t) => ({ ...state, magnitudes: at(t) })));
     }

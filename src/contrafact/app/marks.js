@@ -18,6 +18,11 @@ export function find(id) {
   return document.getElementById(id);
 }
 
+// What a direction's magnitudes are in: standard deviations, or radians where it turns around a circle.
+export function unitOf({ circle }) {
+  return circle ? "rad" : "σ";
+}
+
 export function signed(value, digits = 2) {
   const rounded = Number(value.toFixed(digits));
   return `${rounded > 0 ? "+" : rounded < 0 ? "−" : ""}${Math.abs(rounded)}`;

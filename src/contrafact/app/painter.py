@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -23,7 +22,7 @@ from contrafact.core.generator import images_at_once
 from contrafact.core.pictures import to_bytes
 
 SLOW_SECONDS = 0.15
-"""A picture that takes longer than this is preceded by a small one, where the generator makes one on the way."""
+"""A picture that takes longer than this is preceded by a small one, where there is a way to one."""
 SMALL_SIDE = 64
 """Side of the small picture; half of it, down to :data:`LEAST_SIDE`, where it takes too long itself."""
 LEAST_SIDE = 16
@@ -47,6 +46,9 @@ class Painter:
         session.render([State()])
         self.seconds = time.perf_counter() - start
         self.small_side = SMALL_SIDE
+        if self.seconds > SLOW_SECONDS:
+            for known in (session, *session.rivals.values()):
+                known.learn_sketch(SMALL_SIDE, self.seconds)
         self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
         self._thread.start()
 
@@ -91,19 +93,17 @@ class Painter:
         for (ask, _), image in zip(ready, images, strict=True):
             self._deliver(ask, image, start, left)
 
-    @torch.no_grad()
     def _sketched(self, ask: Ask, latent: Tensor, left: dict[int, Ask]) -> bool:
         """Send a small picture first; whether that is all there is to do."""
         start = time.perf_counter()
-        generator = self.session.of(ask.state).generator.truncated(ask.state.truncation)
         side = self.small_side if ask.side is None or ask.side > SMALL_SIDE else ask.side
-        small = generator.preview(latent.to(generator.device), side)
+        small, is_rough = self.session.preview(ask.state, latent, side)
         if small is None:
             return False
         if ask.side is None and time.perf_counter() - start > SLOW_SECONDS:
             self.small_side = max(LEAST_SIDE, self.small_side // 2)
-        enough = ask.side is not None and ask.side <= max(small.shape[-2:]) and not ask.codes
-        self._deliver(ask, small[0].float().cpu(), start, left, is_final=enough)
+        enough = ask.side is not None and not is_rough and ask.side <= max(small.shape[-2:]) and not ask.codes
+        self._deliver(ask, small, start, left, is_final=enough)
         if not enough and self.line.is_old(ask):
             self.answer(left.pop(id(ask)), {"type": "stale"}, None)
             return True

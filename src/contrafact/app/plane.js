@@ -1,6 +1,6 @@
 // Two directions as the axes of a plane: a map of small pictures, and a point on it to drag.
 
-import { find, make, signed } from "./marks.js";
+import { find, make, signed, unitOf } from "./marks.js";
 import { paintReduced } from "./pixels.js";
 
 const CELLS = 5, SIDE = 96;
@@ -69,8 +69,12 @@ export class Plane {
     this.draw();
   }
 
+  direction(axis) {
+    return this.store.facts.directions.find((direction) => direction.number === this.chosen[axis]);
+  }
+
   reach(axis) {
-    return this.store.facts.directions.find((direction) => direction.number === this.chosen[axis]).limit;
+    return this.direction(axis).limit;
   }
 
   at(axis) {
@@ -87,7 +91,7 @@ export class Plane {
     const [x, y] = [0, 1].map((axis) => Math.min(1, Math.max(-1, this.at(axis) / this.reach(axis))));
     this.point.style.setProperty("left", `${50 + 50 * x}%`);
     this.point.style.setProperty("top", `${50 - 50 * y}%`);
-    const said = [0, 1].map((axis) => `${this.selects[axis].selectedOptions[0]?.textContent} ${signed(this.at(axis))} σ`);
+    const said = [0, 1].map((axis) => `${this.selects[axis].selectedOptions[0]?.textContent} ${signed(this.at(axis))} ${unitOf(this.direction(axis))}`);
     this.text.textContent = said.join(", ");
     this.pad.setAttribute("aria-label", `Plane: ${said.join(", ")}`);
   }

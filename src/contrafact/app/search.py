@@ -5,6 +5,7 @@ Shape suffixes: L latent dimensions, J codes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -67,12 +68,17 @@ def search(session: Session, state: State, code: int, value: float) -> Found:
         codes: Tensor = encoder(generator(latent).clamp(0, 1))
         return codes[0, code]
 
+    def left(reading: Tensor) -> float:
+        """How far it is from a reading to the value; of an angle, by the shorter way."""
+        difference = value - float(reading)
+        return math.remainder(difference, math.tau) if code in encoder.angles else difference
+
     offset = torch.zeros_like(start)
     with torch.no_grad():
         reached = read(offset)
-    tolerance = 1e-3 * max(abs(value - float(reached)), 1e-6)
+    tolerance = 1e-3 * max(abs(left(reached)), 1e-6)
     for _ in range(STEPS):
-        wanted = value - float(reached)
+        wanted = left(reached)
         if abs(wanted) <= tolerance:
             break
         point = offset.clone().requires_grad_()
@@ -85,7 +91,7 @@ def search(session: Session, state: State, code: int, value: float) -> Found:
         for _ in range(_HALVINGS):
             with torch.no_grad():
                 there = read(offset + step)
-            if abs(value - float(there)) < abs(wanted):
+            if abs(left(there)) < abs(wanted):
                 offset, reached = offset + step, there
                 break
             step = step / 2

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from contrafact.app.again import lines_that_make, prefix_of
+from contrafact.app.sketch import SAMPLES, Sketch
 from contrafact.app.state import Between, Drawn, Latent, Photo, State, Values
 from contrafact.app.survey import GRID, Survey, survey
 from contrafact.core.direction_files import load_directions
@@ -29,6 +30,7 @@ from contrafact.report.subject import Subject, find_subject
 LATENTS = "latents.safetensors"
 HARD_LIMIT = 6.0
 """Every direction may be moved this far, in standard deviations; and twice its own limit where that is more."""
+_LEARNING_SECONDS = 20.0
 
 
 class Session:
@@ -49,6 +51,7 @@ class Session:
         named_in: run folder or file that names of directions are written to; None where they are a generator's axes or
             another program's.
         rivals: sessions of other runs that can be compared, by name.
+        sketch: small pictures of a slow generator that makes none itself; None until :meth:`learn_sketch`.
     """
 
     def __init__(self, subject: Subject, source: Mapping[str, Any] | None = None) -> None:
@@ -59,6 +62,7 @@ class Session:
         self.latents: StoredLatents | None = None
         self.home: Path | None = None
         self.rivals: dict[str, Session] = {}
+        self.sketch: Sketch | None = None
         self.notes: list[str] = []
         self.encoder: Encoder | None = None
         if subject.encoder is not None:
@@ -194,6 +198,7 @@ class Session:
                     "group": found.group,
                     "strength": found.strength,
                     "limit": found.limit,
+                    "circle": self.directions.is_circle(found.number),
                     "layers": layers,
                     "moves": [list(move) for move in found.moves] if surveyed.codes is not None else None,
                 }
@@ -270,7 +275,7 @@ class Session:
                 self.directions.index(number)
             if abs(magnitude) > self.hard_limit(number):
                 raise ValueError(
-                    f"direction {number} can be moved by at most {self.hard_limit(number):g} standard deviations here, "
+                    f"direction {number} can be moved by at most {self.hard_limit(number):g} {self.unit(number)} here, "
                     f"got {magnitude:g}"
                 )
         latent = self.latent_of(state.latent, state.truncation)
@@ -288,8 +293,12 @@ class Session:
             found = self._on_layers[layers] = on_layers(self.directions, layers, self.generator)
         return found
 
+    def unit(self, number: int) -> str:
+        """What a direction's magnitudes are in: σ, standard deviations, or rad, where it turns around a circle."""
+        return "rad" if self.directions.is_circle(number) else "σ"
+
     def hard_limit(self, number: int) -> float:
-        """How far a direction can be moved at all, in standard deviations."""
+        """How far a direction can be moved at all."""
         return max(HARD_LIMIT, 2 * self._limits.get(number, GRID[0]))
 
     @cached_property
@@ -304,8 +313,9 @@ class Session:
     def warnings(self, state: State) -> list[str]:
         """What to say beside a picture: directions that are beyond their limit."""
         session = self.of(state)
+        names = session.directions.names
         return [
-            f"{session.directions.names[number]} is beyond {limit:g} σ, where images leave the data"
+            f"{names[number]} is beyond {limit:.3g} {session.unit(number)}, where images leave the data"
             for number, magnitude in state.magnitudes
             if abs(magnitude) > (limit := session._limits.get(number, GRID[-1]))
         ]
@@ -345,6 +355,34 @@ class Session:
             made = [generator(part) for part in latents.to(generator.device).split(images_at_once(generator))]
             found.update(zip(places, torch.cat(made).float().cpu(), strict=True))
         return torch.stack([found[place] for place in range(len(moved))])
+
+    def learn_sketch(self, side: int, seconds: float) -> None:
+        """Learn small pictures in half the time of a whole one, unless the generator makes some on its way.
+
+        Args:
+            side: pixels that would be enough.
+            seconds: that a whole one takes.
+        """
+        generator = self.generator
+        if generator.preview(self.latent_of(Drawn(0)).to(generator.device), side) is None:
+            fewest, most = SAMPLES
+            sketch = Sketch.learned(generator, max(fewest, min(most, int(_LEARNING_SECONDS / seconds))))
+            self.sketch = None if sketch is None else sketch.within(generator, seconds / 2)
+
+    @torch.no_grad()
+    def preview(self, state: State, latent: Tensor, side: int) -> tuple[Tensor | None, bool]:
+        """A small image ``(C, h, w)`` of a state's latent, None for none; and whether it is a rough one.
+
+        One that the generator makes on its way is what its layers have; one of :attr:`sketch` is a guess.
+        """
+        session = self.of(state)
+        generator = session.generator.truncated(state.truncation)
+        latent = latent.to(generator.device)
+        small = generator.preview(latent, side)
+        is_rough = small is None
+        if small is None and session.sketch is not None:
+            small = session.sketch(generator, latent, side)
+        return (None if small is None else small[0].float().cpu()), is_rough
 
     @torch.no_grad()
     def codes(self, images: Tensor) -> Tensor:

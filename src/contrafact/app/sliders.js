@@ -1,6 +1,6 @@
 // A slider for every direction, the strongest first; directions that do nearly the same lie folded under the strongest.
 
-import { find, make, signed } from "./marks.js";
+import { find, make, signed, unitOf } from "./marks.js";
 
 const STEP = 0.1, STRIDE = 1;
 
@@ -35,8 +35,9 @@ export class Sliders {
   }
 
   row(direction, strongest, list, count) {
-    const { number, limit } = direction;
-    const hard = Math.max(6, 2 * limit);
+    const { number, limit, circle } = direction;
+    // Half a turn either way is all of a circle.
+    const hard = circle ? Math.PI : Math.max(6, 2 * limit);
     const name = make("button", { type: "button", class: "name", dir: "auto", title: "Rename" }, direction.name);
     const value = make("input", { type: "text", inputmode: "decimal", class: "value", autocomplete: "off", spellcheck: "false" });
     const slider = make("input", { type: "range", min: -hard, max: hard, step: "any", title: "Double-click puts it back to 0" });
@@ -52,10 +53,11 @@ export class Sliders {
       } },
     }, `+ ${count} alike`);
     const moves = make("span", { class: "moves" });
-    const row = make("div", { class: "slider", data: { number } }, make("div", { class: "top" }, name, strength, value), slider,
+    const row = make("div", { class: "slider", data: { number } }, make("div", { class: "top" }, name, circle ? make("span", { class: "circle", title: "A circle: half a turn either way, in radians, meets on the other side" }, "↻") : null, strength, value), slider,
       make("div", { class: "foot" }, moves, unfold));
     const gesture = `direction ${number}`;
-    const set = (magnitude) => this.store.move(number, Math.min(hard, Math.max(-hard, magnitude)), gesture);
+    const within = (magnitude) => (circle ? turned(magnitude) : Math.min(hard, Math.max(-hard, magnitude)));
+    const set = (magnitude) => this.store.move(number, within(magnitude), gesture);
     slider.addEventListener("input", () => set(Math.abs(slider.value) < hard / 120 ? 0 : Number(Number(slider.value).toFixed(2))));
     slider.addEventListener("change", () => this.store.settle());
     slider.addEventListener("keydown", (event) => {
@@ -89,11 +91,12 @@ export class Sliders {
     return row;
   }
 
-  called({ number, name, moves }) {
+  called(direction) {
+    const { number, name, moves } = direction;
     const row = this.rows.get(number);
     row.name.textContent = name;
     row.slider.setAttribute("aria-label", name);
-    row.value.setAttribute("aria-label", `${name}, in standard deviations`);
+    row.value.setAttribute("aria-label", `${name}, in ${direction.circle ? "radians" : "standard deviations"}`);
     const { codes } = this.store.facts;
     if (!moves || !codes) return;
     // Only what is worth naming: the code it moves most, and others that move at least half as far.
@@ -148,13 +151,18 @@ export class Sliders {
       const magnitude = this.store.state.magnitudes[number] || 0;
       if (Number(slider.value) !== magnitude) slider.value = magnitude;
       slider.style.setProperty("--at", `${50 + (50 * magnitude) / slider.max}%`);
-      slider.setAttribute("aria-valuetext", `${signed(magnitude)} σ`);
+      slider.setAttribute("aria-valuetext", `${signed(magnitude)} ${unitOf(direction)}`);
       if (document.activeElement !== value) value.value = magnitude ? signed(magnitude) : "0";
       row.classList.toggle("moved", magnitude !== 0);
       row.classList.toggle("beyond", Math.abs(magnitude) > direction.limit);
     }
     find("reset").disabled = !Object.keys(this.store.state.magnitudes).length;
   }
+}
+
+// The same place on a circle, by at most half a turn.
+function turned(angle) {
+  return Math.abs(angle) <= Math.PI ? angle : angle - 2 * Math.PI * Math.round(angle / (2 * Math.PI));
 }
 
 function groups(directions) {

@@ -7,6 +7,8 @@ import { toHash } from "./state.js";
 const NAMES = { edited: "Edited", before: "Before", both: "Side by side", change: "What changes" };
 // Fewer pixels than this are drawn as squares: blended they would be a blur in which none of them can be told.
 const SMOOTH_FROM = 64;
+// Waiting that is shorter needs no word.
+const WORDLESS = 150;
 
 export class Stage {
   constructor(store, renders, views) {
@@ -20,6 +22,7 @@ export class Stage {
     this.codesBefore = null;
     this.onPicture = () => {};
     this.beforeKey = null;
+    this.turn = 0;
     const [channels, height, width] = store.facts.image_shape;
     this.shape = { channels, height, width };
     for (const canvas of [this.canvas, this.beforeCanvas]) {
@@ -91,8 +94,25 @@ export class Stage {
         this.draw();
       });
     }
-    const made = await this.renders.ask("main", state, { want, onEarly: (early) => this.take(early) });
+    const turn = ++this.turn;
+    this.timer ??= setTimeout(() => this.computing("Computing…"), WORDLESS);
+    const onEarly = (early) => {
+      this.take(early);
+      this.computing("Small at first, computing…");
+    };
+    const made = await this.renders.ask("main", state, { want, onEarly });
+    if (turn === this.turn) this.computing("");
     if (made) this.take(made, state);
+  }
+
+  // What is on the canvas is not yet what the sliders say.
+  computing(text) {
+    if (!text) {
+      clearTimeout(this.timer);
+      this.timer = null;
+    }
+    find("computing").textContent = text;
+    find("computing").hidden = !text;
   }
 
   take(made, state = null) {

@@ -8,6 +8,7 @@ Shape suffixes: N samples, L latent dimensions, D directions, J codes, C channel
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -51,7 +52,8 @@ class Surveyed:
         number: of the direction.
         strength: mean absolute change of a pixel at ±1 standard deviation, in [0, 1].
         group: number of the strongest direction it is nearly a copy of; its own where it is none.
-        limit: largest magnitude, of those in :data:`GRID`, up to which the image is like the data.
+        limit: largest magnitude, of those in :data:`GRID`, up to which the image is like the data; of a circle at most
+            half a turn.
         moves: codes and their signed change per standard deviation, those that move most of their range first; empty
             without an encoder.
     """
@@ -145,7 +147,8 @@ def survey(
     if encoder is not None and encoder.code_dim > MOST_CODES:
         notes.append(f"the encoder's {encoder.code_dim} codes are too many to show")
         read = None
-    strengths, changes, moved = _measure(images, directions, numbers, latents, read)
+    angles = () if encoder is None else encoder.angles
+    strengths, changes, moved = _measure(images, directions, numbers, latents, read, angles)
     codes, spread = None, None
     if read is not None:
         coded = _codes_of_samples(images, read)
@@ -228,6 +231,7 @@ def _measure(
     numbers: Sequence[int],
     latents: Tensor,
     read: Callable[[Tensor], Tensor] | None,
+    angles: Sequence[int],
 ) -> tuple[dict[int, float], dict[int, Tensor], dict[int, Tensor]]:
     """Of each direction its strength, the mean change of the image, and of the codes per standard deviation."""
     strengths, changes, moved = {}, {}, {}
@@ -237,7 +241,12 @@ def _measure(
             forward, backward = (images(directions(latents, number, step)) for step in (1.0, -1.0))
             strengths[number] = float(((forward - base).abs().mean() + (backward - base).abs().mean()) / 2)
             changes[number] = _small(forward - base).mean(dim=0).flatten().cpu()
-            moved[number] = torch.zeros(0) if read is None else ((read(forward) - read(backward)) / 2).mean(dim=0)
+            moved[number] = torch.zeros(0)
+            if read is not None:
+                change = read(forward) - read(backward)
+                turned = change[:, list(angles)]
+                change[:, list(angles)] = torch.atan2(turned.sin(), turned.cos())
+                moved[number] = (change / 2).mean(dim=0)
             bar.advance()
     return strengths, changes, moved
 
@@ -252,8 +261,8 @@ def _codes_of_samples(images: _Images, read: Callable[[Tensor], Tensor]) -> Tens
 def _limit(
     directions: Directions, number: int, latents: Tensor, bounds: Spread, likely: Callable[[Tensor], bool]
 ) -> float:
-    limit = GRID[0]
-    for magnitude in GRID:
+    limit, is_circle = GRID[0], directions.is_circle(number)
+    for magnitude in [step for step in GRID if step < math.pi] + [math.pi] if is_circle else GRID:
         for signed in (magnitude, -magnitude):
             moved = directions(latents, number, signed)
             layers = moved if moved.ndim == 3 else moved[:, None]

@@ -93,7 +93,7 @@ def edit(arguments: Sequence[str]) -> None:
     moved = move(generator, directions, start.latents.to(generator.device), steps, options.layers)
     with torch.no_grad():
         before, after = (generator(latents.to(generator.device)).cpu() for latents in (start.latents, moved))
-    said = ", ".join(f"{directions.names[d]} {m:+g} σ" for d, m in steps)
+    said = ", ".join(f"{directions.names[d]} {m:+g} {'rad' if directions.is_circle(d) else 'σ'}" for d, m in steps)
     columns = [("before", before), ("after", after)]
     if start.targets is not None:
         columns = [("photograph", start.targets), ("reconstruction", before), ("edited", after)]

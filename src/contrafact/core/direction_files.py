@@ -63,6 +63,9 @@ class ChosenDirections(Directions):
     def shift(self, latent: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
         return self.inner.shift(latent, self.chosen[index], magnitude)
 
+    def is_circle(self, number: int) -> bool:
+        return self.inner.is_circle(int(self.chosen[number]))
+
     def arguments(self) -> dict[str, Any]:
         return {"source": self.source, "chosen": self.chosen.tolist(), "names": self.names}
 

@@ -85,6 +85,14 @@ class Directions(Artefact, ABC):
         Directions :attr:`per_layer` give ``(N, num_layers, L)``.
         """
 
+    def is_circle(self, number: int) -> bool:
+        """Whether a direction turns latents around a circle, such as a hue's: magnitudes are then radians.
+
+        >>> GlobalDirections.of(torch.eye(2)).is_circle(0)
+        False
+        """
+        return False
+
     def __len__(self) -> int:
         return self.num_directions
 

@@ -29,6 +29,7 @@ class Encoder(Artefact, ABC):
         code_dim: J.
         num_parts: how many equal parts the codes, and each representation of them, fall into (sub-embeddings).
         class_dim: how many codes, the first ones, tell an image's class; None when all of them may.
+        angles: numbers of the codes that are angles in (−π, π], where −π and π are the same.
 
     >>> from contrafact.nn.encoders import ConvEncoder
     >>> encoder = ConvEncoder((1, 16, 16), 3, 0.05).eval()
@@ -47,6 +48,7 @@ class Encoder(Artefact, ABC):
     code_dim: int
     num_parts: int = 1
     class_dim: int | None = None
+    angles: tuple[int, ...] = ()
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ class Generator(Artefact, ABC):
         num_layers: layers that take the latent separately; with more than one, ``forward`` also takes
             ``(N, num_layers, L)`` and directions may act on a range of layers.
         layer_names: names ``features`` accepts, from the latent's side to the image's.
+        feature_margin: pixels around the image that maps smaller than it have on each side (StyleGAN3's).
         num_classes: classes of a conditional generator whose class is open, 0 otherwise.
         label: the class a conditional generator is fixed to, None otherwise.
         class_range: first and last (excluded) column of the latent that hold a one-hot class: a class knob that lies in
@@ -69,6 +70,7 @@ class Generator(Artefact, ABC):
     space: str = "z"
     num_layers: int = 1
     layer_names: tuple[str, ...] = ()
+    feature_margin: int = 0
     num_classes: int = 0
     label: int | None = None
     class_range: tuple[int, int] = (0, 0)

@@ -110,6 +110,9 @@ class WhitenedDirections(Directions):
         """Let the coordinates follow axes that were trained: ``dual`` becomes the axes' pseudoinverse."""
         self.dual.copy_(torch.linalg.pinv(self.axes).T)
 
+    def is_circle(self, number: int) -> bool:
+        return len(self.groups[number]) == 2
+
     def coordinates(self, latent: Tensor) -> Tensor:
         """White coordinates ``(N, V)`` of latents ``(N, L)``, one for each vector."""
         found: Tensor = (latent - self.center.to(latent.dtype)) @ self.dual.to(latent.dtype).T

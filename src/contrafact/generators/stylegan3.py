@@ -162,6 +162,7 @@ class StyleGAN3(StyleBased):
         self.to_image = ToImage(counts[-1], image_channels, latent_dim, clamp)
         names = (f"L{i}_{band.side}_{n}" for i, (band, n) in enumerate(zip(found, counts, strict=False)))
         self.layer_names = ("input", *names)
+        self.feature_margin = (found[0].side - found[0].rate) // 2
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
     @classmethod

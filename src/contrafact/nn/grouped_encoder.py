@@ -37,6 +37,7 @@ class GroupedEncoder(Encoder):
         self.network = LocatelloEncoder(image_shape, sum(len(group) for group in self.groups), width)
         self.image_shape, self.width = self.network.image_shape, width
         self.code_dim = len(self.groups)
+        self.angles = tuple(code for code, group in enumerate(self.groups) if len(group) == 2)
 
     def coordinates(self, images: Tensor) -> Tensor:
         """The V coordinates ``(N, V)`` that the codes are made of."""
