@@ -11,6 +11,7 @@ export class Tools {
       return;
     }
     if (layers > 1) this.layers(layers);
+    if (layers === 1 || !truncation.changeable) find("layers-box").firstChild.textContent = layers > 1 ? "Layers" : "Truncation";
     if (truncation.changeable) this.truncation();
     store.listen((what) => what === "state" && this.refresh());
     this.refresh();
