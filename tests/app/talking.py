@@ -101,9 +101,9 @@ class Slow(Generator):
         return latent.sigmoid()[:, :, None, None].expand(-1, -1, 32, 32)
 
     def features(self, latent, layer):
-        """Colours, a quarter of them each, among what is no colour, with a margin of two pixels."""
+        """Colours, a quarter of them each, beside what is no colour, with a margin of two pixels."""
         colours = latent.sigmoid()[:, :, None, None].expand(-1, -1, 20, 20) / 4
-        return torch.cat((colours, torch.ones_like(colours[:, :1]), colours.flip(1).square()), dim=1)
+        return torch.cat((colours, torch.ones_like(colours[:, :1])), dim=1)
 
     def preview(self, latent, side):
         if not self.small:

@@ -137,7 +137,7 @@ def test_a_slow_generator_of_no_small_pictures_shows_what_its_layers_tell(monkey
         assert (first["id"], first["final"], last["id"], last["final"]) == (number, False, number, True)
         small, large = (np.asarray(Image.open(io.BytesIO(body))).astype(int) for body in (small, large))
         assert (small.shape, large.shape) == ((16, 16, 3), (32, 32, 3))
-        assert np.abs(small - large[::2, ::2]).max() <= 2
+        assert np.abs(small - large[::2, ::2]).max() <= 4  # the ridge
         # A guess is not enough, however small the picture that was asked for.
         assert talk.picture(MOVED, side=16)[0]["seconds"] > 0.1
 

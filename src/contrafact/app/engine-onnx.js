@@ -5,6 +5,10 @@ import { mix, numbersOf, onLayers } from "./latents.js";
 import { Queue } from "./renders.js";
 import { chosenDirections, latentFile } from "./tensors.js";
 
+// A browser that is short of memory may end a worker without a word. A picture that takes longer than this, and than so
+// many times the slowest so far, is one that does not come.
+const PATIENCE = 20_000, TIMES = 20;
+
 export class OnnxEngine {
   async connect(said = () => {}) {
     this.facts = JSON.parse(document.getElementById("facts").textContent);
@@ -15,15 +19,23 @@ export class OnnxEngine {
       ["graph", "reader", "wasm", "worker", "latents", "photos"].map(unpack));
     this.latents = new Float32Array(latents.buffer, latents.byteOffset, latents.byteLength / 4);
     this.photos = photos && new Float32Array(photos.buffer, photos.byteOffset, photos.byteLength / 4);
-    this.worker = new Worker(URL.createObjectURL(new Blob([worker], { type: "text/javascript" })));
-    this.worker.onmessage = ({ data }) => this.answered(data);
-    this.worker.onerror = (event) => this.failed(event.message || "the browser refused to start a worker");
+    this.script = URL.createObjectURL(new Blob([worker], { type: "text/javascript" }));
+    this.parts = { wasm: wasm.buffer, graph, readerGraph };
+    this.slowest = 0;
     said("Starting the generator…");
-    const trial = this.job({ latent: { seed: 0 }, magnitudes: {}, layers: null, truncation: null });
-    const { on } = await this.send({ start: { wasm: wasm.buffer, graph, readerGraph, processors: this.processors(), trial } });
-    this.facts.on = on;
+    await this.start(this.processors());
     this.queue = new Queue((job) => this.run(job));
     return this.facts;
+  }
+
+  async start(processors) {
+    this.worker?.terminate();
+    this.worker = new Worker(this.script);
+    this.worker.onmessage = ({ data }) => this.answered(data);
+    this.worker.onerror = (event) => this.failed(event.message || "the browser refused to start a worker");
+    const trial = this.job({ latent: { seed: 0 }, magnitudes: {}, layers: null, truncation: null });
+    const { on } = await this.send({ start: { ...this.parts, processors, trial } });
+    this.facts.on = on;
   }
 
   // The address may choose: ?on=webgpu, ?on=wasm.
@@ -59,9 +71,23 @@ export class OnnxEngine {
 
   async run({ state, want }) {
     const started = performance.now();
-    const made = await this.send({ run: { ...this.job(state), wantCodes: want.includes("codes") } });
+    const made = await this.made({ run: { ...this.job(state), wantCodes: want.includes("codes") } });
+    this.slowest = Math.max(this.slowest, performance.now() - started);
     this.facts.on = made.on;
     return { ...made, seconds: (performance.now() - started) / 1000, warnings: [] };
+  }
+
+  // What a worker makes; where it has gone, what a new one does.
+  async made(message) {
+    const late = Symbol("late");
+    const wait = () => new Promise((resolve) => (this.clock = setTimeout(resolve, Math.max(PATIENCE, TIMES * this.slowest), late)));
+    for (const last of [false, true]) {
+      const made = await Promise.race([this.send(message), wait()]).finally(() => clearTimeout(this.clock));
+      if (made !== late) return made;
+      this.failed("the generator does not answer");  // which nobody waits for any more
+      await this.start(["wasm"]);
+      if (last) throw new Error("The generator did not answer twice, so there is no picture; it was started again.");
+    }
   }
 
   job(state) {
