@@ -5,11 +5,13 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from contrafact.cli import main
+from contrafact.cli.explore import run_or_generator
 from contrafact.core.method import load_run
 from tests.app.talking import fetch, talking
 
@@ -50,6 +52,17 @@ def test_the_command_prints_its_address_serves_and_ends_with_ctrl_c(disco_folder
 def test_what_cannot_be_served_is_refused_before_anything_is_measured(arguments, words, capsys):
     assert main(["explore", *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_one_word_is_a_run_or_a_generator(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.safetensors").write_bytes(b"")
+    (tmp_path / "shapes3d").mkdir()
+    for word in ("mine.safetensors", "fashion-mnist", "analytic:room", "net.py:Mine"):
+        assert run_or_generator(Path(word), None) == (None, word)
+    assert run_or_generator(Path("shapes3d"), None) == (Path("shapes3d"), None), "a folder is a run's"
+    assert run_or_generator(Path("nowhere"), None) == (Path("nowhere"), None)
+    assert run_or_generator(Path("runs/a"), "fashion-mnist") == (Path("runs/a"), "fashion-mnist")
 
 
 def test_without_the_packages_it_says_how_to_get_them(monkeypatch, capsys):

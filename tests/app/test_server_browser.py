@@ -1,6 +1,8 @@
 """The served page in a real browser: its pixels, renaming, photographs, and a connection that drops."""
 
 import io
+import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -145,6 +147,21 @@ def test_what_is_no_photograph_is_refused_and_the_page_goes_on(page):
     go(page, "seed=2")
 
 
+def test_a_photograph_too_large_to_send_is_said_and_the_page_goes_on(page, sockets):
+    before = len(sockets)
+    page.evaluate(
+        """() => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(33 * 2 ** 20)], "huge.png", { type: "image/png" }));
+          document.getElementById("stage").dispatchEvent(
+            new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+        }"""
+    )
+    page.wait_for_selector("#message.serious:text('huge.png has 33 MiB; a photograph may have at most 32')")
+    go(page, "seed=3")
+    assert len(sockets) == before, "the connection was not lost"
+
+
 def test_a_search_can_be_stopped(page, desk):
     with desk._inverting:  # as while somebody else's photograph is searched
         drop(page, "other.png", Image.new("RGB", (40, 40), (200, 20, 40)))
@@ -218,28 +235,47 @@ def test_two_pages_see_one_name(browser, session, folder):
             one.close()
 
 
+@contextmanager
+def held_back(session):
+    """A server whose whole pictures wait for an event."""
+    with served(session) as (_, address):
+        go_on, real = threading.Event(), session.images
+
+        def images(moved):
+            assert go_on.wait(120)
+            return real(moved)
+
+        session.images = images
+        yield address, go_on
+
+
 def test_a_slow_picture_is_announced_on_the_canvas(browser):
     """Nothing small to show meanwhile: the old picture stays, and the page says that it is not yet the new one."""
-    with served(slow_session(0.5, small=False)) as (_, address):
+    with held_back(slow_session(0.2, small=False)) as (address, go_on):
         page = browser.new_page()
         page.goto(address)
         page.wait_for_selector("#computing:text('Computing')")
+        go_on.set()
         page.wait_for_selector("#main[data-shows='seed=0']")
+        page.wait_for_selector("#computing", state="hidden")
+        go_on.clear()
         page.click("#seed-more")
         page.wait_for_selector("#computing:text('Computing')")
         assert page.get_attribute("#main", "data-shows") == "seed=0"
+        go_on.set()
         page.wait_for_selector("#main[data-shows='seed=1']")
-        assert page.is_hidden("#computing")
+        page.wait_for_selector("#computing", state="hidden")
         page.close()
 
 
 def test_a_small_picture_that_comes_first_is_said_to_be_one(browser):
-    with served(slow_session(0.5)) as (_, address):
+    with held_back(slow_session(0.2)) as (address, go_on):
         page = browser.new_page()
         page.goto(address)
         page.wait_for_selector("#computing:text('Small at first')")
         assert page.eval_on_selector("#main", "c => c.width") == 16
+        go_on.set()
         page.wait_for_selector("#main[data-shows='seed=0']")
-        assert page.is_hidden("#computing")
+        page.wait_for_selector("#computing", state="hidden")
         assert page.eval_on_selector("#main", "c => c.width") == 32
         page.close()

@@ -22,7 +22,7 @@ from contrafact.app.search import search
 from contrafact.app.session import Session
 from contrafact.app.state import Drawn, encode_values, parse_state
 from contrafact.app.upload import invert_upload
-from contrafact.app.wire import packed, parsed, unpacked
+from contrafact.app.wire import MOST_UPLOAD, packed, parsed, unpacked
 from contrafact.core.foreign import first_line
 from contrafact.core.ranges import Side, check_value
 from contrafact.editing.inversion import InversionSettings
@@ -74,7 +74,7 @@ class Desk:
             can.append("search")
         if importlib.util.find_spec("av") is not None:
             can.append("mp4")
-        return {**session.facts(), "runs": list(self.session.rivals), "can": can}
+        return {**session.facts(), "runs": list(self.session.rivals), "can": can, "most_upload": MOST_UPLOAD}
 
     def enter(self, client: Client) -> None:
         """A page has connected: tell it what there is."""

@@ -154,6 +154,8 @@ export class ServerEngine {
 
   // Null where it was stopped.
   async invert(file, onprogress) {
+    const most = this.facts.most_upload;
+    if (file.size > most) throw new Error(`${file.name} has ${Math.round(file.size / 2 ** 20)} MiB; a photograph may have at most ${most / 2 ** 20}.`);
     const asked = this.ask({ type: "invert", name: file.name }, { body: file, onprogress });
     this.inverting = this.lastId;
     try {

@@ -9,6 +9,8 @@ import { enlarged, paint, pixelsOf } from "./pixels.js";
 import { stateBetween } from "./samples.js";
 import { isLinkable } from "./state.js";
 
+// Safari records no WebM.
+const RECORDED = [["WebM", "video/webm"], ["MP4", "video/mp4"]];
 const FRAMES = 20, MILLISECONDS = 60, FPS = 16, LEAST_SIDE = 256;
 
 export class Keep {
@@ -35,7 +37,10 @@ export class Keep {
     const server = store.facts.engine === "server";
     const films = [button("GIF", "An animation that plays anywhere", () => this.film("gif"))];
     if (server && store.facts.can.includes("mp4")) films.push(button("MP4", "A video", () => this.film("mp4")));
-    else if (globalThis.MediaRecorder?.isTypeSupported("video/webm")) films.push(button("WebM", "A video, recorded as it plays", () => this.film("webm")));
+    else {
+      const [name, type] = RECORDED.find(([, given]) => globalThis.MediaRecorder?.isTypeSupported(given)) ?? [];
+      if (name) films.push(button(name, "A video, recorded as it plays", () => this.film(name.toLowerCase(), type)));
+    }
     this.command = make("code", {});
     this.python = make("code", {});
     find("keep").append(
@@ -134,9 +139,9 @@ export class Keep {
     this.tell(`Kept${what && ` ${what}`}${made instanceof Blob ? "" : ` in ${made}`}`);
   }
 
-  async film(kind) {
+  async film(kind, type = null) {
     const states = this.frames();
-    if (kind === "mp4") {
+    if (kind === "mp4" && !type) {
       this.tell("Making the video…");
       this.give(await this.engine.film(states, kind, FPS), `${this.name()}.mp4`);
       return;
@@ -150,9 +155,9 @@ export class Keep {
       paint(canvas, made);
       frames.push(enlarged(canvas, LEAST_SIDE));
     }
-    const blob = kind === "gif" ? encodeGif(frames.map(pixelsOf), MILLISECONDS) : await record(frames);
+    const blob = kind === "gif" ? encodeGif(frames.map(pixelsOf), MILLISECONDS) : await record(frames, type);
     download(blob, `${this.name()}.${kind}`);
-    this.tell(`${kind === "gif" ? "GIF" : "WebM"}, ${Math.max(1, Math.round(blob.size / 1000))} kB`);
+    this.tell(`${kind.toUpperCase()}, ${Math.max(1, Math.round(blob.size / 1000))} kB`);
   }
 
   frames() {
@@ -179,12 +184,12 @@ export class Keep {
   }
 }
 
-async function record(frames) {
+async function record(frames, type) {
   const canvas = make("canvas", { width: frames[0].width, height: frames[0].height });
   const pen = canvas.getContext("2d");
   pen.drawImage(frames[0], 0, 0);
   const stream = canvas.captureStream(0);
-  const recorder = new MediaRecorder(stream, { mimeType: "video/webm", videoBitsPerSecond: 4e6 });
+  const recorder = new MediaRecorder(stream, { mimeType: type, videoBitsPerSecond: 4e6 });
   const parts = [];
   recorder.ondataavailable = ({ data }) => parts.push(data);
   const done = new Promise((resolve) => (recorder.onstop = resolve));
@@ -196,5 +201,5 @@ async function record(frames) {
   }
   recorder.stop();
   await done;
-  return new Blob(parts, { type: "video/webm" });
+  return new Blob(parts, { type });
 }

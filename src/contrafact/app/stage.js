@@ -21,7 +21,7 @@ export class Stage {
     this.codes = null;
     this.codesBefore = null;
     this.onPicture = () => {};
-    this.beforeKey = null;
+    this.beforeKey = this.beforeShown = null;
     this.turn = 0;
     const [channels, height, width] = store.facts.image_shape;
     this.shape = { channels, height, width };
@@ -81,36 +81,43 @@ export class Stage {
   async refresh() {
     const { state, facts } = this.store;
     const want = facts.codes ? ["codes"] : [];
-    const rest = JSON.stringify(this.before);
-    if (rest !== this.beforeKey) {
-      this.beforeKey = rest;
-      this.renders.ask("before", this.before, { want }).then((made) => {
-        if (!made) {
-          if (rest === this.beforeKey) this.beforeKey = null;
-          return;
-        }
-        paint(this.beforeCanvas, made);
-        this.codesBefore = made.codes;
-        this.draw();
-      });
-    }
+    const rest = JSON.stringify(this.before), unedited = rest === JSON.stringify(state);
     const turn = ++this.turn;
     this.timer ??= setTimeout(() => this.computing("Computing…"), WORDLESS);
     const onEarly = (early) => {
       this.take(early);
       this.computing("Small at first, computing…");
     };
-    const made = await this.renders.ask("main", state, { want, onEarly });
+    const asked = this.renders.ask("main", state, { want, onEarly });
+    // Behind the picture itself; where nothing is edited it is the same one.
+    if (!unedited && rest !== this.beforeKey) this.askBefore(rest, want);
+    const made = await asked;
     if (turn === this.turn) this.computing("");
-    if (made) this.take(made, state);
+    if (!made) return;
+    if (unedited) this.takeBefore(made, rest);
+    this.take(made, state);
+  }
+
+  async askBefore(key, want) {
+    this.beforeKey = key;
+    const made = await this.renders.ask("before", this.before, { want });
+    if (key !== this.beforeKey) return;
+    if (made) {
+      this.takeBefore(made, key);
+      this.draw();
+    } else this.beforeKey = null;
+  }
+
+  takeBefore(made, key) {
+    this.beforeKey = this.beforeShown = key;
+    paint(this.beforeCanvas, made);
+    this.codesBefore = made.codes;
   }
 
   // What is on the canvas is not yet what the sliders say.
   computing(text) {
-    if (!text) {
-      clearTimeout(this.timer);
-      this.timer = null;
-    }
+    clearTimeout(this.timer);
+    if (!text) this.timer = null;
     find("computing").textContent = text;
     find("computing").hidden = !text;
   }
@@ -128,7 +135,8 @@ export class Stage {
   draw() {
     const { view } = this.store;
     if (view === "change") {
-      paintChange(this.canvas, this.beforeCanvas, this.edited);
+      // Between two samples there would be nothing to see in it.
+      if (this.beforeShown === JSON.stringify(this.before)) paintChange(this.canvas, this.beforeCanvas, this.edited);
     } else {
       const shown = view === "before" ? this.beforeCanvas : this.edited;
       paint(this.canvas, { width: shown.width, height: shown.height, bitmap: shown });

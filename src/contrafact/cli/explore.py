@@ -22,7 +22,7 @@ class Options:
     """Serve a page with a run's directions as sliders, for this machine alone; or write it to one file (--export)."""
 
     run: Positional[Folder | None] = None
-    """Run folder."""
+    """Run folder; or a generator's name or file, which alone is shown along its latent axes."""
     generator: str | None = None
     """Generator instead of the run's: a name, a checkpoint or a run folder; alone, its latent axes are the sliders."""
     use: FileOrFolder | None = None
@@ -68,9 +68,10 @@ def explore(arguments: Sequence[str]) -> None:
     if options.export is None and (options.fp16 or options.webgpu or options.runtime is not None):
         raise ValueError("--fp16, --webgpu and --runtime are of --export; add it, or leave them out")
     check_host(options.host, options.expose_to_network)
+    run, generator = run_or_generator(options.run, options.generator)
     session = Session.open(
-        options.run,
-        options.generator,
+        run,
+        generator,
         options.use,
         latents=options.latents,
         compare=options.compare,
@@ -87,6 +88,20 @@ def explore(arguments: Sequence[str]) -> None:
         print(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB): open it in a browser")
         return
     _serve(session, options)
+
+
+def run_or_generator(run: Path | None, generator: str | None) -> tuple[Path | None, str | None]:
+    """The run and the generator that are meant where one word may be either.
+
+    >>> run_or_generator(Path("shapes3d"), None)
+    (None, 'shapes3d')
+    """
+    from contrafact.generators.checkpoints import generator_names
+
+    if run is None or generator is not None or run.is_dir():
+        return run, generator
+    is_generator = run.is_file() or ":" in str(run) or str(run) in generator_names()
+    return (None, str(run)) if is_generator else (run, None)
 
 
 def _serve(session: Session, options: Options) -> None:

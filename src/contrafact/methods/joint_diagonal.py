@@ -69,6 +69,7 @@ class JointDiagonal(Method):
     learning_rate: Rate = 1e-3
     """Adam's learning rate, falling to zero along a cosine."""
     frame_search: Frame = Frame()  # noqa: RUF009 - frozen
+    """How the frame is found."""
 
     def check_source(self, source: Generator, run: Run) -> None:
         """Refuse layers that the generator does not have, and fewer latents than whiten its space."""
