@@ -40,6 +40,11 @@ def _zip(name):
     [
         (b"", "empty"),
         (b"1,2\n", "a text file"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\n",
+            "a Git LFS pointer, which stands for the file",
+        ),
+        (b"\n<!DOCTYPE HTML><title>404", "a web page, such as a server sends instead of a file"),
         (_npy(np.zeros((3, 4), np.float32)), "a numpy array, float32 (3, 4)"),
         (_npz(a=np.zeros(2)), "a numpy archive of a float64 (2,)"),
         (_npz(**{f"a{i}": np.zeros(i) for i in range(9)}), r" and 3 more"),

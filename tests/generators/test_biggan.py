@@ -128,6 +128,7 @@ def test_old_files_lack_the_right_singular_vector(tmp_path):
         ("hugging_face", "generator.layers.3.snconv1x1_phi.weight_orig"),
         ("hugging_face", "generator.layers.1.bn_2.running_vars"),
         ("brock", "blocks.1.0.bn2.stored_mean"),
+        ("brock", "blocks.0.1.theta.weight"),
         ("brock_deep", "output_layer.2.weight"),
     ],
 )

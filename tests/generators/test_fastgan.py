@@ -77,12 +77,31 @@ def test_forks_say_what_they_leave_open(tmp_path):
     assert load_generator(tmp_path / "50000.pth", {"tanh": True, "normalize": False}).tanh
 
 
-@pytest.mark.parametrize("key", ["init.init.1.running_var", "feat_16.2.weight", "se_64.main.3.weight_orig"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "init.init.1.running_var",
+        "feat_16.2.weight",
+        "se_64.main.3.weight_orig",
+        "feat_8.2.weight",
+        "feat_16.1.weight_orig",
+    ],
+)
 def test_missing_keys_are_named(key, tmp_path):
     recorded = Recorded("fastgan_256")
     path = write(recorded, tmp_path, {k: v for k, v in recorded.state.items() if k != key})
     with pytest.raises(ValueError, match=rf"the FastGAN checkpoint lacks '{key.removesuffix('_orig')}'"):
         load_generator(path)
+
+
+def test_missing_keys_of_the_later_program_are_named(tmp_path):
+    recorded = Recorded("fastgan_projected_conditional")
+    for key in ("feat_8.conv1.weight_orig", "feat_256.noise.weight", "to_big.bias"):
+        path = write(recorded, tmp_path, {k: v for k, v in recorded.state.items() if k != f"synthesis.{key}"})
+        with pytest.raises(
+            ValueError, match=r"the FastGAN checkpoint lacks '(feat_8.1.weight|feat_256.noise|to_big.bias)"
+        ):
+            load_generator(path)
 
 
 def test_other_shapes_are_refused(tmp_path):

@@ -88,6 +88,41 @@ def test_numpy_arrays_in_a_plain_pickle_are_not_taken_for_tensors(tmp_path, stat
         load_generator(path)
 
 
+HALVES = [
+    *(("stylegan2_rosinality", name) for name in ("convs.3.conv.weight", "to_rgbs.1.conv.weight", "style.3.weight")),
+    *(("stylegan2_nvidia_conditional", f"synthesis.b16.{n}") for n in ("torgb.weight", "conv1.noise_strength")),
+    *(("stylegan2_nvidia_conditional", f"mapping.{n}.weight") for n in ("fc1", "embed")),
+    *(("stylegan2_genforce_conditional", n) for n in ("mapping.dense1.weight", "synthesis.output2.weight")),
+    *(("stylegan3_r_conditional", f"mapping.{n}") for n in ("fc2.weight", "embed.weight")),
+    ("stylegan3_xl", "synthesis.L8_32_1.weight"),
+    ("stylegan_genforce_plain", "mapping.dense1.weight"),
+    ("stylegan_rosinality", "style.5.linear.weight_orig"),
+    ("biggan_brock", "blocks.0.1.theta.weight"),
+]
+
+
+@pytest.mark.parametrize(("recorded", "key"), HALVES, ids=lambda value: value)
+def test_no_smaller_network_is_made_of_one_that_lacks_half_of_a_layer(recorded, key, tmp_path):
+    state = Recorded(recorded).state
+    path = tmp_path / "cut.pt"
+    torch.save({name: tensor for name, tensor in state.items() if name != key}, path)
+    with pytest.raises(ValueError, match=rf"cut.pt: the \w+ checkpoint lacks '{key}'"):
+        load_generator(path, {"bands": Recorded(recorded).meta.get("bands")} if recorded == "stylegan3_xl" else {})
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path, state):
+    path, bad = tmp_path / "astray.pt", {name: tensor.clone() for name, tensor in state.items()}
+    bad["convs.1.conv.weight"].view(-1)[:3] = torch.tensor([float("nan"), float("inf"), 1.0])
+    torch.save({"g_ema": bad}, path)
+    with pytest.raises(
+        ValueError, match=r"astray.pt: 2 of the weights of g_ema are NaN or infinite, the first in convs"
+    ):
+        load_generator(path)
+    torch.save({"g": state, "g_ema": bad}, path)
+    with pytest.warns(UserWarning, match=r"'g' is read; what comes before it was not: 2 of the weights of g_ema"):
+        assert load_generator(path).note["part"] == "g"
+
+
 def test_shapes_that_describe_a_network_far_larger_than_the_file(tmp_path, state):
     """A layer's weights are as many as the product of what two tensors claim, and one number can be any tensor."""
     state["style.1.weight"] = torch.zeros(1, 1).expand(1 << 18, state["style.1.weight"].shape[1])

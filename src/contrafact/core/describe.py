@@ -94,6 +94,10 @@ def _described(path: Path, start: bytes, stream: IO[bytes]) -> str:
     for magic, name in known.items():
         if start.startswith(magic):
             return name
+    if start.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, which stands for the file and is not it (git lfs pull fetches that)"
+    if start.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+        return "a web page, such as a server sends instead of a file"
     return "a text file" if b"\0" not in start and start.isascii() else f"no file known here ({start[:8].hex(' ')} …)"
 
 

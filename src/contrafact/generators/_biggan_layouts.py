@@ -158,7 +158,7 @@ def _from_brock(state: State, settings: Settings) -> Translated:
     config = _config(settings)
     depth = _depth(sizes, config, settings) if deep else 1
     layers = [(i % depth == depth - 1, before, after) for i, (before, after) in enumerate(sizes)]
-    attention = [i + 1 for i in range(count) if f"blocks.{i}.1.theta.weight" in state]
+    attention = [i + 1 for i in range(count) if {f"blocks.{i}.1.theta.weight", f"blocks.{i}.1.gamma"} & state.keys()]
     for position in attention:
         for name in ("theta", "phi", "g", "o"):
             tensors[f"attentions.{position}.{name}.weight"] = _normalised(state, f"blocks.{position - 1}.1.{name}")

@@ -49,6 +49,8 @@ def read_foreign(path: Path, changes: dict[str, Any]) -> Generator:
             try:
                 with Ration(size):
                     generator = None if reader is None else reader(part.content, settings)
+                if isinstance(generator, Generator):
+                    _check_finite(generator, part.place)
             except ValueError as error:
                 refusals.append(error)
                 continue
@@ -65,6 +67,17 @@ def read_foreign(path: Path, changes: dict[str, Any]) -> Generator:
                         warnings.warn(text, stacklevel=4)
                 return generator
     raise ValueError(_refused(path, content, found, refusals, [n for n, r in readers.items() if r is not None]))
+
+
+def _check_finite(generator: Generator, place: str) -> None:
+    """Refuse weights of which some are not numbers (ValueError)."""
+    bad = {name: int((~t.isfinite()).sum()) for name, t in generator.state_dict().items() if t.is_floating_point()}
+    if count := sum(bad.values()):
+        first = next(name for name in bad if bad[name])
+        raise ValueError(
+            f"{count} of the weights{f' of {place}' if place else ''} are NaN or infinite, the first in {first}: the "
+            "training went astray, or the file is damaged; take an earlier checkpoint"
+        )
 
 
 def _chosen(found: list[Part], wanted: Any, path: Path) -> list[Part]:

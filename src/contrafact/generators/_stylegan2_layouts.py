@@ -127,10 +127,12 @@ def _from_rosinality(state: Tensors, content: Mapping[str, Any], settings: Setti
     latent_avg = content.get("latent_avg")
     said = {**attributes(content.get("opts")), **attributes(content.get("args"))}
     tensors: dict[str, Tensor] = {"const": _take(state, "input.input")[0]}
-    for i in range(count_names(state, r"style\.(\d+)\.weight")):
+    for i in range(count_names(state, r"style\.(\d+)\.(?:weight|bias)")):
         tensors[f"mapping.{i}.weight"] = _take(state, f"style.{i + 1}.weight")
         tensors[f"mapping.{i}.bias"] = _take(state, f"style.{i + 1}.bias")
-    blocks = count_names(state, r"to_rgbs\.(\d+)\.conv\.weight")
+    # Two to each image layer: of a file cut short either may be missing.
+    convs = count_names(state, r"convs\.(\d+)\.conv\.weight")
+    blocks = max(count_names(state, r"to_rgbs\.(\d+)\.conv\.weight"), (convs + 1) // 2)
     for ours, theirs in enumerate(["conv1", *(f"convs.{i}" for i in range(2 * blocks))]):
         tensors |= {
             f"convs.{ours}.weight": _take(state, f"{theirs}.conv.weight")[0],
@@ -170,13 +172,13 @@ def _from_nvidia(stored: StoredModule, settings: Settings) -> Translated | None:
     tensors: dict[str, Tensor] = {"const": _take(state, "synthesis.b4.const")}
     if "mapping.w_avg" in state:
         tensors["w_avg"] = _take(state, "mapping.w_avg")
-    for i in range(count_names(state, r"mapping\.fc(\d+)\.weight")):
+    for i in range(count_names(state, r"mapping\.fc(\d+)\.(?:weight|bias)")):
         tensors[f"mapping.{i}.weight"] = _take(state, f"mapping.fc{i}.weight")
         tensors[f"mapping.{i}.bias"] = _take(state, f"mapping.fc{i}.bias")
-    if "mapping.embed.weight" in state:
+    if {"mapping.embed.weight", "mapping.embed.bias"} & state.keys():
         tensors["embed.weight"] = _take(state, "mapping.embed.weight")
         tensors["embed.bias"] = _take(state, "mapping.embed.bias")
-    sides = [4 << i for i in range(count_names(state, r"synthesis\.b(\d+)\.torgb\.weight"))]
+    sides = [4 << i for i in range(count_names(state, r"synthesis\.b(\d+)\.(?:torgb|conv1)\.weight"))]
     convs = ["b4.conv1", *(f"b{side}.conv{i}" for side in sides[1:] for i in (0, 1))]
     for ours, theirs in [(f"convs.{i}", n) for i, n in enumerate(convs)] + [
         (f"to_images.{i}", f"b{side}.torgb") for i, side in enumerate(sides)
@@ -186,10 +188,11 @@ def _from_nvidia(stored: StoredModule, settings: Settings) -> Translated | None:
             tensors[f"{ours}.{part}"] = tensor.flatten(1) if ours.startswith("to") and part == "weight" else tensor
         if ours.startswith("convs"):
             # Without noise (use_noise=False) both are absent; a strength of zero says the same.
-            strength = state.get(f"synthesis.{theirs}.noise_strength", torch.zeros(()))
-            tensors[f"{ours}.noise_strength"] = strength.detach().float()
-            if f"synthesis.{theirs}.noise_const" in state:
-                tensors[f"{ours}.noise"] = _take(state, f"synthesis.{theirs}.noise_const")
+            noisy, const = f"synthesis.{theirs}.noise_strength", f"synthesis.{theirs}.noise_const"
+            has_noise = noisy in state or const in state
+            tensors[f"{ours}.noise_strength"] = _take(state, noisy) if has_noise else torch.zeros(())
+            if const in state:
+                tensors[f"{ours}.noise"] = _take(state, const)
     return Translated(_arguments(tensors, **_nvidia_settings(stored, tensors, settings)), tensors)
 
 
@@ -242,7 +245,7 @@ def _from_genforce(state: Tensors, settings: Settings) -> Translated:
     tensors: dict[str, Tensor] = {"const": _take(state, "synthesis.early_layer.const")[0]}
     if "truncation.w_avg" in state:
         tensors["w_avg"] = _take(state, "truncation.w_avg")
-    for i in range(count_names(state, r"mapping\.dense(\d+)\.weight")):
+    for i in range(count_names(state, r"mapping\.dense(\d+)\.(?:weight|bias)")):
         tensors[f"mapping.{i}.weight"] = _take(state, f"mapping.dense{i}.weight")
         tensors[f"mapping.{i}.bias"] = _take(state, f"mapping.dense{i}.bias")
     joint = "mapping.label_weight" in state
@@ -251,7 +254,8 @@ def _from_genforce(state: Tensors, settings: Settings) -> Translated:
     elif "mapping.LabelEmbed.weight" in state:
         tensors["embed.weight"] = _take(state, "mapping.LabelEmbed.weight")
         tensors["embed.bias"] = _take(state, "mapping.LabelEmbed.bias")
-    images = count_names(state, r"synthesis\.output(\d+)\.weight")
+    layers = count_names(state, r"synthesis\.layer(\d+)\.weight")
+    images = max(count_names(state, r"synthesis\.output(\d+)\.weight"), layers // 2 + 1)
     names = [(f"convs.{i}", f"layer{i}") for i in range(2 * images - 1)]
     for ours, theirs in names + [(f"to_images.{i}", f"output{i}") for i in range(images)]:
         theirs = f"synthesis.{theirs}"

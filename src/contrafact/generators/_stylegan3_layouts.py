@@ -10,11 +10,11 @@ from torch import Tensor
 
 from contrafact.generators._settings import UNKNOWN, Settings, attributes
 from contrafact.generators._stored import StoredModule, state_dicts, take
-from contrafact.generators._style_layouts import Tensors, Translated
+from contrafact.generators._style_layouts import Tensors, Translated, count_names
 from contrafact.generators._stylegan3_bands import bands_of, checked
 
-_LAYER = re.compile(r"synthesis\.(L(\d+)_(\d+)_(\d+))\.weight")
-
+_LAYER = re.compile(r"synthesis\.(L(\d+)_(\d+)_(\d+))\.(?:weight|bias)")
+_EMBEDDING = ("embed.weight", "embed.bias")
 
 Filters = list[tuple[Tensor | None, Tensor | None]]
 """Of each layer, that of upsampling and that of downsampling, where the file has them."""
@@ -48,7 +48,7 @@ def _optional(state: Tensors, name: str) -> Tensor | None:
 
 def _translated(stored: StoredModule, settings: Settings) -> tuple[Translated, Filters]:
     state = stored.tensors
-    found = sorted((int(m[2]), m[1], int(m[3])) for name in state if (m := _LAYER.fullmatch(name)))
+    found = sorted({(int(m[2]), m[1], int(m[3])) for name in state if (m := _LAYER.fullmatch(name))})
     names, sides = [name for _, name, _ in found], [side for *_, side in found]
     # StyleGAN-XL's embedding is a table, without a bias; between its stages a number is left out.
     is_xl = "mapping.embed.weight" in state and "mapping.embed.bias" not in state
@@ -70,10 +70,10 @@ def _translated(stored: StoredModule, settings: Settings) -> tuple[Translated, F
         for part in ("weight", "bias"):
             tensors[f"embed.projection.{part}"] = _take(state, f"mapping.embed_proj.{part}")
     else:
-        for name in ("w_avg", *(() if is_xl else ("embed.weight", "embed.bias"))):
-            if f"mapping.{name}" in state:
-                tensors[name] = _take(state, f"mapping.{name}")
-    mapping = sum(bool(re.fullmatch(r"mapping\.fc\d+\.weight", name)) for name in state)
+        is_embedded = not is_xl and {"mapping.embed.weight", "mapping.embed.bias"} & state.keys()
+        for name in (*(("w_avg",) if "mapping.w_avg" in state else ()), *(_EMBEDDING if is_embedded else ())):
+            tensors[name] = _take(state, f"mapping.{name}")
+    mapping = count_names(state, r"mapping\.fc(\d+)\.(?:weight|bias)")
     for i in range(mapping):
         for part in ("weight", "bias"):
             tensors[f"mapping.{i}.{part}"] = _take(state, f"mapping.fc{i}.{part}")

@@ -168,7 +168,7 @@ def _from_genforce(state: Tensors, settings: Settings) -> Translated:
     tensors: dict[str, Tensor] = {"const": _take(state, "synthesis.layer0.const")[0]}
     if "truncation.w_avg" in state:
         tensors["w_avg"] = _take(state, "truncation.w_avg")
-    for i in range(max(count_names(state, r"mapping\.dense(\d+)\.weight"), 1)):
+    for i in range(max(count_names(state, r"mapping\.dense(\d+)\.(?:weight|bias)"), 1)):
         tensors[f"mapping.{i}.weight"] = _take(state, f"mapping.dense{i}.weight")
         tensors[f"mapping.{i}.bias"] = _take(state, f"mapping.dense{i}.bias") / math.sqrt(2)
     if "mapping.label_weight" in state:
@@ -213,7 +213,7 @@ def _check_genforce(state: Tensors) -> None:
 def _from_rosinality(state: Tensors, settings: Settings) -> Translated:
     blocks = _rosinality_blocks(state, settings)
     tensors: dict[str, Tensor] = {"const": _take(state, "generator.progression.0.conv1.input")[0]}
-    for i in range(max(count_names(state, r"style\.(\d+)\.linear\.weight_orig"), 1)):
+    for i in range(max(count_names(state, r"style\.(\d+)\.linear\.(?:weight_orig|bias)"), 1)):
         # Each layer is followed by its activation, which has a number too; the first is the normalisation.
         tensors[f"mapping.{i}.weight"] = _take(state, f"style.{2 * i + 1}.linear.weight_orig")
         tensors[f"mapping.{i}.bias"] = _take(state, f"style.{2 * i + 1}.linear.bias") / math.sqrt(2)

@@ -245,7 +245,6 @@ def _from_state(found: Mapping[str, Tensor], said: Mapping[str, Any], settings: 
     state = {name.removeprefix("synthesis."): tensor for name, tensor in found.items()}
     first, last = _take(state, "init.init.0.weight"), _take(state, "to_big.weight")
     weights = {"first.weight": first, "to_image.weight": last, **_normalisation(state, "init.init.1", "first_norm")}
-    weights["to_image.bias"] = state.get("to_big.bias", last.new_zeros(len(last))).float()
     classes = 0
     if "embed.weight" in state:
         # The embedding has a thousand rows, whatever the number of classes.
@@ -260,17 +259,18 @@ def _from_state(found: Mapping[str, Tensor], said: Mapping[str, Any], settings: 
             ours = f"stages.{place - 1}.{number}"
             weights[f"{ours}.conv.weight"] = _take(state, f"{conv}.weight")
             if len(layers) == 2:
-                weights[f"{ours}.strength"] = state.get(f"{noise}.weight", torch.zeros(1)).float()
+                weights[f"{ours}.strength"] = _take(state, f"{noise}.weight") if noise else torch.zeros(1)
             weights |= _normalisation(state, norm, f"{ours}.norm")
         channels.append(weights[f"stages.{place - 1}.0.conv.weight"].shape[0] // 2)
         doubled.append(len(layers) == 2)
         if place in GATED:
             for mine, number in (("look", 1), ("weigh", 3)):
                 weights[f"gates.{place}.{mine}.weight"] = _take(state, f"se_{4 << place}.main.{number}.weight")
-    # FastGAN-pytorch's makes a small image besides; projected-gan's lies below another name, its last layer has a bias.
+    # FastGAN-pytorch makes a small image besides; projected-gan's layers are alike on all sides, the last has a bias.
     first_program = any(name.startswith("to_128.") for name in state)
-    later = not first_program and (state.keys() != found.keys() or "to_big.bias" in state)
+    later = not first_program and ("to_big.bias" in state or state.keys() != found.keys() or len(set(doubled)) == 1)
     known = first_program or later
+    weights["to_image.bias"] = _take(state, "to_big.bias") if later else last.new_zeros(len(last))
     largest = len(channels) == 9
     normalize = settings.choose("normalize", False, later if known else UNKNOWN)
     tanh = settings.choose("tanh", largest, (largest and first_program) if known else UNKNOWN)
@@ -310,6 +310,11 @@ def _layers(state: Mapping[str, Tensor], stage: str) -> list[tuple[str, str, str
             found.append([name, "", ""])
         elif found:
             found[-1][2 if f"{name}.running_mean" in state else 1] = name
+    if len(found) == 2 and any(noise for _, noise, _ in found):  # not in a fork that leaves noise out
+        for layer, number in zip(found, (2, 6), strict=True):
+            layer[1] = f"{stage}{number}"
+    if not found:
+        _take(state, f"{stage}1.weight")
     return [(conv, noise, norm) for conv, noise, norm in found][:2]
 
 

@@ -28,7 +28,7 @@ def write(recorded: Recorded, folder: Path, state: dict[str, torch.Tensor] | Non
 def parallel(recorded: Recorded, folder: Path) -> Path:
     """What FastGAN-pytorch goes on from: the last weights, of several GPUs, and a list of their averages."""
     averages = [torch.nn.Parameter(t) for name, t in recorded.state.items() if is_parameter(name)]
-    last = {f"module.{n}": torch.zeros_like(t) if is_parameter(n) else t for n, t in recorded.state.items()}
+    last = {f"module.{n}": torch.ones_like(t) if is_parameter(n) else t for n, t in recorded.state.items()}
     torch.save({"g": last, "d": {}, "g_ema": averages, "opt_g": {"state": {}}}, folder / "all_50000.pth")
     return folder / "all_50000.pth"
 
