@@ -98,3 +98,9 @@ def test_without_the_package_parquet_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(ValueError, match=r"parquet files need the package pyarrow: pip install 'contrafact\[parq"):
         parquet_package()
+
+
+def test_what_is_no_text_is_said(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\0\1\2" * 9)
+    with pytest.raises(ValueError, match=r"a.csv is not a CSV text file: it is no file known here \(00 01 02"):
+        read_table(tmp_path / "a.csv")

@@ -265,6 +265,20 @@ def test_parquet_without_bytes_or_pictures(tmp_path, own_cache):
         load_dataset(tmp_path / "c.parquet")
 
 
+def test_labels_that_are_none_of_the_images(tmp_path, own_cache):
+    path = tmp_path / "a.npz"
+    np.savez(path, images=albums.PIXELS, labels=albums.CLASSES[:-1])
+    with pytest.raises(
+        ValueError, match=r"a.npz holds \d+ images under 'images' and \d+ labels under 'labels'; save one"
+    ):
+        load_dataset(path)
+    np.savez(path, images=albums.PIXELS, labels=albums.CLASSES.astype(str))
+    with pytest.warns(
+        UserWarning, match=r"'labels' of .*, <U\d+ of shape \(\d+,\), is no whole number .* \(--labels\)"
+    ):
+        assert load_dataset(path).labels is None
+
+
 def test_labels_of_pictures_in_a_file(tmp_path, own_cache):
     table = tmp_path / "labels.csv"
     table.write_text("file,mood\n" + "".join(f"img{i:08}.png,{'sad' if i % 2 else 'glad'}\n" for i in range(12)))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
+from contrafact.core.describe import what_is
 from contrafact.core.foreign import first_line, reading
 
 DELIMITERS = ",;\t"
@@ -44,7 +45,10 @@ def find_dialect(path: str | Path) -> Dialect:
     """
     source = Path(path)
     with reading(source, "CSV text file"), source.open("rb") as stream:
-        encoding = "utf-16" if stream.read(2) in UTF_16 else "utf-8-sig"
+        start = stream.read(512)
+    encoding = "utf-16" if start.startswith(UTF_16) else "utf-8-sig"
+    if encoding != "utf-16" and b"\0" in start:
+        raise ValueError(f"{source} is not a CSV text file: it is {what_is(source)}; save it as CSV, UTF-8")
     with _text(source, encoding) as file:
         head = file.readline(_LONGEST_LINE)
         while head.startswith("#") and not any(mark in head for mark in DELIMITERS):  # a remark says nothing of rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -210,9 +211,18 @@ class ArrayAlbum(Album):
     def _read_labels(self, key: str) -> npt.NDArray[Any] | None:
         assert self._source is not None
         shape, dtype = self._source.describe(key)
+        if not shape or shape[0] != self._shape[0]:
+            count = shape[0] if shape else "one"
+            raise ValueError(
+                f"images: {self.place} holds {self._shape[0]} images under {self._key!r} and {count} labels under "
+                f"{key!r}; save one for each image, or the images alone"
+            )
         if math.prod(shape) != self._shape[0] or dtype.kind not in "iub":
-            return None  # several factors, or numbers that are no classes: a table may say what they are
-        if shape[0] != self._shape[0]:
+            warnings.warn(
+                f"images: {key!r} of {self.place}, {dtype} of shape {tuple(shape)}, is no whole number for each image "
+                "and left out; a table may say what it is (--labels)",
+                stacklevel=2,
+            )
             return None
         return self._source.read(key).reshape(-1).astype(np.int64)
 
