@@ -343,7 +343,7 @@ def test_torch_files_that_are_no_directions_say_what_they_hold(stylegan, content
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", b"three\nblind mice\n", "is a text file without a row of numbers"),
+        ("a.txt", b"three\nblind mice\n", "is a text file, and holds no row of numbers"),
         ("a.txt", b"1 2 3\n1 2\n", "line 2: expected 3 numbers, got '1 2'"),
         ("a.txt", b"1 2\n\xff\xfe3\n", "is not a CSV text file: .*can't decode byte 0xff"),
         ("a.csv", b"age,1,2\n1,2,3\n", "line 2: expected 2 numbers after a name"),

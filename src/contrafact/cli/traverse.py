@@ -88,7 +88,7 @@ def traverse(arguments: Sequence[str]) -> None:
     )
     written = write_sweep(smooth, 2, folder, options.video)
     strips = len(smooth.names)
-    print(f"wrote {', '.join(map(str, written[:-strips]))} and {strips} strips beside them")
+    print(f"wrote {', '.join(map(str, written[:-strips]))} and {strips} strip{'s' * (strips != 1)} beside them")
     if subject.folder is not None and subject.kind == "direction":
         first = quoted(subject.folder, smooth.indices[0])
         print(f"next: call what you recognise by a name\n  contrafact name {first} ...")

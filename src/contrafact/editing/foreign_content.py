@@ -114,7 +114,7 @@ def _read_text(path: Path, expected: str) -> Any:
         if first_is_name:
             names.append(found[0])
     if not width:
-        raise ValueError(f"{path} is {what_is(path)} without a row of numbers; expected {expected}")
+        raise ValueError(f"{path} is {what_is(path)}, and holds no row of numbers; expected {expected}")
     if len(set(names)) < len(names):
         raise ValueError(f"{path} names two rows alike: {', '.join(names)[:80]}; give each its own name")
     rows = np.array(values, dtype=np.float64).reshape(-1, width)

@@ -38,7 +38,8 @@ def first_images(run: Callable[[Tensor], Tensor], latent: Tensor, module: nn.Mod
             f"it takes {needed} arguments: if the second is a class say num_classes=; else write a small module around "
             "it that takes one latent and splits it"
             if needed > 1
-            else "say with latent_shape= what shape one latent has, and give latent_dim as many numbers"
+            else "say with latent_shape= what shape one latent has, and give latent_dim as many numbers; or with "
+            "num_layers= how many latents it takes, if it takes one for each of its layers"
         )
         raise ValueError(
             f"the module could not be run on latents of shape {(len(latent), *shape)} "
