@@ -113,12 +113,21 @@ def test_a_slow_picture_is_preceded_by_a_small_one():
 
 def test_a_small_picture_that_takes_long_is_made_smaller():
     session = slow_session(0.2)
-    session.generator.small_seconds = 0.18
     with served(session) as (_, address), talking(address) as talk:
-        session.generator.small_sides.clear()  # whether it makes any
+        session.generator.small_sides.clear()
+        session.generator.small_seconds = 0.18
         for seed in range(4):
             talk.picture({"latent": {"seed": seed}})
     assert session.generator.small_sides == [64, 32, 16, 16]
+
+
+def test_the_first_small_picture_is_one_that_comes_in_time():
+    session = slow_session(0.2)
+    session.generator.small_seconds = 0.18
+    with served(session) as (_, address), talking(address) as talk:
+        session.generator.small_sides.clear()
+        talk.picture({})
+    assert session.generator.small_sides == [16]
 
 
 def test_a_small_picture_is_enough_where_that_was_asked_for():

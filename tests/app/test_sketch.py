@@ -39,6 +39,9 @@ def test_a_layer_that_tells_nothing_of_the_picture_is_not_used():
 
     assert Sketch.learned(Mute(layered=True)) is None
     assert Sketch.learned(Slow(layered=False)) is None
+    broken = Slow(layered=True)
+    broken.features = lambda latent, layer: torch.full((len(latent), 5, 20, 20), torch.nan)
+    assert Sketch.learned(broken) is None, "no numbers tell nothing, and stop nobody"
     assert Sketch.learned(Slow(layered=True)).readouts[0].explained > 0.95
 
 

@@ -42,15 +42,31 @@ class Painter:
     def __init__(self, session: Session, answer: Answer) -> None:
         self.session, self.answer = session, answer
         self.line = Line()
-        start = time.perf_counter()
-        session.render([State()])
-        self.seconds = time.perf_counter() - start
+        self.seconds = self._timed()
         self.small_side = SMALL_SIDE
+        if self.seconds > SLOW_SECONDS:  # the first picture may have had to wait for more than itself
+            self.seconds = min(self.seconds, self._timed())
         if self.seconds > SLOW_SECONDS:
             for known in (session, *session.rivals.values()):
                 known.learn_sketch(SMALL_SIDE, self.seconds)
+            self._choose_small_side()
         self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
         self._thread.start()
+
+    def _timed(self) -> float:
+        start = time.perf_counter()
+        self.session.render([State()])
+        return time.perf_counter() - start
+
+    def _choose_small_side(self) -> None:
+        """So that the first small picture comes in time already."""
+        latent = self.session.moved(State())
+        while self.small_side > LEAST_SIDE:
+            start = time.perf_counter()
+            self.session.preview(State(), latent, self.small_side)
+            if time.perf_counter() - start <= SLOW_SECONDS:
+                break
+            self.small_side //= 2
 
     def ask(self, ask: Ask) -> Ask | None:
         """Stand in line; returns the older ask of the same slot, if one waited."""

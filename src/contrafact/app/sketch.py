@@ -90,13 +90,13 @@ class Sketch:
         with Progress("learning a small picture", len(parts) * (1 + len(layers))) as bar:
             made = []
             for part in parts:
-                made.append(generator(part).float())
+                made.append(generator(part).float().nan_to_num(0, 0, 0))
                 bar.advance()
             images, readouts = torch.cat(made).clamp(0, 1), []
             for layer in layers:
                 maps = []
                 for part in parts:
-                    maps.append(generator.features(part, layer).float())
+                    maps.append(generator.features(part, layer).float().nan_to_num(0, 0, 0))
                     bar.advance()
                 readouts.append(_fitted(layer, torch.cat(maps), images, generator.feature_margin))
         good = [readout for readout in readouts if readout.explained >= EXPLAINED]
