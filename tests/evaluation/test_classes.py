@@ -112,7 +112,7 @@ def test_image_metrics_take_a_function_of_ones_own(stripes_run, tmp_path, monkey
     assert result.score == pytest.approx(expected, rel=1e-6)
     with pytest.raises(ValueError, match=r"inception_score needs class scores, and .*thirds gives features"):
         evaluate_run(stripes_run, source, ["inception_score"], extractor=asked)
-    with pytest.raises(ValueError, match=r"extractor must be inception or FILE.py:FUNCTION, got 'vgg'"):
+    with pytest.raises(ValueError, match=r"extractor must be inception, dinov2:PATH or FILE.py:FUNCTION, got 'vgg'"):
         evaluate_run(stripes_run, source, ["kid"], extractor="vgg")
     with pytest.raises(ValueError, match=r"mine.py defines no 'halves'"):
         evaluate_run(stripes_run, source, ["kid"], extractor=f"{tmp_path}/mine.py:halves")

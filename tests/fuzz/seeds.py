@@ -53,6 +53,18 @@ def artefact_files(kind: type[Artefact]) -> dict[str, Write]:
     return found
 
 
+def dinov2_files() -> dict[str, Write]:
+    """A small DINOv2 as the authors keep it, and as transformers does."""
+    from safetensors.torch import save_file
+
+    from tests.nn.test_dinov2 import draw, renamed
+
+    return {
+        "authors": _torch("dinov2.pth", draw("gated")),
+        "transformers": lambda folder: save_file(renamed(draw("registers")), folder / "model.safetensors"),
+    }
+
+
 def _copy(file: Path, name: str, folder: Path) -> None:
     shutil.copyfile(file, folder / name)
 

@@ -108,6 +108,12 @@ def _read_predictor(folder: Path) -> Any:
     return load_predictor(folder / "attributeclassifier.safetensors")
 
 
+def _read_dinov2(folder: Path) -> Any:
+    from contrafact.nn.dinov2 import dinov2
+
+    return dinov2(next(iter(sorted(folder.iterdir())))).name
+
+
 def _read_latents(folder: Path) -> Any:
     from contrafact.editing.latents import load_latents
 
@@ -427,6 +433,7 @@ def all_targets() -> dict[str, Target]:
         ),
         Target("encoder", _read_encoder, encoders, ("editing.encoder",)),
         Target("predictor", _read_predictor, seeds.artefact_files(AttributeClassifier), ("nn.attributes",)),
+        Target("dinov2", _read_dinov2, seeds.dinov2_files(), ("nn.dinov2",), 0.5),
         Target("latents", _read_latents, {"scene": seeds.write_latents}, ("editing.latents",)),
         Target(
             "run",

@@ -59,7 +59,9 @@ def test_inception_is_never_replaced(monkeypatch, tmp_path):
     images = torch.rand(4, 3, 8, 8)
     with pytest.raises(ValueError, match=rf"Inception features need .*{INCEPTION_WEIGHTS}; or pass extractor="):
         fid(images, images)
-    with pytest.raises(ValueError, match="extractor must be 'inception' or a function of images, got 'resnet'"):
+    with pytest.raises(
+        ValueError, match="extractor must be 'inception', 'dinov2:PATH' or a function of images, got 'resnet'"
+    ):
         fid(images, images, extractor="resnet")
 
 

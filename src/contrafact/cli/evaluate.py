@@ -54,8 +54,9 @@ class Options:
     """Who judges images, for rescoring, matched_rescoring, mds, attribute_dependency, linear_separability and, beside
     its extractor, edit_effects: a run of attribute_predictor, FILE.py:FUNCTION, or faces (networks of packages)."""
     extractor: str | None = None
-    """Whose features fid and kid compare: inception, or FILE.py:FUNCTION from images (n, C, H, W) in [0, 1] to
-    features (n, D); by default a classifier trained on the data's labels. edit_effects needs one."""
+    """Whose features fid and kid compare: inception, dinov2:PATH (its weights), or FILE.py:FUNCTION from images
+    (n, C, H, W) in [0, 1] to features (n, D); by default a classifier trained on the data's labels. edit_effects needs
+    one."""
     generator: str | None = None
     """Generator of a run on a module of your own, which its folder cannot hold: FILE.py:FUNCTION that returns it."""
     changes: Assignments = ()

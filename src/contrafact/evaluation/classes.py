@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from contrafact.core.artefact import load_artefact, save_artefact
 from contrafact.core.catalog import slug
@@ -27,7 +27,7 @@ from contrafact.data.load import load_dataset
 from contrafact.metrics import CATALOG
 from contrafact.nn.attributes import load_function
 from contrafact.nn.critics import ClassEncoder
-from contrafact.nn.features import Extractor, extractor_name, features_of, inception
+from contrafact.nn.features import DINOV2, Extractor, extractor_name, features_of, inception, named_extractor
 from contrafact.training.augment import Augmentation
 from contrafact.training.image_pool import ImagePool
 
@@ -73,7 +73,8 @@ def image_scores(
         num_images: of each side; fewer where the dataset is smaller.
         seed: of the choice and of the latents.
         device: where to compute.
-        extractor: whose features: a classifier of the dataset's by default, ``inception``, or ``FILE.py:FUNCTION``.
+        extractor: whose features: a classifier of the dataset's by default, ``inception``, ``dinov2:PATH`` of its
+            weights, or ``FILE.py:FUNCTION``.
 
     Raises:
         ValueError: a dataset without labels to train a classifier with, no Inception at hand, or an Inception Score of
@@ -114,11 +115,21 @@ def image_scores(
 
 def check_extractor(extractor: str | None) -> None:
     """Refuse an extractor that is none (ValueError)."""
-    if extractor is None or extractor == "inception":
-        return
-    if not is_spelled_out(extractor):
-        raise ValueError(f"extractor must be inception or FILE.py:FUNCTION, got {extractor!r}")
-    load_function(extractor)
+    if extractor is not None and extractor != "inception":
+        extractor_of(extractor)
+
+
+def extractor_of(text: str) -> Extractor:
+    """Inception's pool features, a DINOv2, or a user's function, as the command line names it.
+
+    Raises:
+        ValueError: none of these, or it is not at hand.
+    """
+    if text == "inception" or text.startswith(DINOV2):
+        return named_extractor(text, "2048")[0]
+    if not is_spelled_out(text):
+        raise ValueError(f"extractor must be inception, dinov2:PATH or FILE.py:FUNCTION, got {text!r}")
+    return load_function(text)
 
 
 def _seen_by(
@@ -130,10 +141,11 @@ def _seen_by(
         return classifier, classifier.logits if with_scores else None, classifier.name
     if extractor == "inception":
         return inception("2048"), inception("logits_unbiased") if with_scores else None, extractor
-    check_extractor(extractor)
+    function = extractor_of(extractor)
     if with_scores:
         raise ValueError(f"inception_score needs class scores, and {extractor} gives features; leave one of them out")
-    function = load_function(extractor)
+    if isinstance(function, nn.Module):
+        function.to(device)
     return function, None, slug(extractor_name(function))
 
 

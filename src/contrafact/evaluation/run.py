@@ -18,7 +18,14 @@ from contrafact.core.encoder import Encoder
 from contrafact.core.encoding import Codes
 from contrafact.core.method import FinishedRun, load_run
 from contrafact.core.metric import MetricResult
-from contrafact.evaluation.classes import IMAGE_METRICS, check_extractor, class_factor, class_of, image_scores
+from contrafact.evaluation.classes import (
+    IMAGE_METRICS,
+    check_extractor,
+    class_factor,
+    class_of,
+    extractor_of,
+    image_scores,
+)
 from contrafact.evaluation.codes import evaluate, info_of
 from contrafact.evaluation.labelled import scored_part
 from contrafact.evaluation.representations import Target, is_probe, parse_target, score_targets, usual_metrics
@@ -34,9 +41,8 @@ from contrafact.evaluation.sampling import (
 from contrafact.evaluation.scores import add_scores, score_line
 from contrafact.metrics import CATALOG
 from contrafact.metrics.recovery import recovery, tangents
-from contrafact.nn.attributes import Predictor, load_function, load_predictor, no_predictor_message
+from contrafact.nn.attributes import Predictor, load_predictor, no_predictor_message
 from contrafact.nn.factor_codes import FactorEncoder, ResidualOf
-from contrafact.nn.features import named_extractor
 
 DEFAULT_METRICS = ("mig", "dci")
 RECOVERY_LATENTS = 64
@@ -304,7 +310,7 @@ def _judged(
 
 _NO_EXTRACTOR = (
     f"{EMBEDDED} needs an embedding in which images are compared: --extractor FILE.py:FUNCTION, a function from images "
-    "(n, C, H, W) in [0, 1] to features (n, D), or --extractor inception"
+    "(n, C, H, W) in [0, 1] to features (n, D), or --extractor inception, or dinov2:PATH of its weights"
 )
 
 
@@ -313,10 +319,9 @@ def _embedded(
     run: FinishedRun, extractor: str | None, seed: int, device: torch.device | str, judge: Predictor | None
 ) -> MetricResult:
     """How far the run's directions move images in the extractor's features, and what they change for the judge."""
-    check_extractor(extractor)
     if extractor is None:
         raise ValueError(_NO_EXTRACTOR)
-    embed, _ = named_extractor(extractor if extractor == "inception" else load_function(extractor), "2048")
+    embed = extractor_of(extractor)
     generator, told = run.generator.to(device), {}
     if judge is not None:
         if isinstance(judge, torch.nn.Module):

@@ -42,14 +42,16 @@ def fid(
     Args:
         real: images ``(N, C, H, W)`` in [0, 1], an iterable of such batches, or features ``(N, D)``.
         generated: the same.
-        extractor: ``"inception"``, or a function from images to features ``(n, D)``.
+        extractor: ``"inception"``, ``"dinov2:PATH"`` of its weights (see :func:`~contrafact.nn.dinov2.dinov2`), or a
+            function from images to features ``(n, D)``.
         batch_size: images per call of the extractor.
 
     Returns:
         score in [0, ∞), lower is better. Biased upward for small samples: compare equal sizes only, 50,000 by custom.
 
     Raises:
-        ValueError: Inception is not at hand, shapes do not fit, values are not finite, or a side has fewer than 2.
+        ValueError: Inception or weights are not at hand, shapes do not fit, values are not finite, or a side has fewer
+            than 2.
 
     >>> features = np.random.default_rng(0).normal(size=(100, 4))
     >>> round(fid(features, features).score, 6), round(fid(features, features + 1.0).score, 6)

@@ -21,6 +21,8 @@ from contrafact.core.metric import ArrayLike, FloatArray, as_array, check_codes
 
 Extractor = Callable[[Tensor], Any]
 Images = ArrayLike | Iterable[Tensor]
+DINOV2 = "dinov2:"
+"""What stands before the path of DINOv2's weights."""
 INCEPTION_WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
 
 
@@ -157,13 +159,17 @@ def feature_pair(
 
 
 def named_extractor(extractor: Extractor | str, output: str) -> tuple[Extractor, str]:
-    """A user's extractor and its name, or Inception.
+    """A user's extractor and its name, Inception, or DINOv2 from its weights (``dinov2:PATH``).
 
     Raises:
-        ValueError: an unknown name, or Inception is not at hand.
+        ValueError: an unknown name, or Inception, or weights, are not at hand.
     """
+    if isinstance(extractor, str) and extractor.startswith(DINOV2):
+        from contrafact.nn.dinov2 import dinov2
+
+        extractor = dinov2(extractor.removeprefix(DINOV2))
     if isinstance(extractor, str):
         if extractor != "inception":
-            raise ValueError(f"extractor must be 'inception' or a function of images, got {extractor!r}")
+            raise ValueError(f"extractor must be 'inception', 'dinov2:PATH' or a function of images, got {extractor!r}")
         return inception(output), "inception"
     return extractor, extractor_name(extractor)
