@@ -2,11 +2,12 @@
 
 Parts: ``dci10``, ``dci32``, ``sap32``, ``mig32``, ``votes`` (FactorVAE and β-VAE scores of a convolutional encoder on
 Shapes3D at 64 px), ``all64`` (all of these for 64 codes), ``logistic`` (the linear classifiers of explicitness, InfoMEC
-and ZeroDIM against scikit-learn's), ``together`` (all static metrics in one ``evaluate``, and each by itself) and
-``memory`` (a million points). The default is all but ``memory``. Ours runs on all cores at hand; the reference's
-algorithm, scikit-learn's classifiers one after the other as the reference calls them, runs in the same process on one
-core. Kernels are compiled before the clock starts. The reference takes ten minutes; ``--no-reference`` leaves it out.
-On a shared machine run it under ``chrt -f 10``.
+and ZeroDIM against scikit-learn's), ``together`` (all static metrics in one ``evaluate``, and each by itself),
+``memory`` (a million points) and ``large`` (DCI and InfoMEC of 100,000 points and 64 codes beside disentanglement_lib's
+and the InfoMEC authors' own programs, out of ``--checkouts FOLDER``). The default is all but the last two. Ours runs on
+all cores at hand; the reference's algorithm, scikit-learn's classifiers one after the other as the reference calls
+them, runs in the same process on one core. Kernels are compiled before the clock starts. The reference takes ten
+minutes; ``--no-reference`` leaves it out. On a shared machine run it under ``chrt -f 10``.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -31,7 +33,7 @@ from contrafact.metrics._importance import weighted_concentration
 from contrafact.metrics._logistic import fit_logistic
 
 SIZES = (10, 10, 10, 8, 4, 15)
-PARTS = ("dci10", "dci32", "sap32", "mig32", "votes", "all64", "logistic", "together", "memory")
+PARTS = ("dci10", "dci32", "sap32", "mig32", "votes", "all64", "logistic", "together", "memory", "large")
 REPEATS = 3
 
 
@@ -209,21 +211,57 @@ def logistic():
 
 def together():
     """Processor seconds of all static metrics of ten codes asked for at once, and of each by itself."""
-    from contrafact.evaluation.codes import call_static, static_metrics
+    from contrafact.evaluation.codes import static_metrics
 
     names, data = static_metrics(), make(10)
-    arguments = dict(zip(("codes", "factors", "codes_test", "factors_test"), data, strict=True))
     evaluate(*(values[:300] for values in data))  # compiles
     seconds = {"together": [], "alone": []}
     for _ in range(REPEATS):
         start = time.process_time()
-        at_once = evaluate(*data).results
+        at_once = evaluate(*data).scores()
         seconds["together"].append(time.process_time() - start)
         start = time.process_time()
-        alone = {name: call_static(name, arguments, {}, 0) for name in names}
+        alone = {}
+        for name in names:
+            alone |= evaluate(*data, metrics=name).scores()
         seconds["alone"].append(time.process_time() - start)
-    equal = all(at_once[name].scores() == alone[name].scores() for name in names)
-    return {name: round(float(np.median(values)), 2) for name, values in seconds.items()} | {"equal": equal}
+    medians = {name: round(float(np.median(values)), 2) for name, values in seconds.items()}
+    return medians | {"equal": at_once == alone}
+
+
+def large(checkouts, stages):
+    """DCI and InfoMEC by their programs and by ours, one after the other, of 100,000 points and 64 codes.
+
+    The program's hundred stages of trees would take hours: it grows the first few, whose time and scores stand beside
+    as many of ours, and the time of all of ours beside that.
+    """
+    from tests.metrics.peers import dci_program, infomec_program, stand_in
+
+    from contrafact.metrics import _boosting, infomec
+
+    stand_in()
+    data = make(64, 100_000, 10_000)
+    for metric in (dci, lambda *rows: infomec(*rows[:2])):
+        metric(*(values[:3_000] for values in data))  # compiles
+    rows = {}
+
+    def timed(name, run):
+        start, cpu = time.perf_counter(), time.process_time()
+        found = run()
+        scores = {key: float(value) for key, value in (found if isinstance(found, dict) else found.scores()).items()}
+        seconds, processor = time.perf_counter() - start, time.process_time() - cpu
+        rows[name] = {"seconds": round(seconds, 1), "processor": round(processor, 1), "scores": scores}
+        print(json.dumps({name: rows[name]}), file=sys.stderr, flush=True)
+
+    timed("infomec, ours", lambda: infomec(*data[:2]))
+    timed("infomec, theirs", lambda: infomec_program(checkouts / "latent_quantization")(*data[:2]))
+    timed("dci, ours", lambda: dci(*data))
+    all_stages, _boosting.NUM_STAGES = _boosting.NUM_STAGES, stages
+    timed(f"dci, ours, {stages} stages", lambda: dci(*data))
+    _boosting.NUM_STAGES = all_stages
+    program = dci_program(checkouts / "disentanglement_lib", stages)
+    timed(f"dci, theirs, {stages} stages", lambda: program(*data))
+    return rows
 
 
 def one_million(name):
@@ -257,19 +295,25 @@ def main():
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=[])
     parser.add_argument("--no-reference", action="store_true")
     parser.add_argument("--one-million", metavar="METRIC")
+    parser.add_argument("--checkouts", type=Path, help="a folder with clones, see tests/metrics/peers.py")
+    parser.add_argument("--stages", type=int, default=2, help="of disentanglement_lib's trees of 100,000 points")
     arguments = parser.parse_args()
+    if "large" in arguments.parts and arguments.checkouts is None:
+        parser.error("large needs --checkouts FOLDER")
     if arguments.one_million:
         one_million(arguments.one_million)
         return
     reference = not arguments.no_reference
     rows = {"cores": len(os.sched_getaffinity(0)), "load_before": os.getloadavg()[0]}
-    for part in arguments.parts or PARTS[:-1]:
+    for part in arguments.parts or PARTS[:-2]:
         if part in ("dci10", "dci32"):
             rows[part] = compared(dci, reference_dci, make(int(part[3:])), reference)
         elif part == "sap32":
             rows[part] = compared(sap, reference_sap, make(32), reference)
         elif part == "mig32":
             rows[part] = compared(lambda *data: mig(*data[:2]), reference_mig, make(32), reference)
+        elif part == "large":
+            rows[part] = large(arguments.checkouts, arguments.stages)
         else:
             rows[part] = {"votes": votes, "all64": all64, "logistic": logistic, "together": together, "memory": memory}[
                 part

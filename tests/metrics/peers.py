@@ -108,6 +108,11 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """There is nothing in it."""
 
 
+def stand_in() -> None:
+    """Let other programs be imported without what their metrics do not need."""
+    sys.meta_path.append(StandIns())
+
+
 def _from_file(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
@@ -141,6 +146,19 @@ def _old_logistic_regression() -> None:
 
 def _arrays(data: Arrays) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return data["codes_train"], data["factors_train"], data["codes_test"], data["factors_test"]
+
+
+def dci_program(folder: Path, stages: int = 100) -> Callable[..., dict[str, float]]:
+    """disentanglement_lib's D, C and I of codes and factors, and of held-out ones, by trees of so many stages."""
+    dci = _package(folder, "disentanglement_lib.evaluation.metrics.dci")
+    classifier = dci.ensemble.GradientBoostingClassifier
+
+    def compute(*rows: np.ndarray) -> dict[str, float]:
+        dci.ensemble.GradientBoostingClassifier = lambda: classifier(n_estimators=stages)
+        with _quiet():
+            return dci._compute_dci(*(values.T for values in rows))
+
+    return compute
 
 
 def disentanglement_lib(folder: Path, data: Arrays) -> Iterator[Check]:
@@ -227,16 +245,25 @@ def disentanglement_lib(folder: Path, data: Arrays) -> Iterator[Check]:
     )
 
 
-def latent_quantization(folder: Path, data: Arrays) -> Iterator[Check]:
+def infomec_program(folder: Path) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
+    """The authors' InfoM, InfoC and InfoE of codes and factors, from their repository."""
     _old_logistic_regression()
     infomec = _from_file(folder / "disentangle" / "metrics" / "infomec.py")
     several = infomec.feature_selection.mutual_info_classif
     # It writes what comes for one code, an array of one number, into a matrix, which numpy 2.4 refuses.
     infomec.feature_selection.mutual_info_classif = lambda *given, **settings: np.ravel(several(*given, **settings))[0]
+
+    def compute(codes: np.ndarray, factors: np.ndarray) -> dict[str, float]:
+        with _quiet():
+            np.random.seed(0)  # noqa: NPY002 (what it breaks ties by)
+            return infomec.compute_infomec(factors, codes, discrete_latents=False)
+
+    return compute
+
+
+def latent_quantization(folder: Path, data: Arrays) -> Iterator[Check]:
     c, f, _, _ = _arrays(data)
-    with _quiet():
-        np.random.seed(0)  # noqa: NPY002 (what it breaks ties by)
-        theirs = infomec.compute_infomec(f, c, discrete_latents=False)
+    theirs = infomec_program(folder)(c, f)
     ours = m.infomec(c, f).scores()
     ties = (
         "neither: the clean codes take few values, and nearest neighbours among equal ones are chosen by noise: over "
@@ -566,7 +593,7 @@ def _quiet() -> Iterator[None]:
 
 def checked(peer: Peer, checkouts: Path) -> Iterator[Row]:
     """A peer's rows on every case; an error of its own is a row, too."""
-    sys.meta_path.append(StandIns())
+    stand_in()
     warnings.simplefilter("ignore")
     for case in CASES:
         for check in peer.run(peer.folder(checkouts), load(case)):

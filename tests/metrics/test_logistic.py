@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.utils.class_weight import compute_sample_weight
 
+from contrafact.metrics import _logistic
 from contrafact.metrics._logistic import fit_logistic
 
 
@@ -150,3 +153,18 @@ def test_points_nearly_told_apart_whose_part_is_told_apart_altogether():
 def test_one_value_is_refused():
     with pytest.raises(ValueError, match=r"at least two values to tell apart, got \[4\]"):
         fit_logistic(np.zeros((3, 1)), np.full(3, 4))
+
+
+@pytest.mark.parametrize(("num_classes", "noise"), [(15, 0.6), (30, 0.5)])
+def test_points_told_nearly_apart_without_penalty_are_not_laboured_at(num_classes, noise, monkeypatch):
+    # Of thirty classes some are separable: their coefficients grow for ever.
+    rng = np.random.default_rng(0)
+    labels = rng.integers(num_classes, size=7_000)
+    codes = rng.normal(size=(num_classes, 12))[labels] + noise * rng.normal(size=(7_000, 12))
+    passes, loss = [], _logistic._Points.loss
+    monkeypatch.setattr(_logistic._Points, "loss", lambda points, theta: (passes.append(1), loss(points, theta))[1])
+    ours = fit_logistic(codes, labels, np.inf, balanced=True)
+    theirs = LogisticRegression(C=np.inf, class_weight="balanced", max_iter=100).fit(codes, labels)
+    weights = compute_sample_weight("balanced", labels)
+    assert ours.loss <= log_loss(labels, theirs.predict_proba(codes), sample_weight=weights)
+    assert len(passes) < 600

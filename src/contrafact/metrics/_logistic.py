@@ -12,6 +12,7 @@ and the intercept.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from contrafact.core.once import once
 from contrafact.metrics._compile import compiled
 
 Array = npt.NDArray[Any]
+Precondition = Callable[[FloatArray], FloatArray]
 
 BLOCK = 1024  # rows whose scores stay in the processor's cache
 DECREMENT = 1e-14  # Newton's: by how much the mean loss may still exceed the optimum
@@ -30,8 +32,10 @@ LARGEST_HESSIAN = 200  # parameters up to which the classes are preconditioned t
 SAMPLE = 3000  # points of the part that is solved first, or 40 for every code
 MEMORY = 10  # pairs of L-BFGS
 STEPS = 15  # of one preconditioner
-ROUNDS = 40
+ROUNDS, UNPENALISED_ROUNDS = 40, 6  # the fewer where the optimum may lie infinitely far
 PART_DECREMENT = 1e-3
+FASTER = 4.0  # times the last step's length that a step may begin with: where one was too long, the next is as well
+SLOW = (1e-8, 5e-3)  # shares of the loss, between which a round lowers it where the optimum lies infinitely far
 CERTAIN = 1e-10  # a mean loss only reached on separable points without penalty, where the optimum lies infinitely far
 
 
@@ -297,7 +301,7 @@ class _Descent:
         product_RP = left_RP * right_RP
         return np.asarray(product_RP.sum(axis=None if self.together else 1, keepdims=True))
 
-    def direction(self, gradient_RP: FloatArray, precondition: _Preconditioner) -> FloatArray:
+    def direction(self, gradient_RP: FloatArray, precondition: Precondition) -> FloatArray:
         down_RP, shares = -gradient_RP, []
         for step, change, curvature in reversed(self.pairs):
             shares.append(self.dot(step, down_RP) * curvature)
@@ -307,20 +311,33 @@ class _Descent:
             down_RP = down_RP + (share - self.dot(change, down_RP) * curvature) * step
         return down_RP
 
+    def steepest(self, gradient_RP: FloatArray) -> FloatArray:
+        """In place of a preconditioner that led nowhere: the gradient by the last step's curvature."""
+        if not self.pairs:
+            return gradient_RP / np.sqrt(np.maximum(self.dot(gradient_RP, gradient_RP), 1e-300))
+        step, change, _ = self.pairs[-1]
+        return gradient_RP * np.abs(self.dot(step, change)) / np.maximum(self.dot(change, change), 1e-300)
+
     def solve(self, points: _Points, size: int, decrement: float, rounds: int) -> None:
         """Step, with a new preconditioner when the last has not led there, until the decrement is small."""
-        for _ in range(rounds):
+        slow = 0
+        for count in range(rounds):
             if self.precondition is None:
                 self.precondition = _Preconditioner(points, self.theta_RP, size)
-            if self.run(points, self.precondition, decrement):
+            before = self.loss
+            if self.run(points, self.precondition if count % 2 == 0 else self.steepest, decrement):
                 return
+            slow = slow + 1 if SLOW[0] * self.loss < before - self.loss < SLOW[1] * self.loss else 0
+            if slow == 2 and not points.penalty:
+                return  # points of some classes can be told apart without fail, and nothing stops the coefficients
             self.precondition = None
             self.pairs.clear()
 
-    def run(self, points: _Points, precondition: _Preconditioner, decrement: float) -> bool:
+    def run(self, points: _Points, precondition: Precondition, decrement: float) -> bool:
         """Step until Newton's decrement is small everywhere; False where steps ran out or rounding stopped them."""
         noise = 1e-7 if points.codes_NJ.dtype == np.float32 else 1e-14
         loss, gradient_RP = points.loss(self.theta_RP)
+        size = np.ones((1 if self.together else len(self.theta_RP), 1))
         for _ in range(STEPS):
             down_RP = self.direction(gradient_RP, precondition)
             slope = self.dot(down_RP, gradient_RP)
@@ -333,7 +350,7 @@ class _Descent:
             if not moving.any() or loss <= CERTAIN:
                 return True
             down_RP = np.where(moving, down_RP, 0.0)
-            size = np.ones_like(slope)
+            size = np.minimum(1.0, FASTER * size)
             low, high = np.zeros_like(slope), np.full_like(slope, np.inf)
             for _ in range(30):
                 new_loss, new_gradient_RP = points.loss(self.theta_RP + size * down_RP)
@@ -443,7 +460,7 @@ def fit_logistic(
         descent.pairs.clear()
         single = points._replace(codes_NJ=codes_NJ.astype(np.float32))
         descent.solve(single, size, SINGLE_DECREMENT, rounds=6)
-    descent.solve(points, size, DECREMENT, rounds=ROUNDS)
+    descent.solve(points, size, DECREMENT, rounds=ROUNDS if points.penalty else UNPENALISED_ROUNDS)
     weights_JR = descent.theta_RP[:, :-1].T.copy()
     intercept_R = descent.theta_RP[:, -1] - center_J @ weights_JR
     return Logistic(classes_C, weights_JR, intercept_R, softmax, descent.loss, descent.gradient_RP)
