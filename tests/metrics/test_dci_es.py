@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from contrafact.contract.samples import draw_factors, noisy_codes
-from contrafact.metrics import dci, dci_es
+from contrafact.metrics import CATALOG, dci, dci_es
 from contrafact.metrics.dci_es import CAPACITIES, area_explicitness
 
 
@@ -28,6 +28,15 @@ def test_probe_losses_equal_separate_ridge_fits():
     expected = ((model.predict(held_out) - test_factors[:, 0]) ** 2).mean() / guess
     assert losses[0, 0] == pytest.approx(expected, rel=1e-6)
     assert (np.diff(losses, axis=0) <= 0).all()
+
+
+def test_rows_by_the_block_give_the_same_losses(monkeypatch):
+    module = CATALOG.module("dci_es")
+    factors, test_factors = draw_factors(300, (4, 3)), draw_factors(200, (4, 3), seed=9)
+    given = (noisy_codes(factors) + 5.0, factors * 1.0, noisy_codes(test_factors) + 5.0, test_factors * 1.0, 0)
+    _, whole = module._probe_losses(*given)
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 37)
+    np.testing.assert_allclose(module._probe_losses(*given)[1], whole, rtol=1e-9)
 
 
 def test_linear_codes_are_more_explicit_than_bent_ones():

@@ -10,6 +10,7 @@ Shape suffixes: N points, M test points, J code dimensions, K factors, P feature
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +34,7 @@ from contrafact.metrics.dci import dci
 
 INFO = MetricInfo(kind="static", low=0.0, high=1.0, higher_is_better=True, source="Eastwood et al. 2023, Sections 3-4")
 CAPACITIES = (0, 16, 32, 64, 128, 256, 512, 1024)  # random features beside the codes themselves
+ROWS_AT_ONCE = 16_384  # a thousand features of a million points would take 9 GB
 RIDGE = 1e-3  # per point, relative to unit-variance features
 
 
@@ -102,25 +104,37 @@ def _probe_losses(
     frequencies_JP = rng.standard_normal((train_NJ.shape[1], CAPACITIES[-1])) / np.sqrt(train_NJ.shape[1])
     phases_P = rng.uniform(0.0, 2.0 * np.pi, CAPACITIES[-1])
 
-    def features(codes: FloatArray) -> FloatArray:
-        random = np.sqrt(2.0) * np.cos(codes @ frequencies_JP + phases_P)
-        return np.concatenate([codes, random], axis=1)
+    def blocks(codes: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
+        for first in range(0, len(codes), ROWS_AT_ONCE):
+            rows = slice(first, first + ROWS_AT_ONCE)
+            random = np.sqrt(2.0) * np.cos(codes[rows] @ frequencies_JP + phases_P)
+            yield rows, np.concatenate([codes[rows], random], axis=1)
 
-    train_NP, test_MP = features(train_NJ), features(test_MJ)
-    mean_P = train_NP.mean(axis=0)
-    train_NP -= mean_P
-    test_MP -= mean_P
     targets_NK, targets_MK = standardize(wanted_NK, wanted_MK)
-    gram_PP, moments_PK = train_NP.T @ train_NP, train_NP.T @ targets_NK
-    guess_K = (targets_MK**2).mean(axis=0)
+    size = train_NJ.shape[1] + CAPACITIES[-1]
+    gram_PP, moments_PK = np.zeros((size, size)), np.zeros((size, targets_NK.shape[1]))
+    near_P, rest_P = np.zeros(0), np.zeros(size)  # a mean of the first rows, and what is left to that of all
+    for rows, block_NP in blocks(train_NJ):
+        near_P = near_P if len(near_P) else block_NP.mean(axis=0)
+        block_NP -= near_P
+        rest_P += block_NP.sum(axis=0) / len(train_NJ)
+        gram_PP += block_NP.T @ block_NP
+        moments_PK += block_NP.T @ targets_NK[rows]
+    gram_PP -= len(train_NJ) * np.outer(rest_P, rest_P)
+    moments_PK -= np.outer(rest_P, targets_NK.sum(axis=0))
     sizes = np.array([train_NJ.shape[1] + extra for extra in CAPACITIES])
-    losses = []
-    for size in sizes:
-        ridge_PP = gram_PP[:size, :size] + RIDGE * len(train_NP) * np.eye(size)
-        predictions_MK = test_MP[:, :size] @ np.linalg.solve(ridge_PP, moments_PK[:size])
-        error_K = ((predictions_MK - targets_MK) ** 2).mean(axis=0)
-        losses.append(np.minimum(error_K / np.where(guess_K > 0, guess_K, 1.0), 1.0))
-    return sizes, np.minimum.accumulate(np.array(losses), axis=0)
+    weights = [
+        np.linalg.solve(gram_PP[:size, :size] + RIDGE * len(train_NJ) * np.eye(size), moments_PK[:size])
+        for size in sizes
+    ]
+    error_PK = np.zeros((len(sizes), targets_MK.shape[1]))
+    for rows, block_MP in blocks(test_MJ):
+        block_MP -= near_P + rest_P
+        for p, weights_PK in enumerate(weights):
+            error_PK[p] += ((block_MP[:, : len(weights_PK)] @ weights_PK - targets_MK[rows]) ** 2).sum(axis=0)
+    guess_K = (targets_MK**2).sum(axis=0)
+    losses_PK = np.minimum(error_PK / np.where(guess_K > 0, guess_K, 1.0), 1.0)
+    return sizes, np.minimum.accumulate(losses_PK, axis=0)
 
 
 @measured
