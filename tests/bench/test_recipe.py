@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from contrafact.bench.plan import Bench, method_of
 from contrafact.bench.recipe import SCALES, Recipe, Row, column_of, load_recipe, recipe_names
-from contrafact.bench.suite import Bench, _method_of
 from contrafact.core.settings import flat_fields
 from contrafact.generators.checkpoints import load_generator
 from contrafact.methods import CATALOG as METHODS
@@ -30,8 +30,8 @@ def test_every_recipe_names_things_that_exist(name):
         assert {*row.settings, *row.small, *row.elsewhere, *recipe.small} <= set(flat_fields(cls))
         presets |= set(cls.presets)
         for bench in (bench for bench in benches if bench.scale in row.scales):
-            assert _method_of(bench, row), "its settings are within their ranges"
-            assert _method_of(bench, row, **row.elsewhere)
+            assert method_of(bench, row), "its settings are within their ranges"
+            assert method_of(bench, row, **row.elsewhere)
     assert set(recipe.presets.values()) <= presets, "no method of this recipe has such a preset"
 
 
@@ -92,7 +92,7 @@ def test_tables_of_separated_halves_have_the_control_that_decides_them(number):
     """A joint head, InfoMax on the whole z, no regulariser: its z is cut all the same."""
     recipe = load_recipe(f"sub-infomax-table{number}")
     control = next(row for row in recipe.rows if row.name == recipe.against)
-    method = _method_of(Bench("t", recipe, Path("unused"), "paper"), control)
+    method = method_of(Bench("t", recipe, Path("unused"), "paper"), control)
     assert (method.regulariser, method.heads, method.infomax) == ("none", "joint", "whole")
 
 
@@ -100,7 +100,7 @@ def test_directions_of_faces_are_compared_at_equal_change_and_in_equal_number():
     recipe = load_recipe("faces")
     assert {column_of(entry).metric for entry in recipe.columns.values()} == {"matched_rescoring"}
     for scale in SCALES:
-        methods = {row.name: _method_of(Bench("t", recipe, Path("unused"), scale), row) for row in recipe.rows}
+        methods = {row.name: method_of(Bench("t", recipe, Path("unused"), scale), row) for row in recipe.rows}
         assert {method.num_directions for method in methods.values()} == {10}
         assert "random" in methods
 

@@ -5,14 +5,14 @@ import itertools
 import pytest
 
 from contrafact.bench.recipe import Recipe, Row
-from contrafact.bench.table import Cell, paired_table
+from contrafact.bench.table import Scores, paired_table
 
 COLUMNS = {"gap": ("mig", "score"), "loss": ("log", "loss")}
 RECIPE = Recipe("t", "t", tuple(Row(name, "vae") for name in ("control", "ours", "other")), COLUMNS, against="control")
 
 
 def cells(name, gaps, **more):
-    return [Cell(name, seed, {"gap": gap, **more}, 1.0) for seed, gap in enumerate(gaps)]
+    return [Scores(name, seed, {"gap": gap, **more}, 1.0) for seed, gap in enumerate(gaps)]
 
 
 def sign_flips(differences):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from contrafact.bench.suite import _number
+from contrafact.bench.cells import number
 from contrafact.core.method import load_run
 from contrafact.evaluation.representations import Target, parse_target, usual_metrics
 from contrafact.evaluation.run import default_metrics, evaluate_run
@@ -56,8 +56,8 @@ def test_a_representations_score_is_the_metric_of_it(folder):
     line = next(line for line in read_scores(folder) if line["metric"] == "sub_embedding_gaps:z")
     np.testing.assert_allclose(line["result"]["matrix"], table.matrix)
     assert line["result"]["tasks"] == ["light", "side"]
-    assert _number(line, "matrix.1.0") == pytest.approx(table.matrix[1, 0])
-    assert _number(line, "gap") == pytest.approx(table.score)
+    assert number(line, "matrix.1.0") == pytest.approx(table.matrix[1, 0])
+    assert number(line, "gap") == pytest.approx(table.score)
 
 
 def test_a_published_test_part_is_what_is_held_out(folder):

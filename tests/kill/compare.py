@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 
 COMMAND = "config.json"
+COSTS = ("wall_seconds", "processor_seconds", "peak_memory", "session")
+"""What no two computations of a bench's cell have alike."""
 
 
 def damage(folder: Path) -> list[str]:
@@ -69,13 +72,21 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def _comparable(path: Path) -> bytes:
-    """A file's bytes; a configuration's without ``--resume``, which a run that went on may have been started with."""
-    data = path.read_bytes()
-    if path.name != COMMAND:
-        return data
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config["command"] = [part for part in config.get("command", []) if part != "--resume"]
-    return json.dumps(config).encode()
+    """A file's bytes; a configuration's without ``--resume``, which a run that went on may have been started with; what
+    a bench notes without what it cost."""
+    if path.name == COMMAND:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config["command"] = [part for part in config.get("command", []) if part != "--resume"]
+        return json.dumps(config).encode()
+    if path.name in ("cell.json", "results.json"):
+        return json.dumps(_without_costs(json.loads(path.read_text(encoding="utf-8")))).encode()
+    return path.read_bytes()
+
+
+def _without_costs(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_costs(entry) for name, entry in value.items() if name not in COSTS}
+    return [_without_costs(entry) for entry in value] if isinstance(value, list) else value
 
 
 def differences(expected: dict[str, bytes], found: dict[str, bytes]) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,17 +15,59 @@ from contrafact.evaluation.ranks import corrected
 from contrafact.evaluation.run import CONTROL
 
 
-class Cell(NamedTuple):
-    """One row at one seed: its scores by column title, its training time in seconds, and what it learned from."""
+class Scores(NamedTuple):
+    """One row at one seed.
+
+    Attributes:
+        row: the row's name.
+        seed: its seed.
+        scores: its numbers by column title.
+        seconds: of its training.
+        source: what it learned from.
+        device: where it was computed, as ``cpu (x86_64)``.
+        key: its cell.
+        cost: what computing the scores cost, and on which machine.
+    """
 
     row: str
     seed: int
     scores: Mapping[str, float]
     seconds: float
     source: str = ""
+    device: str = ""
+    key: str = ""
+    cost: Mapping[str, Any] = {}
+
+    @property
+    def kind_of_device(self) -> str:
+        """``cpu``, ``cuda``; empty in old tables."""
+        return self.device.partition(" ")[0].partition(":")[0]
 
 
-def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Cell]]) -> str:
+def split_by_device(
+    recipe: Recipe, cells: Mapping[str, Sequence[Scores]]
+) -> tuple[Recipe, dict[str, Sequence[Scores]]]:
+    """The recipe with a row for each kind of device, where a row was computed on several: those are never averaged."""
+    groups: list[list[Row]] = []
+    for row in recipe.rows:  # a control stays with the row it controls
+        if row.method == CONTROL and groups:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    rows: list[Row] = []
+    split: dict[str, Sequence[Scores]] = {}
+    for group in groups:
+        kinds = list(dict.fromkeys(cell.kind_of_device for row in group for cell in cells[row.name])) or [""]
+        for kind in kinds:
+            for row in group:
+                # The row that all others are tested against keeps its name.
+                is_plain = len(kinds) == 1 or (row.name == recipe.against and kind == kinds[0])
+                rows.append(row if is_plain else replace(row, name=f"{row.name} ({kind})"))
+                split[rows[-1].name] = [cell for cell in cells[row.name] if cell.kind_of_device == kind]
+    return replace(recipe, rows=tuple(rows)), split
+
+
+def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
     """Markdown: each row's mean ± standard deviation over seeds beside the published numbers.
 
     A row that is a control is followed by the margin over it: the difference of the means, also in units of the larger
@@ -47,7 +90,7 @@ def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Cell]]) -> str:
             numbers += [_published(row.published.get(title))] if title in printed else []
         seconds = f"{np.mean([cell.seconds for cell in mine]):.0f} s" if mine else "–"
         lines.append([row.name, *numbers, str(len(mine)), seconds])
-        if row.method == CONTROL and controlled is not None and len(mine) > 1:
+        if row.method == CONTROL and controlled is not None and min(len(mine), len(cells[controlled.name])) > 1:
             both = [*mine, *cells[controlled.name]]
             margins = []
             for title in titles:
@@ -59,17 +102,18 @@ def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Cell]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def paired_table(recipe: Recipe, cells: Mapping[str, Sequence[Cell]]) -> str:
+def paired_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
     """Markdown: every row less the one it is tested against, over the seeds that both have; empty without two seeds.
 
     Each entry is the mean difference and its two-sided p-value by flips of sign, corrected for the rows of its column
     (Holm).
     """
-    base = {cell.seed: cell.scores for cell in cells[recipe.against]}
+    base = {(cell.seed, cell.kind_of_device): cell.scores for cell in cells[recipe.against]}
     titles = list(recipe.columns)
     pairs: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
     for row in recipe.rows:
-        both = [(base[cell.seed], cell.scores) for cell in cells[row.name] if cell.seed in base]
+        places = [((cell.seed, cell.kind_of_device), cell.scores) for cell in cells[row.name]]
+        both = [(base[place], scores) for place, scores in places if place in base]
         for title in titles:
             found = [(a[title], b[title]) for a, b in both if title in a and title in b]
             if len(found) > 1 and row.name != recipe.against:
@@ -106,7 +150,7 @@ def _published(numbers: tuple[float, float | None] | None) -> str:
     return f"{numbers[0]:.3f}" if numbers[1] is None else f"{numbers[0]:.3f} ± {numbers[1]:.3f}"
 
 
-def _margin(title: str, ours: Sequence[Cell], control: Sequence[Cell]) -> str:
+def _margin(title: str, ours: Sequence[Scores], control: Sequence[Scores]) -> str:
     first, second = ([cell.scores[title] for cell in cells] for cells in (ours, control))
     gap, spread = np.mean(first) - np.mean(second), max(np.std(first, ddof=1), np.std(second, ddof=1))
     return f"{gap:+.3f} ({gap / spread:+.1f} std)" if spread > 0 else f"{gap:+.3f}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from tyro.conf import Positional
@@ -14,21 +16,39 @@ from contrafact.cli._parse import parse, print_table
 from contrafact.cli._types import Folder
 from contrafact.core.ranges import Panels
 
+if TYPE_CHECKING:
+    from contrafact.bench.plan import Bench
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
 
 @dataclass(frozen=True)
 class Options:
-    """Run every row of a recipe at every seed; finished cells are kept, so a stopped bench goes on where it was."""
+    """Compute every row of a recipe at every seed; finished cells are kept, so a stopped bench goes on where it was."""
 
     name: Positional[str | None] = None
     """Recipe, such as disco-table4; without one, the recipes are listed."""
+    all: bool = False
+    """Every recipe, as far as it can run at the scale."""
     scale: Literal["small", "paper"] = "small"
     """small is what two cores do; paper is the paper's own settings."""
-    seeds: Panels = 5
-    """Number of seeds."""
-    rows: tuple[str, ...] = ()
-    """Rows to run, by name or a part of it; by default all. Others are in the table where they are finished."""
+    seeds: str = "5"
+    """Number of seeds, or the seeds themselves with commas: 3,4,5."""
+    rows: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--only"])] = ()
+    """Rows to run, by name or a part of it; by default all. Others stay in the table as they are."""
     out: Folder | None = None
-    """Folder of results and runs; by default runs/bench/NAME-SCALE."""
+    """Folder of the table and its cells; by default runs/bench/NAME-SCALE, with cells that all recipes share in
+    runs/bench/cells."""
+    jobs: Panels = 1
+    """Processes that compute cells side by side."""
+    budget: str | None = None
+    """Time after which to stop, such as 90s, 30m, 2h: what is under way is saved, and goes on the next time."""
+    plan: bool = False
+    """Only list the cells: what each is, what it waits for, whether it is finished, how long it may take."""
+    table: bool = False
+    """Only collect what is finished into the table."""
+    cell: str | None = None
+    """Only compute the cell of this name, as --plan lists it, and what it needs."""
     source: Annotated[str | None, tyro.conf.arg(aliases=["--generator"])] = None
     """Generator, or data for rows on images, to use instead of the recipe's; rows that cannot use it are refused."""
     data: str | None = None
@@ -43,26 +63,175 @@ def bench(arguments: Sequence[str]) -> None:
     """Run a recipe and print its table."""
     options = parse(Options, arguments, "bench")
     from contrafact.bench.recipe import load_recipe, recipe_names
-    from contrafact.bench.suite import Bench, run_bench
-    from contrafact.core.catalog import slug
 
-    if options.name is None:
+    if options.name is None and not options.all:
         print("recipes:")
         print_table((name, load_recipe(name).title) for name in recipe_names())
         return
-    recipe = load_recipe(options.name)
-    name = slug(Path(options.name).name)
-    out = options.out or Path("runs", "bench", f"{name}-{options.scale}")
-    job = Bench(
-        name,
-        recipe,
-        out,
+    if options.name is not None and options.all:
+        raise ValueError(f"--all runs every recipe; leave {options.name} out, or --all")
+    if sum((options.plan, options.table, options.cell is not None)) > 1:
+        raise ValueError("--plan, --table and --cell each do one thing; give one of them")
+    if options.cell is not None and options.all:
+        raise ValueError("--cell is of one recipe; name it instead of --all")
+    budget = None if options.budget is None else _seconds(options.budget)
+    if options.all:
+        _run_all(options, budget)
+        return
+    job = _job(options, str(options.name))
+    if options.plan:
+        _print_plan([job])
+    elif options.table:
+        _print_collected(job)
+    elif options.cell is not None:
+        _compute_cell(job, options.cell)
+    else:
+        from contrafact.bench.runner import run_bench
+
+        table = run_bench(job, options.jobs, budget)
+        print(f"{job.recipe.title}\n\n{table}\n\nwrote {job.out}/results.md, {job.out}/results.json")
+
+
+def _job(options: Options, name: str) -> Bench:
+    from contrafact.bench.plan import CELLS, Bench
+    from contrafact.bench.recipe import load_recipe
+    from contrafact.core.catalog import slug
+
+    top, short = Path("runs", "bench"), slug(Path(name).name)
+    return Bench(
+        short,
+        load_recipe(name),
+        options.out or top / f"{short}-{options.scale}",
         options.scale,
-        options.seeds,
+        _seeds(options.seeds),
         options.source,
         options.data,
         options.device,
         options.predictor,
         options.rows,
+        top / CELLS if options.out is None else None,
     )
-    print(f"{recipe.title}\n\n{run_bench(job)}\n\nwrote {out}/results.md, {out}/results.json")
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    """``5`` as the seeds 0 to 4, ``3,4`` as 3 and 4, ``7,`` as 7 alone."""
+    from contrafact.core.ranges import Seed, check_value
+
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words or not all(word.isascii() and word.lstrip("-").isdigit() for word in words):
+        raise ValueError(f"--seeds takes how many, such as 5, or which, such as 3,4,5; got {text!r}")
+    numbers = [int(word) for word in words]
+    if "," not in text:
+        return tuple(range(check_value("seeds", numbers[0], Panels)))
+    return tuple(dict.fromkeys(check_value("seeds", number, Seed) for number in numbers))
+
+
+def _seconds(text: str) -> float:
+    """``90s``, ``30m``, ``2h``."""
+    amount, unit = text[:-1], text[-1:]
+    try:
+        seconds = float(amount) * _UNITS[unit]
+    except (ValueError, KeyError):
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"--budget takes a time, such as 90s, 30m or 2h; got {text!r}")
+    return seconds
+
+
+def _run_all(options: Options, budget: float | None) -> None:
+    """Every recipe that can run, with one budget for all."""
+    import time
+
+    from contrafact.bench.recipe import recipe_names
+    from contrafact.bench.runner import run_bench
+
+    jobs, refused = [], list[tuple[str, str]]()
+    for name in recipe_names():
+        job = _job(options, name)
+        try:
+            _cells(job)
+        except ValueError as error:
+            refused.append((name, str(error)))
+        else:
+            jobs.append(job)
+    for name, why in refused:
+        print(f"left out: {name}: {why}", file=sys.stderr)
+    if options.plan:
+        _print_plan(jobs)
+        return
+    until = None if budget is None else time.monotonic() + budget
+    failures = []
+    for job in jobs:
+        left = None if until is None else until - time.monotonic()
+        if options.table or (left is not None and left <= 0):
+            _print_collected(job)
+            continue
+        try:
+            print(f"{job.recipe.title}\n\n{run_bench(job, options.jobs, left)}\n")
+        except ValueError as error:
+            failures.append(f"{job.name}: {error}")
+            print(f"contrafact: {failures[-1]}", file=sys.stderr)
+    if failures:
+        raise ValueError(f"{len(failures)} of {len(jobs)} recipes did not run to their end: " + "; ".join(failures))
+
+
+def _cells(job: Bench) -> list[object]:
+    """The job's cells.
+
+    Raises:
+        ValueError: there are none at this scale.
+    """
+    from contrafact.bench.check import asked_rows
+    from contrafact.bench.plan import plan
+
+    cells = plan(job, asked_rows(job))
+    if not cells:
+        raise ValueError(f"nothing of it can run at the {job.scale} scale; name a generator of your own with --source")
+    return list(cells)
+
+
+def _print_collected(job: Bench) -> None:
+    from contrafact.bench.results import collect
+
+    table = collect(job)
+    print(f"{job.recipe.title}\n\n{table or 'nothing is finished yet'}\n")
+
+
+def _compute_cell(job: Bench, key: str) -> None:
+    from contrafact.bench.runner import run_cell
+
+    record = run_cell(job, key)
+    if record["state"] == "failed":
+        raise ValueError(f"cell {key} failed: {record['error']}; its traceback is in {job.cells / key / 'cell.json'}")
+    print(f"{job.cells / key}: finished in {record['wall_seconds']:.0f} s")
+
+
+def _print_plan(jobs: Sequence[Bench]) -> None:
+    """Cells by recipe, and how long what is left may take, from cells of the same kind that are finished."""
+    from contrafact.bench.forecast import Forecast
+
+    seen = set[str]()
+    states, hours, unknown = Counter[str](), 0.0, 0
+    for job in jobs:
+        lines = Forecast(job).lines()
+        print(f"{job.name}: {job.recipe.title}")
+        for line in lines:
+            mark = "" if line.key not in seen else " (also above)"
+            needs = f"  needs {', '.join(line.needs)}" if line.needs else ""
+            time = f", {_spoken(line.seconds)}" if line.seconds is not None and line.state != "done" else ""
+            print(f"  {line.key}  {line.what}  [{line.state}{time}]{mark}{needs}")
+            if line.key in seen:
+                continue
+            seen.add(line.key)
+            states[line.state] += 1
+            if line.state != "done":
+                hours += (line.seconds or 0.0) / 3600
+                unknown += line.seconds is None
+    told = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+    rest = f"; what is left may take {hours:.1f} h of one process" if hours else ""
+    more = f"; of {unknown} the time is not known: nothing like them is finished" if unknown else ""
+    print(f"{len(seen)} cells: {told}{rest}{more}")
+
+
+def _spoken(seconds: float) -> str:
+    return f"about {seconds:.0f} s" if seconds < 120 else f"about {seconds / 60:.0f} min"

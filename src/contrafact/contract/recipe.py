@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from contrafact.bench.plan import settings_of
 from contrafact.bench.recipe import LOG, SCALES, Recipe, Row, column_of
-from contrafact.bench.suite import settings_of
 from contrafact.contract.promise import expect
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.settings import flat_fields

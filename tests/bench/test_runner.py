@@ -4,10 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from contrafact.bench import suite
+from contrafact.bench import cells as bench_cells
+from contrafact.bench.plan import Bench
 from contrafact.bench.recipe import Column, Recipe, Row
-from contrafact.bench.suite import Bench, run_bench
-from contrafact.bench.table import Cell, results_table
+from contrafact.bench.runner import run_bench
+from contrafact.bench.table import Scores, results_table
 from contrafact.core.method import load_run
 from contrafact.evaluation.regression import RegressionSettings
 from contrafact.generators.checkpoints import load_generator
@@ -18,6 +19,17 @@ from contrafact.nn.attributes import load_predictor
 from tests.conftest import TINY_DISCO
 
 COLUMNS = {"MIG": ("mig", "score"), "loss": ("log", "loss")}
+
+
+def folder_of(out, method, seed, row=None, source=None):
+    """The run folder of the one training that is so."""
+    found = []
+    for path in (out / "cells").glob(f"{method.replace('_', '-')}-seed{seed}-*/cell.json"):
+        record = json.loads(path.read_text())
+        if row in (None, record["row"]) and source in (None, record["config"]["source"]["name"]):
+            found.append(path.parent / "run")
+    assert len(found) == 1
+    return found[0]
 
 
 @pytest.fixture
@@ -40,7 +52,7 @@ def recipe(vae_folder):
 
 
 def test_a_recipe_runs_and_a_second_time_costs_nothing(recipe, tmp_path, monkeypatch):
-    bench = Bench("tiny", recipe, tmp_path / "out", seeds=2, device="cpu")
+    bench = Bench("tiny", recipe, tmp_path / "out", seeds=(0, 1), device="cpu")
     table = run_bench(bench)
     lines = table.splitlines()
     assert lines[0] == "|  | MIG, ours | MIG, published | seeds | training |"
@@ -58,13 +70,13 @@ def test_a_recipe_runs_and_a_second_time_costs_nothing(recipe, tmp_path, monkeyp
         raise AssertionError("a finished cell was trained again")
 
     monkeypatch.setattr(DisCo, "train", train)
-    monkeypatch.setattr(suite, "evaluate_run", train)
+    monkeypatch.setattr(bench_cells, "evaluate_run", train)
     assert run_bench(bench) == table
 
 
 def test_chosen_rows_run_and_finished_ones_stay_in_the_table(recipe, tmp_path):
     def counts(seeds, *rows):
-        run_bench(Bench("tiny", recipe, tmp_path, seeds=seeds, device="cpu", rows=rows))
+        run_bench(Bench("tiny", recipe, tmp_path, seeds=tuple(range(seeds)), device="cpu", rows=rows))
         rows = json.loads((tmp_path / "results.json").read_text())["rows"]
         return [len(rows[name]["cells"]) for name in ("DisCo", "control", "directions only")]
 
@@ -89,9 +101,9 @@ def test_rows_on_images_choose_size_and_labels(tmp_path):
         Row("labelled", "beta_vae", settings=settings, source="shapes3d", data={"labels": 10}),
     )
     recipe = Recipe("t", "t", rows, {"loss": ("log", "loss")}, data={"small": {"size": 16}, "paper": {"size": 64}})
-    run_bench(Bench("tiny", recipe, tmp_path, seeds=2, device="cpu"))
+    run_bench(Bench("tiny", recipe, tmp_path, seeds=(0, 1), device="cpu"))
     sources = {
-        (row, seed): json.loads((tmp_path / row / f"seed{seed}" / "config.json").read_text())["source"]
+        (row, seed): json.loads((folder_of(tmp_path, "beta_vae", seed, row) / "config.json").read_text())["source"]
         for row in ("plain", "labelled")
         for seed in (0, 1)
     }
@@ -112,7 +124,7 @@ def test_entries_of_an_array_are_columns_even_where_their_mean_has_its_name(tmp_
     gaps = "sub_embedding_gaps:z"
     columns = {"DC": (gaps, "whole.0"), "BC": (gaps, "whole.1"), "mean": (gaps, "whole"), "DC, 0": (gaps, "matrix.0.0")}
     recipe = Recipe("pairs", "none", (row,), columns, data={"small": {"size": 32}}, num_train=60, num_test=40)
-    run_bench(Bench("pairs", recipe, tmp_path / "out", seeds=1, device="cpu"))
+    run_bench(Bench("pairs", recipe, tmp_path / "out", seeds=(0,), device="cpu"))
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     values = results["rows"]["none"]["cells"][0]["scores"]
     assert values["mean"] == pytest.approx((values["DC"] + values["BC"]) / 2)
@@ -130,7 +142,7 @@ def test_controls_follow_rows_of_every_kind(tmp_path, vae_folder):
     )
     sources, data = {"small": str(vae_folder)}, {"small": {"size": 16}}
     recipe = Recipe("t", "t", rows, COLUMNS, sources=sources, data=data, num_train=60, num_test=20)
-    run_bench(Bench("tiny", recipe, tmp_path, seeds=1, device="cpu"))
+    run_bench(Bench("tiny", recipe, tmp_path, seeds=(0,), device="cpu"))
     cells = {
         name: row["cells"][0]["scores"]
         for name, row in json.loads((tmp_path / "results.json").read_text())["rows"].items()
@@ -139,7 +151,7 @@ def test_controls_follow_rows_of_every_kind(tmp_path, vae_folder):
     assert len({cell["MIG"] for cell in cells.values()}) == 4
     assert "loss" in cells["VAE"]
     assert "loss" not in cells["untrained"]
-    regressions = [tmp_path / "sefa" / "seed0" / place for place in ("regression", "control/regression")]
+    regressions = [folder_of(tmp_path, "sefa", 0) / place for place in ("regression", "control/regression")]
     ours, its = (load_run(folder).config["hyperparameters"] for folder in regressions)
     assert ours == its
 
@@ -148,14 +160,14 @@ def test_a_row_without_a_control_is_refused_before_it_is_trained(tmp_path):
     rows = (Row("GAN", "wgan_gp", source="shapes3d"), Row("nothing", "control"))
     recipe = Recipe("t", "t", rows, COLUMNS, data={"small": {"size": 16}})
     with pytest.raises(ValueError, match="t, row 'nothing': wgan_gp yields neither directions nor an enc"):
-        run_bench(Bench("t", recipe, tmp_path, seeds=1, device="cpu"))
-    assert not (tmp_path / "gan").exists()
+        run_bench(Bench("t", recipe, tmp_path, seeds=(0,), device="cpu"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_training_log_can_be_a_column(recipe, tmp_path, vae_folder):
     recipe = Recipe("t", "t", (Row("DisCo", "disco", settings=TINY_DISCO),), COLUMNS, num_train=100, num_test=30)
-    table = run_bench(Bench("tiny", recipe, tmp_path, seeds=1, source=str(vae_folder), device="cpu"))
-    last = json.loads((tmp_path / "disco" / "seed0" / "log.jsonl").read_text().splitlines()[-1])
+    table = run_bench(Bench("tiny", recipe, tmp_path, seeds=(0,), source=str(vae_folder), device="cpu"))
+    last = json.loads((folder_of(tmp_path, "disco", 0) / "log.jsonl").read_text().splitlines()[-1])
     assert f"{last['loss']:.3f}" in table
 
 
@@ -173,17 +185,17 @@ def test_a_column_can_be_of_another_generator(tmp_path, vae_folder):
         data={"small": {"size": 16}},
         regression={"small": RegressionSettings(steps=2, batch_size=4, width=0.1)},
     )
-    table = run_bench(Bench("tiny", recipe, tmp_path, seeds=2, device="cpu"))
+    table = run_bench(Bench("tiny", recipe, tmp_path, seeds=(0, 1), device="cpu"))
     generator = load_generator("analytic:sprite")
     scores = []
     for seed in (0, 1):
-        run = load_run(tmp_path / "random" / f"seed{seed}-on-analytic-sprite")
+        run = load_run(folder_of(tmp_path, "random", seed, source="analytic:sprite"))
         assert run.directions.num_directions == 8
         scores.append(recovery(run.directions.vectors(), generator.true_directions()).score)
     mean, spread = np.mean(scores), np.std(scores, ddof=1)
     assert table.splitlines()[2].startswith(f"| random | {mean:.3f} ± {spread:.3f} | 2 |")
     assert table.splitlines()[3].startswith("| VAE | – | 2 |")  # it learns from images: no directions to recover
-    assert load_run(tmp_path / "random" / "seed1").directions.num_directions == 4
+    assert load_run(folder_of(tmp_path, "random", 1, source=str(vae_folder))).directions.num_directions == 4
 
 
 def test_edits_are_judged_by_a_predictor_trained_once(tmp_path, vae_folder, monkeypatch):
@@ -198,9 +210,10 @@ def test_edits_are_judged_by_a_predictor_trained_once(tmp_path, vae_folder, monk
         regression={"small": RegressionSettings(steps=2, batch_size=4, width=0.1)},
     )
     monkeypatch.setattr(AttributePredictor, "presets", {"quick": {"steps": 3, "width": 0.1, "batch_size": 8}})
-    bench = Bench("tiny", recipe, tmp_path, seeds=1, device="cpu")
+    bench = Bench("tiny", recipe, tmp_path, seeds=(0,), device="cpu")
     table = run_bench(bench)
-    run, judge = load_run(tmp_path / "first" / "seed0"), load_predictor(tmp_path / "attribute-predictor")
+    (judged,) = (tmp_path / "cells").glob("judge-*")
+    run, judge = load_run(folder_of(tmp_path, "random", 0)), load_predictor(judged / "run")
     score = mds(run.generator, run.directions, judge.labels).score
     assert table.splitlines()[2].startswith(f"| first | {score:.3f} | 1 |")
     assert table.splitlines()[3].startswith(f"| second | {score:.3f} | 1 |")
@@ -211,21 +224,21 @@ def test_edits_are_judged_by_a_predictor_trained_once(tmp_path, vae_folder, monk
     )
     bench = replace(bench, recipe=replace(recipe, rows=rows[:1]), out=tmp_path / "own", predictor=f"{own}:dark")
     assert "| first | 0." in run_bench(bench)
-    assert not (tmp_path / "own" / "attribute-predictor").exists()
+    assert not list((tmp_path / "own" / "cells").glob("judge-*"))
 
 
 def test_a_generator_of_unknown_images_needs_a_judge(tmp_path):
     row = Row("random", "random", settings={"num_directions": 2}, regression=RegressionSettings(2, 4, width=0.1))
     recipe = Recipe("t", "t", (row,), {"MDS": ("mds", "score")})
     with pytest.raises(ValueError, match="does not say what images it was trained on; name them with --data, or a pre"):
-        run_bench(Bench("tiny", recipe, tmp_path, seeds=1, source="analytic", device="cpu"))
+        run_bench(Bench("tiny", recipe, tmp_path, seeds=(0,), source="analytic", device="cpu"))
 
 
 def test_means_spreads_and_the_margin_over_the_control():
     recipe = Recipe("t", "t", (Row("A", "disco"), Row("control", "control")), {"MIG": ("mig", "score")})
     cells = {
-        "A": [Cell("A", seed, {"MIG": value}, 2.0) for seed, value in enumerate([0.4, 0.5, 0.6])],
-        "control": [Cell("control", seed, {"MIG": value}, 4.0) for seed, value in enumerate([0.1, 0.1, 0.1])],
+        "A": [Scores("A", seed, {"MIG": value}, 2.0) for seed, value in enumerate([0.4, 0.5, 0.6])],
+        "control": [Scores("control", seed, {"MIG": value}, 4.0) for seed, value in enumerate([0.1, 0.1, 0.1])],
     }
     assert results_table(recipe, cells).splitlines()[2:] == [
         "| A | 0.500 ± 0.100 | 3 | 2 s |",
@@ -238,8 +251,8 @@ def test_the_best_seed_stands_beside_the_mean_where_the_paper_gives_nothing_else
     columns = {"ACC": ("clustering", "accuracy"), "FID": ("fid", "score")}
     recipe = Recipe("t", "t", (Row("a", "cd_gan"), Row("b", "sup_con")), columns, best=True)
     cells = {
-        "a": [Cell("a", 0, {"ACC": 0.7, "FID": 30.0}, 1.0), Cell("a", 1, {"ACC": 0.8, "FID": 20.0}, 1.0)],
-        "b": [Cell("b", 0, {"ACC": 0.6}, 1.0)],
+        "a": [Scores("a", 0, {"ACC": 0.7, "FID": 30.0}, 1.0), Scores("a", 1, {"ACC": 0.8, "FID": 20.0}, 1.0)],
+        "b": [Scores("b", 0, {"ACC": 0.6}, 1.0)],
     }
     lines = results_table(recipe, cells).splitlines()
     assert "| 0.750 ± 0.071 (0.800) |" in lines[2]
@@ -266,30 +279,30 @@ def never(*_):
 
 def test_a_source_that_is_asked_for_is_used_by_rows_on_images_and_recorded(tmp_path):
     recipe = replace(MIXED, rows=MIXED.rows[:1])
-    run_bench(Bench("tiny", recipe, tmp_path, seeds=1, source="shapes3d", device="cpu"))
-    source = json.loads((tmp_path / "on-images" / "seed0" / "config.json").read_text())["source"]
+    run_bench(Bench("tiny", recipe, tmp_path, seeds=(0,), source="shapes3d", device="cpu"))
+    source = json.loads((folder_of(tmp_path, "beta_vae", 0) / "config.json").read_text())["source"]
     results = json.loads((tmp_path / "results.json").read_text())
     assert source["name"] == results["source"] == results["rows"]["on images"]["cells"][0]["source"] == "shapes3d"
 
 
 def test_a_source_that_some_rows_cannot_use_is_refused_and_those_that_can_are_named(vae_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(suite, "_train", never)
+    monkeypatch.setitem(bench_cells._COMPUTE, "train", never)
     message = (
         "tiny: 1 of 2 rows cannot use --source .*; name those that can with --rows: random directions. "
         "Row 'on images' learns from images: "
     )
     with pytest.raises(ValueError, match=message):
-        run_bench(Bench("tiny", MIXED, tmp_path / "out", seeds=1, source=str(vae_folder), device="cpu"))
+        run_bench(Bench("tiny", MIXED, tmp_path / "out", seeds=(0,), source=str(vae_folder), device="cpu"))
     with pytest.raises(ValueError, match="rows cannot use --source nosuch; leave --source out"):
-        run_bench(Bench("tiny", MIXED, tmp_path / "out", seeds=1, source="nosuch", device="cpu"))
+        run_bench(Bench("tiny", MIXED, tmp_path / "out", seeds=(0,), source="nosuch", device="cpu"))
     assert not (tmp_path / "out").exists()
 
 
 def test_rows_that_were_not_asked_for_keep_the_source_they_were_trained_on(tmp_path):
     rows = tuple(replace(MIXED.rows[0], name=name, source="shapes3d") for name in ("first", "second"))
     recipe = replace(MIXED, rows=rows)
-    run_bench(Bench("tiny", recipe, tmp_path, seeds=1, rows=("first",), device="cpu"))
-    run_bench(Bench("tiny", recipe, tmp_path, seeds=1, rows=("second",), source="dsprites", device="cpu"))
+    run_bench(Bench("tiny", recipe, tmp_path, seeds=(0,), rows=("first",), device="cpu"))
+    run_bench(Bench("tiny", recipe, tmp_path, seeds=(0,), rows=("second",), source="dsprites", device="cpu"))
     results = json.loads((tmp_path / "results.json").read_text())
     assert [results["rows"][name]["cells"][0]["source"] for name in ("first", "second")] == ["shapes3d", "dsprites"]
     assert results["source"] == "shapes3d, dsprites"
@@ -312,35 +325,35 @@ def test_rows_that_were_not_asked_for_keep_the_source_they_were_trained_on(tmp_p
         ({"rows": (Row("a", "labels_only", source="shapes3d"),)}, {}, "row 'a': labels_only learns from annotated"),
         ({"columns": {"MIG": ("mgi", "score")}}, {}, "unknown metric 'mgi'"),
         ({"columns": {"MIG": Column("mig", "score", "shaeps3d")}}, {}, "row 'good': .*shaeps3d"),
-        ({}, {"seeds": 0}, "seeds must be a whole number of at least 1, got 0"),
-        ({}, {"seeds": 10**20}, "seeds must be at most"),
+        ({}, {"seeds": ()}, "there are no seeds"),
+        ({}, {"seeds": (10**20,)}, "seeds must be at most"),
         ({}, {"data": "shaeps3d"}, "unknown dataset 'shaeps3d'"),
         ({}, {"predictor": "nobody"}, "'nobody' is no attribute predictor"),
         ({}, {"device": "meta"}, "unknown device 'meta'"),
     ],
 )
 def test_nothing_is_trained_before_every_name_and_option_is_known(changes, options, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(suite, "_train", never)
+    monkeypatch.setitem(bench_cells._COMPUTE, "train", never)
     good = (Row("good", "random", settings={"num_directions": 2}, source="shapes3d"),)
     changes = {**changes, "rows": (*good, *changes.get("rows", ()))}
     with pytest.raises(ValueError, match=message):
         run_bench(
-            Bench("tiny", replace(MIXED, **changes), tmp_path / "out", **{"seeds": 1, "device": "cpu", **options})
+            Bench("tiny", replace(MIXED, **changes), tmp_path / "out", **{"seeds": (0,), "device": "cpu", **options})
         )
     assert not (tmp_path / "out").exists()
 
 
 def test_a_recipe_brings_its_judge_and_directions_that_are_judged_need_no_encoder(vae_folder, tmp_path, monkeypatch):
     (tmp_path / "judge.py").write_text("def dark(images):\n    return 1 - images.mean((2, 3))\n")
-    monkeypatch.setattr(suite, "fit_regression", lambda *_, **__: pytest.fail("no column needs an encoder"))
+    monkeypatch.setattr(bench_cells, "fit_regression", lambda *_, **__: pytest.fail("no column needs an encoder"))
     row = Row("random", "random", settings={"num_directions": 3})
     columns = {"red": ("matched_rescoring", "per_factor.0"), "others": ("matched_rescoring", "side.0")}
     recipe = Recipe(
         "t", "none", (row,), columns, sources={"small": str(vae_folder)}, predictor=f"{tmp_path / 'judge.py'}:dark"
     )
-    run_bench(Bench("t", recipe, tmp_path / "out", seeds=1, device="cpu"))
+    run_bench(Bench("t", recipe, tmp_path / "out", seeds=(0,), device="cpu"))
     scores = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]["random"]["cells"][0]["scores"]
-    run = load_run(tmp_path / "out" / "random" / "seed0")
+    run = load_run(folder_of(tmp_path / "out", "random", 0))
     alone = matched_rescoring(run.generator, run.directions, lambda images: 1 - images.mean((2, 3)))
     assert scores == pytest.approx({"red": alone.per_factor[0], "others": alone.side[0]}, abs=1e-5)
     with pytest.raises(ValueError, match=r"no\.py does not exist"):

@@ -1,0 +1,65 @@
+"""How long the cells of a recipe may take, from those that are finished."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import numpy as np
+
+from contrafact.bench.cells import BEGUN, RECORD, record_of
+from contrafact.bench.check import asked_rows
+from contrafact.bench.plan import Bench, Cell, plan
+from contrafact.core.files import read_json
+
+
+class Line(NamedTuple):
+    """A cell in a plan.
+
+    Attributes:
+        key: its name.
+        what: row, seed, and what is done.
+        state: ``done``, ``failed``, ``begun`` or ``to do``.
+        seconds: how long it took, or may take; None where nothing like it has been computed.
+        needs: keys of cells that must be finished before.
+    """
+
+    key: str
+    what: str
+    state: str
+    seconds: float | None
+    needs: tuple[str, ...]
+
+
+class Forecast:
+    """The cells of a recipe with what is known of their time.
+
+    A cell is expected to take what the median of finished cells of its kind and method at its scale took, wherever they
+    were computed.
+
+    Args:
+        bench: recipe and folders.
+    """
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        taken: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+        for path in sorted(bench.cells.glob(f"*/{RECORD}")):
+            record = read_json(path)
+            if record["state"] == "done":
+                taken[record["kind"], record["method"], record["scale"]].append(record["wall_seconds"])
+        self._taken = {kind: float(np.median(seconds)) for kind, seconds in taken.items()}
+
+    def lines(self) -> list[Line]:
+        """Every cell, the most useful first."""
+        return [self._line(cell) for cell in plan(self._bench, asked_rows(self._bench))]
+
+    def _line(self, cell: Cell) -> Line:
+        record = record_of(self._bench, cell)
+        begun = (self._bench.cells / cell.key / BEGUN).exists()
+        state = record["state"] if record is not None else "begun" if begun else "to do"
+        seconds = self._taken.get((cell.kind, cell.method, self._bench.scale))
+        if record is not None and state == "done":
+            seconds = record["wall_seconds"]
+        what = f"{cell.kind}: {cell.row.name}, seed {cell.seed}"
+        return Line(cell.key, what, state, seconds, tuple(need.key for need in cell.needs))

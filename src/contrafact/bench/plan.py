@@ -1,0 +1,256 @@
+"""What a recipe comes to: cells, each of which one process computes once, in the order in which they help most.
+
+A cell is a training, the encoder regressed for it, its control, the judge of edited images, or the scores of a row at a
+seed; it is known by a hash of all that its result depends on, so that rows and recipes that share one compute it once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from contrafact.bench.recipe import LOG, Column, Recipe, Row, Scale, column_of
+from contrafact.core.catalog import slug
+from contrafact.core.settings import check_names
+from contrafact.evaluation.regression import RegressionSettings
+from contrafact.evaluation.representations import parse_target
+from contrafact.evaluation.result import info_of
+from contrafact.evaluation.run import CONTROL, JUDGED
+from contrafact.methods import CATALOG
+
+Kind = Literal["train", "read", "control", "judge", "score"]
+PREDICTOR = "attribute_predictor"
+"""The method that trains the judge of edited images."""
+CELLS = "cells"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A recipe and how to run it.
+
+    Attributes:
+        name: the recipe's name.
+        recipe: rows, columns and published numbers.
+        out: folder of the results.
+        scale: ``small`` is what two cores do, ``paper`` the paper's own settings.
+        seeds: the seeds of every row.
+        source: generator, or data for rows on images, instead of the recipe's; every row that is run uses it.
+        data: images to score on, instead of those the source was trained on.
+        device: where to train.
+        predictor: who judges edited images, for columns that need it; by default the recipe's, or one trained on the
+            images.
+        rows: names of the rows to run, or parts of them; by default all. The others stay in the table as they are.
+        store: folder of the cells, which recipes may share; by default ``cells`` in ``out``.
+    """
+
+    name: str
+    recipe: Recipe
+    out: Path
+    scale: Scale = "small"
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    source: str | None = None
+    data: str | None = None
+    device: str = "auto"
+    predictor: str | None = None
+    rows: tuple[str, ...] = ()
+    store: Path | None = None
+
+    @property
+    def judge(self) -> str | None:
+        """Who judges edited images; None for one that is trained."""
+        return self.predictor or self.recipe.predictor
+
+    @property
+    def cells(self) -> Path:
+        """Folder of the cells."""
+        return self.out / CELLS if self.store is None else self.store
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One piece of work.
+
+    Attributes:
+        kind: ``train`` a row's method; ``read``: regress an encoder from its directions; ``control``: train its
+            control; ``judge``: train the predictor that judges edited images; ``score`` the row.
+        row: the row it is for, or the first that it is for.
+        seed: the row's seed.
+        facts: all that its result depends on, as it can stand in a JSON file.
+        method: what it trains, or scores.
+        needs: cells that must be finished before.
+        options: how it is made from its row.
+    """
+
+    kind: Kind
+    row: Row
+    seed: int
+    facts: Mapping[str, Any]
+    method: str
+    needs: tuple[Cell, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """Its name, and the name of its folder: what it is, and a hash of :attr:`facts`."""
+        text = json.dumps([self.kind, self.facts], sort_keys=True, default=_plain)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return f"{'' if self.kind == 'train' else f'{self.kind}-'}{slug(self.method)}-seed{self.seed}-{digest}"
+
+    @property
+    def trained(self) -> Cell:
+        """The training whose run it reads."""
+        return self if self.kind in ("train", "judge") else self.needs[0].trained
+
+    def with_needs(self) -> Iterator[Cell]:
+        """All it needs, directly or not, then itself."""
+        for cell in self.needs:
+            yield from cell.with_needs()
+        yield self
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no form for: a path, or an object of somebody's own by its class."""
+    return str(value) if isinstance(value, Path) else f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def plan(bench: Bench, asked: set[str]) -> list[Cell]:
+    """Every cell that rows in ``asked`` need, each once: seed by seed, rows in the recipe's order, needs first."""
+    cells: dict[str, Cell] = {}
+    for score in score_cells(bench, asked):
+        for cell in score.with_needs():
+            cells.setdefault(cell.key, cell)
+    return list(cells.values())
+
+
+def score_cells(bench: Bench, asked: set[str]) -> Iterator[Cell]:
+    """The cells whose numbers stand in the table."""
+    for seed in bench.seeds:
+        before: Cell | None = None
+        for row in bench.recipe.rows:
+            if not can_run(bench, row):
+                continue
+            if row.method != CONTROL:
+                before = _train_cell(bench, row, seed)
+            if row.name in asked:
+                if before is None:
+                    raise ValueError(f"row {row.name!r} is a control, so it must follow the row it controls")
+                yield _score_cell(bench, row, seed, before)
+
+
+def can_run(bench: Bench, row: Row) -> bool:
+    """Whether a row makes sense at the scale, and its method and source are there."""
+    if bench.scale not in row.scales:
+        return False
+    return row.method == CONTROL or (row.method in CATALOG and source_of(bench, row) is not None)
+
+
+def source_of(bench: Bench, row: Row) -> str | None:
+    """Generator or data of a row: the one asked for, else the row's own, else on generators the recipe's."""
+    if bench.source is not None or row.source is not None:
+        return bench.source or row.source
+    return bench.recipe.sources.get(bench.scale) if CATALOG.get(row.method).source == "generator" else None
+
+
+def settings_of(recipe: Recipe, row: Row, scale: Scale) -> dict[str, Any]:
+    """A row's settings at a scale, the preset's among them."""
+    preset = CATALOG.get(row.method).presets.get(recipe.presets.get(scale, ""), {})
+    small = {**recipe.small, **row.small} if scale == "small" else {}
+    return {**preset, **row.settings, **small}
+
+
+def method_of(bench: Bench, row: Row, **fields: Any) -> Any:
+    """The row's method with its settings at this scale."""
+    cls = CATALOG.get(row.method)
+    settings = settings_of(bench.recipe, row, bench.scale) | fields
+    check_names(cls, settings, f"{row.method} in row {row.name!r}")
+    return cls.of(**settings)
+
+
+def judge_of(bench: Bench) -> Any:
+    """The method that trains the judge."""
+    cls = CATALOG.get(PREDICTOR)
+    return cls.of(**cls.presets.get(bench.recipe.presets.get(bench.scale, ""), {}))
+
+
+def regression_of(bench: Bench, row: Row) -> RegressionSettings | None:
+    """How the encoder of a row's directions is trained."""
+    return row.regression or bench.recipe.regression.get(bench.scale)
+
+
+def data_options(bench: Bench, row: Row, seed: int) -> dict[str, Any]:
+    """How a row's images are loaded."""
+    options = {**bench.recipe.data.get(bench.scale, {}), **row.data}
+    return options | ({"label_seed": seed} if "labels" in options else {})
+
+
+Place = tuple[str | None, tuple[tuple[str, Any], ...]]
+"""A generator that columns name, and its changes; None for the row's own source."""
+
+
+def places_of(recipe: Recipe) -> dict[Place, dict[str, Column]]:
+    """The columns by the generator they are measured on."""
+    places: dict[Place, dict[str, Column]] = {}
+    for title, column in ((title, column_of(entry)) for title, entry in recipe.columns.items()):
+        places.setdefault((column.generator, tuple(column.changes.items())), {})[title] = column
+    return places
+
+
+def _train_cell(bench: Bench, row: Row, seed: int, place: Place | None = None) -> Cell:
+    """The row's method on its source, or on a generator that a column names."""
+    on_generator = CATALOG.get(row.method).source == "generator"
+    name, changes = (source_of(bench, row), tuple(row.changes.items())) if place is None else place
+    assert name is not None, "rows without a source are not run"
+    options = dict(changes) if on_generator else data_options(bench, row, seed)
+    method = method_of(bench, row, **(row.elsewhere if place else {}))
+    facts = {
+        "method": row.method,
+        "settings": method.hyperparameters(),
+        "source": {"name": name, **options},
+        "seed": seed,
+    }
+    return Cell("train", row, seed, facts, row.method, options={"source": name, "options": options, "method": method})
+
+
+def _score_cell(bench: Bench, row: Row, seed: int, train: Cell) -> Cell:
+    """A row at a seed: what it needs, and what is measured."""
+    read = train
+    metrics = [column_of(entry).metric for entry in bench.recipe.columns.values()]
+    if "encoder" not in CATALOG.get(train.method).yields and any(map(_sees_codes, metrics)):
+        read = _on_top("read", train, regression_of(bench, train.row))
+    needs = [_on_top("control", read, row.regression) if row.method == CONTROL else read]
+    if row.method != CONTROL and CATALOG.get(row.method).source == "generator":
+        needs += [_train_cell(bench, row, seed, place) for place in places_of(bench.recipe) if place[0] is not None]
+    if bench.judge is None and set(metrics) & set(JUDGED):
+        needs.append(_judge_cell(bench, train))
+    facts = {
+        "of": [cell.key for cell in needs],
+        "columns": {title: column_of(entry) for title, entry in bench.recipe.columns.items()},
+        "images": [row.num_images or bench.recipe.num_train, bench.recipe.num_test],
+        "data": bench.data,
+        "predictor": bench.judge,
+    }
+    return Cell("score", row, seed, facts, train.method, tuple(needs))
+
+
+def _sees_codes(metric: str) -> bool:
+    """Whether a column's metric is one of codes, for which directions need an encoder."""
+    return metric != LOG and info_of(parse_target(metric).metric).kind in ("static", "interventional")
+
+
+def _on_top(kind: Kind, base: Cell, regression: RegressionSettings | None) -> Cell:
+    """A control of a training, or an encoder regressed for it; both lie in the training's folder."""
+    facts = {"of": base.key, "regression": None if regression is None else asdict(regression)}
+    return Cell(kind, base.row, base.seed, facts, base.method, (base,), {"regression": regression})
+
+
+def _judge_cell(bench: Bench, train: Cell) -> Cell:
+    """The judge, one for all rows and seeds on the same images: a run on them says which they are."""
+    source = train.facts["source"] if bench.data is None else {"data": bench.data}
+    method = judge_of(bench)
+    facts = {"method": PREDICTOR, "settings": method.hyperparameters(), "images of": source}
+    return Cell("judge", train.row, 0, facts, PREDICTOR, (train,), {"method": method})

@@ -1,0 +1,103 @@
+"""The cells that are finished as ``results.json`` and ``results.md``."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from contrafact.bench.cells import record_of
+from contrafact.bench.check import asked_rows
+from contrafact.bench.plan import Bench, Cell, score_cells
+from contrafact.bench.table import Scores, paired_table, results_table, split_by_device
+from contrafact.core import command
+from contrafact.core.claim import claim
+from contrafact.core.files import read_json, write_json, write_text
+from contrafact.core.run import environment, find_device
+
+RESULTS = "results.json"
+TABLE = "results.md"
+_PATIENCE_SECONDS = 30.0
+
+
+def collect(bench: Bench) -> str:
+    """Write down what is finished, whoever computed it; rows that were not asked for stay as they are.
+
+    Returns:
+        the table, as markdown; empty while nothing is finished.
+    """
+    asked = asked_rows(bench)
+    with claim(bench.out, wait=_PATIENCE_SECONDS):
+        kept = _kept(bench)
+        rows = {row.name: [] if row.name in asked else kept.get(row.name, []) for row in bench.recipe.rows}
+        failed: dict[str, str] = {}
+        for cell in score_cells(bench, asked):
+            record = record_of(bench, cell)
+            if record is not None and record["state"] == "done":
+                rows[cell.row.name].append(_scores(cell.row.name, record))
+            elif error := _error_of(bench, cell):
+                failed[f"{cell.row.name}, seed {cell.seed}"] = error
+        return _write(bench, rows, failed) if any(rows.values()) or failed else ""
+
+
+def _kept(bench: Bench) -> dict[str, list[Scores]]:
+    """The rows of the table that is there."""
+    if not (bench.out / RESULTS).exists():
+        return {}
+    rows = read_json(bench.out / RESULTS)["rows"]
+    known = Scores._fields
+    return {
+        name: [Scores(**{field: value for field, value in cell.items() if field in known}) for cell in row["cells"]]
+        for name, row in rows.items()
+    }
+
+
+def _scores(row: str, record: Mapping[str, Any]) -> Scores:
+    result, device = record["result"], record["environment"]["device"]
+    cost = {name: record.get(name) for name in ("processor_seconds", "peak_memory", "machine", "commit")}
+    return Scores(
+        row, record["seed"], result["scores"], result["seconds"], result["source"], device, record["key"], cost
+    )
+
+
+def _error_of(bench: Bench, cell: Cell) -> str:
+    """What went wrong with a cell, or with one that it waits for; empty while nothing has."""
+    for part in cell.with_needs():
+        record = record_of(bench, part)
+        if record is not None and record["state"] == "failed":
+            return str(record["error"])
+    return ""
+
+
+def _write(bench: Bench, rows: Mapping[str, Sequence[Scores]], failed: Mapping[str, str]) -> str:
+    recipe, device = bench.recipe, find_device(bench.device)
+    cells = [cell for row in rows.values() for cell in row]
+    facts: dict[str, Any] = {
+        "recipe": bench.name,
+        "title": recipe.title,
+        "table": recipe.table,
+        "scale": bench.scale,
+        "source": ", ".join(dict.fromkeys(cell.source for cell in cells)),
+        "command": shlex.join(command.recorded()),
+        "environment": environment(device),
+        "date": time.strftime("%Y-%m-%d"),
+        "remark": recipe.remark,
+    }
+    results = {
+        row.name: {
+            "published": {title: list(numbers) for title, numbers in row.published.items()},
+            "cells": [cell._asdict() for cell in rows[row.name]],
+        }
+        for row in recipe.rows
+    }
+    write_json(bench.out / RESULTS, {**facts, "failed": dict(failed), "rows": results})
+    recipe, rows = split_by_device(recipe, rows)
+    table = results_table(recipe, rows)
+    if recipe.against and (paired := paired_table(recipe, rows)):
+        table = f"{table}\n\n{paired}"
+    about = [f"- {key}: {value}" for key, value in facts.items() if value and key not in ("title", "environment")]
+    about += [f"- {key}: {value}" for key, value in facts["environment"].items() if key != "started"]
+    about += [f"- failed: {name}: {error}" for name, error in failed.items()]
+    write_text(bench.out / TABLE, "\n".join([f"# {recipe.title}", "", table, "", *about, ""]))
+    return table

@@ -1,0 +1,202 @@
+"""Running a recipe: every cell once, by one process or several on one folder, scored, beside the published numbers.
+
+A worker takes the first cell that nobody computes and whose needs are finished, until none is left. All that workers
+share is the folder: one that is killed frees its cell at once, and another goes on with it from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from multiprocessing.process import BaseProcess
+from types import FrameType
+
+import torch
+
+from contrafact.bench.cells import compute, is_left_open, record_of
+from contrafact.bench.check import asked_rows, check
+from contrafact.bench.plan import Bench, Cell, plan
+from contrafact.bench.results import collect
+from contrafact.core import command
+from contrafact.core.claim import AlreadyClaimed
+from contrafact.core.plugins import admit
+
+_POLL_SECONDS = 0.2
+"""Between two looks at what other workers have finished."""
+_TABLE_SECONDS = 10.0
+"""Between two tables written while workers are at work."""
+_STOP_SECONDS = 60.0
+"""What a worker may take to save itself."""
+
+
+class CellsFailed(ValueError):
+    """Cells raised; the others are finished, and in the table."""
+
+
+def run_bench(bench: Bench, jobs: int = 1, budget: float | None = None) -> str:
+    """Compute every cell of a recipe that is not finished; ``results.json`` and ``results.md`` follow as they come.
+
+    Args:
+        bench: recipe, scale, seeds, folders.
+        jobs: worker processes, which share the processor's cores among them.
+        budget: seconds after which to stop, with what is under way saved; None for no limit.
+
+    Returns:
+        the table, as markdown.
+
+    Raises:
+        ValueError: a name, an option or a source that is refused, before the first cell is computed.
+        CellsFailed: cells raised; all that could be computed without them is.
+    """
+    cells = check(bench, asked_rows(bench))
+    if jobs == 1 and budget is None:
+        work(bench, cells, after=lambda: collect(bench))
+    else:
+        _work_together(bench, cells, jobs, budget)
+    table = collect(bench)
+    failed = {cell.key: record for cell in cells if (record := record_of(bench, cell)) and record["state"] == "failed"}
+    if failed:
+        first = next(iter(failed.values()))
+        raise CellsFailed(
+            f"{len(failed)} of {len(cells)} cells of {bench.name} failed (the others are in {bench.out}/results.md); "
+            f"the first, row {first['row']!r} at seed {first['seed']}: {first['error']}. "
+            f"Its traceback is in {bench.cells / first['key'] / 'cell.json'}; running the recipe again tries it again"
+        )
+    return table
+
+
+def work(
+    bench: Bench, cells: Sequence[Cell], session: str | None = None, after: Callable[[], object] = lambda: None
+) -> None:
+    """Compute cells until each is finished, has failed, or waits for one that has; by anybody.
+
+    Args:
+        bench: recipe and folders.
+        cells: what to compute, the most useful first.
+        session: a name that workers who began together share (:func:`~contrafact.bench.cells.compute`).
+        after: called behind every cell that was computed here.
+    """
+    session = session or uuid.uuid4().hex
+    finished, lost = set[str](), set[str]()
+    left = list(cells)
+    while left:
+        for cell in left:
+            if not all(need.key in finished for need in cell.needs):
+                continue
+            try:
+                known = record_of(bench, cell)
+                if known is None or (known["state"] != "done" and known["session"] != session):
+                    _say(bench, f"{_spoken(cell)} ({len(left)} cells to go)")
+                    known = compute(bench, cell, session)
+                    after()
+                elif is_left_open(bench, cell):
+                    compute(bench, cell, session)
+            except AlreadyClaimed:
+                continue
+            (finished if known["state"] == "done" else lost).add(cell.key)
+            break
+        else:
+            time.sleep(_POLL_SECONDS)  # others compute what is left, or what it waits for
+        left = [cell for cell in left if cell.key not in finished | lost]
+        while hopeless := [cell for cell in left if any(need.key in lost for need in cell.needs)]:
+            lost |= {cell.key for cell in hopeless}
+            left = [cell for cell in left if cell.key not in lost]
+
+
+def _say(bench: Bench, text: str) -> None:
+    print(f"{bench.name}: {text}", file=sys.stderr)
+
+
+def _spoken(cell: Cell) -> str:
+    """What is done: ``DisCo, seed 0``, ``control of DisCo, seed 0``."""
+    what = {"train": "", "score": "scores of ", "read": "encoder for ", "control": "control of ", "judge": "judge for "}
+    return f"{what[cell.kind]}{cell.row.name}, seed {cell.seed}"
+
+
+def _work_together(bench: Bench, cells: Sequence[Cell], jobs: int, budget: float | None) -> None:
+    """:func:`work` in ``jobs`` processes of their own; one that dies is replaced while there is work."""
+    deadline = None if budget is None else time.monotonic() + budget
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    keys, session = [cell.key for cell in cells], uuid.uuid4().hex
+
+    def hire() -> BaseProcess:
+        worker = context.Process(target=_worker, args=(bench, keys, session, threads, command.recorded()))
+        worker.start()
+        return worker
+
+    workers = [hire() for _ in range(min(jobs, len(cells)))]
+    written = time.monotonic()
+    try:
+        while any(worker.is_alive() for worker in workers):
+            time.sleep(_POLL_SECONDS)
+            if deadline is not None and time.monotonic() > deadline:
+                _say(bench, "the time is up; what is under way is saved, run it again to go on")
+                return
+            for place, worker in enumerate(workers):
+                if worker.exitcode not in (None, 0):
+                    _say(bench, f"a worker was killed (exit {worker.exitcode}); another begins")
+                    workers[place] = hire()
+            if time.monotonic() - written > _TABLE_SECONDS:
+                collect(bench)
+                written = time.monotonic()
+    finally:
+        _stop(workers)
+
+
+def _stop(workers: Iterable[BaseProcess]) -> None:
+    """Let workers save what is under way; end those that do not."""
+    alive = [worker for worker in workers if worker.is_alive()]
+    for worker in alive:
+        worker.terminate()
+    until = time.monotonic() + _STOP_SECONDS
+    for worker in alive:
+        worker.join(max(0.0, until - time.monotonic()))
+        if worker.is_alive():
+            worker.kill()
+
+
+def _worker(bench: Bench, keys: Sequence[str], session: str, threads: int, line: Sequence[str]) -> None:
+    """A worker process: cells by their keys, as the recipe's own plan makes them again."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    torch.set_num_threads(threads)
+    for row in bench.recipe.rows:
+        admit(row.method)
+    cells = [cell for cell in plan(bench, {row.name for row in bench.recipe.rows}) if cell.key in set(keys)]
+    try:
+        with command.running(line[1:]):
+            work(bench, cells, session)
+    except KeyboardInterrupt:
+        pass  # saved; who stopped us says so
+
+
+def run_cell(bench: Bench, key: str) -> dict[str, object]:
+    """Compute one cell by its key, and first what it needs.
+
+    Returns:
+        its record.
+
+    Raises:
+        ValueError: no cell of the recipe has this key.
+    """
+    wide = replace(bench, rows=())
+    cells = plan(wide, {row.name for row in bench.recipe.rows})
+    cell = next((cell for cell in cells if cell.key == key), None)
+    if cell is None:
+        raise ValueError(f"{bench.name} has no cell {key} at these options; --plan lists its {len(cells)} cells")
+    wanted = {need.key for need in cell.with_needs()}
+    work(bench, [other for other in cells if other.key in wanted])
+    record = record_of(bench, cell)
+    if record is None:
+        raise ValueError(f"cell {key} waits for one that failed; see {bench.cells}")
+    return record

@@ -1,0 +1,84 @@
+"""What a piece of work costs: wall and processor time, the most memory it held, where it ran."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from contrafact.core.catalog import PACKAGE_ROOT
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+class Usage:
+    """Counted from when it is made.
+
+    Args:
+        device: where the work computes.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._wall, self._processor = time.perf_counter(), time.process_time()
+        _forget_peak()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+
+    def so_far(self) -> dict[str, Any]:
+        """Seconds, bytes, machine, commit and date, as they may stand in a JSON file.
+
+        ``peak_memory`` is that of the process while it worked; None where the system does not tell it.
+        """
+        facts: dict[str, Any] = {
+            "wall_seconds": round(time.perf_counter() - self._wall, 3),
+            "processor_seconds": round(time.process_time() - self._processor, 3),
+            "peak_memory": _peak(),
+            "machine": platform.node(),
+            "commit": commit(),
+            "date": time.strftime("%Y-%m-%d"),
+        }
+        if self.device.type == "cuda":
+            facts["peak_device_memory"] = torch.cuda.max_memory_allocated(self.device)
+        return facts
+
+
+def _forget_peak() -> None:
+    with suppress(OSError):
+        _CLEAR.write_text("5")  # Linux: the peak is counted from here
+
+
+def _peak() -> int | None:
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        if sys.platform == "win32":
+            return None
+        import resource
+
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+    kilobytes = next((line.split()[1] for line in lines if line.startswith("VmHWM")), None)
+    return None if kilobytes is None else int(kilobytes) * 1024
+
+
+@functools.cache
+def commit() -> str | None:
+    """The commit of the checkout the package runs from, ``+`` behind it where files differ; None outside of one."""
+    git = ["git", "-C", str(PACKAGE_ROOT)]
+    try:
+        top = subprocess.run([*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=False)
+        if top.returncode:
+            return None
+        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."], capture_output=True, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.returncode else "")

@@ -1,0 +1,254 @@
+"""Cells: each is computed once, by whoever comes first; what one of them does to its process harms no other."""
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contrafact.bench import cells as bench_cells
+from contrafact.bench.cells import compute, record_of
+from contrafact.bench.plan import Bench, plan
+from contrafact.bench.recipe import Column, Recipe, Row
+from contrafact.bench.results import collect
+from contrafact.bench.runner import CellsFailed, run_bench, run_cell
+from contrafact.bench.table import Scores, results_table, split_by_device
+from contrafact.core.claim import AlreadyClaimed, claim
+from contrafact.evaluation.regression import RegressionSettings
+
+LIGHT = RegressionSettings(steps=2, batch_size=4, width=0.1)
+NAMES = ("first", "second")
+
+OWN = '''
+import os, signal, time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+import torch
+from contrafact.core.directions import GlobalDirections
+from contrafact.core.method import Artefacts, Method
+
+@dataclass(frozen=True)
+class Own(Method):
+    """Own."""
+    source: ClassVar[str] = "generator"
+    yields: ClassVar[tuple[str, ...]] = ("directions", "generator")
+    steps: int = 40
+    does: str = "work"
+
+    def train(self, source, run):
+        begun = Path("begun-" + self.does)
+        before = begun.exists()
+        begun.touch()
+        if self.does == "raise":
+            raise RuntimeError("it broke")
+        if self.does == "die" or (self.does == "die once" and not before):
+            os.kill(os.getpid(), signal.SIGKILL)
+        layer = torch.nn.Linear(1, 1)
+        for step in run.steps(self.steps, {"layer": layer}):
+            if self.does == "take long":
+                time.sleep(0.1)
+            run.log(loss=torch.tensor(float(step)))
+        return Artefacts(directions=GlobalDirections.of(torch.eye(source.latent_dim)[:2]), generator=source)
+'''
+
+
+def a_bench(out, *rows, **options):
+    recipe = Recipe("t", "t", rows, {"MIG": ("mig", "score")}, num_train=60, num_test=20)
+    return Bench("tiny", recipe, out, **{"seeds": (0,), "source": "shapes3d", "device": "cpu", **options})
+
+
+def random(name="random", directions=2, **options):
+    return Row(name, "random", settings={"num_directions": directions}, **{"regression": LIGHT, **options})
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Rows of a method that does what it is told to."""
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(OWN)
+    return lambda does, steps=40: Row(does, "own.py:Own", settings={"does": does, "steps": steps}, regression=LIGHT)
+
+
+def admitted(bench):
+    from contrafact.core.plugins import admit
+
+    for row in bench.recipe.rows:
+        admit(row.method)
+    return bench
+
+
+def test_a_cell_is_known_by_all_that_its_result_depends_on_and_by_nothing_else(tmp_path):
+    def keys(row=None, **options):
+        bench = a_bench(tmp_path, row or random(), **options)
+        return {cell.kind: cell.key for cell in plan(bench, {(row or random()).name})}
+
+    base = keys()
+    assert list(base) == ["train", "read", "score"]
+    assert keys(random("by another name")) == base
+    assert keys(random(published={"MIG": (0.5, None)})) == keys(device="auto") == base
+    for changed in (
+        keys(random(directions=3)),
+        keys(seeds=(1,)),
+        keys(source="dsprites"),
+        keys(random(changes={"space": "z"})),
+    ):
+        assert not set(changed.values()) & set(base.values())
+    other_reading = keys(random(regression=replace(LIGHT, steps=3)))
+    assert other_reading["train"] == base["train"]
+    assert other_reading["read"] != base["read"]
+    assert other_reading["score"] != base["score"]
+    fewer_images = keys(random(num_images=50))
+    assert [kind for kind in base if fewer_images[kind] != base[kind]] == ["score"]
+
+
+def test_needs_come_first_and_a_control_is_a_cell_of_its_own(tmp_path):
+    columns = {"MDS": ("mds", "score"), "recovery": Column("recovery", "score", "analytic:sprite", {"size": 16})}
+    recipe = Recipe("t", "t", (random(), Row("control", "control")), columns)
+    bench = Bench("tiny", recipe, tmp_path, seeds=(0, 1), source="shapes3d")
+    cells = plan(bench, {"random", "control"})
+    kinds = [cell.kind for cell in cells]
+    assert sorted(kinds) == ["control"] * 2 + ["judge"] + ["read"] * 2 + ["score"] * 4 + ["train"] * 4
+    seen = set()
+    for cell in cells:
+        assert {need.key for need in cell.needs} <= seen
+        seen.add(cell.key)
+    assert [cell.seed for cell in cells if cell.kind == "score"] == [0, 0, 1, 1]
+
+
+def test_rows_and_recipes_of_one_configuration_are_computed_once(tmp_path, monkeypatch):
+    trained = []
+    train = bench_cells._COMPUTE["train"]
+    monkeypatch.setitem(bench_cells._COMPUTE, "train", lambda b, c: (trained.append(c.key), train(b, c))[1])
+    store = tmp_path / "cells"
+    tables = [run_bench(a_bench(tmp_path / name, random(name), random(f"{name} again"), store=store)) for name in NAMES]
+    assert len(trained) == 1
+    assert tables[0].replace("first", "second") == tables[1]
+
+
+def test_what_a_cell_cost_and_where_stands_in_its_record(tmp_path):
+    bench = a_bench(tmp_path, random())
+    run_bench(bench)
+    record = json.loads(next((tmp_path / "cells").glob("random-seed0-*/cell.json")).read_text())
+    assert record["state"] == "done"
+    assert record["config"]["settings"]["num_directions"] == 2
+    assert record["wall_seconds"] > 0
+    assert record["peak_memory"] > 10_000_000
+    assert {"command", "environment", "machine", "commit", "processor_seconds", "date"} <= set(record)
+    (cell,) = json.loads((tmp_path / "results.json").read_text())["rows"]["random"]["cells"]
+    assert cell["key"].startswith("score-random-seed0-")
+    assert cell["cost"]["machine"] == record["machine"]
+
+
+def test_a_cell_that_raises_stops_no_other_and_is_tried_again(tmp_path, own):
+    bench = admitted(a_bench(tmp_path / "out", own("raise"), random()))
+    with pytest.raises(CellsFailed, match=r"1 of 6 cells of tiny failed .*row 'raise' at seed 0: it broke"):
+        run_bench(bench)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [len(results["rows"][name]["cells"]) for name in ("raise", "random")] == [0, 1]
+    assert results["failed"] == {"raise, seed 0": "it broke"}
+    assert "failed: raise, seed 0: it broke" in (tmp_path / "out" / "results.md").read_text()
+    Path("own.py").write_text(OWN.replace('raise RuntimeError("it broke")', "pass"))
+    first = plan(bench, {"raise"})[0]
+    assert "RuntimeError: it broke" in record_of(bench, first)["traceback"]
+    fixed = OWN.replace('raise RuntimeError("it broke")', "pass")
+    Path("mended.py").write_text(fixed)
+    mended = admitted(a_bench(tmp_path / "out", replace(own("raise"), method="mended.py:Own"), random()))
+    assert "failed" not in run_bench(mended)
+
+
+def test_a_cell_that_somebody_computes_is_left_to_him(tmp_path):
+    bench = a_bench(tmp_path, random())
+    first = plan(bench, {"random"})[0]
+    held, free = threading.Event(), threading.Event()
+
+    def somebody():  # claims belong to a thread
+        with claim(bench.cells / first.key):
+            held.set()
+            free.wait()
+
+    thread = threading.Thread(target=somebody)
+    thread.start()
+    held.wait()
+    try:
+        with pytest.raises(AlreadyClaimed):
+            compute(bench, first)
+        assert record_of(bench, first) is None
+    finally:
+        free.set()
+        thread.join()
+    assert compute(bench, first)["state"] == "done"
+
+
+def test_one_cell_by_its_key_with_what_it_needs(tmp_path):
+    bench = a_bench(tmp_path, random(), random("other", 3))
+    key = plan(bench, {"other"})[-1].key
+    assert run_cell(bench, key)["result"]["scores"].keys() == {"MIG"}
+    assert collect(bench).splitlines()[2].startswith("| random | – | 0 |")
+    assert collect(bench).splitlines()[3].startswith("| other | 0.")
+    with pytest.raises(ValueError, match="tiny has no cell nothing at these options; --plan lists its 6 cells"):
+        run_cell(bench, "nothing")
+
+
+def test_a_record_that_is_none_is_not_believed(tmp_path):
+    bench = a_bench(tmp_path, random())
+    first = plan(bench, {"random"})[0]
+    (bench.cells / first.key).mkdir(parents=True)
+    (bench.cells / first.key / "cell.json").write_text('{"key": "of another", "state": "done"}')
+    with pytest.raises(ValueError, match="is no record of this cell; delete it to compute the cell again"):
+        run_bench(bench)
+
+
+def test_cells_of_two_kinds_of_device_are_never_averaged():
+    recipe = Recipe(
+        "t", "t", (Row("A", "disco"), Row("control", "control"), Row("B", "sefa")), {"MIG": ("mig", "score")}
+    )
+
+    def cells(name, device, *values):
+        return [Scores(name, seed, {"MIG": value}, 1.0, "", device) for seed, value in enumerate(values)]
+
+    computed = {
+        "A": [*cells("A", "cpu (x86_64)", 0.1, 0.3), *cells("A", "cuda:0 (NVIDIA H200)", 0.7, 0.9)],
+        "control": cells("control", "cuda:1 (NVIDIA H200)", 0.2, 0.2),
+        "B": cells("B", "cpu (x86_64)", 0.5),
+    }
+    lines = results_table(*split_by_device(recipe, computed)).splitlines()[2:]
+    assert lines == [
+        "| A (cpu) | 0.200 ± 0.141 | 2 | 1 s |",
+        "| control (cpu) | – | 0 | – |",
+        "| A (cuda) | 0.800 ± 0.141 | 2 | 1 s |",
+        "| control (cuda) | 0.200 ± 0.000 | 2 | 1 s |",
+        "| A (cuda) − control (cuda) | +0.600 (+4.2 std) |  |  |",
+        "| B | 0.500 | 1 | 1 s |",
+    ]
+
+
+def test_workers_of_their_own_are_replaced_when_they_die_but_not_forever(tmp_path, own):
+    rows = own("work"), own("die once"), own("die")
+    bench = admitted(a_bench(tmp_path / "out", *rows))
+    with pytest.raises(CellsFailed, match="row 'die' at seed 0: its process was killed 3 times"):
+        run_bench(bench, jobs=2)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    assert [len(results[row.name]["cells"]) for row in rows] == [1, 1, 0]
+    alone = admitted(a_bench(tmp_path / "alone", rows[0]))
+    run_bench(alone)
+    scores = [
+        json.loads((tmp_path / out / "results.json").read_text())["rows"]["work"]["cells"][0]["scores"]
+        for out in ("out", "alone")
+    ]
+    assert scores[0] == scores[1], "who computes it, and beside whom, changes nothing"
+
+
+@pytest.mark.slow
+def test_when_the_time_is_up_what_is_under_way_is_saved_and_goes_on(tmp_path, own):
+    bench = admitted(a_bench(tmp_path / "out", own("take long", 400)))
+    run_bench(bench, budget=25.0)
+    (begun,) = (tmp_path / "out" / "cells").glob("own*-seed0-*")
+    assert (begun / "run" / "checkpoint.pt").exists()
+    assert not (begun / "cell.json").exists()
+    before = len((begun / "run" / "log.jsonl").read_text().splitlines())
+    assert before > 0
+    assert run_bench(bench).splitlines()[2].startswith("| take long | 0.")
+    steps = [json.loads(line)["step"] for line in (begun / "run" / "log.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps))
