@@ -9,7 +9,7 @@ FACES := --no-deps --ignore-requires-python gan-face-generate==1.1.1
 RUNTIME := .venv/.runtime-stamp
 DEVELOPMENT := .venv/.development-stamp
 
-.PHONY: demo demo-faces test lint docs golden bench fuzz kill smoke metrics-wheel lowest system clean
+.PHONY: demo demo-faces test lint docs golden bench fuzz kill test-cluster smoke metrics-wheel lowest system clean
 
 # The main job from a generator that comes with the package to a report: under ten minutes on two cores.
 demo: $(RUNTIME)
@@ -63,6 +63,11 @@ fuzz: $(DEVELOPMENT)
 # Commands ended at random moments and started again, until every file is as if nothing had happened (a quarter of an hour).
 kill: $(DEVELOPMENT)
 	$(BIN)/python -m tests.kill --lives 500 --races 70 --jobs 2 --seed 0
+
+# Tables computed by Ray over two nodes on this machine, of which one is killed, and by Slurm's jobs as processes.
+test-cluster: $(DEVELOPMENT)
+	$(INSTALL) ray submitit
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m cluster tests/bench/test_launch.py
 
 # What a user gets: the wheel in an environment of its own, and the main commands once. PYTHON= names the interpreter.
 smoke:

@@ -16,42 +16,10 @@ from contrafact.bench.runner import CellsFailed, run_bench, run_cell
 from contrafact.bench.table import Scores, results_table, split_by_device
 from contrafact.core.claim import AlreadyClaimed, claim
 from contrafact.evaluation.regression import RegressionSettings
+from tests.bench.conftest import OWN
 
 LIGHT = RegressionSettings(steps=2, batch_size=4, width=0.1)
 NAMES = ("first", "second")
-
-OWN = '''
-import os, signal, time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
-import torch
-from contrafact.core.directions import GlobalDirections
-from contrafact.core.method import Artefacts, Method
-
-@dataclass(frozen=True)
-class Own(Method):
-    """Own."""
-    source: ClassVar[str] = "generator"
-    yields: ClassVar[tuple[str, ...]] = ("directions", "generator")
-    steps: int = 40
-    does: str = "work"
-
-    def train(self, source, run):
-        begun = Path("begun-" + self.does)
-        before = begun.exists()
-        begun.touch()
-        if self.does == "raise":
-            raise RuntimeError("it broke")
-        if self.does == "die" or (self.does == "die once" and not before):
-            os.kill(os.getpid(), signal.SIGKILL)
-        layer = torch.nn.Linear(1, 1)
-        for step in run.steps(self.steps, {"layer": layer}):
-            if self.does == "take long":
-                time.sleep(0.1)
-            run.log(loss=torch.tensor(float(step)))
-        return Artefacts(directions=GlobalDirections.of(torch.eye(source.latent_dim)[:2]), generator=source)
-'''
 
 
 def a_bench(out, *rows, **options):
@@ -61,14 +29,6 @@ def a_bench(out, *rows, **options):
 
 def random(name="random", directions=2, **options):
     return Row(name, "random", settings={"num_directions": directions}, **{"regression": LIGHT, **options})
-
-
-@pytest.fixture
-def own(tmp_path, monkeypatch):
-    """Rows of a method that does what it is told to."""
-    monkeypatch.chdir(tmp_path)
-    Path("own.py").write_text(OWN)
-    return lambda does, steps=40: Row(does, "own.py:Own", settings={"does": does, "steps": steps}, regression=LIGHT)
 
 
 def admitted(bench):
@@ -141,8 +101,8 @@ def test_what_a_cell_cost_and_where_stands_in_its_record(tmp_path):
     assert cell["cost"]["machine"] == record["machine"]
 
 
-def test_a_cell_that_raises_stops_no_other_and_is_tried_again(tmp_path, own):
-    bench = admitted(a_bench(tmp_path / "out", own("raise"), random()))
+def test_a_cell_that_raises_stops_no_other_and_is_tried_again(tmp_path, own_row):
+    bench = admitted(a_bench(tmp_path / "out", own_row("raise"), random()))
     with pytest.raises(CellsFailed, match=r"1 of 6 cells of tiny failed .*row 'raise' at seed 0: it broke"):
         run_bench(bench)
     results = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -154,7 +114,7 @@ def test_a_cell_that_raises_stops_no_other_and_is_tried_again(tmp_path, own):
     assert "RuntimeError: it broke" in record_of(bench, first)["traceback"]
     fixed = OWN.replace('raise RuntimeError("it broke")', "pass")
     Path("mended.py").write_text(fixed)
-    mended = admitted(a_bench(tmp_path / "out", replace(own("raise"), method="mended.py:Own"), random()))
+    mended = admitted(a_bench(tmp_path / "out", replace(own_row("raise"), method="mended.py:Own"), random()))
     assert "failed" not in run_bench(mended)
 
 
@@ -224,8 +184,8 @@ def test_cells_of_two_kinds_of_device_are_never_averaged():
     ]
 
 
-def test_workers_of_their_own_are_replaced_when_they_die_but_not_forever(tmp_path, own):
-    rows = own("work"), own("die once"), own("die")
+def test_workers_of_their_own_are_replaced_when_they_die_but_not_forever(tmp_path, own_row):
+    rows = own_row("work"), own_row("die once"), own_row("die")
     bench = admitted(a_bench(tmp_path / "out", *rows))
     with pytest.raises(CellsFailed, match="row 'die' at seed 0: its process was killed 3 times"):
         run_bench(bench, jobs=2)
@@ -241,8 +201,8 @@ def test_workers_of_their_own_are_replaced_when_they_die_but_not_forever(tmp_pat
 
 
 @pytest.mark.slow
-def test_when_the_time_is_up_what_is_under_way_is_saved_and_goes_on(tmp_path, own):
-    bench = admitted(a_bench(tmp_path / "out", own("take long", 400)))
+def test_when_the_time_is_up_what_is_under_way_is_saved_and_goes_on(tmp_path, own_row):
+    bench = admitted(a_bench(tmp_path / "out", own_row("take long", 400)))
     run_bench(bench, budget=25.0)
     (begun,) = (tmp_path / "out" / "cells").glob("own*-seed0-*")
     assert (begun / "run" / "checkpoint.pt").exists()

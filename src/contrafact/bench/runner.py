@@ -19,7 +19,7 @@ from types import FrameType
 
 import torch
 
-from contrafact.bench.cells import compute, is_left_open, record_of
+from contrafact.bench.cells import MOST_ATTEMPTS, compute, is_left_open, record_of
 from contrafact.bench.check import asked_rows, check
 from contrafact.bench.plan import Bench, Cell, plan
 from contrafact.bench.results import collect
@@ -60,15 +60,25 @@ def run_bench(bench: Bench, jobs: int = 1, budget: float | None = None) -> str:
     else:
         _work_together(bench, cells, jobs, budget)
     table = collect(bench)
-    failed = {cell.key: record for cell in cells if (record := record_of(bench, cell)) and record["state"] == "failed"}
+    refuse_failed(bench, cells)
+    return table
+
+
+def refuse_failed(bench: Bench, cells: Sequence[Cell]) -> None:
+    """Say of the cells that raised what the first one said.
+
+    Raises:
+        CellsFailed: there are some.
+    """
+    records = [record_of(bench, cell) for cell in cells]
+    failed = [record for record in records if record is not None and record["state"] == "failed"]
     if failed:
-        first = next(iter(failed.values()))
+        first = failed[0]
         raise CellsFailed(
             f"{len(failed)} of {len(cells)} cells of {bench.name} failed (the others are in {bench.out}/results.md); "
             f"the first, row {first['row']!r} at seed {first['seed']}: {first['error']}. "
             f"Its traceback is in {bench.cells / first['key'] / 'cell.json'}; running the recipe again tries it again"
         )
-    return table
 
 
 def work(
@@ -127,22 +137,26 @@ def _work_together(bench: Bench, cells: Sequence[Cell], jobs: int, budget: float
     keys, session = [cell.key for cell in cells], uuid.uuid4().hex
 
     def hire() -> BaseProcess:
-        worker = context.Process(target=_worker, args=(bench, keys, session, threads, command.recorded()))
+        worker = context.Process(target=work_by_keys, args=(bench, keys, session, threads, command.recorded()))
         worker.start()
         return worker
 
     workers = [hire() for _ in range(min(jobs, len(cells)))]
-    written = time.monotonic()
+    most = len(workers) + MOST_ATTEMPTS * len(cells)
+    hired, written = len(workers), time.monotonic()
     try:
-        while any(worker.is_alive() for worker in workers):
+        while any(worker.exitcode != 0 for worker in workers):
             time.sleep(_POLL_SECONDS)
             if deadline is not None and time.monotonic() > deadline:
                 _say(bench, "the time is up; what is under way is saved, run it again to go on")
                 return
             for place, worker in enumerate(workers):
                 if worker.exitcode not in (None, 0):
+                    if hired == most:
+                        raise ValueError(f"{bench.name}: workers die (exit {worker.exitcode}) before they do anything")
                     _say(bench, f"a worker was killed (exit {worker.exitcode}); another begins")
                     workers[place] = hire()
+                    hired += 1
             if time.monotonic() - written > _TABLE_SECONDS:
                 collect(bench)
                 written = time.monotonic()
@@ -162,22 +176,40 @@ def _stop(workers: Iterable[BaseProcess]) -> None:
             worker.kill()
 
 
-def _worker(bench: Bench, keys: Sequence[str], session: str, threads: int, line: Sequence[str]) -> None:
-    """A worker process: cells by their keys, as the recipe's own plan makes them again."""
+def work_by_keys(
+    bench: Bench, keys: Sequence[str], session: str, threads: int, line: Sequence[str], seconds: float | None = None
+) -> None:
+    """:func:`work` in a process that was started for it.
+
+    Args:
+        bench: recipe and folders.
+        keys: of the cells.
+        session: what the workers that began together share.
+        threads: of torch.
+        line: the command that asked for it.
+        seconds: when to save what is under way and stop.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+    if seconds is not None:  # training loops save at SIGTERM
+        signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        with command.running(line[1:]):
+            work(bench, prepared(bench, set(keys), threads), session)
+    except KeyboardInterrupt:
+        pass  # saved; who stopped us says so
+
+
+def prepared(bench: Bench, keys: set[str], threads: int) -> list[Cell]:
+    """The cells of these keys, as the recipe's own plan makes them again, in a process that is ready for them."""
     torch.set_num_threads(threads)
     for row in bench.recipe.rows:
         admit(row.method)
-    cells = [cell for cell in plan(bench, {row.name for row in bench.recipe.rows}) if cell.key in set(keys)]
-    try:
-        with command.running(line[1:]):
-            work(bench, cells, session)
-    except KeyboardInterrupt:
-        pass  # saved; who stopped us says so
+    return [cell for cell in plan(bench, {row.name for row in bench.recipe.rows}) if cell.key in keys]
 
 
 def run_cell(bench: Bench, key: str) -> dict[str, object]:

@@ -57,6 +57,17 @@ class Options:
     """Who judges edited images (as in evaluate); by default the recipe's, or a predictor is trained on the images."""
     device: str = "auto"
     """Where to train."""
+    on: str = "local"
+    """Who computes the cells: local, this machine; ray, or ray:ADDRESS for a cluster that runs; slurm. All must see the
+    folders under the same names."""
+    cpus: Panels = 1
+    """Processors of a cell on a cluster."""
+    gpus: float = 0.0
+    """GPUs of a cell on a cluster; a part of one, such as 0.25, with Ray."""
+    minutes: Panels = 720
+    """Time limit of a Slurm worker; what is under way is saved before, and --jobs of them share the cells."""
+    slurm: tuple[str, ...] = ()
+    """Further options of Slurm's by their names there: partition=gpu account=lab."""
 
 
 def bench(arguments: Sequence[str]) -> None:
@@ -86,10 +97,27 @@ def bench(arguments: Sequence[str]) -> None:
     elif options.cell is not None:
         _compute_cell(job, options.cell)
     else:
+        table = _run(options, job, budget)
+        print(f"{job.recipe.title}\n\n{table}\n\nwrote {job.out}/results.md, {job.out}/results.json")
+
+
+def _run(options: Options, job: Bench, budget: float | None) -> str:
+    """The recipe's table, computed where ``--on`` says."""
+    where, _, address = options.on.partition(":")
+    if where == "local" and not address:
         from contrafact.bench.runner import run_bench
 
-        table = run_bench(job, options.jobs, budget)
-        print(f"{job.recipe.title}\n\n{table}\n\nwrote {job.out}/results.md, {job.out}/results.json")
+        return run_bench(job, options.jobs, budget)
+    if where not in ("ray", "slurm"):
+        raise ValueError(f"--on takes local, ray, ray:ADDRESS or slurm; got {options.on!r}")
+    if budget is not None:
+        raise ValueError("--budget is for this machine; on Slurm --minutes limits a worker")
+    from contrafact.bench.launch import Cluster, run_on
+    from contrafact.cli._parse import changes_of
+
+    others = {name: str(value) for name, value in changes_of(options.slurm).items()}
+    cluster = Cluster(where, address, options.jobs, options.cpus, options.gpus, options.minutes, others)
+    return run_on(job, cluster) or "nothing is finished yet"
 
 
 def _job(options: Options, name: str) -> Bench:
@@ -143,7 +171,6 @@ def _run_all(options: Options, budget: float | None) -> None:
     import time
 
     from contrafact.bench.recipe import recipe_names
-    from contrafact.bench.runner import run_bench
 
     jobs, refused = [], list[tuple[str, str]]()
     for name in recipe_names():
@@ -167,7 +194,7 @@ def _run_all(options: Options, budget: float | None) -> None:
             _print_collected(job)
             continue
         try:
-            print(f"{job.recipe.title}\n\n{run_bench(job, options.jobs, left)}\n")
+            print(f"{job.recipe.title}\n\n{_run(options, job, left)}\n")
         except ValueError as error:
             failures.append(f"{job.name}: {error}")
             print(f"contrafact: {failures[-1]}", file=sys.stderr)

@@ -97,6 +97,31 @@ def hold(target: str | Path) -> None:
     command.until_it_ends(claim(target))
 
 
+def holder_of(folder: str | Path) -> Holder | None:
+    """Who signed the folder's claim; None where nobody did."""
+    return _read(Path(folder) / CLAIM)
+
+
+def free_from_other_machine(folder: str | Path, holder: Holder) -> None:
+    """Delete the claim of a machine that is known to be gone; whoever claims the folder by then keeps it.
+
+    Args:
+        folder: the claimed folder.
+        holder: who held it, as :func:`holder_of` said.
+    """
+    lock = Path(folder) / CLAIM
+    try:
+        descriptor, _ = _open(lock) if lock.exists() else (None, False)
+    except OSError as error:
+        raise explained(error, lock) from error
+    if descriptor is None:
+        return
+    if _lock(descriptor) is not False and _is_current(lock, descriptor) and _read(lock) == holder:
+        _release(lock, descriptor)
+    else:
+        os.close(descriptor)
+
+
 def _take(lock: Path, target: Path, deadline: float) -> int:
     """Descriptor of the claim's file, locked and signed."""
     looks = 0

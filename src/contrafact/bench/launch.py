@@ -1,0 +1,184 @@
+"""Computing a recipe's cells on a cluster: workers that share a folder, started by Slurm or by Ray.
+
+Nothing here decides who computes what; that is the folder's doing (:mod:`contrafact.bench.runner`). Slurm starts
+workers; Ray gets a task for each cell whose needs are finished, so that each asks for its own processors and GPUs.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from contrafact.bench.cells import compute, record_of
+from contrafact.bench.check import asked_rows, check
+from contrafact.bench.plan import Bench, Cell
+from contrafact.bench.results import collect
+from contrafact.bench.runner import prepared, refuse_failed, work_by_keys
+from contrafact.core import command
+from contrafact.core.claim import AlreadyClaimed, free_from_other_machine, holder_of
+
+_RETRIES = 3
+_POLL_SECONDS = 0.5
+_TABLE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where cells are computed and what each may use.
+
+    Attributes:
+        kind: ``ray`` or ``slurm``.
+        address: of a Ray cluster that runs (``auto``, ``host:6379``), or the submitit executor (``local`` for processes
+            of this machine); empty for the usual one.
+        workers: most cells at once.
+        cpus: processors of a cell.
+        gpus: GPUs of a cell, or a part of one.
+        minutes: time limit of a Slurm job.
+        options: further options of a Slurm job by their names there, such as ``partition``.
+    """
+
+    kind: str
+    address: str = ""
+    workers: int = 1
+    cpus: int = 1
+    gpus: float = 0.0
+    minutes: int = 24 * 60
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def run_on(bench: Bench, cluster: Cluster) -> str:
+    """Compute a recipe's cells on a cluster that sees the bench's folders under the same names.
+
+    Returns:
+        the table as far as it is finished, as markdown: with Ray when all is done, with Slurm at once.
+
+    Raises:
+        ValueError: what :func:`~contrafact.bench.runner.run_bench` refuses, or a package that is not installed.
+        CellsFailed: cells raised.
+    """
+    cells = check(bench, asked_rows(bench))
+    if cluster.kind == "slurm":
+        _submit(bench, cells, cluster)
+        return collect(bench)
+    _compute_by_ray(bench, cells, cluster)
+    table = collect(bench)
+    refuse_failed(bench, cells)
+    return table
+
+
+def _submit(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> None:
+    """Hand workers to Slurm and leave; each computes until nothing is left or its time is nearly up."""
+    try:
+        import submitit
+    except ImportError as error:
+        raise ValueError("--on slurm needs submitit: pip install 'contrafact[slurm]'") from error
+    logs = bench.out / "slurm"
+    executor = submitit.AutoExecutor(folder=logs, cluster=cluster.address or "slurm")
+    shared = {"timeout_min": cluster.minutes, "cpus_per_task": cluster.cpus, "gpus_per_node": int(cluster.gpus)}
+    executor.update_parameters(
+        name=f"contrafact-{bench.name}", **shared, **{f"slurm_{name}": value for name, value in cluster.options.items()}
+    )
+    keys, session, seconds = [cell.key for cell in cells], uuid.uuid4().hex, 60.0 * cluster.minutes
+    line = command.recorded()
+    with executor.batch():
+        submitted = [
+            executor.submit(work_by_keys, bench, keys, session, cluster.cpus, line, 0.95 * seconds)
+            for _ in range(min(cluster.workers, len(cells)))
+        ]
+    ids = ", ".join(str(job.job_id) for job in submitted)
+    print(f"{bench.name}: submitted {ids}; their output is in {logs}; --table collects what is done", file=sys.stderr)
+
+
+def _compute_by_ray(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> None:
+    """A task for each cell, as soon as its needs are finished; one whose worker or node dies is given to another."""
+    try:
+        import ray
+    except ImportError as error:
+        raise ValueError("--on ray needs ray: pip install 'contrafact[ray]'") from error
+    mine = not ray.is_initialized()
+    if mine:
+        ray.init(address=cluster.address or None, log_to_driver=False, include_dashboard=False, logging_level="warning")
+    remote = ray.remote(num_cpus=cluster.cpus, num_gpus=cluster.gpus, max_retries=_RETRIES)(compute_by_key)
+    session, line, here = uuid.uuid4().hex, command.recorded(), str(Path.cwd())
+    finished = {cell.key for cell in cells if (record := record_of(bench, cell)) and record["state"] == "done"}
+    lost = set[str]()
+    tasks: dict[Any, Cell] = {}
+    written = time.monotonic()
+    try:
+        while True:
+            given = finished | lost | {cell.key for cell in tasks.values()}
+            for cell in cells:
+                ready = cell.key not in given and all(need.key in finished for need in cell.needs)
+                if ready and len(tasks) < cluster.workers:
+                    tasks[remote.remote(bench, cell.key, session, cluster.cpus, line, here)] = cell
+            if not tasks:
+                return
+            done, _ = ray.wait(list(tasks), timeout=_POLL_SECONDS)
+            for task in done:
+                cell = tasks.pop(task)
+                state = _state_of(ray, task, cell)
+                print(f"{bench.name}: {cell.key} {state}; {len(cells) - len(finished)} cells to go", file=sys.stderr)
+                if state == "claimed":  # by another driver, or by a machine that is gone
+                    _free(bench, cell, {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]})
+                else:
+                    (finished if state == "done" else lost).add(cell.key)
+            if time.monotonic() - written > _TABLE_SECONDS:
+                collect(bench)
+                written = time.monotonic()
+    finally:
+        for task in tasks:
+            ray.cancel(task)
+        if mine:
+            ray.shutdown()
+
+
+def _state_of(ray: Any, task: Any, cell: Cell) -> str:
+    """What became of a task; one that Ray gave up has failed."""
+    try:
+        return str(ray.get(task))
+    except ray.exceptions.RayError as error:
+        print(f"{cell.key}: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+        return "failed"
+
+
+def _free(bench: Bench, cell: Cell, alive: set[str]) -> None:
+    """Take a cell from a machine that is no longer there; wait a moment where it is."""
+    holder = holder_of(bench.cells / cell.key)
+    if holder is not None and holder.host not in alive | {socket.gethostname()}:
+        free_from_other_machine(bench.cells / cell.key, holder)
+        free_from_other_machine(bench.cells / cell.trained.key / "run", holder)
+    else:
+        time.sleep(_POLL_SECONDS)
+
+
+def compute_by_key(bench: Bench, key: str, session: str, threads: int, line: Sequence[str], folder: str) -> str:
+    """One cell, in a process that somebody else started.
+
+    Args:
+        bench: recipe and folders, below ``folder``.
+        key: the cell's.
+        session: what the workers that began together share.
+        threads: of torch.
+        line: the command that asked for it.
+        folder: where that command ran.
+
+    Returns:
+        ``done``, ``failed`` or, where another process computes it, ``claimed``.
+    """
+    os.chdir(folder)
+    (cell,) = prepared(bench, {key}, threads)
+    known = record_of(bench, cell)
+    if known is not None and known["state"] == "failed" and known["session"] == session:
+        return "failed"
+    try:
+        with command.running(line[1:]):
+            return str(compute(bench, cell, session)["state"])
+    except AlreadyClaimed:
+        return "claimed"

@@ -1,0 +1,50 @@
+"""A method that does what it is told to, to its process too."""
+
+from pathlib import Path
+
+import pytest
+
+from contrafact.bench.recipe import Row
+from contrafact.evaluation.regression import RegressionSettings
+
+OWN = '''
+import os, signal, time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+import torch
+from contrafact.core.directions import GlobalDirections
+from contrafact.core.method import Artefacts, Method
+
+@dataclass(frozen=True)
+class Own(Method):
+    """Own."""
+    source: ClassVar[str] = "generator"
+    yields: ClassVar[tuple[str, ...]] = ("directions", "generator")
+    steps: int = 40
+    does: str = "work"
+
+    def train(self, source, run):
+        begun = Path("begun-" + self.does)
+        before = begun.exists()
+        begun.touch()
+        if self.does == "raise":
+            raise RuntimeError("it broke")
+        if self.does == "die" or (self.does == "die once" and not before):
+            os.kill(os.getpid(), signal.SIGKILL)
+        layer = torch.nn.Linear(1, 1)
+        for step in run.steps(self.steps, {"layer": layer}):
+            if self.does == "take long":
+                time.sleep(0.1)
+            run.log(loss=torch.tensor(float(step)))
+        return Artefacts(directions=GlobalDirections.of(torch.eye(source.latent_dim)[:2]), generator=source)
+'''
+
+
+@pytest.fixture
+def own_row(tmp_path, monkeypatch):
+    """Makes rows of it, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(OWN)
+    light = RegressionSettings(steps=2, batch_size=4, width=0.1)
+    return lambda does, steps=40: Row(does, "own.py:Own", settings={"does": does, "steps": steps}, regression=light)
