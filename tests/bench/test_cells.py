@@ -64,7 +64,11 @@ def test_a_cell_is_known_by_all_that_its_result_depends_on_and_by_nothing_else(t
 
 
 def test_needs_come_first_and_a_control_is_a_cell_of_its_own(tmp_path):
-    columns = {"MDS": ("mds", "score"), "recovery": Column("recovery", "score", "analytic:sprite", {"size": 16})}
+    columns = {
+        "MIG": ("mig", "score"),
+        "MDS": ("mds", "score"),
+        "recovery": Column("recovery", "score", "analytic:sprite", {"size": 16}),
+    }
     recipe = Recipe("t", "t", (random(), Row("control", "control")), columns)
     bench = Bench("tiny", recipe, tmp_path, seeds=(0, 1), source="shapes3d")
     cells = plan(bench, {"random", "control"})
