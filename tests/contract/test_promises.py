@@ -326,7 +326,7 @@ def test_recipes_keep_their_promises(name, tmp_path, monkeypatch, capsys):
     broken(tmp_path, "nearest.py", "Nearest", "Nearest")
     broken(tmp_path, "nearest_table1.py", "Nearest", "Nearest")
     monkeypatch.chdir(tmp_path)
-    assert main(["check", name]) == 0
+    assert main(["check", name, "--kind", "recipes"]) == 0
     assert f"{name} (recipes)" in capsys.readouterr().out
 
 

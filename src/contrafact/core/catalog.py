@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -34,6 +35,7 @@ from contrafact.core.plugins import (
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 
 
+@functools.cache
 def _squeeze(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
 
@@ -56,6 +58,12 @@ def unknown_name_message(noun: str, name: str, known: Collection[str]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"unknown {noun} {name!r}; {hint}known: {', '.join(sorted(known))}"
+
+
+@functools.cache
+def _stems(folder: Path) -> tuple[str, ...]:
+    """Names of a folder's public modules, sorted; the package's own files do not change while it runs."""
+    return tuple(sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")))
 
 
 class Catalog:
@@ -82,8 +90,8 @@ class Catalog:
 
     def own_names(self) -> list[str]:
         """Names of the package's own entries, sorted; imports nothing."""
-        paths = (PACKAGE_ROOT / self.folder).glob("*.py")
-        return sorted(p.stem for p in paths if not p.stem.startswith("_") and p.stem not in self._helpers)
+        names = _stems(PACKAGE_ROOT / self.folder)
+        return [name for name in names if name not in self._helpers]
 
     def names(self) -> list[str]:
         """Entry names, sorted, those of installed packages included; imports nothing."""
