@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from contrafact.nn.attributes import load_predictor
+from contrafact.nn.attributes import FunctionPredictor, load_predictor
 
 FILE = Path(__file__).parents[1] / "docs" / "examples" / "face_judges.py"
 
@@ -55,3 +55,28 @@ def test_the_networks_answer_as_a_predictor():
     assert predictor.names == ("years", "male")
     assert ((scores[:, 0] > 0) & (scores[:, 0] <= 80)).all()
     assert ((scores[:, 1] >= 0) & (scores[:, 1] <= 1)).all()
+
+
+def test_a_judge_that_wavers_is_told_from_one_that_does_not():
+    example = runpy.run_path(str(FILE.with_name("judge_repeatability.py")))
+    images = torch.rand(40, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    images = images * torch.rand(40, 3, 1, 1, generator=torch.Generator().manual_seed(1))
+    noise = torch.Generator().manual_seed(2)
+
+    def see(images):
+        steady, side = images.mean((1, 2, 3)), images[..., 8:].mean((1, 2, 3)) - images[..., :8].mean((1, 2, 3))
+        return torch.stack((steady, torch.randn(len(images), generator=noise), side), dim=1)
+
+    judge = FunctionPredictor(see)
+    judge.names = ("steady", "random", "side")
+    table = example["repeatability"](judge, images, ("side",))
+    assert table["mirrored"]["steady"] == pytest.approx((1, 0), abs=1e-5)
+    assert table["mirrored"]["side"] == pytest.approx((1, 0), abs=1e-4)
+    assert table["5 % darker"]["steady"][0] == pytest.approx(1)
+    for found in table.values():
+        correlation, wavering = found["random"]
+        assert abs(correlation) < 0.5
+        assert 0.6 < wavering < 1.4
+    marked = torch.zeros(1, 1, 5, 5)
+    marked[0, 0, 2, 2] = 1
+    assert example["shifted"](marked, 1, 0)[0, 0, 2, 3] == example["shifted"](marked, 0, 1)[0, 0, 3, 2] == 1

@@ -34,9 +34,9 @@ INFO = MetricInfo(
 CHOSEN_ON = 3
 """One latent in so many chooses the best directions; the others measure them."""
 FEWEST = CHOSEN_ON + 1
-PACED_ON = 24
+PACED_ON = 16
 """Latents on which the length of steps is found."""
-ROUNDS = 4
+ROUNDS = 3
 FURTHEST_FACTOR = 4.0
 """By which a step grows or shrinks in a round at most."""
 
@@ -85,7 +85,7 @@ def matched_rescoring(
     predictor: Predictor,
     *,
     latents: Tensor | None = None,
-    num_latents: int = 210,
+    num_latents: int = 150,
     change: float = 0.25,
     furthest: float = 8.0,
     batch_size: int = 64,
