@@ -72,7 +72,7 @@ def test_every_step_changes_the_image_by_the_same_part_of_what_unrelated_images_
     unrelated = apart(images, images.roll(1, 0))
     for d, step in enumerate(result.steps):
         both = [apart(generator(directions(latents[::3], d, sign * float(step))), images) for sign in (1, -1)]
-        assert np.mean(both) / unrelated == pytest.approx(0.3, rel=0.05)
+        assert np.mean(both) / unrelated == pytest.approx(0.3, rel=0.1)
     assert len(set(result.steps.round(3))) == 3, "steps differ in length"
     assert result.notes == ()
 

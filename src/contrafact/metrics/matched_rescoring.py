@@ -103,7 +103,7 @@ def matched_rescoring(
             one chooses.
         num_latents: how many to draw, at least 4.
         change: root mean square change of the pixels, averaged over latents and both ways, that a step must make, as a
-            part of what two unrelated images differ by.
+            part of what two unrelated images differ by; met within a few percent, and the result says how nearly.
         furthest: longest step in standard deviations of the edit space; a direction that changes too little even so
             is noted.
         batch_size: images per call.
