@@ -472,6 +472,8 @@ def test_a_deleted_run_is_said(page, disco_folder):
     shutil.rmtree(disco_folder)
     assert "does not exist" in page.ask("rename", number=0, name="smile")["message"]
     assert "is gone" in page.ask("save", what="png", state=MOVED)["message"]
+    number = page.send("invert", b"never read, as it could not be kept", name="me.png")
+    assert "is gone" in page.answer(number)[0]["message"]
     assert page.picture(MOVED)[1] is not None
     assert page.ask("facts")["facts"]["title"] == "disco", "another tab opens, too"
     assert not disco_folder.exists()

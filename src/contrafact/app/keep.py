@@ -107,7 +107,7 @@ class Keeper:
         if home is None:
             session.latents, called = _with(session, session.latents, name, found)
             return called
-        self._check_run()
+        self.check_run()
         with claim_file(home):
             known = load_latents(home) if home.exists() else None
             if known is not None:
@@ -117,14 +117,15 @@ class Keeper:
         session.latents = together
         return called
 
-    def _check_run(self) -> None:
+    def check_run(self) -> None:
+        """Refuse to keep anything where the run's folder is gone (ValueError)."""
         folder = self.session.folder
         if folder is not None and not folder.is_dir():
             raise ValueError(f"the run's folder {folder} is gone, so nothing can be kept in it")
 
     def _fresh(self, stem: str, suffix: str) -> Path:
         """A path in the folder that nothing lies at, nor will soon: nothing is written over."""
-        self._check_run()
+        self.check_run()
         with self._naming:
             number = 1
             while (path := self.folder / f"{stem}-{number}{suffix}").exists() or path.name in self._taken:

@@ -90,7 +90,7 @@ class Page {
       this.samples.listPhotos();
     };
     engine.onConnection = (lost) => {
-      say(lost ? "The server is away; the page goes on as soon as it is back." : "", Boolean(lost));
+      say(lost ? "The server is away; the page goes on as soon as it is back. One that is started anew has another address, which it prints." : "", Boolean(lost));
       if (!lost) this.stage.refresh();
     };
     document.documentElement.dataset.ready = "yes";

@@ -37,6 +37,7 @@ def invert_upload(
     Raises:
         ValueError: no picture, or one that cannot be used.
     """
+    keeper.check_run()  # or the search would be for nothing
     called = Path(name.replace("\\", "/")).stem
     last = 0.0
 
