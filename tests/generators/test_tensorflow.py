@@ -93,6 +93,7 @@ def test_program_text_is_not_run_and_not_kept(tmp_path, monkeypatch):
         ("prog_gan_tensorflow", "8x8/Conv0_up/bias"),
         ("prog_gan_tensorflow_separate", "16x16/Conv0/weight"),
         ("prog_gan_tensorflow", "ToRGB_lod0/weight"),
+        ("stylegan2_tensorflow_ada", "synthesis/16x16/Conv1/noise_strength"),
     ],
 )
 def test_missing_variables_are_named(name, key, tmp_path):

@@ -317,9 +317,10 @@ def _from_tensorflow(network: TensorFlowNetwork, settings: Settings) -> Translat
         }
         if ours.startswith("convs"):
             # Without noise (use_noise=False) there is neither; a strength of zero says the same.
-            strength = values.get(f"{theirs}/noise_strength", torch.zeros(()))
-            tensors[f"{ours}.noise_strength"] = strength.detach().float()
-            if (image := f"synthesis/noise{ours[6:]}") in values:
+            image, strength = f"synthesis/noise{ours[6:]}", f"{theirs}/noise_strength"
+            has_noise = image in values or strength in values
+            tensors[f"{ours}.noise_strength"] = _take(values, strength) if has_noise else torch.zeros(())
+            if image in values:
                 tensors[f"{ours}.noise"] = _take(values, image)[0, 0]
     clamp = arguments.get("conv_clamp")
     given = {
