@@ -1,7 +1,8 @@
-"""Write the table of docs/which_metric.md: ``python docs/metrics/which.py [times]``; with ``times``, measure them anew.
+"""Write the tables of docs/which_metric.md: ``python docs/metrics/which.py [times]``; with ``times``, measured anew.
 
 A row for each metric of codes and factors: what it asks and what fools it, in its own page's words, from how many
-points its score of clean codes holds still, and how long it takes.
+points its score of clean codes holds still, and how long it takes. A second table has the other metrics, of which
+``which_others.py`` measured the last two.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +24,23 @@ from contrafact.metrics import CATALOG
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "which_metric.md"
 TIMES = FOLDER / "seconds.json"
+OTHERS = FOLDER / "others.json"
 HEADER = "| metric | what it asks | what fools it, first of all | points | time |\n|---|---|---|---|---|\n"
+OTHERS_HEADER = "| metric | what it asks | what fools it, first of all | enough | cost |\n|---|---|---|---|---|\n"
+TOLERANCE = 0.05
+UNMEASURED = {
+    "z_max_variance": ("15,000 votes, as published", "every distinct image once"),
+    "recovery": ("compares directions, not samples", "1 ms"),
+    "lpips": ("each pair by itself", "2 images a pair"),
+    "edit_effects": ("200 latents, by default", "17 images a latent"),
+    "attribute_dependency": ("500 latents, by default", "49 images a latent"),
+    "matched_rescoring": ("210 latents, by default", "its search for equal steps decides"),
+    "fairness": ("10,000 points to fit on, 100 of each value", "every distinct image once"),
+    "mds": ("200 latents, by default", "129 images a latent"),
+    "ppl": ("50,000 latents, as published", "2 images a latent"),
+    "linear_separability": ("200,000 latents, as published", "1 image a latent"),
+}
+"""Enough, and cost, of what draws no samples, or was not measured: how many it draws then."""
 NUM_POINTS, NUM_TEST, NUM_CODES = 10_000, 5_000, 10
 SIZES = np.array([10, 10, 10, 8, 4, 15])
 """Factors of Shapes3D."""
@@ -88,14 +106,50 @@ def table(seconds: dict[str, float]) -> str:
     return HEADER + "".join(rows)
 
 
+def enough(scores: dict[str, float]) -> str:
+    """The least number from which on a score stays within a twentieth of what it is at the largest.
+
+    >>> enough({"100": 2.0, "300": 1.04, "1000": 1.0})
+    '300'
+    """
+    sizes = sorted(scores, key=int)
+    limit = scores[sizes[-1]]
+    far = [size for size in sizes if abs(scores[size] - limit) > TOLERANCE * abs(limit)]
+    first = sizes[sizes.index(far[-1]) + 1] if far else sizes[0]
+    return f"{int(first):,}" + (" or more" if first == sizes[-1] else "")
+
+
+def table_of_others(found: dict[str, dict[str, Any]]) -> str:
+    """The second table: metrics of votes, of several models, of images, of directions and generators."""
+    rows = []
+    for name in sorted({*found, *UNMEASURED}):
+        if name in found:
+            row = found[name]
+            largest = max(map(int, row["scores"]))
+            made = f"{row['images']} images a latent" if "images" in row else ""
+            least, cost = enough(row["scores"]), made or f"{spoken(row['seconds'])} at {largest:,}"
+            least += " latents" if made else ""
+        else:
+            least, cost = UNMEASURED[name]
+        rows.append(f"| [{name}](reference/metrics/{name}.md) | {asks(name)} | {fools(name)} | {least} | {cost} |\n")
+    return OTHERS_HEADER + "".join(rows)
+
+
+def replaced(text: str, header: str, rows: str) -> str:
+    """The page with another table in the place of that of this header."""
+    begin = text.index(header)
+    end = text.find("\n\n", begin) + 1 or len(text)
+    return text[:begin] + rows + text[end:]
+
+
 def main() -> None:
     """Measure if asked to, and write the table into the page."""
     if "times" in sys.argv[1:]:
         TIMES.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
     text = PAGE.read_text(encoding="utf-8")
-    begin = text.index(HEADER)
-    end = text.find("\n\n", begin) + 1 or len(text)
-    PAGE.write_text(text[:begin] + table(json.loads(TIMES.read_text(encoding="utf-8"))) + text[end:], encoding="utf-8")
+    text = replaced(text, HEADER, table(json.loads(TIMES.read_text(encoding="utf-8"))))
+    text = replaced(text, OTHERS_HEADER, table_of_others(json.loads(OTHERS.read_text(encoding="utf-8"))))
+    PAGE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,21 @@ def test_the_table_is_up_to_date(which):
     assert which.table(seconds) in which.PAGE.read_text(encoding="utf-8"), "run python docs/metrics/which.py"
 
 
+def test_the_table_of_other_metrics_is_up_to_date_and_whole(which):
+    found = json.loads(which.OTHERS.read_text(encoding="utf-8"))
+    assert which.table_of_others(found) in which.PAGE.read_text(encoding="utf-8"), "run python docs/metrics/which.py"
+    assert sorted({*found, *which.UNMEASURED}) == sorted(set(CATALOG) - set(static_metrics()))
+    for name in {*found, *which.UNMEASURED}:
+        assert which.asks(name), f"{name}: the first line of its file is no question"
+        assert which.fools(name), f"{name}: its page does not begin 'What fools it' with a point"
+
+
+def test_enough_is_where_a_score_stays_near_its_last(which):
+    assert which.enough({"100": 1.0, "300": 1.2, "1000": 0.98, "3000": 1.0}) == "1,000"
+    assert which.enough({"100": -1.0, "300": -1.01}) == "100"
+    assert which.enough({"100": 2.0, "300": 1.0}) == "300 or more"
+
+
 def test_every_metric_of_codes_is_in_it_with_all_that_is_asked(which):
     seconds = json.loads(which.TIMES.read_text(encoding="utf-8"))
     assert sorted(seconds) == sorted(static_metrics())

@@ -1,0 +1,120 @@
+"""Measure the metrics that take more than codes and factors, for docs/which_metric.md: ``which_others.py [NAME …]``.
+
+Three draws of each size: of noise and clean codes where a metric takes matrices, of Gaussians as features of images,
+and of the analytic scenes with their true directions, of which the mean colours of the upper and the lower half are
+told. Writes ``others.json``, which ``which.py`` reads.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from which import OTHERS, codes_and_factors
+
+from contrafact import metrics as m
+from contrafact.core.metric import MetricResult
+from contrafact.generators.analytic import Analytic
+from contrafact.metrics import CATALOG
+from contrafact.nn.attributes import FunctionPredictor
+
+ROWS, LATENTS = (100, 300, 1_000, 3_000, 10_000), (30, 100, 300)
+SEEDS = 3
+
+
+class Counted(Analytic):
+    """The scenes, and how many were made."""
+
+    made = 0
+
+    def forward(self, latent: torch.Tensor) -> torch.Tensor:
+        images = super().forward(latent)
+        self.made += len(images)
+        return images
+
+
+SCENES = Counted()
+
+
+def colours(images: torch.Tensor) -> torch.Tensor:
+    """Six numbers an image."""
+    halves = images.unflatten(2, (2, -1)).mean(dim=(3, 4))
+    return halves.flatten(1)
+
+
+JUDGE = FunctionPredictor(colours, "colours")
+
+
+def features(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of real images and of made ones."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, 16)), 0.3 + 1.1 * rng.normal(size=(n, 16))
+
+
+def layers(n: int, seed: int) -> list[np.ndarray]:
+    """Codes, and a noisy mixture of them."""
+    codes, _ = codes_and_factors(n, seed)
+    mix = np.random.default_rng(7).normal(size=(10, 10))
+    return [codes, 0.5 * codes @ mix + np.random.default_rng(seed).normal(size=codes.shape)]
+
+
+def models(n: int, seed: int) -> list[np.ndarray]:
+    """The same codes in other orders, with noise of their own."""
+    codes, rng = codes_and_factors(n, seed)[0], np.random.default_rng(seed)
+    return [codes[:, rng.permutation(10)] + 0.3 * rng.normal(size=codes.shape) for _ in range(3)]
+
+
+def votes(name: str) -> Callable[[int, int], MetricResult]:
+    """A metric of votes, from rows."""
+    metric = CATALOG.module(name).from_codes
+    return lambda n, seed: metric(*codes_and_factors(n, seed), seed=seed)
+
+
+def edits(name: str, judge: Any) -> Callable[[int, int], MetricResult]:
+    """A metric of directions."""
+    metric = CATALOG.get(name)
+    return lambda n, seed: metric(SCENES, SCENES.own_directions(), judge, num_latents=n, seed=seed)
+
+
+MEASURED: dict[str, Callable[[int, int], MetricResult]] = {
+    "beta_vae_score": votes("beta_vae_score"),
+    "factor_vae_score": votes("factor_vae_score"),
+    "cka": lambda n, seed: m.cka(layers(n, seed)),
+    "svcca": lambda n, seed: m.svcca(layers(n, seed)),
+    "udr": lambda n, seed: m.udr(models(n, seed)),
+    "fid": lambda n, seed: m.fid(*features(n, seed)),
+    "kid": lambda n, seed: m.kid(*features(n, seed), subset_size=min(n, 1_000), seed=seed),
+    "precision_recall": lambda n, seed: m.precision_recall(*features(n, seed)),
+    "inception_score": lambda n, seed: m.inception_score(3 * features(n, seed)[0][:, :10], seed=seed),
+    "rescoring": edits("rescoring", JUDGE.scores),
+    "mds": edits("mds", lambda images: (colours(images) > 0.5).long()),
+    "attribute_dependency": edits("attribute_dependency", JUDGE.scores),
+    "edit_effects": edits("edit_effects", colours),
+    "ppl": lambda n, seed: m.ppl(SCENES, extractor=colours, space="z", epsilon=1e-2, num_latents=n, seed=seed),
+    "linear_separability": lambda n, seed: m.linear_separability(SCENES, JUDGE.scores, num_latents=n, seed=seed),
+}
+
+
+def main() -> None:
+    """Measure those named, or all, and keep the rest."""
+    found = json.loads(OTHERS.read_text(encoding="utf-8")) if OTHERS.is_file() else {}
+    warnings.simplefilter("ignore")
+    for name in sys.argv[1:] or MEASURED:
+        scores, sizes = {}, LATENTS if "num_latents" in CATALOG.get(name).__wrapped__.__code__.co_varnames else ROWS
+        for n in sizes:
+            SCENES.made, begin = 0, time.process_time()
+            scores[str(n)] = round(float(np.mean([MEASURED[name](n, seed).score for seed in range(SEEDS)])), 5)
+            seconds, made = (time.process_time() - begin) / SEEDS, SCENES.made / SEEDS / n
+        found[name] = {"scores": scores, "seconds": round(seconds, 3)} | ({"images": round(made)} if made else {})
+        print(name, found[name], file=sys.stderr, flush=True)
+        OTHERS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
