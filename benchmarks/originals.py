@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import warnings
 from pathlib import Path
 
@@ -24,6 +25,9 @@ METHODS = {
     "moco": "moco.measure",
     "zerodim": "lord.zerodim",
     "overlord": "lord.overlord",
+    "simclr": "losses.simclr",
+    "sup_con": "losses.sup_con",
+    "cmc": "losses.cmc",
 }
 
 if __name__ == "__main__":
@@ -41,6 +45,7 @@ if __name__ == "__main__":
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"], help="ours alone")
     asked = parser.parse_args()
     warnings.filterwarnings("ignore")
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command has it; both sides gain
     torch.set_default_dtype(getattr(torch, asked.dtype))
     module, _, function = METHODS[asked.method].partition(".")
     row = getattr(importlib.import_module(f"authors.{module}"), function)(asked.checkout.resolve(), asked)
