@@ -12,11 +12,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
 import warnings
 from pathlib import Path
 
 import torch
+
+from contrafact.core.device import keep_freed_memory
 
 METHODS = {
     "disco": "disco.measure",
@@ -45,7 +46,7 @@ if __name__ == "__main__":
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"], help="ours alone")
     asked = parser.parse_args()
     warnings.filterwarnings("ignore")
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command has it; both sides gain
+    keep_freed_memory()  # as `contrafact fit` does; the program beside it gains too
     torch.set_default_dtype(getattr(torch, asked.dtype))
     module, _, function = METHODS[asked.method].partition(".")
     row = getattr(importlib.import_module(f"authors.{module}"), function)(asked.checkout.resolve(), asked)

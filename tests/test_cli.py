@@ -1,4 +1,3 @@
-import contextlib
 import json
 import os
 import re
@@ -511,16 +510,3 @@ def test_warnings_are_one_line(tmp_path):
         f"contrafact: {tmp_path / 'model.pt'} does not say all about its network; assumed size = 64. Give what was "
         'otherwise: load_generator(..., {"size": 64}), or the option --set size=64'
     ]
-
-
-def test_the_command_asks_for_large_pages_unless_told_otherwise(monkeypatch, capsys):
-    """Only as a process of its own: what calls ``main`` with arguments keeps its environment."""
-    monkeypatch.setattr(sys, "argv", ["contrafact", "--version"])
-    name = "THP_MEM_ALLOC_ENABLE"
-    monkeypatch.setenv(name, "0")
-    for before, arguments, after in ((None, ["--version"], None), (None, None, "1"), ("0", None, "0")):
-        monkeypatch.delenv(name, raising=False) if before is None else monkeypatch.setenv(name, before)
-        with contextlib.suppress(SystemExit):
-            main(arguments)
-        assert os.environ.get(name) == after
-    capsys.readouterr()

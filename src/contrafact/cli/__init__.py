@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contrafact.cli._globals import Globals, applied, split_globals, split_plugins
 from contrafact.core.catalog import Catalog
 from contrafact.core.command import running
+from contrafact.core.device import keep_freed_memory
 from contrafact.core.plugins import load_file
 
 COMMANDS = Catalog("cli", "command")
@@ -39,9 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # Not list(...): once the command of that name is imported, the name means its module here.
     arguments = [*(sys.argv[1:] if argv is None else argv)]
-    if argv is None:
-        # Torch then asks Linux for large pages: fewer faults, a seventh off a step of many images.
-        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    if argv is None and arguments[:1] in (["fit"], ["bench"]):  # a process that trains, and nothing else
+        keep_freed_memory()
     usual, warnings.formatwarning = warnings.formatwarning, _one_line
     wanted = Globals()
     try:
