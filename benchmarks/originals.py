@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from contrafact.core.device import keep_freed_memory
+from contrafact.core.allocator import keep_freed_memory
 
 METHODS = {
     "disco": "disco.measure",

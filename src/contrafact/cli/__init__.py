@@ -8,9 +8,9 @@ import warnings
 from collections.abc import Sequence
 
 from contrafact.cli._globals import Globals, applied, split_globals, split_plugins
+from contrafact.core.allocator import keep_freed_memory
 from contrafact.core.catalog import Catalog
 from contrafact.core.command import running
-from contrafact.core.device import keep_freed_memory
 from contrafact.core.plugins import load_file
 
 COMMANDS = Catalog("cli", "command")

@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from contrafact import cli
-from contrafact.core.device import keep_freed_memory
+from contrafact.core.allocator import keep_freed_memory
 
 FAULTS = """
 import resource, torch
-from contrafact.core.device import keep_freed_memory
+from contrafact.core.allocator import keep_freed_memory
 def faults():
     for i in range(30):  # the heap grows a few times first
         if i == 20:
