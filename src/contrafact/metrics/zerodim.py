@@ -111,8 +111,6 @@ def zerodim(
     >>> round(zerodim(factors * [1.0, -2.0], factors).disentanglement, 2)
     1.0
     """
-    from sklearn.model_selection import train_test_split
-
     values = as_array(codes)
     grouped = values.ndim == 3
     codes_NJ = check_codes(values.reshape(len(values), -1) if grouped else values)
@@ -128,6 +126,10 @@ def zerodim(
     check_varying(factors_NK)
     if len(codes_NJ) < 5:
         raise ValueError(f"need at least 5 rows to hold out a fifth, got {len(codes_NJ)}")
+    from sklearn.model_selection import (
+        train_test_split,
+    )  # seconds, where it is the first: what is refused need not wait
+
     split = train_test_split(codes_NJ, factors_NK, test_size=TEST_SHARE, random_state=SPLIT_SEED)
     train_NJ, test_MJ, factors_train_NK, factors_test_MK = split
     width = values.shape[2] if grouped else 1
