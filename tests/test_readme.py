@@ -26,7 +26,9 @@ TEXTS = [(page.name, block) for page in PAGES for block in re.findall(r"```\w*\n
 
 def commands(text):
     """Command lines of a block that call contrafact, continued lines joined, placeholders left out."""
-    for line in text.replace("\\\n", " ").splitlines():
+    lines = text.replace("\\\n", " ").splitlines()
+    asked = [line for line in lines if line.startswith("$ ")]  # where there are any, the others are answers
+    for line in asked or lines:
         words = shlex.split(line.removeprefix("$ "), comments=True)
         if "contrafact" in words[:8] and not any(
             word in line for word in ("...", "…", "METHOD", "NAME", "pip ", "from ")
