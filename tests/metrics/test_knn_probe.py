@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from contrafact.contract.samples import draw_factors, noisy_codes
-from contrafact.metrics import knn_probe
+from contrafact.metrics import CATALOG, knn_probe
+
+
+def test_few_rows_at_a_time_give_the_same_score(monkeypatch):
+    factors, test_factors = draw_factors(300), draw_factors(200, seed=9)
+    given = (noisy_codes(factors), factors, noisy_codes(test_factors), test_factors)
+    whole = knn_probe(*given, neighbours=7).per_factor
+    monkeypatch.setattr(CATALOG.module("knn_probe"), "COSINES", 1_000)
+    np.testing.assert_array_equal(knn_probe(*given, neighbours=7).per_factor, whole)
 
 
 def test_equals_the_vote_point_by_point():

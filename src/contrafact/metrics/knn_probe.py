@@ -24,6 +24,7 @@ INFO = MetricInfo(
     enough={"score": 10_000},
 )
 CHUNK = 1024  # test points compared at a time
+COSINES = 2**25  # of them at most at a time: a quarter of a gibibyte
 
 
 def _unit(codes_NJ: FloatArray) -> FloatArray:
@@ -73,15 +74,16 @@ def knn_probe(
     count = min(neighbours, len(train_NJ))
     classes = [np.unique(pair.factors_NK[:, k], return_inverse=True) for k in range(pair.factors_NK.shape[1])]
     right_K = np.zeros(len(classes))
-    for first in range(0, len(test_MJ), CHUNK):
-        cosine_MN = test_MJ[first : first + CHUNK] @ train_NJ.T
+    rows = max(1, min(CHUNK, COSINES // len(train_NJ)))
+    for first in range(0, len(test_MJ), rows):
+        cosine_MN = test_MJ[first : first + rows] @ train_NJ.T
         near_MQ = np.argpartition(-cosine_MN, count - 1, axis=1)[:, :count]
         weight_MQ = np.exp(np.take_along_axis(cosine_MN, near_MQ, axis=1) / temperature - 1.0 / temperature)
         rows_MQ = np.broadcast_to(np.arange(len(near_MQ))[:, None], near_MQ.shape)
         for k, (values, labels_N) in enumerate(classes):
             votes_MC = np.zeros((len(near_MQ), len(values)))
             np.add.at(votes_MC, (rows_MQ, labels_N[near_MQ]), weight_MQ)
-            truth_M = pair.factors_test_NK[first : first + CHUNK, k]
+            truth_M = pair.factors_test_NK[first : first + rows, k]
             right_K[k] += np.count_nonzero(values[votes_MC.argmax(axis=1)] == truth_M)
     per_factor = right_K / len(test_MJ)
     return MetricResult(
