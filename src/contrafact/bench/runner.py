@@ -56,12 +56,25 @@ def run_bench(bench: Bench, jobs: int = 1, budget: float | None = None) -> str:
     """
     cells = check(bench, asked_rows(bench))
     if jobs == 1 and budget is None:
-        work(bench, cells, after=lambda: collect(bench))
+        work(bench, cells, after=_now_and_then(lambda: collect(bench)))
     else:
         _work_together(bench, cells, jobs, budget)
     table = collect(bench)
     refuse_failed(bench, cells)
     return table
+
+
+def _now_and_then(write: Callable[[], object]) -> Callable[[], None]:
+    """``write``, but not as often as it is called."""
+    written = time.monotonic()
+
+    def called() -> None:
+        nonlocal written
+        if time.monotonic() - written > _TABLE_SECONDS:
+            write()
+            written = time.monotonic()
+
+    return called
 
 
 def refuse_failed(bench: Bench, cells: Sequence[Cell]) -> None:
@@ -96,27 +109,28 @@ def work(
     finished, lost = set[str](), set[str]()
     left = list(cells)
     while left:
+        before = len(left)
         for cell in left:
-            if not all(need.key in finished for need in cell.needs):
+            if any(need.key in lost for need in cell.needs):
+                lost.add(cell.key)
+            if cell.key in lost or not all(need.key in finished for need in cell.needs):
                 continue
             try:
                 known = record_of(bench, cell)
-                if known is None or (known["state"] != "done" and known["session"] != session):
-                    _say(bench, f"{_spoken(cell)} ({len(left)} cells to go)")
+                is_mine = known is None or (known["state"] != "done" and known["session"] != session)
+                if is_mine:
+                    _say(bench, f"{_spoken(cell)} ({len(left)} cells left)")
+                if known is None or is_mine or (known["state"] == "done" and is_left_open(bench, cell)):
                     known = compute(bench, cell, session)
-                    after()
-                elif is_left_open(bench, cell):
-                    compute(bench, cell, session)
             except AlreadyClaimed:
                 continue
             (finished if known["state"] == "done" else lost).add(cell.key)
-            break
-        else:
+            if is_mine:
+                after()
+                break  # a more useful one may have become free
+        left = [cell for cell in left if cell.key not in finished and cell.key not in lost]
+        if len(left) == before:
             time.sleep(_POLL_SECONDS)  # others compute what is left, or what it waits for
-        left = [cell for cell in left if cell.key not in finished | lost]
-        while hopeless := [cell for cell in left if any(need.key in lost for need in cell.needs)]:
-            lost |= {cell.key for cell in hopeless}
-            left = [cell for cell in left if cell.key not in lost]
 
 
 def _say(bench: Bench, text: str) -> None:
