@@ -26,7 +26,7 @@ def session():
     return Session(Subject(generator, directions.requires_grad_(False), None, None, "direction"))
 
 
-@pytest.fixture(scope="module", params=["served", "exported"])
+@pytest.fixture(scope="module", params=["served", pytest.param("exported", marks=pytest.mark.slow)])
 def page(request, session, browser, tmp_path_factory):
     page, problems = browser.new_page(), []
     page.on("console", lambda message: problems.append(message.text))
