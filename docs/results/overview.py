@@ -21,14 +21,14 @@ from contrafact.methods import CATALOG
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "results.md"
 SHOWN = 2
-"""Scores of a cell: the first ones of the table it is from."""
+"""Scores of a line: the first ones of the table it is from."""
 INTRO = """# Results
 
 Every number that was measured here, from the files in `docs/results/` that `contrafact bench` wrote, by
-`python docs/results/overview.py`. A cell shows the first two scores of its table, mean ± standard deviation over so
-many seeds (in brackets); where several tables have a method on the same data it is from the one with the most seeds,
-then the newest, and there from the method's first row: never the best. Scores of different tables are comparable only
-where they have the same budget; each table says its own.
+`python docs/results/overview.py`. A line shows the first two scores of its table, mean ± standard deviation over so
+many seeds; where several tables have a method on the same data it is from the one with the most seeds, then the
+newest, and there from the method's first row: never the best. Scores of different tables are comparable only where
+they have the same budget; each table says its own.
 
 ## Methods × data
 
@@ -98,26 +98,26 @@ def spoken(values: list[float]) -> str:
 
 
 def matrix(rows: list[Measured]) -> str:
-    """Methods in the catalogue's order × data, of those that have a number."""
+    """A line per method, in the catalogue's order, and data it has a number on."""
     chosen: dict[tuple[str, str], Measured] = {}
     for row in rows:
         kept = chosen.get((row.method, row.data))
         if kept is None or (row.seeds, row.date, kept.recipe) > (kept.seeds, kept.date, row.recipe):
             chosen[row.method, row.data] = row
-    places = sorted({data for _, data in chosen}, key=lambda data: (data.startswith("generator"), data))
-    lines = [["", *places], ["---"] * (len(places) + 1)]
+    lines = [["method", "data", "scores", "seeds", "row of table"], ["---"] * 5]
     for method in CATALOG:
-        cells = [cell(chosen[method, data]) if (method, data) in chosen else "" for data in places]
-        if any(cells):
-            lines.append([f"[{method}](reference/methods/{method}.md)", *cells])
+        link = f"[{method}](reference/methods/{method}.md)"
+        for data in sorted({data for name, data in chosen if name == method}):
+            row = chosen[method, data]
+            lines.append([link, data, scores(row), str(row.seeds), f"{row.row}, `{row.recipe}`"])
+            link = ""
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def cell(row: Measured) -> str:
-    """The first scores of a row, its number of seeds, and its table."""
+def scores(row: Measured) -> str:
+    """The first scores of a row."""
     titles = [title for title in map(str, load_recipe(row.recipe).columns) if title in row.scores][:SHOWN]
-    numbers = ", ".join(f"{title} {spoken(row.scores[title])}" for title in titles)
-    return f"{numbers} ({row.seeds}); `{row.recipe}`, {row.row}"
+    return ", ".join(f"{title} {spoken(row.scores[title])}" for title in titles)
 
 
 def beside_papers() -> str:

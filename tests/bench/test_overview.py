@@ -24,12 +24,12 @@ def test_the_page_is_up_to_date(overview):
     assert overview.PAGE.read_text(encoding="utf-8") == overview.page(), "run python docs/results/overview.py"
 
 
-def test_a_cell_is_the_mean_of_its_table(overview):
+def test_a_line_is_the_mean_of_its_table(overview):
     table = json.loads((RESULTS / "disco_quick.json").read_text(encoding="utf-8"))
     scores = [cell["scores"]["MIG"] for cell in table["rows"]["DisCo, quick"]["cells"]]
     row = next(row for row in overview.measured() if row.recipe == "disco-quick")
     assert (row.method, row.data, row.seeds) == ("disco", "generator shapes3d", 5)
-    assert f"MIG {np.mean(scores):.3f} ± {np.std(scores, ddof=1):.3f}" in overview.cell(row)
+    assert f"MIG {np.mean(scores):.3f} ± {np.std(scores, ddof=1):.3f}" in overview.scores(row)
 
 
 def test_more_seeds_are_chosen_before_better_scores(overview):
