@@ -17,8 +17,8 @@ from contrafact.core.directions import GlobalDirections
 from contrafact.core.method import Artefacts, Method
 
 @dataclass(frozen=True)
-class Own(Method):
-    """Own."""
+class Obedient(Method):
+    """Does what it is told to."""
     source: ClassVar[str] = "generator"
     yields: ClassVar[tuple[str, ...]] = ("directions", "generator")
     steps: int = 40
@@ -45,6 +45,8 @@ class Own(Method):
 def own_row(tmp_path, monkeypatch):
     """Makes rows of it, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    Path("own.py").write_text(OWN)
+    Path("obedient.py").write_text(OWN)
     light = RegressionSettings(steps=2, batch_size=4, width=0.1)
-    return lambda does, steps=40: Row(does, "own.py:Own", settings={"does": does, "steps": steps}, regression=light)
+    return lambda does, steps=40: Row(
+        does, "obedient.py:Obedient", settings={"does": does, "steps": steps}, regression=light
+    )

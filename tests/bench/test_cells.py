@@ -113,12 +113,12 @@ def test_a_cell_that_raises_stops_no_other_and_is_tried_again(tmp_path, own_row)
     assert [len(results["rows"][name]["cells"]) for name in ("raise", "random")] == [0, 1]
     assert results["failed"] == {"raise, seed 0": "it broke"}
     assert "failed: raise, seed 0: it broke" in (tmp_path / "out" / "results.md").read_text()
-    Path("own.py").write_text(OWN.replace('raise RuntimeError("it broke")', "pass"))
+    Path("obedient.py").write_text(OWN.replace('raise RuntimeError("it broke")', "pass"))
     first = plan(bench, {"raise"})[0]
     assert "RuntimeError: it broke" in record_of(bench, first)["traceback"]
     fixed = OWN.replace('raise RuntimeError("it broke")', "pass")
     Path("mended.py").write_text(fixed)
-    mended = admitted(a_bench(tmp_path / "out", replace(own_row("raise"), method="mended.py:Own"), random()))
+    mended = admitted(a_bench(tmp_path / "out", replace(own_row("raise"), method="mended.py:Obedient"), random()))
     assert "failed" not in run_bench(mended)
 
 
@@ -208,7 +208,7 @@ def test_workers_of_their_own_are_replaced_when_they_die_but_not_forever(tmp_pat
 def test_when_the_time_is_up_what_is_under_way_is_saved_and_goes_on(tmp_path, own_row):
     bench = admitted(a_bench(tmp_path / "out", own_row("take long", 400)))
     run_bench(bench, budget=25.0)
-    (begun,) = (tmp_path / "out" / "cells").glob("own*-seed0-*")
+    (begun,) = (tmp_path / "out" / "cells").glob("obedient*-seed0-*")
     assert (begun / "run" / "checkpoint.pt").exists()
     assert not (begun / "cell.json").exists()
     before = len((begun / "run" / "log.jsonl").read_text().splitlines())

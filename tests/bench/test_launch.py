@@ -40,7 +40,7 @@ def test_a_table_over_two_nodes_is_the_same_though_workers_and_a_node_are_killed
 
     def kill_a_node():
         begun = tmp_path / "cluster" / "cells"
-        while not list(begun.glob("own-*/run/log.jsonl")):
+        while not list(begun.glob("obedient*/run/log.jsonl")):
             time.sleep(0.2)
         two_nodes.remove_node(next(iter(two_nodes.worker_nodes)), allow_graceful=False)
 

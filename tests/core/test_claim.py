@@ -245,6 +245,7 @@ def finished(tmp_path_factory):
 )
 def test_every_command_that_writes_to_a_folder_is_refused(finished, command, capsys, monkeypatch):
     monkeypatch.setattr("contrafact.core.direction_files._WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("contrafact.bench.results._PATIENCE_SECONDS", 0.0)
     before = sorted(p.name for p in finished.rglob("*"))
     with held_elsewhere(finished) as other:
         assert main([str(finished) if part == "RUN" else part for part in command]) == 2

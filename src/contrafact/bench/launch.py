@@ -64,6 +64,7 @@ def run_on(bench: Bench, cluster: Cluster) -> str:
         CellsFailed: cells raised.
     """
     cells = check(bench, asked_rows(bench))
+    collect(bench)  # where the table cannot be written, say so now
     if cluster.kind == "slurm":
         _submit(bench, cells, cluster)
         return collect(bench)

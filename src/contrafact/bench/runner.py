@@ -55,6 +55,7 @@ def run_bench(bench: Bench, jobs: int = 1, budget: float | None = None) -> str:
         CellsFailed: cells raised; all that could be computed without them is.
     """
     cells = check(bench, asked_rows(bench))
+    collect(bench)  # where the table cannot be written, say so now
     if jobs == 1 and budget is None:
         work(bench, cells, after=_now_and_then(lambda: collect(bench)))
     else:
