@@ -12,6 +12,7 @@ import json
 import os
 import re
 import socket
+import stat
 import sys
 import threading
 import time
@@ -161,7 +162,7 @@ def _open(lock: Path) -> tuple[int, bool]:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
-            if lock.parent.exists() and not lock.parent.is_dir():
+            if _is_no_folder(lock.parent):
                 raise
             continue
         except FileNotFoundError:
@@ -176,6 +177,14 @@ def _open(lock: Path) -> tuple[int, bool]:
             return os.open(lock, flags), False
         except FileNotFoundError:  # freed just now
             continue
+
+
+def _is_no_folder(path: Path) -> bool:
+    """Whether something else is there; asked once, for a folder may be gone between two questions."""
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _lock(descriptor: int) -> bool | None:
