@@ -96,7 +96,9 @@ MEASURED: dict[str, Callable[[int, int], MetricResult]] = {
     "mds": edits("mds", lambda images: (colours(images) > 0.5).long()),
     "attribute_dependency": edits("attribute_dependency", JUDGE.scores),
     "edit_effects": edits("edit_effects", colours),
-    "ppl": lambda n, seed: m.ppl(SCENES, extractor=colours, space="z", epsilon=1e-2, num_latents=n, seed=seed),
+    "ppl": lambda n, seed: m.ppl(
+        SCENES, extractor=lambda images: [images], space="z", epsilon=1e-2, num_latents=n, seed=seed
+    ),
     "linear_separability": lambda n, seed: m.linear_separability(SCENES, JUDGE.scores, num_latents=n, seed=seed),
 }
 
