@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -31,35 +32,27 @@ class Line(NamedTuple):
     needs: tuple[str, ...]
 
 
-class Forecast:
-    """The cells of a recipe with what is known of their time.
+def forecast(bench: Bench) -> list[Line]:
+    """Every cell of a recipe, the most useful first, with what is known of its time.
 
     A cell is expected to take what the median of finished cells of its kind and method at its scale took, wherever they
     were computed.
-
-    Args:
-        bench: recipe and folders.
     """
+    taken: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for path in sorted(bench.cells.glob(f"*/{RECORD}")):
+        record = read_json(path)
+        if record["state"] == "done":
+            taken[record["kind"], record["method"], record["scale"]].append(record["wall_seconds"])
+    usual = {kind: float(np.median(seconds)) for kind, seconds in taken.items()}
+    return [_line(bench, cell, usual) for cell in plan(bench, asked_rows(bench))]
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        taken: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-        for path in sorted(bench.cells.glob(f"*/{RECORD}")):
-            record = read_json(path)
-            if record["state"] == "done":
-                taken[record["kind"], record["method"], record["scale"]].append(record["wall_seconds"])
-        self._taken = {kind: float(np.median(seconds)) for kind, seconds in taken.items()}
 
-    def lines(self) -> list[Line]:
-        """Every cell, the most useful first."""
-        return [self._line(cell) for cell in plan(self._bench, asked_rows(self._bench))]
-
-    def _line(self, cell: Cell) -> Line:
-        record = record_of(self._bench, cell)
-        begun = (self._bench.cells / cell.key / BEGUN).exists()
-        state = record["state"] if record is not None else "begun" if begun else "to do"
-        seconds = self._taken.get((cell.kind, cell.method, self._bench.scale))
-        if record is not None and state == "done":
-            seconds = record["wall_seconds"]
-        what = f"{cell.kind}: {cell.row.name}, seed {cell.seed}"
-        return Line(cell.key, what, state, seconds, tuple(need.key for need in cell.needs))
+def _line(bench: Bench, cell: Cell, usual: Mapping[tuple[str, str, str], float]) -> Line:
+    record = record_of(bench, cell)
+    begun = (bench.cells / cell.key / BEGUN).exists()
+    state = record["state"] if record is not None else "begun" if begun else "to do"
+    seconds = usual.get((cell.kind, cell.method, bench.scale))
+    if record is not None and state == "done":
+        seconds = record["wall_seconds"]
+    what = f"{cell.kind}: {cell.row.name}, seed {cell.seed}"
+    return Line(cell.key, what, state, seconds, tuple(need.key for need in cell.needs))

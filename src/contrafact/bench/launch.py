@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contrafact.bench.cells import compute, record_of
+from contrafact.bench.cells import RUN, compute, record_of
 from contrafact.bench.check import asked_rows, check
 from contrafact.bench.plan import Bench, Cell
 from contrafact.bench.results import collect
@@ -154,7 +154,7 @@ def _free(bench: Bench, cell: Cell, alive: set[str]) -> None:
     holder = holder_of(bench.cells / cell.key)
     if holder is not None and holder.host not in alive | {socket.gethostname()}:
         free_from_other_machine(bench.cells / cell.key, holder)
-        free_from_other_machine(bench.cells / cell.trained.key / "run", holder)
+        free_from_other_machine(bench.cells / cell.trained.key / RUN, holder)
     else:
         time.sleep(_POLL_SECONDS)
 

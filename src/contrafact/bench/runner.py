@@ -24,6 +24,7 @@ from contrafact.bench.check import asked_rows, check
 from contrafact.bench.plan import Bench, Cell, plan
 from contrafact.bench.results import collect
 from contrafact.core import command
+from contrafact.core.allocator import keep_freed_memory
 from contrafact.core.claim import AlreadyClaimed
 from contrafact.core.plugins import admit
 
@@ -148,7 +149,7 @@ def _work_together(bench: Bench, cells: Sequence[Cell], jobs: int, budget: float
     """:func:`work` in ``jobs`` processes of their own; one that dies is replaced while there is work."""
     deadline = None if budget is None else time.monotonic() + budget
     context = multiprocessing.get_context("spawn")
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // jobs))  # no more than the user allows
     keys, session = [cell.key for cell in cells], uuid.uuid4().hex
 
     def hire() -> BaseProcess:
@@ -221,6 +222,7 @@ def work_by_keys(
 
 def prepared(bench: Bench, keys: set[str], threads: int) -> list[Cell]:
     """The cells of these keys, as the recipe's own plan makes them again, in a process that is ready for them."""
+    keep_freed_memory()
     torch.set_num_threads(threads)
     for row in bench.recipe.rows:
         admit(row.method)

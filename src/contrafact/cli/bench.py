@@ -176,7 +176,7 @@ def _run_all(options: Options, budget: float | None) -> None:
     for name in recipe_names():
         job = _job(options, name)
         try:
-            _cells(job)
+            _refuse_empty(job)
         except ValueError as error:
             refused.append((name, str(error)))
         else:
@@ -202,19 +202,13 @@ def _run_all(options: Options, budget: float | None) -> None:
         raise ValueError(f"{len(failures)} of {len(jobs)} recipes did not run to their end: " + "; ".join(failures))
 
 
-def _cells(job: Bench) -> list[object]:
-    """The job's cells.
-
-    Raises:
-        ValueError: there are none at this scale.
-    """
+def _refuse_empty(job: Bench) -> None:
+    """Refuse a recipe of which nothing can run at the scale."""
     from contrafact.bench.check import asked_rows
     from contrafact.bench.plan import plan
 
-    cells = plan(job, asked_rows(job))
-    if not cells:
+    if not plan(job, asked_rows(job)):
         raise ValueError(f"nothing of it can run at the {job.scale} scale; name a generator of your own with --source")
-    return list(cells)
 
 
 def _print_collected(job: Bench) -> None:
@@ -235,12 +229,12 @@ def _compute_cell(job: Bench, key: str) -> None:
 
 def _print_plan(jobs: Sequence[Bench]) -> None:
     """Cells by recipe, and how long what is left may take, from cells of the same kind that are finished."""
-    from contrafact.bench.forecast import Forecast
+    from contrafact.bench.forecast import forecast
 
     seen = set[str]()
     states, hours, unknown = Counter[str](), 0.0, 0
     for job in jobs:
-        lines = Forecast(job).lines()
+        lines = forecast(job)
         print(f"{job.name}: {job.recipe.title}")
         for line in lines:
             mark = "" if line.key not in seen else " (also above)"
