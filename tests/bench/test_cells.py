@@ -12,7 +12,7 @@ from contrafact.bench.cells import compute, record_of
 from contrafact.bench.plan import Bench, plan
 from contrafact.bench.recipe import Column, Recipe, Row
 from contrafact.bench.results import collect
-from contrafact.bench.runner import CellsFailed, run_bench, run_cell
+from contrafact.bench.runner import CellsFailed, prepared, run_bench, run_cell
 from contrafact.bench.table import Scores, results_table, split_by_device
 from contrafact.core.claim import AlreadyClaimed, claim
 from contrafact.evaluation.regression import RegressionSettings
@@ -61,6 +61,42 @@ def test_a_cell_is_known_by_all_that_its_result_depends_on_and_by_nothing_else(t
     assert other_reading["score"] != base["score"]
     fewer_images = keys(random(num_images=50))
     assert [kind for kind in base if fewer_images[kind] != base[kind]] == ["score"]
+
+
+def test_other_contents_under_the_same_name_are_another_cell(tmp_path, own_row):
+    """So that a generator trained anew, or a method that was mended, is not shown with its old numbers."""
+
+    def key(**options):
+        return plan(admitted(a_bench(tmp_path, own_row("work"), **options)), {"work"})[0].key
+
+    code = Path("obedient.py").read_text()
+    first = key()
+    assert key() == first
+    Path("obedient.py").write_text(code + "\n")
+    assert key() != first
+    Path("obedient.py").write_text(code)
+    assert key() == first
+
+    folder = tmp_path / "gan"
+    folder.mkdir()
+    keys = set()
+    for weights in (b"some", b"more", b"some"):
+        (folder / "generator.safetensors").write_bytes(weights)
+        keys.add(key(source=str(folder)))
+    assert len(keys) == 2
+    (folder / "generator.safetensors").unlink()
+    (folder / "a.png").write_bytes(b"x")
+    before = key(source=str(folder))
+    (folder / "b.png").write_bytes(b"y")
+    assert len({before, key(source=str(folder)), *keys}) == 4
+
+
+def test_a_worker_whose_plan_is_another_says_so(tmp_path):
+    bench = a_bench(tmp_path, random())
+    keys = {cell.key for cell in plan(bench, {"random"})}
+    assert [cell.key in keys for cell in prepared(bench, keys, 1)] == [True, True, True]
+    with pytest.raises(ValueError, match="1 of 4 cells of tiny are others here than where they were planned"):
+        prepared(bench, {*keys, "another"}, 1)
 
 
 def test_needs_come_first_and_a_control_is_a_cell_of_its_own(tmp_path):
@@ -113,11 +149,13 @@ def test_a_cell_that_raises_stops_no_other_and_is_tried_again(tmp_path, own_row)
     assert [len(results["rows"][name]["cells"]) for name in ("raise", "random")] == [0, 1]
     assert results["failed"] == {"raise, seed 0": "it broke"}
     assert "failed: raise, seed 0: it broke" in (tmp_path / "out" / "results.md").read_text()
-    Path("obedient.py").write_text(OWN.replace('raise RuntimeError("it broke")', "pass"))
     first = plan(bench, {"raise"})[0]
-    assert "RuntimeError: it broke" in record_of(bench, first)["traceback"]
-    fixed = OWN.replace('raise RuntimeError("it broke")', "pass")
-    Path("mended.py").write_text(fixed)
+    record = record_of(bench, first)
+    assert "RuntimeError: it broke" in record["traceback"]
+    with pytest.raises(CellsFailed):
+        run_bench(bench)
+    assert record_of(bench, first)["session"] != record["session"]
+    Path("mended.py").write_text(OWN.replace('raise RuntimeError("it broke")', "pass"))
     mended = admitted(a_bench(tmp_path / "out", replace(own_row("raise"), method="mended.py:Obedient"), random()))
     assert "failed" not in run_bench(mended)
 

@@ -57,6 +57,7 @@ NOT_FOREIGN = {
     "bench.recipe": "recipes are code",
     "bench.cells": "records that it has written itself; runs by their reader",
     "bench.forecast": "records of cells",
+    "bench.contents": "bytes of which a digest is taken",
     "bench.usage": "what the kernel says of the process",
     "bench.results": "the table it has written before",
     "core.declared": "the package's own source, or that of an installed plugin",

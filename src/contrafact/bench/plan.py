@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from contrafact.bench.contents import contents_of
 from contrafact.bench.recipe import LOG, Column, Recipe, Row, Scale, column_of
 from contrafact.core.catalog import slug
 from contrafact.core.settings import check_names
@@ -212,6 +213,7 @@ def _train_cell(bench: Bench, row: Row, seed: int, place: Place | None = None) -
         "settings": method.hyperparameters(),
         "source": {"name": name, **options},
         "seed": seed,
+        "contents": [contents_of(row.method), contents_of(name)],
     }
     return Cell("train", row, seed, facts, row.method, options={"source": name, "options": options, "method": method})
 
@@ -233,6 +235,7 @@ def _score_cell(bench: Bench, row: Row, seed: int, train: Cell) -> Cell:
         "images": [row.num_images or bench.recipe.num_train, bench.recipe.num_test],
         "data": bench.data,
         "predictor": bench.judge,
+        "contents": [contents_of(bench.data), contents_of(bench.judge)],
     }
     return Cell("score", row, seed, facts, train.method, tuple(needs))
 
@@ -250,7 +253,11 @@ def _on_top(kind: Kind, base: Cell, regression: RegressionSettings | None) -> Ce
 
 def _judge_cell(bench: Bench, train: Cell) -> Cell:
     """The judge, one for all rows and seeds on the same images: a run on them says which they are."""
-    source = train.facts["source"] if bench.data is None else {"data": bench.data}
+    source = (
+        {**train.facts["source"], "contents": train.facts["contents"][1]}
+        if bench.data is None
+        else {"data": bench.data, "contents": contents_of(bench.data)}
+    )
     method = judge_of(bench)
     facts = {"method": PREDICTOR, "settings": method.hyperparameters(), "images of": source}
     return Cell("judge", train.row, 0, facts, PREDICTOR, (train,), {"method": method})

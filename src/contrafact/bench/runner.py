@@ -221,12 +221,22 @@ def work_by_keys(
 
 
 def prepared(bench: Bench, keys: set[str], threads: int) -> list[Cell]:
-    """The cells of these keys, as the recipe's own plan makes them again, in a process that is ready for them."""
+    """The cells of these keys, as the recipe's own plan makes them again, in a process that is ready for them.
+
+    Raises:
+        ValueError: the plan has other cells here.
+    """
     keep_freed_memory()
     torch.set_num_threads(threads)
     for row in bench.recipe.rows:
         admit(row.method)
-    return [cell for cell in plan(bench, {row.name for row in bench.recipe.rows}) if cell.key in keys]
+    cells = [cell for cell in plan(bench, {row.name for row in bench.recipe.rows}) if cell.key in keys]
+    if len(cells) < len(keys):
+        raise ValueError(
+            f"{len(keys) - len(cells)} of {len(keys)} cells of {bench.name} are others here than where they were "
+            "planned: the versions of contrafact, or the files that the recipe names, differ"
+        )
+    return cells
 
 
 def run_cell(bench: Bench, key: str) -> dict[str, object]:
