@@ -33,6 +33,34 @@ def test_parallel_encoders_are_separate_networks():
         torch.testing.assert_close(found[:, g], y @ net.weights[1][g] + net.biases[1][g], rtol=1e-4, atol=1e-5)
 
 
+def test_later_kernels_of_two_are_the_networks_of_locatello_and_zerodim():
+    net = ParallelEncoders((3, 64, 64), num_encoders=2, outputs=7, late_kernel=2)
+    layers = [layer for layer in net.convolutions if isinstance(layer, torch.nn.Conv2d)]
+    assert [layer.kernel_size[0] for layer in layers] == [4, 4, 2, 2]
+    assert [layer.out_channels for layer in layers] == [64, 64, 128, 128]
+    assert net.weights[0].shape == (2, 64 * 4 * 4, 256)
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for g in range(2):
+        y = x
+        for layer, padding in zip(layers, (1, 1, 0, 0), strict=True):
+            weight, bias = (p.chunk(2)[g] for p in (layer.weight, layer.bias))
+            y = F.relu(F.conv2d(y, weight, bias, stride=2, padding=padding))
+        y = F.relu(y.flatten(1) @ net.weights[0][g] + net.biases[0][g]) @ net.weights[1][g] + net.biases[1][g]
+        torch.testing.assert_close(net(x)[:, g], y, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="late_kernel is the side of the later kernels, 2 or 4; got 3"):
+        ParallelEncoders(SHAPE, 1, 1, late_kernel=3)
+
+
+def test_a_file_keeps_the_kernels_and_one_that_does_not_say_has_four(tmp_path):
+    encoder = AssignedEncoder(SHAPE, ["a"], [2], width=0.25, late_kernel=2)
+    save_artefact(encoder, tmp_path / "encoder.safetensors")
+    again = load_artefact(tmp_path / "encoder.safetensors", Encoder)
+    torch.testing.assert_close(again(images()), encoder(images()))
+    told = encoder.arguments()
+    del told["late_kernel"]
+    assert AssignedEncoder(**told).classifiers.convolutions[2].kernel_size == (4, 4)
+
+
 def test_an_assigned_code_is_the_weighted_mean_of_embeddings_and_moves_no_embedding():
     torch.manual_seed(0)
     encoder = AssignedEncoder(SHAPE, ["hue", "size"], [3, 5], factor_dim=2, residual_dim=4, width=0.25)

@@ -28,11 +28,12 @@ from contrafact.core.run import Run, environment, find_device
 from contrafact.data.load import load_dataset
 from contrafact.evaluation.classes import IMAGE_METRICS
 from contrafact.evaluation.control import fit_control, fit_regression
-from contrafact.evaluation.run import CONTROL, JUDGED, REGRESSION, Who, evaluate_run
+from contrafact.evaluation.run import CONTROL, JUDGED, LEAKAGE, REGRESSION, Who, evaluate_run
 from contrafact.evaluation.sampling import dataset_of
 from contrafact.evaluation.scores import read_scores
 from contrafact.generators.checkpoints import load_generator
 from contrafact.methods import CATALOG
+from contrafact.nn.factor_codes import residual_dim_of
 
 RECORD = "cell.json"
 RUN = "run"
@@ -225,6 +226,8 @@ def _measure(
     recipe = bench.recipe
     asked = dict.fromkeys(column.metric for column in columns.values() if column.metric != LOG)
     metrics = tuple(m for m in asked if run.has("generator") or m not in IMAGE_METRICS)
+    if run.has("encoder") and not residual_dim_of(run.encoder):  # nothing is kept that could have leaked
+        metrics = tuple(m for m in metrics if m != LEAKAGE)
     scores: dict[str, Any] = {}
     if metrics:
         judges = (bench.cells / need.key / RUN for need in cell.needs if need.kind == "judge")

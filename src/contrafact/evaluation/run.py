@@ -42,7 +42,7 @@ from contrafact.evaluation.scores import add_scores, score_line
 from contrafact.metrics import CATALOG
 from contrafact.metrics.recovery import recovery, tangents
 from contrafact.nn.attributes import Predictor, load_predictor, no_predictor_message
-from contrafact.nn.factor_codes import FactorEncoder, ResidualOf
+from contrafact.nn.factor_codes import FactorEncoder, ResidualOf, residual_dim_of
 
 DEFAULT_METRICS = ("mig", "dci")
 RECOVERY_LATENTS = 64
@@ -71,7 +71,7 @@ def default_metrics(run: FinishedRun, dataset: ImageDataset | None = None) -> tu
     """
     static: tuple[str, ...] = ()
     if run.has("encoder") and isinstance(run.encoder, FactorEncoder) and isinstance(dataset, AnnotatedDataset):
-        static = ("zerodim", *DEFAULT_METRICS, *([LEAKAGE] if run.encoder.residual_dim else []))
+        static = ("zerodim", *DEFAULT_METRICS, *([LEAKAGE] if residual_dim_of(run.encoder) else []))
     elif run.has("encoder"):
         by_class = class_factor(run, dataset) is not None
         static = usual_metrics(run.encoder) or (("clustering",) if by_class else DEFAULT_METRICS)
@@ -236,7 +236,7 @@ def _encoded_scores(
             interventional.append(name)
         elif name == "clustering" and factor is not None:
             results[name] = _cluster(encoder, dataset, factor, sizes)
-        elif target.representation == RESIDUAL and isinstance(encoder, FactorEncoder):
+        elif target.representation == RESIDUAL and RESIDUAL not in encoder.representations:
             rest = draw_sample(ResidualOf(encoder), dataset, *sizes)
             scored = evaluate(*rest, metrics=[target.metric], seed=sizes.seed, factor_names=names)
             results[name] = scored.results[target.metric]

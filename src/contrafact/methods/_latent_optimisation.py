@@ -13,6 +13,7 @@ from contrafact.core.label_kinds import LabelKind
 from contrafact.core.method import Method
 from contrafact.core.ranges import Count, Rate, Share, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.losses.reconstruction import Reconstruction
+from contrafact.nn.factor_codes import LateKernel
 from contrafact.training.latent_training import ValueCodes
 
 
@@ -63,3 +64,6 @@ class FewLabelTerm:
     """Weight of the cross-entropy of annotated images, inside the supervised term."""
     supervised_weight: Weight = 10.0
     """Weight of the annotated batch against the other."""
+    late_kernel: LateKernel = 2
+    """Side of the kernels in the second half of the classifiers' convolutions: 2 as Locatello et al. and ZeroDIM's
+    program have it, or 4."""

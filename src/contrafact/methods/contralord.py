@@ -76,7 +76,7 @@ class ContraLORD(FewLabelTerm, LatentOptimisation):
             "width": 0.5, "encoder": "locatello", "steps": 5000, "encoder_steps": 2500,
             "batch_size": 64, "encoder_batch_size": 64, "generator_rate": 1e-3, "latent_rate": 1e-2,
             "value_codes": "spaced", "supervised_weight": 3.0, "classification_weight": 1e-2, "entropy_after": 0.7,
-            "latent_weight": 300.0, "queue_length": 4096, "key_groups": 1,
+            "latent_weight": 300.0, "queue_length": 4096, "key_groups": 1, "late_kernel": 4,
         },
         "tiny": {"encoder": "conv", "encoder_batch_size": 4, "encoder_steps": 4, "queue_length": 10, "num_images": 9},
     }  # fmt: skip
@@ -166,7 +166,9 @@ class ContraLORD(FewLabelTerm, LatentOptimisation):
         width = max(last for _, last in parts.values())
         with run.seeded_init("networks"):  # all of them, so that those in use start alike with and without factors
             embeddings = ValueEmbeddings(labels.sizes, discriminative).to(run.device)
-            assigned = AssignedEncoder(source.image_shape, labels.names, labels.sizes, code_dim, 0, self.width)
+            assigned = AssignedEncoder(
+                source.image_shape, labels.names, labels.sizes, code_dim, 0, self.width, late_kernel=self.late_kernel
+            )
             generator: Any = architecture("lord")(width, source.image_shape, self.decoder, self.width, parts)
             generator.to(run.device)
             encoder = SharedEncoder(

@@ -22,7 +22,7 @@ from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Rate, Size, Steps, Width
 from contrafact.core.run import Run
 from contrafact.losses.assignment import classification_loss
-from contrafact.nn.factor_codes import AssignedEncoder
+from contrafact.nn.factor_codes import AssignedEncoder, LateKernel
 from contrafact.nn.own_encoder import Backbone
 from contrafact.training.latent_table import EpochOrder, cosine_rate
 from contrafact.training.latent_training import descend
@@ -43,12 +43,14 @@ class LabelsOnly(Method):
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"
     label_kinds: ClassVar[tuple[LabelKind, ...]] = ("several", "missing", "continuous")
     yields: ClassVar[tuple[str, ...]] = ("encoder",)
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {"steps": 600}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {"steps": 600, "late_kernel": 4}}
 
     width: Width = 1.0
     """Multiplies every channel count."""
     encoder: Backbone = None
     """A network of your own that reads the images, one for all classifiers. Empty: a small one for each."""
+    late_kernel: LateKernel = 2
+    """Side of the kernels in the second half of the small ones' convolutions: 2 as Locatello et al., or 4."""
     steps: Steps = 2_000
     """Training steps."""
     batch_size: Size = 100
@@ -66,7 +68,9 @@ class LabelsOnly(Method):
         labels = labels_or_none_of(source)
         with run.seeded_init("networks"):
             sizes = (labels.sizes, 1, 0, self.width)
-            encoder = AssignedEncoder(source.image_shape, labels.names, *sizes, self.encoder).to(run.device)
+            encoder = AssignedEncoder(source.image_shape, labels.names, *sizes, self.encoder, self.late_kernel).to(
+                run.device
+            )
         encoder.space_values(1.0)
         optimizer = torch.optim.Adam(encoder.classifiers.parameters(), lr=self.learning_rate)
         order = EpochOrder(len(labels), min(self.batch_size, len(labels)), run.numpy_rng("order"))

@@ -80,6 +80,7 @@ class ZeroDIM(FewLabelTerm, LatentOptimisation):
             "classification_weight": 1e-2,
             "entropy_after": 0.7,
             "value_codes": "spaced",
+            "late_kernel": 4,
         },
     }  # fmt: skip
 
@@ -115,6 +116,7 @@ class ZeroDIM(FewLabelTerm, LatentOptimisation):
                 self.residual_dim,
                 self.width,
                 self.encoder,
+                self.late_kernel,
             ).to(run.device)
             parts = parts_of(labels.names, self.factor_dim, self.residual_dim)
             generator: Any = architecture("lord")(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,8 @@ from contrafact.nn.encoders import num_halvings
 from contrafact.nn.own_encoder import Backbone, HeadedEncoder, own_argument
 from contrafact.nn.trainable import EncoderChoice, fresh_encoder
 
+LateKernel = Literal[2, 4]
+"""Side of the kernels in the second half of a small encoder's convolutions; in the first half it is 4."""
 SPREAD = 0.05
 """Rows of latents start uniform in ±SPREAD, as in LORD's release."""
 _HIDDEN = 256
@@ -29,27 +31,41 @@ _HIDDEN = 256
 class ParallelEncoders(nn.Module):
     """G small convolutional encoders of the same images, run as one by grouped convolution.
 
-    Each is the encoder of Locatello et al. 2019: stride-2 conv4 with 32, 32, 64, 64 channels (one per halving down to
-    about 4×4), then linear 256 and the outputs.
+    Each is the encoder of Locatello et al. 2019: stride-2 convolutions with 32, 32, 64, 64 channels (one per halving
+    down to about 4×4), then linear 256 and the outputs.
 
     Args:
         image_shape: ``(C, H, W)``.
         num_encoders: G.
         outputs: numbers each gives.
         width: multiplies every channel count.
+        late_kernel: side of the kernels of the second half of the convolutions, 2 (theirs) or 4; the first half's is 4.
+
+    Raises:
+        ValueError: another side.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], num_encoders: int, outputs: int, width: float = 1.0) -> None:
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        num_encoders: int,
+        outputs: int,
+        width: float = 1.0,
+        late_kernel: int = 4,
+    ) -> None:
         super().__init__()
+        if late_kernel not in (2, 4):
+            raise ValueError(f"late_kernel is the side of the later kernels, 2 or 4; got {late_kernel}")
         channels, height, image_width = image_shape
         halvings = num_halvings(height, image_width)
         sizes = [max(4, round(c * width)) for c in [32, 32, *[64] * halvings][:halvings]]
         hidden = max(8, round(_HIDDEN * width))
         self.num_encoders, count = num_encoders, num_encoders
         layers: list[nn.Module] = [nn.Conv2d(channels, count * sizes[0], 4, stride=2, padding=1), nn.ReLU(inplace=True)]
-        for before, after in itertools.pairwise(sizes):
+        for number, (before, after) in enumerate(itertools.pairwise(sizes), start=1):
+            kernel = 4 if number < (halvings + 1) // 2 else late_kernel
             layers += [
-                nn.Conv2d(count * before, count * after, 4, stride=2, padding=1, groups=count),
+                nn.Conv2d(count * before, count * after, kernel, stride=2, padding=kernel // 2 - 1, groups=count),
                 nn.ReLU(inplace=True),
             ]
         self.convolutions = nn.Sequential(*layers)
@@ -70,11 +86,16 @@ class ParallelEncoders(nn.Module):
 
 
 def parallel_encoders(
-    image_shape: tuple[int, int, int], num_encoders: int, outputs: int, width: float = 1.0, own: Backbone = None
+    image_shape: tuple[int, int, int],
+    num_encoders: int,
+    outputs: int,
+    width: float = 1.0,
+    own: Backbone = None,
+    late_kernel: int = 4,
 ) -> ParallelEncoders | HeadedEncoder:
     """Encoders side by side; or one copy of somebody's module in the place of all, a linear layer on it for each."""
     if own is None:
-        return ParallelEncoders(image_shape, num_encoders, outputs, width)
+        return ParallelEncoders(image_shape, num_encoders, outputs, width, late_kernel)
     return HeadedEncoder(own, image_shape, outputs, groups=num_encoders)
 
 
@@ -123,16 +144,45 @@ def embedded(rows_FVE: Tensor, values_NF: Tensor, shares_NF: Tensor | None = Non
     return torch.lerp(codes, above, shares_NF[..., None].to(codes.dtype))
 
 
-class ResidualOf(Encoder):
-    """The residual of a :class:`FactorEncoder` as codes of their own, so that a probe can say what leaked into it."""
+def residual_dim_of(encoder: Encoder) -> int:
+    """How many numbers an encoder keeps beside its codes of labelled factors; 0 where nothing says so.
 
-    def __init__(self, encoder: FactorEncoder) -> None:
+    A :class:`FactorEncoder`'s residual; or, where ``note["supervised_codes"]`` names the factors that the first codes
+    were taught, as a semi-supervised VAE's does, the other codes.
+
+    >>> residual_dim_of(AssignedEncoder((1, 8, 8), ["hue"], [3], residual_dim=5, width=0.1))
+    5
+    """
+    if isinstance(encoder, FactorEncoder):
+        return encoder.residual_dim
+    taught = len(encoder.note.get("supervised_codes", ()))
+    return encoder.code_dim - taught if taught else 0
+
+
+class ResidualOf(Encoder):
+    """What an encoder keeps beside its codes of labelled factors, so that a probe can say what leaked into it.
+
+    Args:
+        encoder: one of which :func:`residual_dim_of` knows a residual.
+
+    Raises:
+        ValueError: it has none.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
         super().__init__()
-        self.encoder, self.image_shape, self.code_dim = encoder, encoder.image_shape, encoder.residual_dim
+        self.encoder, self.image_shape, self.code_dim = encoder, encoder.image_shape, residual_dim_of(encoder)
+        if self.code_dim < 1:
+            raise ValueError(
+                f"{type(encoder).__name__} has no residual: expected an encoder of labelled factors that keeps other "
+                "codes beside theirs; train one with --labels, such as zerodim or semi_supervised_vae"
+            )
         self.eval()
 
     def encode(self, images: Tensor) -> Tensor:
-        return self.encoder.residual(images)
+        if isinstance(self.encoder, FactorEncoder):
+            return self.encoder.residual(images)
+        return self.encoder.encode(images)[:, -self.code_dim :]
 
 
 def parts_of(
@@ -163,6 +213,7 @@ class AssignedEncoder(FactorEncoder):
         residual_dim: R, 0 for none.
         width: multiplies every channel count.
         own: a module that reads the images for all classifiers, and, another copy, for the residual.
+        late_kernel: side of the small networks' later kernels, 2 or 4.
     """
 
     def __init__(
@@ -174,6 +225,7 @@ class AssignedEncoder(FactorEncoder):
         residual_dim: int = 7,
         width: float = 1.0,
         own: Backbone = None,
+        late_kernel: int = 4,
     ) -> None:
         super().__init__()
         channels, height, image_width = image_shape
@@ -186,11 +238,11 @@ class AssignedEncoder(FactorEncoder):
         self.factor_dim, self.residual_dim, self.width = check_count("factor_dim", factor_dim), residual_dim, width
         self.code_dim = len(self.factor_names) * factor_dim
         most = max(self.factor_sizes)
-        self._own = own_argument(own)
-        self.classifiers = parallel_encoders(self.image_shape, len(self.factor_names), most, width, own)
+        self._own, self.late_kernel = own_argument(own), late_kernel
+        self.classifiers = parallel_encoders(self.image_shape, len(self.factor_names), most, width, own, late_kernel)
         spread = (2 * torch.rand(len(self.factor_names), most, factor_dim) - 1) * SPREAD
         self.embeddings = nn.Parameter(spread)
-        self.residual_encoder = _residual_encoder(self.image_shape, residual_dim, width, own)
+        self.residual_encoder = _residual_encoder(self.image_shape, residual_dim, width, own, late_kernel)
         absent = torch.arange(most)[None] >= torch.tensor(self.factor_sizes)[:, None]
         self.register_buffer("absent", absent, persistent=False)
 
@@ -223,7 +275,8 @@ class AssignedEncoder(FactorEncoder):
         return residual.float()[:, 0, : self.residual_dim]
 
     def arguments(self) -> dict[str, Any]:
-        return {**self.factor_arguments(), "factor_sizes": self.factor_sizes, "width": self.width, **self._own}
+        sizes = {"factor_sizes": self.factor_sizes, "width": self.width, "late_kernel": self.late_kernel}
+        return {**self.factor_arguments(), **sizes, **self._own}
 
 
 class RegressedEncoder(FactorEncoder):
@@ -272,10 +325,10 @@ class RegressedEncoder(FactorEncoder):
 
 
 def _residual_encoder(
-    image_shape: tuple[int, int, int], residual_dim: int, width: float, own: Backbone
+    image_shape: tuple[int, int, int], residual_dim: int, width: float, own: Backbone, late_kernel: int = 4
 ) -> ParallelEncoders | HeadedEncoder:
     """One encoder of R outputs; where there is no residual, one that nothing reads, and no copy of a module."""
-    return parallel_encoders(image_shape, 1, max(1, residual_dim), width, own if residual_dim else None)
+    return parallel_encoders(image_shape, 1, max(1, residual_dim), width, own if residual_dim else None, late_kernel)
 
 
 class SharedEncoder(FactorEncoder):
