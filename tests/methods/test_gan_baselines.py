@@ -210,6 +210,46 @@ def test_classes_of_one_image_each_are_named(tmp_path):
         assert probe(tmp_path, noise=0.001)["class_coverage"] == 1.0
 
 
+class Reader(Eye):
+    """Also claims to read z: from the first grey level's grain where ``sees``, else nothing of it."""
+
+    sees = 1.0
+
+    def encode(self, images):
+        level = images.mean(dim=(1, 2, 3))[:, None]
+        return torch.cat([level, self.sees * REAL_Z[: len(images)]], dim=1)
+
+
+REAL_Z = torch.zeros(0)
+
+
+def test_a_reader_that_tells_nothing_of_z_is_named_although_every_class_is_covered(tmp_path, monkeypatch):
+    painter = Painter("dcgan", {"image_shape": [1, 16, 16], "width": 0.1}, 3, 0, 3)
+    painter.noise = 0.001
+    source, run = Stripes(), quiet(tmp_path)
+    reader = Reader((1, 16, 16), 1, 3, width=0.1).eval()
+    classes = torch.arange(3).repeat_interleave(128)
+    true = painter.latents_of_class(classes, quiet(tmp_path / "again").rng("probe", shared=True))[:, :3]
+    monkeypatch.setitem(globals(), "REAL_Z", true)
+    pool = ImagePool(source, run.device)
+
+    def read(sees):
+        monkeypatch.setattr(Reader, "sees", sees)
+        return probe_classes(painter, reader, pool, quiet(tmp_path / f"run {sees}"))
+
+    with pytest.warns(UserWarning, match="make nearly one image each"):
+        assert read(1.0)["content_read"] == 1.0
+    # Half of z read: a quarter of its variance is missed, plus what its mean adds.
+    missed = float((0.25 * true.square()).sum() / (true - true.mean(dim=0)).square().sum())
+    with pytest.warns(UserWarning, match="make nearly one image each"):
+        assert read(0.5)["content_read"] == pytest.approx(1 - missed, abs=1e-3)
+    said = r"z is not read: the encoder tells 0.000 of its variance .*images of 3 of 3 positions are nearly the same"
+    with pytest.warns(UserWarning, match=said):
+        note = read(0.0)
+    assert note["content_read"] == 0.0
+    assert note["class_coverage"] == 1.0
+
+
 def test_batches_are_the_datasets_images(tmp_path):
     source = Stripes()
     pool, far = ImagePool(source, torch.device("cpu")), ImagePool(source, torch.device("cpu"), limit_bytes=10)

@@ -98,3 +98,13 @@ def test_an_encoder_alone_gets_its_map(tmp_path, monkeypatch):
     assert section is not None
     assert "real images" in section.body or "class-codes" in section.body
     assert classes.classes_section(run, None, 0, run.folder) is None
+
+
+def test_what_was_measured_of_a_knob_is_said_in_words():
+    assert classes.knob_said({}, 3) == ""
+    assert classes.knob_said({"class_coverage": 0.667, "class_spread": 0.5}, 3) == (
+        "2 of 3 positions make images of their own kind; within one, pixels vary 0.50 times as much as in the data."
+    )
+    said = classes.knob_said({"class_coverage": 1.0, "class_spread": 0.5, "content_read": 0.3}, 3)
+    assert said.endswith(" The encoder reads 0.30 of z's variance.")
+    assert "z is not read" in classes.knob_said({"class_coverage": 1.0, "class_spread": 0.1, "content_read": 0.01}, 3)

@@ -21,7 +21,7 @@ from contrafact.core.method import Method
 from contrafact.core.ranges import Keep, Positive, Rate, RateOrZero, Size, SizeOrZero, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.losses.adversarial import Adversary, critic_loss, frozen, gradient_penalty
-from contrafact.nn.critics import ClassEncoder, Critic, TrunkKind, scaled
+from contrafact.nn.critics import UNREAD, ClassEncoder, Critic, TrunkKind, scaled
 from contrafact.training.image_pool import ImagePool
 
 Network = Literal["dcgan", "sngan"]
@@ -262,24 +262,27 @@ def play(game: Game, steps: int) -> None:
 def probe_classes(
     generator: Generator, encoder: Encoder, pool: ImagePool, run: Run, centres_KJ: Tensor | None = None
 ) -> dict[str, Any]:
-    """Does every value of the class knob make images of its own, and varied ones? Warns where not.
+    """Does every value of the class knob make images of its own, and varied ones that tell of z? Warns where not.
 
     A class counts as covered when most of its images are nearest to its own centre in the encoder's class codes:
-    ``centres_KJ`` (of labelled images) where given, else the mean code of other images of the same class.
+    ``centres_KJ`` (of labelled images) where given, else the mean code of other images of the same class. That says
+    nothing of z: a generator that makes one image of each class covers all of them.
 
     Returns:
         ``class_coverage``: share of classes covered; ``class_spread``: standard deviation of a pixel within a class
-        over that within the data.
+        over that within the data; and of an encoder that also reads z, ``content_read``: the share of z's variance
+        that it tells from the images, 0 where it does no better than the mean.
     """
     first, last = generator.class_range
     count, rng = last - first, run.rng("probe", shared=True)
     classes = torch.arange(count).repeat_interleave(PROBES)
     training = generator.training
     generator.eval()
-    images = torch.cat([generator(part).float() for part in generator.latents_of_class(classes, rng).split(512)])
+    latents = generator.latents_of_class(classes, rng)
+    images = torch.cat([generator(part).float() for part in latents.split(512)])
     generator.train(training)
-    codes = torch.cat([encoder(part.clamp(0, 1))[:, : encoder.class_dim] for part in images.split(512)])
-    codes_KNJ, half = codes.unflatten(0, (count, PROBES)), PROBES // 2
+    codes = torch.cat([encoder(part.clamp(0, 1)) for part in images.split(512)])
+    codes_KNJ, half = codes[:, : encoder.class_dim].unflatten(0, (count, PROBES)), PROBES // 2
     centres = codes_KNJ[:, :half].mean(dim=1) if centres_KJ is None else centres_KJ
     nearest_KN = torch.cdist(codes_KNJ[:, half:], centres.expand(count, -1, -1)).argmin(dim=2)
     own_K = (nearest_KN == torch.arange(count, device=codes.device)[:, None]).float().mean(dim=1)
@@ -300,7 +303,26 @@ def probe_classes(
             "smaller weight of the class loss, a larger one of the content's, or more steps",
             stacklevel=2,
         )
-    return {
+    note = {
         "class_coverage": round(1 - len(lost) / count, 3),
         "class_spread": round(float(spread_K.mean()), 3),
     }
+    if isinstance(encoder, ClassEncoder) and encoder.content_dim == generator.noise_dim:
+        note["content_read"] = round(_read(codes[:, encoder.class_dim :], latents[:, : generator.noise_dim]), 3)
+        if note["content_read"] < UNREAD:
+            alike = (
+                f", and images of {len(stale)} of {count} positions are nearly the same for every z" if stale else ""
+            )
+            warnings.warn(
+                f"z is not read: the encoder tells {note['content_read']:.3f} of its variance from the images{alike}; "
+                "the class knob says all that there is to say; try a larger weight of the content's loss against the "
+                "class's, fewer noise dimensions, or more steps",
+                stacklevel=2,
+            )
+    return note
+
+
+def _read(read_NZ: Tensor, true_NZ: Tensor) -> float:
+    """Share of the variance that a reading explains, summed over dimensions; 0 where it is worse than the mean."""
+    missed, whole = (read_NZ - true_NZ).square().sum(), (true_NZ - true_NZ.mean(dim=0)).square().sum()
+    return max(0.0, 1.0 - float(missed / whole.clamp_min(1e-12)))

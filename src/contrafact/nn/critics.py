@@ -200,6 +200,10 @@ ClassEncoderKind = Literal["conv", "residual", "resnet18"]
 ClassEncoderChoice = ClassEncoderKind | nn.Module
 
 
+UNREAD = 0.05
+"""Share of the content's variance below which an encoder is said not to read it."""
+
+
 class ClassEncoder(Encoder):
     """Class codes f and content codes e of an image, on a trunk like the critic's: ``[f, e]``.
 

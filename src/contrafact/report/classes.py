@@ -6,9 +6,9 @@ Shape suffixes: N images, J code dimensions, K classes.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from contrafact.core.method import FinishedRun
 from contrafact.core.metric import FloatArray
 from contrafact.core.pictures import save_png, to_bytes, webp
 from contrafact.evaluation.classes import class_factor, class_of
+from contrafact.nn.critics import UNREAD
 from contrafact.report import charts
 from contrafact.report.guard import drawn
 from contrafact.report.sections import Section
@@ -37,6 +38,29 @@ MAP_POINTS = 2000
 def has_knob(generator: Generator) -> bool:
     """Whether the generator's latent holds a class knob."""
     return generator.class_range[0] < generator.class_range[1]
+
+
+def knob_said(note: Mapping[str, Any], count: int) -> str:
+    """What was measured of a class knob when its training ended, as a sentence; empty where nothing was.
+
+    Args:
+        note: the generator's.
+        count: positions of the knob.
+
+    >>> knob_said({"class_coverage": 1.0, "class_spread": 0.04, "content_read": 0.0}, 10).partition(". ")[2]
+    'z is not read: the knob alone says what is seen.'
+    """
+    if "class_coverage" not in note:
+        return ""
+    said = (
+        f"{round(note['class_coverage'] * count)} of {count} positions make images of their own kind; within one, "
+        f"pixels vary {note['class_spread']:.2f} times as much as in the data."
+    )
+    read = note.get("content_read")
+    if read is None:
+        return said
+    unread = " z is not read: the knob alone says what is seen."
+    return said + (unread if read < UNREAD else f" The encoder reads {read:.2f} of z's variance.")
 
 
 @torch.no_grad()
@@ -117,6 +141,8 @@ def classes_section(run: FinishedRun, dataset: ImageDataset | None, seed: int, f
     if knob:
         count = run.generator.class_range[1] - run.generator.class_range[0]
         names = _knob_names(run, dataset, count)
+        if said := knob_said(run.generator.note, count):
+            parts.append(f"<p>{said}</p>")
         rows, turned = class_rows(run.generator, COLUMNS, seed), knob_rows(run.generator, COLUMNS, seed)
         for picture, name, said in (
             (class_sheet(rows, names, ""), "classes.png", "A row per position of the class knob, ten samples each."),
