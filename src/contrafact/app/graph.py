@@ -49,13 +49,14 @@ class EditedPicture(nn.Module):
             for number in range(self.directions.num_directions):
                 # As the directions do it outside: one latent per sample, the mean of the layers that are acted on.
                 place = moved if moved.ndim == 2 else (layers[:, None] * moved).sum(dim=1) / layers.sum()
+                place = place[:, slice(*(self.directions.columns or (None, None)))]
                 step = self.directions.shift(place, torch.tensor([number]), magnitudes[number : number + 1])
                 moved = self._moved(moved, step, layers)
         image = self.generator(moved)[0]
         return _picture(image), moved, image.abs().mean()
 
     def _moved(self, latent: Tensor, shift: Tensor, layers: Tensor) -> Tensor:
-        step = self.directions.scale * shift
+        step = self.directions.placed(self.directions.scale * shift, latent.shape[-1])
         if latent.ndim == 2:
             return latent + step
         return latent + layers[:, None] * (step if step.ndim == 3 else step[:, None])

@@ -261,7 +261,7 @@ class Session:
                 end if end.ndim == 3 else end[:, None].expand(-1, self.generator.num_layers, -1)
                 for end in (first, last)
             )
-        return torch.lerp(first, last, latent.share)
+        return self.generator.latent_between(first, last, latent.share)
 
     def moved(self, state: State) -> Tensor:
         """The latent a state ends at: ``(1, L)``, or ``(1, K, L)``; of this run, whatever run the state names.

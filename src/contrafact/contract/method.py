@@ -63,7 +63,7 @@ class Subject:
             if setting == "steps" or setting.endswith("_steps"):
                 small[setting] = 4
             elif setting == "batch_size" or setting.startswith(("num_", "directions_per", "samples_per")):
-                small[setting] = min(value, 4)
+                small[setting] = 4 if value is None else min(value, 4)
             elif setting == "width" or setting.endswith("_width"):
                 small[setting] = 0.1
         return method.changed(**(small | dict(self.cls.presets.get("tiny", {}))))

@@ -54,6 +54,7 @@ class ChosenDirections(Directions):
             [inner.names[number] for number in numbers] if names is None else names,
             inner.layers,
             inner.num_layers,
+            inner.columns,
         )
         self.per_layer, self.own_layers = inner.per_layer, inner.own_layers
         self.inner, self.source = inner, {**source, "class": stable_name(cls) or name}
@@ -97,6 +98,7 @@ def choose(directions: Directions, which: Sequence[str | int]) -> Directions:
             names,
             directions.layers,
             directions.num_layers,
+            directions.columns,
         )
         with torch.no_grad():
             # The vectors, not the weight: an orthonormal frame's vectors depend on all rows of its weight.
@@ -104,7 +106,9 @@ def choose(directions: Directions, which: Sequence[str | int]) -> Directions:
         few.note = directions.note
         return few.requires_grad_(False).eval()
     if type(directions) is LayeredDirections:
-        some = LayeredDirections.of(directions.vectors().detach()[numbers], directions.scale, names, directions.layers)
+        some = LayeredDirections.of(
+            directions.vectors().detach()[numbers], directions.scale, names, directions.layers, directions.columns
+        )
         some.note = directions.note
         return some.requires_grad_(False).eval()
     why = unbuildable(directions)
@@ -203,10 +207,19 @@ def check_fit(directions: Directions, generator: Generator) -> None:
     Raises:
         ValueError: another latent size, another number of layers, or another edit space than they were found in.
     """
-    if directions.latent_dim != generator.latent_dim:
+    if directions.latent_dim != generator.edit_dim:
         raise ValueError(
             f"the directions live in {directions.latent_dim} latent dimensions but the generator has "
-            f"{generator.latent_dim}: use them with the generator they were found on"
+            f"{generator.edit_dim}: use them with the generator they were found on"
+        )
+    if directions.columns != generator.edit_columns:
+        theirs, its = (
+            "the whole latent" if columns is None else f"its columns {columns[0]} to {columns[1] - 1}"
+            for columns in (directions.columns, generator.edit_columns)
+        )
+        raise ValueError(
+            f"the directions move {theirs}, the generator is edited in {its}: use them with the generator they were "
+            "found on"
         )
     if (directions.per_layer or directions.layers is not None) and directions.num_layers != generator.num_layers:
         first, last = directions.layers or (0, directions.num_layers)

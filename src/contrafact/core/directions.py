@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contrafact.core.artefact import Artefact
@@ -26,12 +27,14 @@ class Directions(Artefact, ABC):
     Magnitudes are in standard deviations of the edit space: a shift of 1 moves a latent by ``scale``.
 
     Attributes:
-        latent_dim: L.
+        latent_dim: L, dimensions of what they move: of the latent, or of its ``columns``.
         num_directions: D.
         names: D names, ``"direction 0"`` … until somebody gives better ones.
         scale: length of a unit step in the edit space (:meth:`Generator.latent_scale`).
         layers: ``(first, last)`` layers (last excluded) the shift acts on, None for all.
         num_layers: layers of the generator the directions belong to; needed when ``layers`` is given.
+        columns: first and last (excluded) column of the latent that the shift acts on, None for all: directions of a
+            generator that is edited in a part of its latent (:attr:`Generator.edit_range`).
         per_layer: whether a shift differs from layer to layer: :meth:`shift` then gives ``(N, num_layers, L)``.
         own_layers: whether a shift means something in ``layers`` alone, so that it cannot act on others.
 
@@ -60,6 +63,7 @@ class Directions(Artefact, ABC):
         names: Sequence[str] | None = None,
         layers: tuple[int, int] | None = None,
         num_layers: int = 1,
+        columns: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         self.latent_dim = check_count("latent_dim", latent_dim)
@@ -77,12 +81,19 @@ class Directions(Artefact, ABC):
             )
         self.layers = None if layers is None else (int(layers[0]), int(layers[1]))
         self.num_layers = check_count("num_layers", num_layers)
+        if columns is not None and not 0 <= columns[0] < columns[1] == columns[0] + latent_dim:
+            raise ValueError(
+                f"columns must be (first, last) with first >= 0 and last {latent_dim} more, as many as the directions "
+                f"have dimensions; got {tuple(columns)}"
+            )
+        self.columns = None if columns is None else (int(columns[0]), int(columns[1]))
 
     @abstractmethod
     def shift(self, latent: Tensor, index: Tensor, magnitude: Tensor) -> Tensor:
         """The shift ``(N, L)`` itself, in standard deviations; all three arguments have N rows.
 
-        Directions :attr:`per_layer` give ``(N, num_layers, L)``.
+        Directions :attr:`per_layer` give ``(N, num_layers, L)``. Of directions with :attr:`columns` the latent that
+        comes and the shift are those columns alone.
         """
 
     def is_circle(self, number: int) -> bool:
@@ -118,9 +129,11 @@ class Directions(Artefact, ABC):
         n = latent.shape[0]
         if isinstance(index, str):
             index = self.index(index)
-        if latent.shape[-1] != self.latent_dim or latent.ndim not in (2, 3):
+        fits = latent.shape[-1] == self.latent_dim if self.columns is None else latent.shape[-1] >= self.columns[1]
+        if not fits or latent.ndim not in (2, 3):
+            where = "" if self.columns is None else f", columns {self.columns[0]} to {self.columns[1] - 1}"
             raise ValueError(
-                f"these directions live in {self.latent_dim} latent dimensions; got latents of shape "
+                f"these directions live in {self.latent_dim} latent dimensions{where}; got latents of shape "
                 f"{tuple(latent.shape)}: use them with the generator they were found on"
             )
         if latent.ndim == 3 and (self.per_layer or self.layers is not None) and latent.shape[1] != self.num_layers:
@@ -165,12 +178,13 @@ class Directions(Artefact, ABC):
         return self._moved(copies, self.shift_every(self._acted_on(latent), magnitude).flatten(0, 1))
 
     def _acted_on(self, latent: Tensor) -> Tensor:
-        """One latent ``(N, L)`` per sample: of several, the mean of the layers that the shift acts on."""
+        """One latent ``(N, L)`` per sample, of the columns that move: of several, the mean of the layers that do."""
+        latent = latent if self.columns is None else latent[..., slice(*self.columns)]
         return latent if latent.ndim == 2 else latent[:, slice(*(self.layers or (None, None)))].mean(dim=1)
 
     def _moved(self, latent: Tensor, shift: Tensor) -> Tensor:
         """Latents after a shift ``(N, L)`` or ``(N, K, L)`` in standard deviations, in the layers it acts on."""
-        step = self.scale * shift
+        step = self.placed(self.scale * shift, latent.shape[-1])
         if self.layers is None and step.ndim == 2:
             return latent + (step if latent.ndim == 2 else step[:, None])
         layered = latent if latent.ndim == 3 else latent[:, None].expand(-1, self.num_layers, -1)
@@ -180,6 +194,14 @@ class Directions(Artefact, ABC):
         mask = torch.zeros(self.num_layers, 1, dtype=latent.dtype, device=latent.device)
         mask[self.layers[0] : self.layers[1]] = 1.0
         return layered + mask * step
+
+    def placed(self, shift: Tensor, width: int) -> Tensor:
+        """A shift ``(…, L)`` of the columns it acts on as one of whole latents ``(…, width)``, zero elsewhere.
+
+        >>> GlobalDirections(2, 1, columns=(1, 3)).placed(torch.ones(2), 4).tolist()
+        [0.0, 1.0, 1.0, 0.0]
+        """
+        return shift if self.columns is None else F.pad(shift, (self.columns[0], width - self.columns[1]))
 
     def index(self, name: str | int) -> int:
         """Number of the direction called ``name`` (a number passes through).
@@ -229,6 +251,7 @@ class Directions(Artefact, ABC):
             "names": self.names,
             "layers": self.layers,
             "num_layers": self.num_layers,
+            **({} if self.columns is None else {"columns": self.columns}),
         }
 
 
@@ -264,6 +287,7 @@ class GlobalDirections(Directions):
         names: D names.
         layers: layer range the shift acts on.
         num_layers: layers of the generator.
+        columns: columns of the latent it acts on, L of them.
 
     Raises:
         ValueError: more orthonormal directions than dimensions.
@@ -284,8 +308,9 @@ class GlobalDirections(Directions):
         names: Sequence[str] | None = None,
         layers: tuple[int, int] | None = None,
         num_layers: int = 1,
+        columns: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__(latent_dim, num_directions, scale, names, layers, num_layers)
+        super().__init__(latent_dim, num_directions, scale, names, layers, num_layers, columns)
         if constraint not in ("unit", "orthonormal", "free"):
             raise ValueError(unknown_name_message("constraint", constraint, ["unit", "orthonormal", "free"]))
         if constraint == "orthonormal" and num_directions > latent_dim:
@@ -304,9 +329,10 @@ class GlobalDirections(Directions):
         rng: torch.Generator,
         constraint: Constraint = "unit",
         scale: float = 1.0,
+        columns: tuple[int, int] | None = None,
     ) -> GlobalDirections:
         """Directions drawn uniformly from the sphere."""
-        directions = cls(latent_dim, num_directions, constraint, scale)
+        directions = cls(latent_dim, num_directions, constraint, scale, columns=columns)
         with torch.no_grad():
             weight = torch.randn(num_directions, latent_dim, generator=rng)
             directions.weight.copy_(weight / weight.norm(dim=1, keepdim=True))
@@ -321,6 +347,7 @@ class GlobalDirections(Directions):
         layers: tuple[int, int] | None = None,
         num_layers: int = 1,
         constraint: Constraint = "unit",
+        columns: tuple[int, int] | None = None,
     ) -> GlobalDirections:
         """Directions along the rows of ``vectors (D, L)``, of unit length unless the constraint is another.
 
@@ -329,7 +356,7 @@ class GlobalDirections(Directions):
         """
         if vectors.ndim != 2 or not (vectors.norm(dim=1) > 0).all():
             raise ValueError(f"expected non-zero vectors of shape (D, L), got {tuple(vectors.shape)}")
-        directions = cls(vectors.shape[1], vectors.shape[0], constraint, scale, names, layers, num_layers)
+        directions = cls(vectors.shape[1], vectors.shape[0], constraint, scale, names, layers, num_layers, columns)
         with torch.no_grad():
             directions.weight.copy_(vectors)
         return directions
@@ -366,6 +393,7 @@ class LayeredDirections(Directions):
         names: D names.
         layers: layer range the shift acts on; None for all.
         num_layers: K, layers of the generator, at least 2.
+        columns: columns of the latent it acts on, L of them.
 
     Raises:
         ValueError: one layer.
@@ -387,8 +415,9 @@ class LayeredDirections(Directions):
         names: Sequence[str] | None = None,
         layers: tuple[int, int] | None = None,
         num_layers: int = 2,
+        columns: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__(latent_dim, num_directions, scale, names, layers, num_layers)
+        super().__init__(latent_dim, num_directions, scale, names, layers, num_layers, columns)
         if num_layers < 2:
             raise ValueError("directions with a vector per layer need at least 2 layers; take GlobalDirections for one")
         self.weight = nn.Parameter(torch.zeros(num_directions, num_layers, latent_dim))
@@ -400,6 +429,7 @@ class LayeredDirections(Directions):
         scale: float = 1.0,
         names: Sequence[str] | None = None,
         layers: tuple[int, int] | None = None,
+        columns: tuple[int, int] | None = None,
     ) -> LayeredDirections:
         """Directions along ``vectors (D, K, L)``, used as they are; a layer's may be zero, which leaves it.
 
@@ -409,7 +439,7 @@ class LayeredDirections(Directions):
         if vectors.ndim != 3 or not (vectors.flatten(1).norm(dim=1) > 0).all():
             raise ValueError(f"expected non-zero vectors of shape (D, layers, L), got {tuple(vectors.shape)}")
         count, num_layers, latent_dim = vectors.shape
-        directions = cls(latent_dim, count, scale, names, layers, num_layers)
+        directions = cls(latent_dim, count, scale, names, layers, num_layers, columns)
         with torch.no_grad():
             directions.weight.copy_(vectors)
         return directions
@@ -440,6 +470,7 @@ class CurvedDirections(Directions):
         names: D names.
         layers: layer range the shift acts on.
         num_layers: layers of the generator.
+        columns: columns of the latent it acts on, L of them.
 
     >>> curved = CurvedDirections(latent_dim=8, num_directions=3)
     >>> moved = curved(torch.zeros(2, 8), 1, -1.5)
@@ -456,8 +487,9 @@ class CurvedDirections(Directions):
         names: Sequence[str] | None = None,
         layers: tuple[int, int] | None = None,
         num_layers: int = 1,
+        columns: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__(latent_dim, num_directions, scale, names, layers, num_layers)
+        super().__init__(latent_dim, num_directions, scale, names, layers, num_layers, columns)
         self.hidden_dim = check_count("hidden_dim", hidden_dim)
         self.network = nn.Sequential(
             nn.Linear(num_directions, hidden_dim),

@@ -42,12 +42,17 @@ class Generator(Artefact, ABC):
         feature_margin: pixels around the image that maps smaller than it have on each side (StyleGAN3's).
         num_classes: classes of a conditional generator whose class is open, 0 otherwise.
         label: the class a conditional generator is fixed to, None otherwise.
+        edit_range: first and last (excluded) column of the latent that edits move, where the others (a diffusion
+            model's noise) stay as they are in an edit. Equal when edits move all of it.
+        edit_layer: layer whose activations the columns of ``edit_range`` are added to, in the same unit, so that the
+            columns of every sample are 0; None where samples differ in the columns themselves.
         class_range: first and last (excluded) column of the latent that hold a one-hot class: a class knob that lies in
             the latent itself. Equal when there is none.
         truncation: what :meth:`map` and :meth:`sample` truncate to where they are not told; 1 is not at all.
         truncated_in: where truncation acts. ``latents``: ``map`` pulls them towards their mean, each call as it likes.
             ``images``: making the image takes part in it, so it is the generator's own, and all calls keep to it (see
-            :meth:`truncated`). ``nowhere``: only the latent's direction counts and no direction is their mean.
+            :meth:`truncated`). ``nowhere``: only the latent's direction counts and no direction is their mean, or its
+            length is fixed.
 
     >>> import contrafact as cf
     >>> scene = cf.load_generator("analytic", {"size": 16})
@@ -74,6 +79,8 @@ class Generator(Artefact, ABC):
     num_classes: int = 0
     label: int | None = None
     class_range: tuple[int, int] = (0, 0)
+    edit_range: tuple[int, int] = (0, 0)
+    edit_layer: str | None = None
     truncation: float = 1.0
     truncated_in: Truncated = "latents"
 
@@ -269,6 +276,43 @@ class Generator(Artefact, ABC):
         """
         return latent[:, slice(*self.class_range)].argmax(dim=1)
 
+    @property
+    def edit_columns(self) -> tuple[int, int] | None:
+        """Columns of the latent that edits move, as :attr:`Directions.columns` has them: None for all."""
+        first, last = self.edit_range
+        return None if first == last else (first, last)
+
+    @property
+    def edit_dim(self) -> int:
+        """How many dimensions edits have: L, or the columns of :attr:`edit_range`."""
+        return self.latent_dim if self.edit_columns is None else self.edit_range[1] - self.edit_range[0]
+
+    def edit_coordinates(self, latent: Tensor) -> Tensor:
+        """Where latents ``(N, L)`` stand in the space that edits move them in: ``(N, edit_dim)``.
+
+        The latents themselves, or their columns of :attr:`edit_range`; activations of :attr:`edit_layer` where samples
+        differ in those alone.
+
+        >>> import contrafact as cf
+        >>> scene = cf.load_generator("analytic")
+        >>> scene.edit_dim, scene.edit_coordinates(scene.sample(3, seed=0)).shape
+        (8, torch.Size([3, 8]))
+        """
+        if self.edit_layer is not None:
+            return self.activations(latent, self.edit_layer)
+        return latent if self.edit_columns is None else latent[..., slice(*self.edit_columns)]
+
+    def latent_between(self, first: Tensor, last: Tensor, share: float) -> Tensor:
+        """The latent at a share of the way from one to another, of the same shape: on the straight line.
+
+        A generator whose latents have a fixed length takes another way.
+
+        >>> import contrafact as cf
+        >>> cf.load_generator("analytic").latent_between(torch.zeros(1, 8), torch.ones(1, 8), 0.25).unique().tolist()
+        [0.25]
+        """
+        return torch.lerp(first, last, share)
+
     @torch.no_grad()
     def latent_scale(self, samples: int = 4096) -> float:
         """Root-mean-square standard deviation of an edit-space coordinate: 1 for a standard normal prior.
@@ -276,6 +320,7 @@ class Generator(Artefact, ABC):
         Edit magnitudes are in this unit, so that one default suits every generator; the same at every truncation.
         """
         latents = self.truncated(1.0).sample(samples, torch.Generator().manual_seed(0))
+        latents = latents if self.edit_columns is None else latents[:, slice(*self.edit_columns)]
         return float(latents.double().var(dim=0).mean().sqrt())
 
     def __repr__(self) -> str:

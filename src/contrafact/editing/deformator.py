@@ -58,8 +58,9 @@ class DeformatorDirections(Directions):
         names: Sequence[str] | None = None,
         layers: tuple[int, int] | None = None,
         num_layers: int = 1,
+        columns: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__(latent_dim, num_directions, scale, names, layers, num_layers)
+        super().__init__(latent_dim, num_directions, scale, names, layers, num_layers, columns)
         if kind not in ("proj", "fc"):
             raise ValueError(unknown_name_message("kind of deformator", kind, ["proj", "fc"]))
         self.kind: Kind = kind

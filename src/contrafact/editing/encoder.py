@@ -32,6 +32,11 @@ def fit_latent_encoder(generator: Generator, run: Run | str | Path, settings: Re
     Raises:
         ValueError: the folder holds another run, or a setting is out of range.
     """
+    if generator.edit_columns is not None:
+        raise ValueError(
+            f"an encoder reads a latent that edits move as a whole, and this {type(generator).__name__} is edited in a "
+            f"part of it ({generator.space}); leave out train_encoder"
+        )
     settings = dataclasses.replace(settings, num_directions=generator.latent_dim)
     run = run if isinstance(run, Run) else Run(run, resume=True)
     source = {

@@ -123,7 +123,11 @@ def fit_control(
     found = run.directions
     directions = _random_directions(run, generator, found.num_directions)
     directions = GlobalDirections.of(
-        directions.vectors(), directions.scale, layers=found.layers, num_layers=found.num_layers
+        directions.vectors(),
+        directions.scale,
+        layers=found.layers,
+        num_layers=found.num_layers,
+        columns=found.columns,
     )
     inner = Run(run.folder / CONTROL, seed=run.config["seed"], device=device, resume=True)
     _finish(run, inner, {"num_directions": found.num_directions}, lambda: Artefacts(directions=directions))
@@ -137,7 +141,8 @@ def fit_control(
 
 def _random_directions(run: FinishedRun, generator: Generator, number: int) -> GlobalDirections:
     rng = torch.Generator().manual_seed(run.config["seed"])
-    return GlobalDirections.random(generator.latent_dim, number, rng, scale=generator.latent_scale())
+    scale, columns = generator.latent_scale(), generator.edit_columns
+    return GlobalDirections.random(generator.edit_dim, number, rng, scale=scale, columns=columns)
 
 
 def _fit_untrained(run: FinishedRun, device: str, source: ImageDataset | None) -> FinishedRun:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from contrafact.core.directions import Directions
 from contrafact.core.encoder import Encoder
-from contrafact.core.generator import Generator
+from contrafact.core.generator import Generator, images_at_once
 from contrafact.core.ranges import Rate, Size, Steps, Width, check_ranges
 from contrafact.core.run import Run
 from contrafact.core.whitened_directions import WhitenedDirections
@@ -57,7 +57,7 @@ class RegressionSettings:
 
 @torch.no_grad()
 def coordinates_along(directions: Directions, latent: Tensor, center: Tensor) -> Tensor:
-    """Coordinates ``(N, D)`` of latents ``(N, L)`` along the directions, counted in the directions' own unit steps.
+    """Coordinates ``(N, D)`` of latents along the directions, counted in the directions' own unit steps.
 
     A latent that a step of ε moved from the mean has coordinate ε: for direction vectors ``a_d`` that is
     ``(w − w̄)·a_d / (scale·‖a_d‖²)``. A curved direction counts as its unit step. One with a vector per layer counts by
@@ -65,7 +65,7 @@ def coordinates_along(directions: Directions, latent: Tensor, center: Tensor) ->
 
     Args:
         directions: D directions.
-        latent: latents of the edit space.
+        latent: ``(N, L)``, as :meth:`Generator.edit_coordinates` gives them.
         center: their mean ``(L,)``.
     """
     if isinstance(directions, WhitenedDirections):
@@ -77,6 +77,15 @@ def coordinates_along(directions: Directions, latent: Tensor, center: Tensor) ->
         vectors_DKL = vectors_DKL[:, slice(*directions.layers)]
     vectors_DL = vectors_DKL.sum(dim=1) / vectors_DKL.square().sum(dim=(1, 2))[:, None]
     return (latent - center) @ vectors_DL.T / directions.scale
+
+
+@torch.no_grad()
+def _center(generator: Generator, rng: torch.Generator) -> Tensor:
+    latents = generator.sample(4096, rng)
+    if generator.edit_layer is None:
+        return generator.edit_coordinates(latents).mean(dim=0)
+    few = latents[:1024].split(images_at_once(generator))  # each costs as much as an image
+    return torch.cat([generator.edit_coordinates(part) for part in few]).mean(dim=0)
 
 
 def regress_encoder(generator: Generator, directions: Directions, run: Run, settings: RegressionSettings) -> Encoder:
@@ -94,14 +103,14 @@ def regress_encoder(generator: Generator, directions: Directions, run: Run, sett
     Raises:
         ValueError: a setting out of range, or directions of another latent size.
     """
-    if directions.latent_dim != generator.latent_dim:
+    if directions.latent_dim != generator.edit_dim:
         raise ValueError(
             f"the directions live in {directions.latent_dim} latent dimensions, the generator has "
-            f"{generator.latent_dim}; use the generator they were found on"
+            f"{generator.edit_dim}; use the generator they were found on"
         )
     num_codes = min(settings.num_directions, directions.num_directions)
     generator, directions = generator.to(run.device), directions.to(run.device)
-    center = generator.sample(4096, run.rng("center", shared=True)).mean(dim=0)
+    center = _center(generator, run.rng("center", shared=True))
     with run.seeded_init("encoder"):
         encoder = fresh_encoder(settings.network, generator.image_shape, num_codes, settings.width).to(run.device)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=settings.learning_rate)
@@ -111,9 +120,9 @@ def regress_encoder(generator: Generator, directions: Directions, run: Run, sett
         latent = generator.sample(settings.batch_size, rng)
         with run.autocast():
             with torch.no_grad():
-                images = generator(latent)
+                images, places = generator(latent), generator.edit_coordinates(latent)
             codes = encoder(images.float())
-        target = coordinates_along(directions, latent, center)[:, :num_codes]
+        target = coordinates_along(directions, places.float(), center)[:, :num_codes]
         loss = (codes.float() - target).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from contrafact.core.directions import GlobalDirections
@@ -72,7 +73,7 @@ class DeepSpectral(Method):
 
     def check_source(self, source: Generator, run: Run) -> None:
         """Refuse more directions than dimensions, and layers that the generator does not have."""
-        check_fit(self.num_directions, source.latent_dim)
+        check_fit(self.num_directions, source.edit_dim)
         source.check_layer(self._layer(source))
         source.layer_range(self.first_layer, self.last_layer)
 
@@ -85,11 +86,11 @@ class DeepSpectral(Method):
         layers = source.layer_range(self.first_layer, self.last_layer)
         latents_NL = source.sample(self.num_latents, run.rng("latents", shared=True))
         activations = _activations(source, layer, layers)
-        columns = min(source.latent_dim, self.num_directions + self.extra_columns)
-        power = PowerIteration(source.latent_dim, columns, run.rng("block", shared=True)).to(home_of(run.device))
+        columns = min(source.edit_dim, self.num_directions + self.extra_columns)
+        power = PowerIteration(source.edit_dim, columns, run.rng("block", shared=True)).to(home_of(run.device))
 
-        steps = 1 if columns == source.latent_dim else self.steps
-        self._say_cost(activations, latents_NL, columns, steps, run)
+        steps = 1 if columns == source.edit_dim else self.steps
+        self._say_cost(activations, latents_NL, (source.edit_dim, columns), steps, run)
         for _ in run.steps(steps, {"power": power}, "iterating"):
             block_LB = power.block_LB.to(latents_NL.device, latents_NL.dtype)
             product_LB = torch.zeros_like(power.block_LB)
@@ -102,14 +103,21 @@ class DeepSpectral(Method):
         check_rank(values_D, self.num_directions, f"layer {layer} answers to", _FLOAT32_RANK)
         vectors_DL = oriented(power.block_LB.T[: self.num_directions])
         directions = GlobalDirections.of(
-            vectors_DL.float(), source.latent_scale(), layers=layers, num_layers=source.num_layers
+            vectors_DL.float(),
+            source.latent_scale(),
+            layers=layers,
+            num_layers=source.num_layers,
+            columns=source.edit_columns,
         )
         directions.note = {"layer": layer, "singular_values": values_D.sqrt().tolist()}
         return Artefacts(directions=directions.to(run.device), generator=source)
 
-    def _say_cost(self, activations: Activations, latents_NL: Tensor, columns: int, steps: int, run: Run) -> None:
+    def _say_cost(
+        self, activations: Activations, latents_NL: Tensor, block: tuple[int, int], steps: int, run: Run
+    ) -> None:
         """Refuse a batch that does not fit (ValueError), and say how long all of them will take, if long."""
-        zero_2L = torch.zeros_like(latents_NL[:1]).expand(2, -1).contiguous().requires_grad_()
+        width, columns = block
+        zero_2L = latents_NL.new_zeros(2, width).requires_grad_()
         row = graph_bytes(lambda shift: activations(latents_NL[:1].expand(len(shift), -1), shift), zero_2L)
         rows = columns * min(self.batch_size, self.num_latents)
         refuse_too_much(row * rows, run.device, "set a smaller batch_size, to which memory is proportional")
@@ -117,7 +125,7 @@ class DeepSpectral(Method):
         if passes < _FEW_PASSES:
             return
         begin = time.perf_counter()
-        gram_product(activations, latents_NL[:1], torch.zeros(latents_NL.shape[1], columns).to(latents_NL))
+        gram_product(activations, latents_NL[:1], torch.zeros(width, columns).to(latents_NL))
         seconds = (time.perf_counter() - begin) * passes
         if seconds > _LONG and run.is_main:
             print(
@@ -131,11 +139,17 @@ Activations = Callable[[Tensor, Tensor], Tensor]
 
 
 def _activations(source: Generator, layer: str, layers: tuple[int, int] | None) -> Activations:
-    """``(latents (N, L), shift (N, L)) -> (N, F)``: activations when the latents are shifted on the given layers."""
+    """``(latents (N, L), shift (N, L)) -> (N, F)``: activations when the latents are shifted on the given layers.
+
+    The shift is of the columns that edits move.
+    """
     mask = torch.zeros(source.num_layers, 1, device=source.device)
     mask[slice(*(layers or (0, source.num_layers)))] = 1.0
 
+    first, last = source.edit_columns or (0, source.latent_dim)
+
     def run(latents_NL: Tensor, shift_NL: Tensor) -> Tensor:
+        shift_NL = F.pad(shift_NL, (first, source.latent_dim - last))
         moved = latents_NL + shift_NL if layers is None else latents_NL[:, None] + mask * shift_NL[:, None]
         return source.activations(moved, layer)
 
@@ -154,7 +168,7 @@ def gram_product(activations: Activations, latents_NL: Tensor, block_LB: Tensor)
     # Every latent with every column is one row of a plain batch: vmap would share the forward pass, but knows no
     # channels-last, and a stranger's module may do what it does not know.
     base_SL = latents_NL.repeat_interleave(columns, dim=0)
-    zero_SL = torch.zeros_like(base_SL)
+    zero_SL = base_SL.new_zeros(len(base_SL), len(block_LB))
 
     def shifted(shift_SL: Tensor) -> Tensor:
         return activations(base_SL, shift_SL)

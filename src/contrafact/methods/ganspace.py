@@ -7,7 +7,8 @@ Style-based generators: PCA of W; a step of 1 along a component is its standard 
 activations, then least squares from the activations' coordinates back to the latent; directions of unit length, as in
 the release. Deviations: mean and covariance are summed in float64 and so are exact, where the release merges batches
 (IncrementalPCA); the regression needs no samples of its own, because coordinates along principal components are
-uncorrelated, so that its solution is the covariance of latent and activations times the components.
+uncorrelated, so that its solution is the covariance of latent and activations times the components. A diffusion model
+that is edited in its bottleneck (h) gets the components of h itself, as Haas et al. do (2303.11073).
 
 Shape suffixes: N samples, L latent dimensions, F features of the layer, D directions.
 """
@@ -60,11 +61,12 @@ class GANSpace(Method):
     }
 
     layer: str | None = None
-    """Layer whose activations are analysed, or "image". Empty: W itself where it is the edit space, else the first."""
+    """Layer whose activations are analysed, or "image". Empty: W or a diffusion model's h themselves where they are the
+    edit space, else the first."""
     num_directions: Size = 10
     """Directions D: the first so many components."""
-    num_samples: Count = 1_000_000
-    """Samples N of the edit space."""
+    num_samples: Count | None = None
+    """Samples N of the edit space; empty: a million, or of a diffusion model's h, where each costs an image, 5,000."""
     batch_size: Size = 2000
     """Samples at a time."""
     passes: Size = 4
@@ -76,7 +78,7 @@ class GANSpace(Method):
 
     def check_options(self) -> None:
         """Refuse fewer samples than directions."""
-        if self.num_samples <= self.num_directions:
+        if self.num_samples is not None and self.num_samples <= self.num_directions:
             raise ValueError(
                 f"{self.num_samples} samples vary along fewer than {self.num_directions} directions; "
                 f"set num_samples to more than {self.num_directions}, better to a thousand times as many"
@@ -84,7 +86,7 @@ class GANSpace(Method):
 
     def check_source(self, source: Generator, run: Run) -> None:
         """Refuse more directions than dimensions, and layers that the generator does not have."""
-        check_fit(self.num_directions, source.latent_dim)
+        check_fit(self.num_directions, source.edit_dim)
         source.layer_range(self.first_layer, self.last_layer)
         if self.layer is not None:
             source.check_layer(self.layer)
@@ -94,36 +96,69 @@ class GANSpace(Method):
         """Stream the samples, then factorise."""
         layers = source.layer_range(self.first_layer, self.last_layer)
         scale = source.latent_scale()
-        if self.layer is None and source.space == "w":
-            variances_D, components_DL = self._components_of_w(source, run)
+        if self.layer is None and (source.space == "w" or source.edit_layer is not None):
+            variances_D, components_DL = self._components_of_edit_space(source, run)
             vectors_DL = components_DL * variances_D.sqrt()[:, None] / scale
             constraint: Literal["unit", "free"] = "free"  # lengths say how far one standard deviation is
-            note: dict[str, Any] = {"analysed": "w", "variances": variances_D.tolist()}
+            note: dict[str, Any] = {"analysed": source.space, "variances": variances_D.tolist()}
         else:
             layer = self.layer or (*source.layer_names, IMAGE)[0]
-            vectors_DL, constraint, note = self._regressed(source, run, layer), "unit", {"analysed": layer}
+            vectors_DL = self._regressed(source, run, layer)
+            constraint, note = "unit", {"analysed": layer}
         directions = GlobalDirections.of(
-            vectors_DL.float(), scale, layers=layers, num_layers=source.num_layers, constraint=constraint
+            vectors_DL.float(),
+            scale,
+            layers=layers,
+            num_layers=source.num_layers,
+            constraint=constraint,
+            columns=source.edit_columns,
         )
-        directions.note = {**note, "samples": self.num_samples}
+        directions.note = {**note, "samples": self._samples(source)}
         return Artefacts(directions=directions.to(run.device), generator=source)
 
-    def _components_of_w(self, source: Generator, run: Run) -> tuple[Tensor, Tensor]:
-        """Variances ``(D,)`` and principal components ``(D, L)`` of W."""
-        covariance = StreamedCovariance(source.latent_dim, source.latent_dim).to(home_of(run.device))
+    def _components_of_edit_space(self, source: Generator, run: Run) -> tuple[Tensor, Tensor]:
+        """Variances ``(D,)`` and principal components ``(D, L)`` of where samples stand in the edit space."""
+        if source.edit_layer is not None:
+            values_D, components_DL, _ = self._components_of_layer(source, run, source.edit_layer, crossed=False)
+            return values_D, components_DL
+        covariance = StreamedCovariance(source.edit_dim, source.edit_dim).to(home_of(run.device))
         rng = run.rng("samples", shared=True)
-        for step in run.steps(self._batches(), {"covariance": covariance, "rng": rng}, "sampling"):
-            w_NL = source.sample(self._size(step), rng)
+        for step in run.steps(self._batches(source), {"covariance": covariance, "rng": rng}, "sampling"):
+            w_NL = source.edit_coordinates(source.sample(self._size(source, step), rng))
             covariance.add(w_NL, w_NL)
         return leading_eigenvectors(covariance.value(), self.num_directions, "W varies along")
 
     def _regressed(self, source: Generator, run: Run, layer: str) -> Tensor:
-        """Directions ``(D, L)`` of the latent that go with the principal components of a layer's activations."""
+        """Directions ``(D, L)`` of the latent that go with the principal components of a layer's activations.
+
+        Raises:
+            ValueError: a generator all of whose samples stand at one place of the edit space.
+        """
+        if source.edit_layer is not None:
+            raise ValueError(
+                f"this {type(source).__name__} is edited in {source.space}, which is the same for all of its samples, "
+                f"so that nothing of it goes with the layer {layer!r}: leave the layer out"
+            )
+        _, components_DF, cross_LF = self._components_of_layer(source, run, layer, crossed=True)
+        return components_DF @ cross_LF.T
+
+    def _components_of_layer(
+        self, source: Generator, run: Run, layer: str, crossed: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Variances ``(D,)`` and components ``(D, F)`` of a layer's activations; if asked, latents' covariance with it.
+
+        Args:
+            source: the generator.
+            run: supplies samples, progress and device.
+            layer: its name.
+            crossed: whether the covariance ``(L, F)`` of edit space and activations is wanted; ``(1, F)`` of zeros if
+                it is not.
+        """
         rng, seed = run.rng("samples", shared=True), run.rng("samples", shared=True).initial_seed()
         probe_NL = source.sample(1, run.rng("probe"))
-        dim, features = source.latent_dim, source.activations(probe_NL, layer).numel()
+        features = source.activations(probe_NL, layer).numel()
         home = home_of(run.device)
-        cross = StreamedCovariance(dim, features).to(home)
+        cross = StreamedCovariance(source.edit_dim if crossed else 1, features).to(home)
         state: dict[str, Any] = {"cross": cross, "rng": rng}
         power: PowerIteration | None = None
         if features > EXACT_FEATURES:
@@ -131,7 +166,7 @@ class GANSpace(Method):
             state["power"] = power = PowerIteration(features, columns, run.rng("block", shared=True)).to(home)
         width = features if power is None else power.block_LB.shape[1]
         state["inner"] = inner = StreamedCovariance(features, width).to(home)
-        batches = self._batches()
+        batches = self._batches(source)
 
         for step in run.steps(batches * (1 if power is None else self.passes), state, "sampling"):
             position = step % batches
@@ -139,10 +174,11 @@ class GANSpace(Method):
                 rng.manual_seed(seed)  # every pass sees the same samples
                 inner.forget()
                 cross.forget()
-            latent_NL = source.sample(self._size(position), rng)
+            latent_NL = source.sample(self._size(source, position), rng)
             with run.autocast():
                 activations_NF = source.activations(latent_NL, layer)
-            cross.add(latent_NL, activations_NF)
+            if crossed:
+                cross.add(source.edit_coordinates(latent_NL), activations_NF)
             if power is None:
                 inner.add(activations_NF, activations_NF)
                 continue
@@ -151,16 +187,21 @@ class GANSpace(Method):
                 power.advance(inner.value())
                 run.log(residual=power.residual)
 
+        cross_LF = cross.value() if crossed else torch.zeros(1, features)
         if power is None:
             what = f"layer {layer} varies along"
-            components_DF = leading_eigenvectors(inner.value(), self.num_directions, what)[1]
-        else:
-            components_DF = oriented(power.block_LB.T[: self.num_directions])
-        return components_DF @ cross.value().T
+            return *leading_eigenvectors(inner.value(), self.num_directions, what), cross_LF
+        values_D = power.values_B[: self.num_directions]
+        return values_D, oriented(power.block_LB.T[: self.num_directions]), cross_LF
 
-    def _batches(self) -> int:
-        return math.ceil(self.num_samples / self.batch_size)
+    def _samples(self, source: Generator) -> int:
+        if self.num_samples is not None:
+            return self.num_samples
+        return 1_000_000 if source.edit_layer is None else max(5_000, 10 * self.num_directions)
 
-    def _size(self, position: int) -> int:
+    def _batches(self, source: Generator) -> int:
+        return math.ceil(self._samples(source) / self.batch_size)
+
+    def _size(self, source: Generator, position: int) -> int:
         """Samples of a batch: the last one may be smaller."""
-        return min(self.batch_size, self.num_samples - position * self.batch_size)
+        return min(self.batch_size, self._samples(source) - position * self.batch_size)

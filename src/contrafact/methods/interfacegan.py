@@ -93,11 +93,12 @@ class InterFaceGAN(Method):
         latent_NL = judged.sample(self.num_latents, run.rng("latents"))
         needed = list(dict.fromkeys([*names, *conditions]))
         scores_NA = _scored(score, latent_NL, needed, run)
+        places_NL = _places(judged, latent_NL, run)
         found: dict[str, Boundary] = {}
         for name, scores_N in zip(needed, scores_NA.T, strict=True):
             rng = run.numpy_rng(f"boundary {name}")
             try:
-                found[name] = boundary(latent_NL.cpu().numpy(), scores_N, self.chosen, self.held_out, self.penalty, rng)
+                found[name] = boundary(places_NL, scores_N, self.chosen, self.held_out, self.penalty, rng)
             except ValueError as error:
                 raise ValueError(f"attribute {name!r}: {error}") from error
         normals = []
@@ -111,8 +112,9 @@ class InterFaceGAN(Method):
 
         layers = source.layer_range(self.first_layer, self.last_layer)
         directions = GlobalDirections(
-            source.latent_dim, len(names), "unit", source.latent_scale(), names, layers, source.num_layers
-        )
+            source.edit_dim, len(names), "unit", source.latent_scale(), names, layers, source.num_layers,
+            source.edit_columns,
+        )  # fmt: skip
         with torch.no_grad():
             directions.weight.copy_(torch.from_numpy(np.stack(normals)))
         directions.note = {
@@ -169,6 +171,19 @@ def _scored(score: Judge, latent_NL: Tensor, attributes: Sequence[str], run: Run
     with Progress("scoring images", len(latent_NL), enabled=run.is_main) as progress:
         for batch in latent_NL.split(IMAGES_AT_ONCE):
             parts.append(score(batch, attributes).double().cpu().numpy())
+            progress.advance(len(batch))
+    return np.concatenate(parts)
+
+
+@torch.no_grad()
+def _places(source: Generator, latent_NL: Tensor, run: Run) -> npt.NDArray[Any]:
+    """Where latents stand in the edit space: what the boundary lies in."""
+    if source.edit_layer is None:
+        return source.edit_coordinates(latent_NL).cpu().numpy()
+    parts = []
+    with Progress("reading activations", len(latent_NL), enabled=run.is_main) as progress:
+        for batch in latent_NL.split(IMAGES_AT_ONCE):
+            parts.append(source.edit_coordinates(batch).float().cpu().numpy())
             progress.advance(len(batch))
     return np.concatenate(parts)
 

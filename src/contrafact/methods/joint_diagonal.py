@@ -72,7 +72,12 @@ class JointDiagonal(Method):
     """How the frame is found."""
 
     def check_source(self, source: Generator, run: Run) -> None:
-        """Refuse layers that the generator does not have, and fewer latents than whiten its space."""
+        """Refuse layers that the generator does not have, fewer latents than whiten its space, and part of a latent."""
+        if source.edit_columns is not None:
+            raise ValueError(
+                f"joint_diagonal whitens whole latents, and this {type(source).__name__} is edited in a part of them "
+                f"({source.space}); take ganspace, deep_spectral or disco"
+            )
         source.layer_range(self.frame_search.first_layer, self.frame_search.last_layer)
         if self.frame_search.num_bases < 2:
             raise ValueError("num_bases must be at least 2: a frame found at half of them is tried at the others")

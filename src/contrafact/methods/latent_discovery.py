@@ -198,15 +198,16 @@ class LatentDiscovery(Method):
         Raises:
             ValueError: more directions than latent dimensions where they form an orthonormal frame.
         """
-        count = self.num_directions or source.latent_dim
+        count = self.num_directions or source.edit_dim
         layers = source.layer_range(self.first_layer, self.last_layer)
         where: dict[str, Any] = {"scale": source.latent_scale(), "layers": layers, "num_layers": source.num_layers}
+        where["columns"] = source.edit_columns
         with run.seeded_init("directions"):
             if self.deformator == "fc":
-                return CurvedDirections(source.latent_dim, count, FC_WIDTH, **where).to(run.device)
-            vectors = GlobalDirections(source.latent_dim, count, _CONSTRAINTS[self.deformator], **where)
+                return CurvedDirections(source.edit_dim, count, FC_WIDTH, **where).to(run.device)
+            vectors = GlobalDirections(source.edit_dim, count, _CONSTRAINTS[self.deformator], **where)
             # About unit length: how far Adam turns a rescaled vector in a step depends on its length before rescaling.
-            nn.init.normal_(vectors.weight, std=source.latent_dim**-0.5)
+            nn.init.normal_(vectors.weight, std=source.edit_dim**-0.5)
         return vectors.requires_grad_(self.deformator != "random").to(run.device)
 
     def draw_edits(self, num_directions: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -168,8 +168,9 @@ class LatentCLR(Method):
     def build_directions(self, source: Generator, run: Run) -> Directions:
         """Fresh directions of the chosen model on the run's device (settings must be ``resolved``)."""
         layers = source.layer_range(self.first_layer, self.last_layer)
-        common: dict[str, Any] = {"latent_dim": source.latent_dim, "num_directions": self.num_directions}
+        common: dict[str, Any] = {"latent_dim": source.edit_dim, "num_directions": self.num_directions}
         common |= {"scale": source.latent_scale(), "layers": layers, "num_layers": source.num_layers}
+        common["columns"] = source.edit_columns
         with run.seeded_init("directions"):
             if self.model == "global":
                 vectors = GlobalDirections(**common)
@@ -219,6 +220,7 @@ class LatentDirections(Directions):
         layers: layer range the shift acts on.
         num_layers: layers of the generator.
         last_bias: give the last layer a bias too, as some of the release's models have.
+        columns: columns of the latent it acts on, L of them.
 
     >>> directions = LatentDirections(latent_dim=4, num_directions=2, depth=1)
     >>> moved = directions(torch.ones(3, 4), index=1, magnitude=2.0)
@@ -238,8 +240,9 @@ class LatentDirections(Directions):
         layers: tuple[int, int] | None = None,
         num_layers: int = 1,
         last_bias: bool = False,
+        columns: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__(latent_dim, num_directions, scale, names, layers, num_layers)
+        super().__init__(latent_dim, num_directions, scale, names, layers, num_layers, columns)
         self.last_bias = last_bias
         self.depth = check_count("depth", depth)
         self.hidden_dim = check_count("hidden_dim", latent_dim if hidden_dim is None else hidden_dim)

@@ -44,11 +44,12 @@ class Random(Method):
     def check_source(self, source: Generator, run: Run) -> None:
         """Refuse a frame of more directions than dimensions."""
         if self.constraint == "orthonormal":
-            check_fit(self.num_directions, source.latent_dim)
+            check_fit(self.num_directions, source.edit_dim)
 
     def train(self, source: Generator, run: Run) -> Artefacts:
         """Draw the directions from the run's seed."""
         rng = run.rng("directions", shared=True)
-        scale = source.latent_scale()
-        directions = GlobalDirections.random(source.latent_dim, self.num_directions, rng, self.constraint, scale)
+        directions = GlobalDirections.random(
+            source.edit_dim, self.num_directions, rng, self.constraint, source.latent_scale(), source.edit_columns
+        )
         return Artefacts(directions=directions.to(run.device), generator=source)

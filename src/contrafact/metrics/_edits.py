@@ -29,10 +29,10 @@ def start_latents(generator: Generator, directions: Directions, latents: Tensor 
     Raises:
         ValueError: directions of another latent size than the generator's, or fewer than one latent.
     """
-    if directions.latent_dim != generator.latent_dim:
+    if directions.latent_dim != generator.edit_dim:
         raise ValueError(
             f"the directions live in {directions.latent_dim} latent dimensions but the generator in "
-            f"{generator.latent_dim}; use them with the generator they were found on"
+            f"{generator.edit_dim}; use them with the generator they were found on"
         )
     if latents is not None:
         if not len(latents):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -129,20 +129,21 @@ def trainable_directions(
     """
     if initial is not None:
         directions = load_artefact(initial, Directions)
-        if (directions.latent_dim, directions.num_directions) != (generator.latent_dim, num_directions):
+        if (directions.latent_dim, directions.num_directions) != (generator.edit_dim, num_directions):
             raise ValueError(
                 f"{initial} holds {directions.num_directions} directions in {directions.latent_dim} dimensions; "
-                f"expected {num_directions} in {generator.latent_dim}: set num_directions, or use the generator they "
+                f"expected {num_directions} in {generator.edit_dim}: set num_directions, or use the generator they "
                 "were found on"
             )
         return directions.to(run.device)
     chosen = generator.layer_range(*layers)
-    latent_dim, num_layers, scale = generator.latent_dim, generator.num_layers, generator.latent_scale()
+    latent_dim, scale = generator.edit_dim, generator.latent_scale()
+    where: dict[str, Any] = {"layers": chosen, "num_layers": generator.num_layers, "columns": generator.edit_columns}
     with run.seeded_init("directions"):
         if kind == "curved":
-            curved = CurvedDirections(latent_dim, num_directions, scale=scale, layers=chosen, num_layers=num_layers)
+            curved = CurvedDirections(latent_dim, num_directions, scale=scale, **where)
             return curved.to(run.device)
-        vectors = GlobalDirections(latent_dim, num_directions, kind, scale, layers=chosen, num_layers=num_layers)
+        vectors = GlobalDirections(latent_dim, num_directions, kind, scale, **where)
         # About unit length: how far Adam turns a rescaled vector in a step depends on its length before rescaling.
         nn.init.normal_(vectors.weight, std=latent_dim**-0.5)
     return vectors.to(run.device)

@@ -96,14 +96,16 @@ def magnitude_range(frames: int, span: float) -> FloatArray:
 
 def latent_axes(generator: Generator) -> GlobalDirections:
     """The generator's own latent axes as directions: ``code 0`` …, or by the part of its latents they belong to."""
-    axes = torch.eye(generator.latent_dim)
-    names = [f"code {j}" for j in range(generator.latent_dim)]
+    axes = torch.eye(generator.edit_dim)
+    names = [f"code {j}" for j in range(generator.edit_dim)]
     parts: Mapping[str, tuple[int, int]] = getattr(generator, "parts", {})
     for part, (first, last) in parts.items():
         names[first:last] = [part] if last - first == 1 else [f"{part} {k}" for k in range(last - first)]
     # Between two positions of a class knob there is nothing: it is turned in a sheet of its own.
-    moved = [j for j in range(generator.latent_dim) if not generator.class_range[0] <= j < generator.class_range[1]]
-    return GlobalDirections.of(axes[moved], generator.latent_scale(), [names[j] for j in moved])
+    moved = [j for j in range(generator.edit_dim) if not generator.class_range[0] <= j < generator.class_range[1]]
+    return GlobalDirections.of(
+        axes[moved], generator.latent_scale(), [names[j] for j in moved], columns=generator.edit_columns
+    )
 
 
 @torch.no_grad()
