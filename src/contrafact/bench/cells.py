@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from contrafact.bench.plan import Bench, Cell, places_of
+from contrafact.bench.plan import RUN, Bench, Cell, places_of
 from contrafact.bench.recipe import LOG, Column
 from contrafact.bench.usage import Usage
 from contrafact.core import command, own_generator
@@ -36,7 +36,6 @@ from contrafact.methods import CATALOG
 from contrafact.nn.factor_codes import residual_dim_of
 
 RECORD = "cell.json"
-RUN = "run"
 BEGUN = "begun.json"
 MOST_ATTEMPTS = 3
 """A cell whose process was killed so often is not tried again: it may be what kills them."""
@@ -100,6 +99,7 @@ def compute(bench: Bench, cell: Cell, session: str = "") -> dict[str, Any]:
             "row": cell.row.name,
             "method": cell.method,
             "seed": cell.seed,
+            "generator": cell.generator,
             "session": session,
             "config": cell.facts,
             "command": shlex.join(command.recorded()),
@@ -207,7 +207,7 @@ def _score(bench: Bench, cell: Cell) -> Result:
         elif (place := next(elsewhere, None)) is not None:
             values |= _measure(bench, cell, columns, _run_of(bench, place), who, None)
     trained = load_run(run.folder / CONTROL) if who == "control" else run
-    return {"scores": values, "seconds": trained.result["seconds"], "source": _name_of_source(run)}
+    return {"scores": values, "seconds": trained.result["seconds"], "source": _name_of_source(run, cell.trained)}
 
 
 def _images(bench: Bench, run: FinishedRun) -> ImageDataset | None:
@@ -252,10 +252,13 @@ def number(line: Mapping[str, Mapping[str, Any]], path: str) -> float:
     return float(value)
 
 
-def _name_of_source(run: FinishedRun) -> str:
+def _name_of_source(run: FinishedRun, trained: Cell) -> str:
     """What a run learned from: the data's name, or the generator's with the beginning of its weights' fingerprint."""
     source = run.config["source"]
     weights = str(source.get("weights", ""))[:8]
+    if trained.generator is not None:
+        origin = trained.origin
+        return f"{origin.method}-on-{origin.facts['source']['name']} (seed {origin.seed}, {weights})"
     return f"{source['name']} ({weights})" if weights else str(source["name"])
 
 

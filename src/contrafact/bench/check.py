@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from contrafact.bench.cells import RUN, is_done, source_of_cell
-from contrafact.bench.plan import Bench, Cell, can_run, method_of, plan, source_of
+from contrafact.bench.cells import is_done, source_of_cell
+from contrafact.bench.plan import RUN, Bench, Cell, can_run, method_of, plan, source_of
 from contrafact.bench.recipe import LOG, Row, column_of
 from contrafact.core.generator import Generator
 from contrafact.core.ranges import Seed, check_value
@@ -76,6 +76,8 @@ def _checked_plan(bench: Bench, asked: set[str]) -> list[Cell]:
     unfit: dict[str, str] = {}
     seen: set[Any] = set()
     for cell in (cell for cell in cells if cell.kind == "train" and not is_done(bench, cell)):
+        if not all(is_done(bench, need) for need in cell.needs):
+            continue  # the generator that it is on is yet to be trained
         # Seeds differ in nothing that could be refused, but in the labels they choose.
         what = (cell.row.name, cell.options["source"])
         if what in seen:

@@ -10,7 +10,7 @@ import numpy as np
 
 from contrafact.bench.cells import BEGUN, RECORD, record_of
 from contrafact.bench.check import asked_rows
-from contrafact.bench.plan import Bench, Cell, plan
+from contrafact.bench.plan import Bench, Cell, plan, spoken
 from contrafact.core.files import read_json
 
 
@@ -54,5 +54,5 @@ def _line(bench: Bench, cell: Cell, usual: Mapping[tuple[str, str, str], float])
     seconds = usual.get((cell.kind, cell.method, bench.scale))
     if record is not None and state == "done":
         seconds = record["wall_seconds"]
-    what = f"{cell.kind}: {cell.row.name}, seed {cell.seed}"
+    what = f"{cell.kind}: {spoken(cell)}"
     return Line(cell.key, what, state, seconds, tuple(need.key for need in cell.needs))

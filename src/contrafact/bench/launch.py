@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contrafact.bench.cells import RUN, compute, record_of
+from contrafact.bench.cells import compute, record_of
 from contrafact.bench.check import asked_rows, check
-from contrafact.bench.plan import Bench, Cell
+from contrafact.bench.plan import RUN, Bench, Cell
 from contrafact.bench.results import collect
 from contrafact.bench.runner import prepared, refuse_failed, work_by_keys
 from contrafact.core import command

@@ -7,15 +7,16 @@ seed; it is known by a hash of all that its result depends on, so that rows and 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from contrafact.bench.contents import contents_of
-from contrafact.bench.recipe import LOG, Column, Recipe, Row, Scale, column_of
+from contrafact.bench.recipe import LOG, Column, Recipe, Row, Scale, Trained, column_of
 from contrafact.core.catalog import slug
 from contrafact.core.settings import check_names
 from contrafact.evaluation.regression import RegressionSettings
@@ -28,6 +29,8 @@ Kind = Literal["train", "read", "control", "judge", "score"]
 PREDICTOR = "attribute_predictor"
 """The method that trains the judge of edited images."""
 CELLS = "cells"
+RUN = "run"
+"""Folder of a training's run in its cell's."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Bench:
             images.
         rows: names of the rows to run, or parts of them; by default all. The others stay in the table as they are.
         store: folder of the cells, which recipes may share; by default ``cells`` in ``out``.
+        generators: seeds of the generators that are trained first; by default those that the recipe says.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Bench:
     predictor: str | None = None
     rows: tuple[str, ...] = ()
     store: Path | None = None
+    generators: tuple[int, ...] | None = None
 
     @property
     def judge(self) -> str | None:
@@ -85,6 +90,7 @@ class Cell:
         method: what it trains, or scores.
         needs: cells that must be finished before.
         options: how it is made from its row.
+        generator: seed of the generator that it is on, where that was trained first.
     """
 
     kind: Kind
@@ -94,6 +100,7 @@ class Cell:
     method: str
     needs: tuple[Cell, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    generator: int | None = None
 
     @cached_property
     def key(self) -> str:
@@ -106,6 +113,11 @@ class Cell:
     def trained(self) -> Cell:
         """The training whose run it reads."""
         return self if self.kind in ("train", "judge") else self.needs[0].trained
+
+    @property
+    def origin(self) -> Cell:
+        """The training that saw images first: that of the generator it is on, or its own."""
+        return self.needs[0].origin if self.needs else self
 
     def with_needs(self) -> Iterator[Cell]:
         """All it needs, directly or not, then itself."""
@@ -128,29 +140,55 @@ def plan(bench: Bench, asked: set[str]) -> list[Cell]:
     return list(cells.values())
 
 
+def spoken(cell: Cell) -> str:
+    """Row and seeds: ``DisCo, seed 0``, ``DisCo, seed 0 on generator 3``."""
+    on = "" if cell.generator is None else f" on generator {cell.generator}"
+    return f"{cell.row.name}, seed {cell.seed}{on}"
+
+
 def score_cells(bench: Bench, asked: set[str]) -> Iterator[Cell]:
-    """The cells whose numbers stand in the table."""
-    for seed in bench.seeds:
+    """The cells whose numbers stand in the table: each row at every seed, then the same on further generators.
+
+    Where generators are trained first, the first round takes another one at every seed, so that both vary as soon as
+    there is more than one number.
+    """
+    rounds = max(1, *(len(generator_seeds(bench, row)) for row in bench.recipe.rows))
+    for turn, (place, seed) in itertools.product(range(rounds), enumerate(bench.seeds)):
         before: Cell | None = None
         for row in bench.recipe.rows:
             if not can_run(bench, row):
                 continue
             if row.method != CONTROL:
-                before = _train_cell(bench, row, seed)
-            if row.name in asked:
-                if before is None:
-                    raise ValueError(f"row {row.name!r} is a control, so it must follow the row it controls")
+                generators = generator_seeds(bench, row) or (None,)
+                is_over = turn >= len(generators)
+                generator = generators[(place + turn) % len(generators)]
+                before = None if is_over else _train_cell(bench, row, seed, generator=generator)
+            if row.name in asked and before is not None:
                 yield _score_cell(bench, row, seed, before)
+            elif row.name in asked and turn == 0:
+                raise ValueError(f"row {row.name!r} is a control, so it must follow the row it controls")
+
+
+def generator_seeds(bench: Bench, row: Row) -> tuple[int, ...]:
+    """Seeds of the generators that are trained before a row; none where its source is there."""
+    if row.method == CONTROL or not can_run(bench, row):
+        return ()
+    source = source_of(bench, row)
+    return (bench.generators or source.seeds) if isinstance(source, Trained) else ()
 
 
 def can_run(bench: Bench, row: Row) -> bool:
     """Whether a row makes sense at the scale, and its method and source are there."""
     if bench.scale not in row.scales:
         return False
-    return row.method == CONTROL or (row.method in CATALOG and source_of(bench, row) is not None)
+    if row.method == CONTROL:
+        return True
+    if row.method not in CATALOG or (source := source_of(bench, row)) is None:
+        return False
+    return not isinstance(source, Trained) or source.method in CATALOG
 
 
-def source_of(bench: Bench, row: Row) -> str | None:
+def source_of(bench: Bench, row: Row) -> str | Trained | None:
     """Generator or data of a row: the one asked for, else the row's own, else on generators the recipe's."""
     if bench.source is not None or row.source is not None:
         return bench.source or row.source
@@ -201,21 +239,26 @@ def places_of(recipe: Recipe) -> dict[Place, dict[str, Column]]:
     return places
 
 
-def _train_cell(bench: Bench, row: Row, seed: int, place: Place | None = None) -> Cell:
-    """The row's method on its source, or on a generator that a column names."""
+def _train_cell(bench: Bench, row: Row, seed: int, place: Place | None = None, generator: int | None = None) -> Cell:
+    """The row's method on its source, on a generator that a column names, or on one that is trained before."""
     on_generator = CATALOG.get(row.method).source == "generator"
-    name, changes = (source_of(bench, row), tuple(row.changes.items())) if place is None else place
-    assert name is not None, "rows without a source are not run"
+    source, changes = (source_of(bench, row), tuple(row.changes.items())) if place is None else place
+    assert source is not None, "rows without a source are not run"
     options = dict(changes) if on_generator else data_options(bench, row, seed)
     method = method_of(bench, row, **(row.elsewhere if place else {}))
-    facts = {
-        "method": row.method,
-        "settings": method.hyperparameters(),
-        "source": {"name": name, **options},
-        "seed": seed,
-        "contents": [contents_of(row.method), contents_of(name)],
-    }
-    return Cell("train", row, seed, facts, row.method, options={"source": name, "options": options, "method": method})
+    facts: dict[str, Any] = {"method": row.method, "settings": method.hyperparameters()}
+    needs: tuple[Cell, ...] = ()
+    if isinstance(source, Trained):
+        assert generator is not None, "it is trained at a seed"
+        needs = (_train_cell(replace(bench, source=None), source.row(), generator),)
+        facts |= {"source": {"of": needs[0].key, **options}, "seed": seed, "contents": [contents_of(row.method), None]}
+        name = str(bench.cells / needs[0].key / RUN)
+    else:
+        name = source
+        contents = [contents_of(row.method), contents_of(name)]
+        facts |= {"source": {"name": name, **options}, "seed": seed, "contents": contents}
+    how = {"source": name, "options": options, "method": method}
+    return Cell("train", row, seed, facts, row.method, needs, how, generator)
 
 
 def _score_cell(bench: Bench, row: Row, seed: int, train: Cell) -> Cell:
@@ -237,7 +280,7 @@ def _score_cell(bench: Bench, row: Row, seed: int, train: Cell) -> Cell:
         "predictor": bench.judge,
         "contents": [contents_of(bench.data), contents_of(bench.judge)],
     }
-    return Cell("score", row, seed, facts, train.method, tuple(needs))
+    return Cell("score", row, seed, facts, train.method, tuple(needs), generator=train.generator)
 
 
 def _sees_codes(metric: str) -> bool:
@@ -248,13 +291,13 @@ def _sees_codes(metric: str) -> bool:
 def _on_top(kind: Kind, base: Cell, regression: RegressionSettings | None) -> Cell:
     """A control of a training, or an encoder regressed for it; both lie in the training's folder."""
     facts = {"of": base.key, "regression": None if regression is None else asdict(regression)}
-    return Cell(kind, base.row, base.seed, facts, base.method, (base,), {"regression": regression})
+    return Cell(kind, base.row, base.seed, facts, base.method, (base,), {"regression": regression}, base.generator)
 
 
 def _judge_cell(bench: Bench, train: Cell) -> Cell:
     """The judge, one for all rows and seeds on the same images: a run on them says which they are."""
     source = (
-        {**train.facts["source"], "contents": train.facts["contents"][1]}
+        {**train.origin.facts["source"], "contents": train.origin.facts["contents"][1]}
         if bench.data is None
         else {"data": bench.data, "contents": contents_of(bench.data)}
     )

@@ -38,6 +38,39 @@ class Column(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Trained:
+    """A generator that is trained first, one for each of its seeds, for all rows that are measured on it.
+
+    A row on it is computed at each seed on each of the generators: five of each are 25 runs, which share five
+    trainings, as does every other row and recipe with the same one.
+
+    Attributes:
+        method: catalogue name of a method on images that yields a generator.
+        source: the data it learns from.
+        settings: fields that differ from the scale's preset.
+        small: further fields at the small scale.
+        data: further options of its data, beside the recipe's.
+        seeds: one generator each.
+
+    >>> Trained("stylegan2", "shapes3d", seeds=(0, 1)).seeds
+    (0, 1)
+    """
+
+    method: str
+    source: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    small: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+
+    def row(self) -> Row:
+        """Its training as a line of a table."""
+        return Row(
+            f"generator {self.method}", self.method, {}, self.settings, self.small, source=self.source, data=self.data
+        )
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of a table.
 
@@ -49,7 +82,7 @@ class Row:
         settings: fields that differ from the preset.
         small: further fields at the small scale.
         elsewhere: further fields on the generators that columns name.
-        source: generator or data, if other than the recipe's.
+        source: generator or data, if other than the recipe's; or a generator that is trained first.
         changes: arguments of its generator that differ, as :func:`load_generator` takes them: ``{"space": "z"}``.
         data: further options of its data, such as ``{"labels": 100}``; the seed of the row chooses which.
         scales: scales at which the row makes sense.
@@ -67,7 +100,7 @@ class Row:
     settings: Mapping[str, Any] = field(default_factory=dict)
     small: Mapping[str, Any] = field(default_factory=dict)
     elsewhere: Mapping[str, Any] = field(default_factory=dict)
-    source: str | None = None
+    source: str | Trained | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     scales: tuple[Scale, ...] = SCALES
@@ -85,7 +118,8 @@ class Recipe:
         rows: its lines.
         columns: ``{title: (metric, scalar)}``, such as ``{"MIG": ("mig", "score")}``, or ``{title: Column(...)}``.
         presets: named settings methods start from at each scale; one that lacks the name starts from its defaults.
-        sources: generator of the rows at each scale; a scale without one needs ``--source``.
+        sources: generator of the rows at each scale, by name or to be trained first; a scale without one needs
+            ``--source``.
         data: options of the rows' data at each scale, as ``load_dataset`` takes them: ``{"small": {"size": 16}}``.
         small: fields every row takes at the small scale.
         regression: encoder of rows that find directions only, at each scale.
@@ -107,7 +141,7 @@ class Recipe:
     rows: tuple[Row, ...]
     columns: Mapping[str, tuple[str, str] | Column]
     presets: Mapping[Scale, str] = field(default_factory=dict)
-    sources: Mapping[Scale, str] = field(default_factory=dict)
+    sources: Mapping[Scale, str | Trained] = field(default_factory=dict)
     data: Mapping[Scale, Mapping[str, Any]] = field(default_factory=dict)
     small: Mapping[str, Any] = field(default_factory=dict)
     regression: Mapping[Scale, RegressionSettings] = field(default_factory=dict)
@@ -123,6 +157,13 @@ class Recipe:
         names = [row.name for row in self.rows]
         if self.against and self.against not in names:
             raise ValueError(unknown_name_message("row of this recipe", self.against, names))
+
+
+def methods_of(recipe: Recipe) -> list[str]:
+    """Names of all methods that a recipe trains, each once: its rows' and its generators'."""
+    sources = [*recipe.sources.values(), *(row.source for row in recipe.rows)]
+    generators = [source.method for source in sources if isinstance(source, Trained)]
+    return list(dict.fromkeys([*(row.method for row in recipe.rows), *generators]))
 
 
 def column_of(entry: tuple[str, str] | Column) -> Column:
@@ -164,6 +205,6 @@ def load_recipe(name: str) -> Recipe:
         raise ValueError(unknown_name_message("recipe", name, recipe_names()))
     if not isinstance(recipe, Recipe):
         raise ValueError(f"{name} is no recipe: expected a contrafact.bench.recipe.Recipe, got {type(recipe).__name__}")
-    for row in recipe.rows:
-        admit(row.method)  # a recipe is code itself, and may name more of it
+    for method in methods_of(recipe):
+        admit(method)  # a recipe is code itself, and may name more of it
     return recipe

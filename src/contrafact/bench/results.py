@@ -9,12 +9,13 @@ from typing import Any
 
 from contrafact.bench.cells import record_of
 from contrafact.bench.check import asked_rows
-from contrafact.bench.plan import Bench, Cell, score_cells
+from contrafact.bench.plan import Bench, Cell, score_cells, spoken
 from contrafact.bench.table import Scores, paired_table, results_table, split_by_device
 from contrafact.core import command
 from contrafact.core.claim import claim
 from contrafact.core.files import read_json, write_json, write_text
 from contrafact.core.run import environment, find_device
+from contrafact.methods import CATALOG
 
 RESULTS = "results.json"
 TABLE = "results.md"
@@ -37,7 +38,7 @@ def collect(bench: Bench) -> str:
             if record is not None and record["state"] == "done":
                 rows[cell.row.name].append(_scores(cell.row.name, record))
             elif error := _error_of(bench, cell):
-                failed[f"{cell.row.name}, seed {cell.seed}"] = error
+                failed[spoken(cell)] = error
         return _write(bench, rows, failed) if any(rows.values()) or failed else ""
 
 
@@ -57,7 +58,15 @@ def _scores(row: str, record: Mapping[str, Any]) -> Scores:
     result, device = record["result"], record["environment"]["device"]
     cost = {name: record.get(name) for name in ("processor_seconds", "peak_memory", "machine", "commit")}
     return Scores(
-        row, record["seed"], result["scores"], result["seconds"], result["source"], device, record["key"], cost
+        row,
+        record["seed"],
+        result["scores"],
+        result["seconds"],
+        result["source"],
+        device,
+        record["key"],
+        cost,
+        record.get("generator"),
     )
 
 
@@ -86,6 +95,9 @@ def _write(bench: Bench, rows: Mapping[str, Sequence[Scores]], failed: Mapping[s
     }
     results = {
         row.name: {
+            "method": row.method,
+            "learns_from": CATALOG.get(row.method).source if row.method in CATALOG else None,
+            "labels": row.data.get("labels", 0),
             "published": {title: list(numbers) for title, numbers in row.published.items()},
             "cells": [cell._asdict() for cell in rows[row.name]],
         }

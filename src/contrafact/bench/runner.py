@@ -21,7 +21,8 @@ import torch
 
 from contrafact.bench.cells import MOST_ATTEMPTS, compute, is_left_open, record_of
 from contrafact.bench.check import asked_rows, check
-from contrafact.bench.plan import Bench, Cell, plan
+from contrafact.bench.plan import Bench, Cell, plan, spoken
+from contrafact.bench.recipe import methods_of
 from contrafact.bench.results import collect
 from contrafact.core import command
 from contrafact.core.allocator import keep_freed_memory
@@ -142,7 +143,7 @@ def _say(bench: Bench, text: str) -> None:
 def _spoken(cell: Cell) -> str:
     """What is done: ``DisCo, seed 0``, ``control of DisCo, seed 0``."""
     what = {"train": "", "score": "scores of ", "read": "encoder for ", "control": "control of ", "judge": "judge for "}
-    return f"{what[cell.kind]}{cell.row.name}, seed {cell.seed}"
+    return f"{what[cell.kind]}{spoken(cell)}"
 
 
 def _work_together(bench: Bench, cells: Sequence[Cell], jobs: int, budget: float | None) -> None:
@@ -228,8 +229,8 @@ def prepared(bench: Bench, keys: set[str], threads: int) -> list[Cell]:
     """
     keep_freed_memory()
     torch.set_num_threads(threads)
-    for row in bench.recipe.rows:
-        admit(row.method)
+    for method in methods_of(bench.recipe):
+        admit(method)
     cells = [cell for cell in plan(bench, {row.name for row in bench.recipe.rows}) if cell.key in keys]
     if len(cells) < len(keys):
         raise ValueError(

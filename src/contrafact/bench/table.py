@@ -27,6 +27,7 @@ class Scores(NamedTuple):
         device: where it was computed, as ``cpu (x86_64)``.
         key: its cell.
         cost: what computing the scores cost, and on which machine.
+        generator: seed of the generator it was on, where that was trained first.
     """
 
     row: str
@@ -37,11 +38,17 @@ class Scores(NamedTuple):
     device: str = ""
     key: str = ""
     cost: Mapping[str, Any] = {}
+    generator: int | None = None
 
     @property
     def kind_of_device(self) -> str:
         """``cpu``, ``cuda``; empty in old tables."""
         return self.device.partition(" ")[0].partition(":")[0]
+
+    @property
+    def place(self) -> tuple[int, int | None, str]:
+        """What two rows must share for their numbers to be a pair: seed, generator, kind of device."""
+        return self.seed, self.generator, self.kind_of_device
 
 
 def split_by_device(
@@ -89,7 +96,7 @@ def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
             numbers.append(_mean_std(found) + _best(recipe, title, found))
             numbers += [_published(row.published.get(title))] if title in printed else []
         seconds = f"{np.mean([cell.seconds for cell in mine]):.0f} s" if mine else "–"
-        lines.append([row.name, *numbers, str(len(mine)), seconds])
+        lines.append([row.name, *numbers, _seeds(mine), seconds])
         if row.method == CONTROL and controlled is not None and min(len(mine), len(cells[controlled.name])) > 1:
             both = [*mine, *cells[controlled.name]]
             margins = []
@@ -108,11 +115,11 @@ def paired_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
     Each entry is the mean difference and its two-sided p-value by flips of sign, corrected for the rows of its column
     (Holm).
     """
-    base = {(cell.seed, cell.kind_of_device): cell.scores for cell in cells[recipe.against]}
+    base = {cell.place: cell.scores for cell in cells[recipe.against]}
     titles = list(recipe.columns)
     pairs: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
     for row in recipe.rows:
-        places = [((cell.seed, cell.kind_of_device), cell.scores) for cell in cells[row.name]]
+        places = [(cell.place, cell.scores) for cell in cells[row.name]]
         both = [(base[place], scores) for place, scores in places if place in base]
         for title in titles:
             found = [(a[title], b[title]) for a, b in both if title in a and title in b]
@@ -135,6 +142,14 @@ def _mean_std(values: Sequence[float]) -> str:
         return "–"
     spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
     return f"{np.mean(values):.3f}{spread}"
+
+
+def _seeds(cells: Sequence[Scores]) -> str:
+    """How many runs: ``5``, or ``25 on 5 generators``."""
+    generators = {cell.generator for cell in cells} - {None}
+    return (
+        f"{len(cells)} on {len(generators)} generator{'s' * (len(generators) > 1)}" if generators else str(len(cells))
+    )
 
 
 def _best(recipe: Recipe, title: str, values: Sequence[float]) -> str:

@@ -34,6 +34,8 @@ class Options:
     """small is what two cores do; paper is the paper's own settings."""
     seeds: str = "5"
     """Number of seeds, or the seeds themselves with commas: 3,4,5."""
+    generators: str | None = None
+    """Which of the generators that a recipe trains first, as --seeds: each row is computed at every seed on each."""
     rows: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--only"])] = ()
     """Rows to run, by name or a part of it; by default all. Others stay in the table as they are."""
     out: Folder | None = None
@@ -138,20 +140,21 @@ def _job(options: Options, name: str) -> Bench:
         options.predictor,
         options.rows,
         top / CELLS if options.out is None else None,
+        None if options.generators is None else _seeds(options.generators, "generators"),
     )
 
 
-def _seeds(text: str) -> tuple[int, ...]:
+def _seeds(text: str, option: str = "seeds") -> tuple[int, ...]:
     """``5`` as the seeds 0 to 4, ``3,4`` as 3 and 4, ``7,`` as 7 alone."""
     from contrafact.core.ranges import Seed, check_value
 
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words or not all(word.isascii() and word.lstrip("-").isdigit() for word in words):
-        raise ValueError(f"--seeds takes how many, such as 5, or which, such as 3,4,5; got {text!r}")
+        raise ValueError(f"--{option} takes how many, such as 5, or which, such as 3,4,5; got {text!r}")
     numbers = [int(word) for word in words]
     if "," not in text:
-        return tuple(range(check_value("seeds", numbers[0], Panels)))
-    return tuple(dict.fromkeys(check_value("seeds", number, Seed) for number in numbers))
+        return tuple(range(check_value(option, numbers[0], Panels)))
+    return tuple(dict.fromkeys(check_value(option, number, Seed) for number in numbers))
 
 
 def _seconds(text: str) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contrafact.bench.plan import settings_of
-from contrafact.bench.recipe import LOG, SCALES, Recipe, Row, column_of
+from contrafact.bench.recipe import LOG, SCALES, Recipe, Row, Trained, column_of
 from contrafact.contract.promise import expect
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.settings import flat_fields
@@ -28,8 +28,13 @@ class Subject:
 
     def trained(self) -> list[tuple[Row, Any]]:
         """Rows whose method this version has, and the method."""
-        rows = self.recipe.rows
+        rows = [*self.recipe.rows, *(source.row() for source in self.generators())]
         return [(row, CATALOG.get(row.method)) for row in rows if row.method != CONTROL and row.method in CATALOG]
+
+    def generators(self) -> list[Trained]:
+        """Generators that are trained before the rows."""
+        sources = [*self.recipe.sources.values(), *(row.source for row in self.recipe.rows)]
+        return [source for source in sources if isinstance(source, Trained)]
 
 
 def describes_itself(subject: Subject) -> None:
@@ -51,6 +56,16 @@ def names_methods_that_are_there(subject: Subject) -> None:
             expect(place > 0, f"row {row.name!r} is a control, so it must follow the row it controls")
         else:
             expect(row.method in CATALOG, unknown_name_message("method", row.method, CATALOG.names()))
+
+
+def trains_generators_that_are_there(subject: Subject) -> None:
+    """A generator that is trained before the rows has a method that yields one, and seeds."""
+    for source in subject.generators():
+        expect(source.method in CATALOG, unknown_name_message("method", source.method, CATALOG.names()))
+        cls = CATALOG.get(source.method)
+        fits = cls.source == "images" and "generator" in cls.yields
+        expect(fits, f"{source.method} trains no generator on images; a source that is Trained needs one that does")
+        expect(source.seeds, f"the generators of {source.method} have no seeds; give at least one")
 
 
 def measures_what_is_there(subject: Subject) -> None:
@@ -107,6 +122,7 @@ def starts_from_presets_that_exist(subject: Subject) -> None:
 CHECKS = (
     describes_itself,
     names_methods_that_are_there,
+    trains_generators_that_are_there,
     measures_what_is_there,
     publishes_numbers_of_its_columns,
     gives_settings_that_methods_take,
