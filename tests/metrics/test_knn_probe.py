@@ -5,12 +5,22 @@ from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.metrics import CATALOG, knn_probe
 
 
-def test_few_rows_at_a_time_give_the_same_score(monkeypatch):
+@pytest.mark.parametrize("neighbours", [1, 7, 400])
+def test_many_points_are_searched_part_by_part_for_the_same_neighbours(neighbours, monkeypatch):
     factors, test_factors = draw_factors(300), draw_factors(200, seed=9)
     given = (noisy_codes(factors), factors, noisy_codes(test_factors), test_factors)
-    whole = knn_probe(*given, neighbours=7).per_factor
-    monkeypatch.setattr(CATALOG.module("knn_probe"), "COSINES", 1_000)
-    np.testing.assert_array_equal(knn_probe(*given, neighbours=7).per_factor, whole)
+    whole = knn_probe(*given, neighbours=neighbours).per_factor
+    for name, value in {"MANY": 2, "PART": 37, "BLOCK": 11, "CHUNK": 50}.items():
+        monkeypatch.setattr(CATALOG.module("knn_probe"), name, value)
+    np.testing.assert_array_equal(knn_probe(*given, neighbours=neighbours).per_factor, whole)
+
+
+def test_neighbours_among_thousands_of_equal_codes(monkeypatch):
+    # Of codes of four values, all within a value are equally near: any two hundred of them vote alike.
+    factors = np.arange(2_000)[:, None] % 4
+    codes = np.eye(4)[factors[:, 0]]
+    monkeypatch.setattr(CATALOG.module("knn_probe"), "MANY", 2)
+    assert knn_probe(codes, factors, codes[:300], factors[:300]).score == 1.0
 
 
 def test_equals_the_vote_point_by_point():

@@ -89,14 +89,17 @@ def test_refusals():
         snc_nk(CODES, FACTORS * [1, 0, 1])
 
 
+@pytest.mark.parametrize("large_batch", [512, 1])
 @pytest.mark.parametrize(("num_values", "epochs"), [(2, 3), (4, 40)])
-def test_networks_are_those_of_scikit_learn(num_values, epochs):
+def test_networks_are_those_of_scikit_learn(num_values, epochs, large_batch):
     rng = np.random.default_rng(0)
     labels = rng.permutation(np.arange(300) % num_values)
     codes = np.c_[labels + rng.normal(size=300), rng.normal(size=(300, 2))]
     theirs = MLPClassifier((16,), batch_size=70, learning_rate_init=1e-2, max_iter=epochs, tol=0.05, random_state=5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("contrafact.metrics._network.TOLERANCE", 0.05)  # so that training stops early
+        patch.setattr("contrafact.metrics._network.LARGE_BATCH", large_batch)
+        patch.setattr("contrafact.metrics._network.BLOCK", 32)
         ours = fit_network(codes, labels, 16, 70, 1e-2, epochs, 5)
     theirs.fit(codes, labels)
     assert (theirs.n_iter_ < epochs) == (epochs == 40)

@@ -62,16 +62,7 @@ def _bin_sizes(num_points: int) -> Array:
 
 def bin_codes(codes_NJ: FloatArray) -> BinnedCodes:
     """Sort every code and cut it into bins; values scikit-learn would not tell apart share a group."""
-    values_JN = np.ascontiguousarray(codes_NJ.T.astype(np.float32))
-    num_codes, num_points = values_JN.shape
-    order_JN = np.argsort(values_JN, axis=1, kind="stable")
-    sorted_JN = np.take_along_axis(values_JN, order_JN, axis=1)
-    starts_group_JN = np.ones((num_codes, num_points), dtype=bool)
-    starts_group_JN[:, 1:] = sorted_JN[:, 1:] > sorted_JN[:, :-1] + np.float32(SAME_VALUE)
-    group_sorted_JN = np.cumsum(starts_group_JN, axis=1) - 1
-    groups_JN = np.empty((num_codes, num_points), dtype=np.uint32)
-    np.put_along_axis(groups_JN, order_JN, group_sorted_JN.astype(np.uint32), axis=1)
-
+    num_points, num_codes = codes_NJ.shape
     ends = np.cumsum(_bin_sizes(num_points))
     bin_start_JB = np.full((num_codes, MAX_BINS + 1), num_points, dtype=np.int64)
     last_group_JB = np.zeros((num_codes, MAX_BINS), dtype=np.int64)
@@ -79,10 +70,19 @@ def bin_codes(codes_NJ: FloatArray) -> BinnedCodes:
     low_JG = np.zeros((num_codes, num_points), dtype=np.float32)
     high_JG = np.zeros((num_codes, num_points), dtype=np.float32)
     bins_JN = np.empty((num_codes, num_points), dtype=np.uint8)
-    for j in range(num_codes):
-        first_G = np.flatnonzero(starts_group_JN[j])
+    groups_JN = np.empty((num_codes, num_points), dtype=np.uint32)
+    order_JN = np.empty((num_codes, num_points), dtype=np.uint32)
+    for j in range(num_codes):  # what sorting needs beside the result is large: one code's at a time
+        code_N = codes_NJ[:, j].astype(np.float32)
+        order_N = np.argsort(code_N, kind="stable")
+        sorted_N = code_N[order_N]
+        starts_group_N = np.ones(num_points, dtype=bool)
+        starts_group_N[1:] = sorted_N[1:] > sorted_N[:-1] + np.float32(SAME_VALUE)
+        order_JN[j] = order_N
+        groups_JN[j, order_N] = np.cumsum(starts_group_N) - 1
+        first_G = np.flatnonzero(starts_group_N)
         after_G = np.append(first_G[1:], num_points)
-        low_JG[j, : len(first_G)], high_JG[j, : len(first_G)] = sorted_JN[j, first_G], sorted_JN[j, after_G - 1]
+        low_JG[j, : len(first_G)], high_JG[j, : len(first_G)] = sorted_N[first_G], sorted_N[after_G - 1]
         if len(first_G) <= MAX_BINS:
             bin_of_G = np.arange(len(first_G))
         else:
@@ -97,7 +97,7 @@ def bin_codes(codes_NJ: FloatArray) -> BinnedCodes:
     return BinnedCodes(
         bins_JN,
         groups_JN,
-        order_JN.astype(np.uint32),
+        order_JN,
         bin_start_JB,
         last_group_JB,
         num_bins_J,

@@ -18,10 +18,19 @@ LOGISTIC = "logistic_C1"
 
 def standardize(codes_NJ: FloatArray, *others: FloatArray) -> list[FloatArray]:
     """Codes and any others, shifted and scaled to the first's mean 0 and deviation 1; dead codes become 0."""
+    mean_J, scale_J = standard_scale(codes_NJ)
+    results = []
+    for values in (codes_NJ, *others):
+        results.append(values - mean_J)
+        results[-1] *= scale_J
+    return results
+
+
+def standard_scale(codes_NJ: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """What :func:`standardize` takes away from each code ``(J,)``, and multiplies it by, 0 for dead codes."""
     mean_J, deviation_J = codes_NJ.mean(axis=0), codes_NJ.std(axis=0)
     live_J = ~dead_codes(codes_NJ) & (deviation_J > 0)
-    scale_J = np.where(live_J, 1.0 / np.where(live_J, deviation_J, 1.0), 0.0)
-    return [(values - mean_J) * scale_J for values in (codes_NJ, *others)]
+    return mean_J, np.where(live_J, 1.0 / np.where(live_J, deviation_J, 1.0), 0.0)
 
 
 def fit_lbfgs(codes_NJ: FloatArray, labels_N: IntArray, seed: int | None = None, inverse_penalty: float = 1.0) -> Any:

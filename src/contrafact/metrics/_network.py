@@ -21,6 +21,7 @@ from contrafact.metrics._compile import compiled
 PENALTY, DECAY_1, DECAY_2, TINY = 1e-4, 0.9, 0.999, 1e-8
 TOLERANCE, PATIENCE = 1e-4, 10  # epochs without so much less loss, after which training stops
 ROWS_AT_ONCE = 8192
+LARGE_BATCH, BLOCK = 512, 512  # rows of a batch from which on matrix products pay, and rows of one product
 
 Array = npt.NDArray[Any]
 
@@ -145,6 +146,54 @@ def _epoch(
     return total / len(order_N)
 
 
+def _epoch_of_large_batches(
+    codes_NJ: FloatArray, labels_N: IntArray, order_N: IntArray, batch: int, rate: float, done: int, *state: Any
+) -> float:
+    """What :func:`_epoch` computes, by matrix products of many rows."""
+    *weights, moments = state
+    first_JH, first_H, last_CH, last_C = weights
+    total = 0.0
+    for start in range(0, len(order_N), batch):
+        rows_N = order_N[start : start + batch]
+        slopes = tuple(np.zeros_like(values) for values in weights)
+        to_first_JH, to_first_H, to_last_CH, to_last_C = slopes
+        loss = 0.0
+        for first in range(0, len(rows_N), BLOCK):
+            block_N = rows_N[first : first + BLOCK]
+            codes_BJ = codes_NJ[block_N]
+            hidden_BH = codes_BJ @ first_JH
+            hidden_BH += first_H
+            np.maximum(hidden_BH, 0.0, out=hidden_BH)
+            delta_BC = hidden_BH @ last_CH.T
+            delta_BC += last_C
+            loss += _all_outputs(delta_BC, labels_N[block_N])
+            to_last_C += delta_BC.sum(axis=0)
+            to_last_CH += delta_BC.T @ hidden_BH
+            back_BH = delta_BC @ last_CH
+            back_BH *= hidden_BH > 0.0
+            to_first_H += back_BH.sum(axis=0)
+            to_first_JH += codes_BJ.T @ back_BH
+        to_first_JH += PENALTY * first_JH
+        to_last_CH += PENALTY * last_CH
+        squares = float((first_JH**2).sum() + (last_CH**2).sum())
+        total += loss + 0.5 * PENALTY * squares
+        done += 1
+        step = rate * math.sqrt(1.0 - DECAY_2**done) / (1.0 - DECAY_1**done)
+        for place, (values, slope) in enumerate(zip(weights, slopes, strict=True)):
+            slope /= len(rows_N)
+            _adam(values.reshape(-1), slope.reshape(-1), moments[2 * place], moments[2 * place + 1], step)
+    return total / len(order_N)
+
+
+@compiled
+def _all_outputs(logits_BC: Array, labels_B: Array) -> float:
+    """:func:`_outputs` of each row; the loss of all."""
+    loss = 0.0
+    for row in range(len(logits_BC)):
+        loss += _outputs(logits_BC[row], labels_B[row])
+    return loss
+
+
 def _drawn(rng: np.random.RandomState, fan_in: int, fan_out: int) -> tuple[FloatArray, FloatArray]:
     bound = math.sqrt(6.0 / (fan_in + fan_out))
     return rng.uniform(-bound, bound, (fan_in, fan_out)), rng.uniform(-bound, bound, fan_out)
@@ -167,7 +216,8 @@ def fit_network(
         places = np.arange(len(order_N))
         rng.shuffle(places)
         order_N = order_N[places]
-        loss = _epoch(codes_NJ, labels_N, order_N, batch, rate, epoch * steps, *network, moments)
+        pass_over = _epoch if batch < LARGE_BATCH else _epoch_of_large_batches
+        loss = pass_over(codes_NJ, labels_N, order_N, batch, rate, epoch * steps, *network, moments)
         waited = waited + 1 if loss > best - TOLERANCE else 0
         best = min(best, loss)
         if waited > PATIENCE:

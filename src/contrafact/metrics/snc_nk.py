@@ -83,15 +83,21 @@ def _name_bins(bins_N: IntArray, labels_N: IntArray) -> IntArray:
     return np.asarray(linear_sum_assignment(counts_CC, maximize=True)[1])
 
 
+def _guess(labels_N: IntArray, labels_M: IntArray) -> float:
+    """Test accuracy of the commonest value."""
+    values, counts = np.unique(labels_N, return_counts=True)
+    return float(np.mean(labels_M == values[counts.argmax()]))
+
+
 def _accuracy(
     train_NJ: FloatArray, labels_N: IntArray, test_MJ: FloatArray, labels_M: IntArray, epochs: int, seed: int
 ) -> float:
     """Test accuracy of a network of one hidden layer; without codes, of the commonest value."""
     from contrafact.metrics._network import fit_network, predict
 
-    values, counts = np.unique(labels_N, return_counts=True)
     if not train_NJ.shape[1]:
-        return float(np.mean(labels_M == values[counts.argmax()]))
+        return _guess(labels_N, labels_M)
+    values = np.unique(labels_N)
     batch = min(len(train_NJ), max(SMALLEST_BATCH, len(train_NJ) // BATCHES_PER_EPOCH))
     network = fit_network(train_NJ, relabel(labels_N), HIDDEN, batch, RATE, epochs, seed)
     return float(np.mean(values[predict(network, test_MJ)] == labels_M))
@@ -141,27 +147,30 @@ def snc_nk(
     sorted_NJ = np.sort(pair.codes_NJ, axis=0)
     information_JK = _informations(sorted_NJ, pair)
     pairs = match(information_JK)
-    train_NJ, test_MJ = standardize(pair.codes_NJ, pair.codes_test_NJ)
     single_K, full_K, without_K = (np.zeros(num_factors) for _ in range(3))
-
-    def train(k: int, columns: IntArray, found_K: FloatArray) -> None:
-        labels = (pair.factors_NK[:, k], pair.factors_test_NK[:, k])
-        found_K[k] = _accuracy(train_NJ[:, columns], labels[0], test_MJ[:, columns], labels[1], epochs, seed)
-
-    every = np.arange(num_codes)
-    tasks = [(k, every, full_K) for k in range(num_factors)]
-    tasks += [(k, np.delete(every, j), without_K) for k, j in enumerate(pairs) if j >= 0]
-    with workers() as (run_all, _):
-        run_all(train, tasks)
     for k, j in enumerate(pairs):
         labels_N, labels_M = pair.factors_NK[:, k], pair.factors_test_NK[:, k]
         if j < 0:
-            single_K[k] = _accuracy(train_NJ[:, :0], labels_N, test_MJ, labels_M, epochs, seed)
+            single_K[k] = _guess(labels_N, labels_M)
             continue
         values = np.unique(labels_N)
         edges = _edges(sorted_NJ[:, [j]], len(values))[:, 0]
         names = _name_bins(_bins(pair.codes_NJ[:, j], edges), relabel(labels_N))
         single_K[k] = np.mean(values[names[_bins(pair.codes_test_NJ[:, j], edges)]] == labels_M)
+    del sorted_NJ  # of a million points, as large as the codes
+    train_NJ, test_MJ = standardize(pair.codes_NJ, pair.codes_test_NJ)
+
+    def train(k: int, left_out: int | None, found_K: FloatArray) -> None:
+        labels = (pair.factors_NK[:, k], pair.factors_test_NK[:, k])
+        codes = train_NJ, test_MJ
+        if left_out is not None:
+            codes = np.delete(train_NJ, left_out, axis=1), np.delete(test_MJ, left_out, axis=1)
+        found_K[k] = _accuracy(codes[0], labels[0], codes[1], labels[1], epochs, seed)
+
+    tasks: list[tuple[int, int | None, FloatArray]] = [(k, None, full_K) for k in range(num_factors)]
+    tasks += [(k, int(j), without_K) for k, j in enumerate(pairs) if j >= 0]
+    with workers() as (run_all, _):
+        run_all(train, tasks)
     knockout_K = np.where(pairs >= 0, full_K - without_K, 0.0)
     notes = pair.notes
     if num_codes < num_factors:

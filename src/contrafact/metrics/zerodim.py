@@ -27,7 +27,7 @@ from contrafact.core.metric import (
     measured,
 )
 from contrafact.metrics._importance import weighted_concentration
-from contrafact.metrics._linear import LOGISTIC, standardize
+from contrafact.metrics._linear import LOGISTIC, standard_scale
 from contrafact.metrics._logistic import fit_logistic
 from contrafact.metrics.dci import dci
 from contrafact.metrics.mig import mig
@@ -138,9 +138,13 @@ def zerodim(
     disentanglement, _ = weighted_concentration(importance_GK)
     completeness, per_factor = weighted_concentration(importance_GK.T)
     single = width == 1
-    all_standard_NJ = standardize(codes_NJ)[0]
-    linear_train, linear_test, *_ = train_test_split(all_standard_NJ, test_size=TEST_SHARE, random_state=SPLIT_SEED)
-    models = [fit_logistic(linear_train, labels_N) for labels_N in factors_train_NK.T]
+    gap = mig(codes_NJ, factors_NK).score if single else None
+    margin = sap(train_NJ, factors_train_NK, test_MJ, factors_test_MK, estimator=estimator).score if single else None
+    mean_J, scale_J = standard_scale(codes_NJ)  # of all points, as in the program
+    for part in (train_NJ, test_MJ):  # in place: they are copies, and of a million points there should be no third
+        part -= mean_J
+        part *= scale_J
+    models = [fit_logistic(train_NJ, labels_N) for labels_N in factors_train_NK.T]
     return ZerodimResult(
         score=disentanglement,
         protocol=f"zerodim_n{len(codes_NJ)}_split{SPLIT_SEED}_groups{len(importance_GK)}x{width}_{estimator}_{LOGISTIC}",
@@ -153,12 +157,12 @@ def zerodim(
         disentanglement=disentanglement,
         completeness=completeness,
         informativeness=base.informativeness,
-        mig=mig(codes_NJ, factors_NK).score if single else None,
-        sap=sap(train_NJ, factors_train_NK, test_MJ, factors_test_MK, estimator=estimator).score if single else None,
+        mig=gap,
+        sap=margin,
         linear_accuracy=np.array(
-            [np.mean(m.predict(linear_test) == y) for m, y in zip(models, factors_test_MK.T, strict=True)]
+            [np.mean(m.predict(test_MJ) == y) for m, y in zip(models, factors_test_MK.T, strict=True)]
         ),
         linear_accuracy_train=np.array(
-            [np.mean(m.predict(linear_train) == y) for m, y in zip(models, factors_train_NK.T, strict=True)]
+            [np.mean(m.predict(train_NJ) == y) for m, y in zip(models, factors_train_NK.T, strict=True)]
         ),
     )
