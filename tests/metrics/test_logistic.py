@@ -168,3 +168,31 @@ def test_points_told_nearly_apart_without_penalty_are_not_laboured_at(num_classe
     weights = compute_sample_weight("balanced", labels)
     assert ours.loss <= log_loss(labels, theirs.predict_proba(codes), sample_weight=weights)
     assert len(passes) < 600
+
+
+@pytest.mark.parametrize("num_classes", [10, 15])
+def test_a_code_that_holds_an_ordered_factor_takes_few_passes(num_classes, monkeypatch):
+    # Neighbouring values are confused with each other alone: classes preconditioned each by itself took hundreds.
+    rng = np.random.default_rng(0)
+    labels = rng.integers(num_classes, size=20_000)
+    codes = rng.normal(size=(20_000, 24))
+    codes[:, 0] += labels
+    passes, loss = [], _logistic._Points.loss
+    monkeypatch.setattr(
+        _logistic._Points, "loss", lambda points, theta: (passes.append(len(points.labels_N)), loss(points, theta))[1]
+    )
+    model = fit_logistic(codes, labels)
+    assert np.abs(model.gradient_RP).max() < 1e-6
+    assert passes.count(20_000) < 60
+
+
+@pytest.mark.parametrize("one_vs_rest", [False, True])
+def test_threads_change_nothing(one_vs_rest, monkeypatch):
+    codes, labels = draw(9_000, 5, 4)
+    monkeypatch.setattr(_logistic, "MANY", 1_000)
+    fits = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("NUMBA_NUM_THREADS", threads)
+        fits.append(fit_logistic(codes, labels, one_vs_rest=one_vs_rest))
+    np.testing.assert_array_equal(fits[0].weights_JR, fits[1].weights_JR)
+    assert fits[0].loss == fits[1].loss

@@ -20,18 +20,24 @@ import numpy.typing as npt
 
 from contrafact.core.metric import FloatArray, IntArray
 from contrafact.core.once import once
-from contrafact.metrics._compile import compiled
+from contrafact.metrics._compile import compiled, workers
 
 Array = npt.NDArray[Any]
 Precondition = Callable[[FloatArray], FloatArray]
 
 BLOCK = 1024  # rows whose scores stay in the processor's cache
+PARTS = 8  # of many points, one after the other in each: as many whatever the threads, so that sums are the same
+MANY = 32 * BLOCK  # points
 DECREMENT = 1e-14  # Newton's: by how much the mean loss may still exceed the optimum
-SINGLE_DECREMENT = 1e-13  # single precision tells no less of a mean over points
-LARGEST_HESSIAN = 200  # parameters up to which the classes are preconditioned together
+SINGLE_DECREMENT = 1e-13  # single precision tells no less of a mean over points,
+STALLED = 1e-9  # and, from here on, where a step hardly lowers it, not even that
+LARGEST_HESSIAN = 1_500  # parameters up to which the classes may be preconditioned together,
+SMALL_HESSIAN = 200  # up to which they always are; of more where that is soon saved, or each class by itself did not do
+PASSES_SAVED = 5  # about as many as that saves
 SAMPLE = 3000  # points of the part that is solved first, or 40 for every code
 MEMORY = 10  # pairs of L-BFGS
-STEPS = 15  # of one preconditioner
+STEPS, FALL = 15, 0.01  # of one preconditioner, before it is asked whether the decrement fell to such a share
+MOST_STEPS = 60
 ROUNDS, UNPENALISED_ROUNDS = 40, 6  # the fewer where the optimum may lie infinitely far
 PART_DECREMENT = 1e-3
 FASTER = 4.0  # times the last step's length that a step may begin with: where one was too long, the next is as well
@@ -160,27 +166,45 @@ class _Points(NamedTuple):
 
     def loss(self, theta_RP: FloatArray) -> tuple[float, FloatArray]:
         """Loss and its gradient ``(R, P)``."""
+        num_parts = PARTS if len(self.codes_NJ) >= MANY else 1
+        edges = np.linspace(0, len(self.codes_NJ), num_parts + 1).round().astype(np.int64).tolist()
+        losses, gradients = np.zeros(num_parts), np.zeros((num_parts, *theta_RP.shape))
+
+        def add(part: int) -> None:
+            losses[part], gradients[part] = self._loss_of(slice(edges[part], edges[part + 1]), theta_RP)
+
+        if num_parts == 1:
+            add(0)
+        else:
+            with workers() as (run_all, _):
+                run_all(add, [(part,) for part in range(num_parts)])
+        loss = float(losses.sum()) + self.penalty / 2 * float((theta_RP[:, :-1] ** 2).sum())
+        gradient_RP = gradients.sum(axis=0)
+        gradient_RP[:, :-1] += self.penalty * theta_RP[:, :-1]
+        return loss, self.centered(gradient_RP)
+
+    def _loss_of(self, points: slice, theta_RP: FloatArray) -> tuple[float, FloatArray]:
+        """What some points add to the loss and to its gradient."""
         kind = self.codes_NJ.dtype
         weights_JR, intercept_R = theta_RP[:, :-1].T.astype(kind, order="C"), theta_RP[:, -1].astype(kind)
-        gradient_RP, total_R = self.penalty * theta_RP, np.zeros(self.columns)
-        gradient_RP[:, -1] = 0.0
-        loss = self.penalty / 2 * float((theta_RP[:, :-1] ** 2).sum())
-        scores = np.empty((min(BLOCK, len(self.codes_NJ)), self.columns), kind)
+        codes_NJ, labels_N = self.codes_NJ[points], self.labels_N[points]
+        loss, gradient_RP, total_R = 0.0, np.zeros_like(theta_RP), np.zeros(self.columns)
+        scores = np.empty((min(BLOCK, len(codes_NJ)), self.columns), kind)
         positive = np.empty(scores.shape if not self.softmax else (0, 0), np.bool_)
-        for start in range(0, len(self.codes_NJ), BLOCK):
-            block_NJ, labels_N = self.codes_NJ[start : start + BLOCK], self.labels_N[start : start + BLOCK]
+        for start in range(0, len(codes_NJ), BLOCK):
+            block_NJ, block_N = codes_NJ[start : start + BLOCK], labels_N[start : start + BLOCK]
             scores_NR = np.matmul(block_NJ, weights_JR, out=scores[: len(block_NJ)])
             if self.softmax:
-                loss += _softmax_center(scores_NR, intercept_R, labels_N, self.weight_C)
+                loss += _softmax_center(scores_NR, intercept_R, block_N, self.weight_C)
                 np.exp(scores_NR, out=scores_NR)
-                loss += _softmax_residuals(scores_NR, labels_N, self.weight_C, total_R)
+                loss += _softmax_residuals(scores_NR, block_N, self.weight_C, total_R)
             else:
-                loss += _binary_center(scores_NR, intercept_R, positive, labels_N, self.first, self.weight_C)
+                loss += _binary_center(scores_NR, intercept_R, positive, block_N, self.first, self.weight_C)
                 np.exp(scores_NR, out=scores_NR)
-                loss += _binary_residuals(scores_NR, positive, labels_N, self.first, self.weight_C, total_R)
+                loss += _binary_residuals(scores_NR, positive, block_N, self.first, self.weight_C, total_R)
             gradient_RP[:, :-1] += scores_NR.T @ block_NJ
-        gradient_RP[:, -1] += total_R
-        return loss, self.centered(gradient_RP)
+        gradient_RP[:, -1] = total_R
+        return loss, gradient_RP
 
     def centered(self, values_RP: FloatArray) -> FloatArray:
         """Without what all classes of a softmax share, to which its loss is blind and the penalty averse."""
@@ -221,9 +245,19 @@ class _Points(NamedTuple):
 class _Preconditioner:
     """Inverse of the Hessian at a point: of all columns together where they are few, else of each column."""
 
-    def __init__(self, points: _Points, theta_RP: FloatArray, size: int) -> None:
+    def __init__(self, points: _Points, theta_RP: FloatArray, size: int, *, thorough: bool = False) -> None:
+        num_parameters = points.columns * theta_RP.shape[1]
+        affordable = min(size, len(points.labels_N)) * num_parameters <= 8 * PASSES_SAVED * len(points.labels_N)
+        self.together = points.softmax and num_parameters <= (
+            LARGEST_HESSIAN if thorough or affordable else SMALL_HESSIAN
+        )
+        share = 1.0
+        if len(points.labels_N) > 8 * size:  # look at so many, of which those that count are drawn
+            looked_at = np.sort(np.random.default_rng(0).integers(len(points.labels_N), size=8 * size))
+            share = 8 * size / len(points.labels_N)
+            points = points._replace(codes_NJ=points.codes_NJ[looked_at], labels_N=points.labels_N[looked_at])
         likely_NR = points.likely(theta_RP)
-        weight_N = points.weight_C[points.labels_N]
+        weight_N = points.weight_C[points.labels_N] / share
         chosen: Any = slice(None)
         if len(weight_N) > 2 * size:
             # Where points are told apart well, the few that are not carry all curvature: draw by it.
@@ -237,20 +271,19 @@ class _Preconditioner:
         codes_NJ = points.codes_NJ[chosen]
         num_points, num_codes = codes_NJ.shape
         width = num_codes + 1
-        inputs_NP = np.ones((num_points, width))
+        inputs_NP = np.ones((num_points, width), dtype=codes_NJ.dtype)
         inputs_NP[:, :-1] = codes_NJ
         self.centered = points.centered
-        self.together = points.softmax and points.columns * width <= LARGEST_HESSIAN
         penalty_P = np.append(np.full(num_codes, points.penalty), 0.0)
         blocks = []
         for likely_N in likely_NR.T:
             curve_N = np.sqrt(weight_N * likely_N * (1.0 if self.together else 1.0 - likely_N))
-            scaled_NP = curve_N[:, None] * inputs_NP
-            blocks.append(scaled_NP.T @ scaled_NP + np.diag(penalty_P))
+            scaled_NP = curve_N[:, None].astype(inputs_NP.dtype) * inputs_NP
+            blocks.append((scaled_NP.T @ scaled_NP).astype(np.float64) + np.diag(penalty_P))
         if self.together:
             from scipy.linalg import block_diag
 
-            scaled_NR = np.sqrt(weight_N)[:, None] * likely_NR
+            scaled_NR = (np.sqrt(weight_N)[:, None] * likely_NR).astype(inputs_NP.dtype)
             outer_NH = (scaled_NR[:, :, None] * inputs_NP[:, None, :]).reshape(num_points, -1)
             blocks = [block_diag(*blocks) - (outer_NH.T @ outer_NH)]
         self.factors = [_factor(block) for block in blocks]
@@ -307,6 +340,11 @@ class _Descent:
             shares.append(self.dot(step, down_RP) * curvature)
             down_RP = down_RP - shares[-1] * change
         down_RP = precondition(down_RP)
+        if self.pairs:
+            # A Hessian of few points is too small in some direction: the last step tells by how much.
+            step, change, _ = self.pairs[-1]
+            stretch = self.dot(step, change) / np.maximum(self.dot(change, precondition(change)), 1e-300)
+            down_RP = down_RP * np.where(stretch > 0, np.minimum(stretch, 1.0), 1.0)
         for (step, change, curvature), share in zip(self.pairs, reversed(shares), strict=True):
             down_RP = down_RP + (share - self.dot(change, down_RP) * curvature) * step
         return down_RP
@@ -320,35 +358,48 @@ class _Descent:
 
     def solve(self, points: _Points, size: int, decrement: float, rounds: int) -> None:
         """Step, with a new preconditioner when the last has not led there, until the decrement is small."""
-        slow = 0
+        slow, led = 0, True
         for count in range(rounds):
             if self.precondition is None:
-                self.precondition = _Preconditioner(points, self.theta_RP, size)
+                self.precondition = _Preconditioner(points, self.theta_RP, size, thorough=count > 0)
             before = self.loss
-            if self.run(points, self.precondition if count % 2 == 0 else self.steepest, decrement):
+            done, led = self.run(points, self.precondition if led else self.steepest, decrement)
+            if done:
                 return
+            led |= count == 0  # the next looks at the classes together, or from nearer
             slow = slow + 1 if SLOW[0] * self.loss < before - self.loss < SLOW[1] * self.loss else 0
             if slow == 2 and not points.penalty:
                 return  # points of some classes can be told apart without fail, and nothing stops the coefficients
             self.precondition = None
             self.pairs.clear()
 
-    def run(self, points: _Points, precondition: Precondition, decrement: float) -> bool:
-        """Step until Newton's decrement is small everywhere; False where steps ran out or rounding stopped them."""
+    def run(self, points: _Points, precondition: Precondition, decrement: float) -> tuple[bool, bool]:
+        """Step until Newton's decrement is small everywhere, or hardly falls, or rounding stops it.
+
+        Returns:
+            whether it is small, and whether another run of this kind is worth its passes.
+        """
         noise = 1e-7 if points.codes_NJ.dtype == np.float32 else 1e-14
         loss, gradient_RP = points.loss(self.theta_RP)
         size = np.ones((1 if self.together else len(self.theta_RP), 1))
-        for _ in range(STEPS):
+        last = before = np.inf
+        for count in range(MOST_STEPS):
             down_RP = self.direction(gradient_RP, precondition)
             slope = self.dot(down_RP, gradient_RP)
             if (slope > 0).any():  # rounding, in pairs nearly parallel
                 self.pairs.clear()
                 down_RP = precondition(-gradient_RP)
                 slope = self.dot(down_RP, gradient_RP)
+            stalled = noise > 1e-10 and -slope.min() < STALLED and -slope.min() > 0.3 * before
+            before = -float(slope.min())
             moving = -slope > 2 * decrement
             self.loss, self.gradient_RP = loss, gradient_RP
-            if not moving.any() or loss <= CERTAIN:
-                return True
+            if not moving.any() or stalled or loss <= CERTAIN:
+                return True, True
+            if count % STEPS == 0:
+                if not -slope.min() < FALL * last:
+                    return False, precondition == self.steepest
+                last = -float(slope.min())
             down_RP = np.where(moving, down_RP, 0.0)
             size = np.minimum(1.0, FASTER * size)
             low, high = np.zeros_like(slope), np.full_like(slope, np.inf)
@@ -367,14 +418,14 @@ class _Descent:
                 inside = (secant > low + 0.1 * (middle - low)) & (secant < np.where(np.isfinite(high), high, 10 * size))
                 size = np.where(too_far | too_near, np.where(inside & ~worse, secant, middle), size)
             else:
-                return False
+                return False, precondition == self.steepest
             step, change = size * down_RP, new_gradient_RP - gradient_RP
             product = self.dot(step, change)
             curvature = np.where(product > 1e-12 * -slope, 1.0 / np.where(product > 0, product, 1.0), 0.0)
             self.pairs = [*self.pairs[-MEMORY + 1 :], (step, change, curvature)]
             self.theta_RP = self.theta_RP + step
             loss, gradient_RP = new_loss, new_gradient_RP
-        return False
+        return False, True
 
 
 class Logistic(NamedTuple):
@@ -439,8 +490,9 @@ def fit_logistic(
     if len(classes_C) < 2:
         raise ValueError(f"logistic regression needs at least two values to tell apart, got {classes_C.tolist()}")
     codes_NJ = np.ascontiguousarray(codes_NJ, dtype=np.float64)
-    center_J = codes_NJ.mean(axis=0)
-    if (np.abs(center_J) > 1e-3 * codes_NJ.std(axis=0)).any():
+    some_NJ = codes_NJ[:: len(codes_NJ) // SAMPLE + 1]
+    center_J = some_NJ.mean(axis=0)
+    if (np.abs(center_J) > 0.1 * some_NJ.std(axis=0)).any():
         codes_NJ = codes_NJ - center_J  # far from 0, codes and intercept are nearly one direction
     else:
         center_J[:] = 0.0

@@ -28,7 +28,9 @@ INFO = MetricInfo(
     enough={"score": 10_000},
 )
 CHUNK = 1024  # test points compared at a time
-MANY = 20_000  # training points from which on neighbours are looked for in single precision, without keeping all cosines
+MANY = (
+    20_000  # training points from which on neighbours are looked for in single precision, without keeping all cosines
+)
 BLOCK, PART = 256, 4096  # test and training points whose cosines stay in the processor's cache then
 
 Array = npt.NDArray[Any]
