@@ -64,7 +64,7 @@ def _keep_nearest(cosine_Q: Array, place_Q: Array, size: int, count: int) -> flo
             low = left
         else:
             break
-    return cosine_Q[:count].min()
+    return float(cosine_Q[:count].min())
 
 
 @compiled
