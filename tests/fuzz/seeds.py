@@ -65,6 +65,18 @@ def dinov2_files() -> dict[str, Write]:
     }
 
 
+def vgg_files() -> dict[str, Write]:
+    """A narrow VGG-16 as torchvision keeps it, and as safetensors."""
+    from safetensors.torch import save_file
+
+    from tests.nn.test_vgg import draw
+
+    return {
+        "torchvision": _torch("vgg16.pth", draw()),
+        "safetensors": lambda folder: save_file(draw(), folder / "vgg16.safetensors"),
+    }
+
+
 def _copy(file: Path, name: str, folder: Path) -> None:
     shutil.copyfile(file, folder / name)
 

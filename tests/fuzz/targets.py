@@ -114,6 +114,12 @@ def _read_dinov2(folder: Path) -> Any:
     return dinov2(next(iter(sorted(folder.iterdir())))).name
 
 
+def _read_vgg(folder: Path) -> Any:
+    from contrafact.nn.vgg import vgg16
+
+    return len(vgg16(next(iter(sorted(folder.iterdir())))).convolutions)
+
+
 def _read_latents(folder: Path) -> Any:
     from contrafact.editing.latents import load_latents
 
@@ -434,6 +440,7 @@ def all_targets() -> dict[str, Target]:
         Target("encoder", _read_encoder, encoders, ("editing.encoder",)),
         Target("predictor", _read_predictor, seeds.artefact_files(AttributeClassifier), ("nn.attributes",)),
         Target("dinov2", _read_dinov2, seeds.dinov2_files(), ("nn.dinov2",), 0.5),
+        Target("vgg", _read_vgg, seeds.vgg_files(), ("nn.vgg",), 0.5),
         Target("latents", _read_latents, {"scene": seeds.write_latents}, ("editing.latents",)),
         Target(
             "run",

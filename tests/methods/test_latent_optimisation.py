@@ -292,7 +292,7 @@ def test_the_few_label_loss_is_the_sum_over_images(tmp_path):
     )
     places, annotated = np.array([15, 3, 20]), np.array([0, 4])
     residual = torch.randn(5, 2)
-    weights = FewLabelWeights("squared", 0.5, 0.01, 0.3, 0.2, 7.0)
+    weights = FewLabelWeights(torch.nn.functional.mse_loss, 0.5, 0.01, 0.3, 0.2, 7.0)
     loss, _ = few_label_loss(
         encoder, generator, images, places, annotated, residual, torch.Generator().manual_seed(1), weights, run
     )

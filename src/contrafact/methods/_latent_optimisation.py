@@ -6,14 +6,21 @@ each method writes its own where its paper has others.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import torch
+from torch import Tensor
+
+from contrafact.core.dataset import ImageDataset
 from contrafact.core.label_kinds import LabelKind
 from contrafact.core.method import Method
 from contrafact.core.ranges import Count, Rate, Share, Size, SizeOrZero, Steps, Weight, Width
-from contrafact.losses.reconstruction import Reconstruction
+from contrafact.core.run import Run
+from contrafact.losses.reconstruction import Reconstruction, image_distance, perceptual_distance
 from contrafact.nn.factor_codes import LateKernel
+from contrafact.nn.vgg import LEAST_SIDE, VGG16, vgg16
 from contrafact.training.latent_training import ValueCodes
 
 
@@ -35,7 +42,10 @@ class LatentOptimisation(Method):
     sigma: Weight = 1.0
     """Standard deviation of the noise on the residual."""
     reconstruction: Reconstruction = "squared"
-    """squared (colour), bernoulli (black and white), or multiscale (photographs without a perceptual network)."""
+    """squared (colour), bernoulli (black and white), multiscale (photographs without a perceptual network), or vgg
+    (photographs, with vgg_weights)."""
+    vgg_weights: str | None = None
+    """VGG-16's weights for reconstruction vgg: torchvision's vgg16-397923af.pth, which is yours to fetch."""
     decoder: Literal["conv", "style"] = "conv"
     """The factor benchmarks' decoder, or a StyleGAN2 synthesis network for photographs."""
     width: Width = 1.0
@@ -48,6 +58,41 @@ class LatentOptimisation(Method):
     """Learning rate of latents and value embeddings."""
     generator_rate: Rate = 1e-3
     """Learning rate of the generator in stage 1."""
+
+    def check_options(self) -> None:
+        """Refuse a perceptual loss without its weights, and weights that nothing reads."""
+        if self.reconstruction == "vgg" and self.vgg_weights is None:
+            raise ValueError(
+                "reconstruction 'vgg' compares features of VGG-16; say where its weights lie (--vgg-weights "
+                "vgg16-397923af.pth), or take 'multiscale', which needs none"
+            )
+        if self.reconstruction != "vgg" and self.vgg_weights is not None:
+            raise ValueError(
+                f"vgg_weights are those of reconstruction 'vgg', but it is {self.reconstruction!r}; leave them out, or "
+                "set it to 'vgg'"
+            )
+
+    def check_source(self, source: ImageDataset, run: Run) -> None:
+        """Refuse images that are too small for VGG, and a file that does not hold it."""
+        height, width = source.image_shape[1:]
+        if self.reconstruction == "vgg":
+            if min(height, width) < LEAST_SIDE:
+                raise ValueError(
+                    f"VGG-16 halves images five times: they need {LEAST_SIDE} pixels a side, got {height} x {width}; "
+                    "take another reconstruction, or larger images"
+                )
+            _network(str(self.vgg_weights), run.device)
+
+    def distance(self, made: Tensor, images: Tensor) -> Tensor:
+        """How far images ``(N, C, H, W)`` are from their targets, by ``reconstruction``: a scalar."""
+        if self.reconstruction != "vgg":
+            return image_distance(made, images, self.reconstruction)
+        return perceptual_distance(made, images, _network(str(self.vgg_weights), made.device))
+
+
+@functools.cache  # 59 MB that every step reads, and no part of what a checkpoint holds
+def _network(path: str, device: torch.device) -> VGG16:
+    return vgg16(path).to(device)
 
 
 @dataclass(frozen=True)

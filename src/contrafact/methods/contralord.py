@@ -35,7 +35,6 @@ from contrafact.core.method import Artefacts
 from contrafact.core.ranges import Length, Positive, Rate, Share, Size, Steps, Weight, Width
 from contrafact.core.run import Run
 from contrafact.losses.contrastive import queue_infonce_loss, unit
-from contrafact.losses.reconstruction import image_distance
 from contrafact.methods._latent_optimisation import FewLabelTerm, LatentOptimisation
 from contrafact.nn.factor_codes import AssignedEncoder, SharedEncoder, parts_of
 from contrafact.nn.trainable import EncoderChoice
@@ -133,10 +132,12 @@ class ContraLORD(FewLabelTerm, LatentOptimisation):
 
     def check_options(self) -> None:
         """Refuse a queue shorter than a step's images."""
+        super().check_options()
         check_queue(self.queue_length, self.encoder_batch_size)
 
     def check_source(self, source: ImageDataset, run: Run) -> None:
         """Refuse a queue shorter than the images of all processes, and views that the images do not have."""
+        super().check_source(source, run)
         check_queue(self.queue_length, self.encoder_batch_size * run.world_size)
         choose_kinds(source, self.augmentations)
 
@@ -225,7 +226,7 @@ class ContraLORD(FewLabelTerm, LatentOptimisation):
                 seen = views(pictures, rng)
                 codes = in_shuffled_groups(lambda x: torch.cat(slow.split(x), dim=1), seen, self.key_groups, groups_rng)
                 _, *keys = codes.split(slow.sizes, dim=1)
-        distance = image_distance(made.float(), pictures, self.reconstruction)
+        distance = self.distance(made.float(), pictures)
         error = mean_square(codes_NL - target_NL)
         loss = self.reconstruction_weight * distance + self.latent_weight * error
         scalars = {"encoder_distance": distance, "latent_error": error}
@@ -334,7 +335,7 @@ class AnnotatedCodes:
         taken = made.table.take(np.concatenate([places, annotated]))
         sharpen = 1e-3 if step >= method.entropy_after * method.steps else 0.0
         of_annotated = (method.classification_weight, method.supervised_weight)
-        weights = FewLabelWeights(method.reconstruction, method.sigma, method.decay, sharpen, *of_annotated)
+        weights = FewLabelWeights(method.distance, method.sigma, method.decay, sharpen, *of_annotated)
         rows = (self.images, places, annotated, taken.values_ND)
         return taken, *few_label_loss(self.assigned, made.generator, *rows, made.noise, weights, run)
 
@@ -370,7 +371,7 @@ class OwnCodes:
         drawn = torch.randn(generative.shape, generator=made.noise).to(run.device)
         with run.autocast():
             images = made.generator(torch.cat([code_ND, generative + method.sigma * drawn], dim=1))
-        distance = image_distance(images.float(), pictures, method.reconstruction)
+        distance = method.distance(images.float(), pictures)
         decay = generative.square().sum(dim=1).mean()
         return taken, distance + method.decay * decay, {"distance": distance, "decay": decay}
 

@@ -27,7 +27,6 @@ from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts
 from contrafact.core.ranges import Rate, Size, SizeOrZero, Steps, Weight
 from contrafact.core.run import Run
-from contrafact.losses.reconstruction import image_distance
 from contrafact.methods._latent_optimisation import LatentOptimisation
 from contrafact.nn.factor_codes import RegressedEncoder, parts_of
 from contrafact.nn.own_encoder import Backbone
@@ -128,7 +127,7 @@ class LORD(LatentOptimisation):
                 drawn = torch.randn(residual_NR.shape, generator=noise).to(run.device)
                 with run.autocast():
                     made = generator(torch.cat([codes_ND, residual_NR + self.sigma * drawn], dim=1))
-                distance = image_distance(made.float(), pictures, self.reconstruction)
+                distance = self.distance(made.float(), pictures)
                 decay = residual_NR.square().sum(dim=1).mean()
                 loss, scalars = distance + self.decay_weight * decay, {"distance": distance, "decay": decay}
                 descend(first, loss, run)
@@ -164,7 +163,7 @@ class LORD(LatentOptimisation):
         with run.autocast():
             codes, residual = encoder.encode(pictures), encoder.residual(pictures)
             made = generator(torch.cat([codes, residual], dim=1))
-        distance = image_distance(made.float(), pictures, self.reconstruction)
+        distance = self.distance(made.float(), pictures)
         code_error, residual_error = (
             mean_square(ours.float() - wanted) for ours, wanted in zip((codes, residual), target, strict=True)
         )

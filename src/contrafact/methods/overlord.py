@@ -33,7 +33,7 @@ from contrafact.losses.adversarial import (
     logistic_generator_loss,
     r1_penalty,
 )
-from contrafact.losses.reconstruction import Reconstruction, image_distance
+from contrafact.losses.reconstruction import Reconstruction
 from contrafact.methods._latent_optimisation import LatentOptimisation
 from contrafact.nn.encoders import ConvEncoder, LocatelloEncoder
 from contrafact.nn.factor_codes import ParallelEncoders, RegressedEncoder, parts_of
@@ -213,7 +213,7 @@ class OverLORD(LatentOptimisation):
         )
         with run.autocast():
             made = generator(target_NL + self.sigma * drawn)
-        distance, decay = image_distance(made.float(), pictures, self.reconstruction), mean_square(residual_NR)
+        distance, decay = self.distance(made.float(), pictures), mean_square(residual_NR)
         return distance + self.decay_weight * decay, {"distance": distance, "decay": decay}
 
     def synthesis_loss(
@@ -230,7 +230,7 @@ class OverLORD(LatentOptimisation):
         with run.autocast():
             codes = torch.cat([encoder.encode(pictures), encoder.residual(pictures)], dim=1)
             made = generator(codes).float()
-        distance, error = image_distance(made, pictures, self.reconstruction), mean_square(codes.float() - target_NL)
+        distance, error = self.distance(made, pictures), mean_square(codes.float() - target_NL)
         loss, scalars = distance + self.latent_weight * error, {"sharp_distance": distance, "sharp_error": error}
         if self.adversarial_weight:
             real = pictures.detach().clone().requires_grad_()

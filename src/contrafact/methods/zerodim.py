@@ -28,7 +28,6 @@ from contrafact.core.generator import Generator, architecture
 from contrafact.core.method import Artefacts
 from contrafact.core.ranges import Rate, Size, Steps, Weight
 from contrafact.core.run import Run
-from contrafact.losses.reconstruction import image_distance
 from contrafact.methods._latent_optimisation import FewLabelTerm, LatentOptimisation
 from contrafact.nn.factor_codes import AssignedEncoder, parts_of
 from contrafact.nn.own_encoder import Backbone
@@ -171,7 +170,7 @@ class ZeroDIM(FewLabelTerm, LatentOptimisation):
         """Weights of stage 1's terms at a step."""
         entropy = self.entropy_weight if step >= self.entropy_after * self.steps else 0.0
         return FewLabelWeights(
-            self.reconstruction,
+            self.distance,
             self.sigma,
             self.decay_weight,
             entropy,
@@ -199,5 +198,5 @@ class ZeroDIM(FewLabelTerm, LatentOptimisation):
             with torch.no_grad():
                 codes = encoder.encode(pictures)
             made = generator(torch.cat([codes, residual_NR], dim=1))
-        distance = image_distance(made.float(), pictures, self.reconstruction)
+        distance = self.distance(made.float(), pictures)
         return distance + 10 * error, {"residual_error": error, "tuned_distance": distance}

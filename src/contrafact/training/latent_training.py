@@ -18,7 +18,7 @@ from contrafact.core.annotations import UNKNOWN
 from contrafact.core.dataset import FewLabels, ImageDataset, IntArray, check_count
 from contrafact.core.run import Run
 from contrafact.losses.assignment import assignment_entropy, classification_loss
-from contrafact.losses.reconstruction import Reconstruction, image_distance
+from contrafact.losses.reconstruction import Distance
 from contrafact.nn.factor_codes import SPREAD, AssignedEncoder, FactorEncoder, embedded
 from contrafact.training.latent_table import LatentTable
 
@@ -125,7 +125,7 @@ class FewLabelWeights:
     """Weights of :func:`few_label_loss`; defaults are ZeroDIM's.
 
     Attributes:
-        reconstruction: distance of images.
+        distance: of images from their targets.
         sigma: standard deviation of the noise on the residual.
         decay: of the residual's mean square.
         entropy: of the assignments' entropy; 0 leaves it out.
@@ -133,7 +133,7 @@ class FewLabelWeights:
         supervised: of the annotated images' terms against the others.
     """
 
-    reconstruction: Reconstruction
+    distance: Distance
     sigma: float
     decay: float
     entropy: float = 1e-3
@@ -177,14 +177,14 @@ def few_label_loss(
         embedded_NFE = encoder.embed(known.filled, known.shares_NF)
         codes_NFE = torch.where(known.known_NF[..., None], embedded_NFE, encoder.assign(logits_NFV))
         made = generator(torch.cat([codes_NFE.flatten(1), residual_NR + weights.sigma * drawn], dim=1)).float()
-    distance = image_distance(made[:count], pictures[:count], weights.reconstruction)
+    distance = weights.distance(made[:count], pictures[:count])
     decay, entropy = mean_square(residual_NR[:count]), assignment_entropy(logits_NFV[:count])
     loss = distance + weights.decay * decay + weights.entropy * entropy
     scalars = {"distance": distance, "decay": decay, "entropy": entropy}
     if len(annotated):
         shares_NF = None if known.shares_NF is None else known.shares_NF[count:]
         error = classification_loss(logits_NFV[count:], known.values_NF[count:], shares_NF)
-        supervised = image_distance(made[count:], pictures[count:], weights.reconstruction)
+        supervised = weights.distance(made[count:], pictures[count:])
         supervised = supervised + weights.decay * mean_square(residual_NR[count:])
         loss = loss + weights.supervised * (supervised + weights.classification * error)
         scalars["classification"] = error
