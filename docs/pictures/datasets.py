@@ -1,9 +1,9 @@
-"""Draws what datasets hold: docs/pictures/fonts.png and digits-garments.png.
+"""Draws what datasets hold: docs/pictures/fonts.png, digits-garments.png and digits-over-garments.png.
 
     python docs/pictures/datasets.py
 
-Fonts: each row gives one factor six of its values, the others stay. Digits beside garments: eight pairs, one a column;
-Debian's package dataset-fashion-mnist, or its files, must be there.
+Fonts: each row gives one factor six of its values, the others stay. Digits beside and over garments: eight pairs, one a
+column; Debian's package dataset-fashion-mnist, or its files, must be there.
 """
 
 from pathlib import Path
@@ -39,11 +39,10 @@ def main() -> None:
         draw.text((LABEL - 10, row * (64 + GAP) + 32), name, fill="black", font=font, anchor="rm")
     save_png(picture, Path(__file__).parent / "fonts.png")
 
-    pairs = DigitsGarments().pairs(range(PAIRS))
-    both = torch.stack([pairs.first, pairs.second]).expand(-1, -1, 3, -1, -1)
-    save_png(
-        Image.fromarray(tile(enlarge(to_bytes(both), SCALE), gap=GAP)), Path(__file__).parent / "digits-garments.png"
-    )
+    for variant, scale, name in (("beside", SCALE, "digits-garments"), ("over", 3, "digits-over-garments")):
+        pairs = DigitsGarments(variant=variant).pairs(range(PAIRS))
+        both = torch.stack([pairs.first, pairs.second]).expand(-1, -1, 3, -1, -1)
+        save_png(Image.fromarray(tile(enlarge(to_bytes(both), scale), gap=GAP)), Path(__file__).parent / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -79,3 +79,42 @@ def test_garments_that_lie_nowhere_are_missed_by_name(folder, monkeypatch):
     monkeypatch.setattr(FashionMNIST, "system_folders", (Path("/nowhere"),))
     with pytest.raises(ValueError, match="install the package dataset-fashion-mnist"):
         DigitsGarments()
+
+
+def test_over_garments_digits_lie_at_places_of_their_own(folder):
+    dataset = DigitsGarments(folder, "over")
+    assert dataset.image_shape == (1, 32, 32)
+    assert dataset.factor_names == ("digit class", "garment class", "digit location")
+    pairs, images = dataset.pairs(range(200)), dataset.batch(range(200))
+    assert np.array_equal(pairs.factors_first_NK[:, :2], pairs.factors_second_NK[:, :2])
+    assert (pairs.factors_first_NK[:, 2] != pairs.factors_second_NK[:, 2]).all()
+    assert set(pairs.factors_first_NK[:, 2]) == set(range(8))
+    assert torch.equal(pairs.first, images)
+    digits, garments = load_digits().images[:1437] / 16, random_bytes(20, 28, 28) / 255
+    corners = [(top, left) for top in (0, 16) for left in (0, 5, 11, 16)]
+    for view, shown, factors in (
+        (0, pairs.first, pairs.factors_first_NK),
+        (1, pairs.second, pairs.factors_second_NK),
+    ):
+        for n in range(8):
+            digit, garment = dataset._rows_VMK[view, n]
+            expected = np.pad(garments[garment], 2) / 2
+            top, left = corners[factors[n, 2]]
+            small = torch.from_numpy(digits[digit]).float()[None, None]
+            large = torch.nn.functional.interpolate(small, 16, mode="bilinear", align_corners=False)[0, 0].numpy()
+            for row in range(16):
+                for column in range(16):
+                    place = (top + row, left + column)
+                    expected[place] = max(expected[place], large[row, column])
+            np.testing.assert_allclose(shown[n, 0], expected, atol=1e-6)
+
+
+def test_a_variant_is_loaded_by_name_and_keeps_its_other_part(folder, monkeypatch):
+    monkeypatch.setenv("CONTRAFACT_DATA", str(folder.parent))
+    found = load_dataset("digits-garments:over")
+    assert (found.name, found.variant, found.parts()[1].variant) == ("digits-garments:over", "over", "over")
+    assert found.parts()[1].name == "digits-garments:over"
+    with pytest.raises(ValueError, match="unknown variant of digits-garments 'ovr'; did you mean 'over'"):
+        load_dataset("digits-garments:ovr")
+    with pytest.raises(ValueError, match="digits-garments: size must be one of 32, got 16"):
+        DigitsGarments(folder, "over", size=16)
