@@ -57,8 +57,10 @@ def test_a_file_keeps_the_kernels_and_one_that_does_not_say_has_four(tmp_path):
     again = load_artefact(tmp_path / "encoder.safetensors", Encoder)
     torch.testing.assert_close(again(images()), encoder(images()))
     told = encoder.arguments()
-    del told["late_kernel"]
-    assert AssignedEncoder(**told).classifiers.convolutions[2].kernel_size == (4, 4)
+    assert told.pop("late_kernel") == 2
+    wide = AssignedEncoder(**told)
+    assert wide.classifiers.convolutions[2].kernel_size == (4, 4)
+    assert wide.arguments() == told
 
 
 def test_an_assigned_code_is_the_weighted_mean_of_embeddings_and_moves_no_embedding():

@@ -275,8 +275,10 @@ class AssignedEncoder(FactorEncoder):
         return residual.float()[:, 0, : self.residual_dim]
 
     def arguments(self) -> dict[str, Any]:
-        sizes = {"factor_sizes": self.factor_sizes, "width": self.width, "late_kernel": self.late_kernel}
-        return {**self.factor_arguments(), **sizes, **self._own}
+        # A file that does not say has kernels of 4 throughout, as those of earlier versions.
+        kernel = {} if self.late_kernel == 4 else {"late_kernel": self.late_kernel}
+        sizes = {"factor_sizes": self.factor_sizes, "width": self.width}
+        return {**self.factor_arguments(), **sizes, **kernel, **self._own}
 
 
 class RegressedEncoder(FactorEncoder):
