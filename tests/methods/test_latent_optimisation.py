@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import json
 import math
 
 import numpy as np
@@ -204,6 +205,21 @@ def test_large_tables_lie_in_a_file_that_nobody_has_to_remove(name, tmp_path, mo
     assert fingerprint(found.encoder) == fingerprint(expected.encoder)
     assert files == [tmp_path / "file" / "latents-0"]
     assert not files[0].exists()
+
+
+@pytest.mark.parametrize("name", list(TINY))
+def test_runs_of_older_versions_go_on_with_the_kernels_they_had(name, tmp_path):
+    told = {"late_kernel": 4} if hasattr(TINY[name], "late_kernel") else {}
+    method = dataclasses.replace(TINY[name], **told)
+    method.fit(shapes(), run_in(tmp_path))
+    config = json.loads((tmp_path / "config.json").read_text())
+    for later in ("late_kernel", "vgg_weights"):
+        config["hyperparameters"].pop(later, None)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    method.fit(shapes(), run_in(tmp_path, resume=True))
+    if told:
+        with pytest.raises(ValueError, match="late_kernel"):
+            dataclasses.replace(method, late_kernel=2).fit(shapes(), run_in(tmp_path, resume=True))
 
 
 @pytest.mark.parametrize("name", ["zerodim", "contralord"])

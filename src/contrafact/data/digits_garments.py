@@ -66,8 +66,8 @@ class DigitsGarments(PairDataset):
     """
 
     name = "digits-garments"
-    factor_names = ("digit class", "garment class")
-    factor_sizes = (10, 10)
+    factor_names: tuple[str, ...] = ("digit class", "garment class")
+    factor_sizes: tuple[int, ...] = (10, 10)
     held = factor_names
     destroyed_by: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "crop": ("digit class", "garment class"),

@@ -7,8 +7,9 @@ each method writes its own where its paper has others.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -32,6 +33,7 @@ class LatentOptimisation(Method):
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"
     label_kinds: ClassVar[tuple[LabelKind, ...]] = ("several", "missing", "continuous")
     yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
+    older: ClassVar[Mapping[str, Any]] = {"vgg_weights": None}
 
     num_images: Count = 20_000
     """Training images, drawn from the dataset; the annotated ones are among them."""

@@ -69,6 +69,7 @@ class ContraLORD(FewLabelTerm, LatentOptimisation):
     (('shape',), 1, 8)
     """
 
+    older: ClassVar[Mapping[str, Any]] = {"vgg_weights": None, "late_kernel": 4}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "quick": {

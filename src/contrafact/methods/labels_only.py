@@ -43,6 +43,7 @@ class LabelsOnly(Method):
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"
     label_kinds: ClassVar[tuple[LabelKind, ...]] = ("several", "missing", "continuous")
     yields: ClassVar[tuple[str, ...]] = ("encoder",)
+    older: ClassVar[Mapping[str, Any]] = {"late_kernel": 4}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {"steps": 600, "late_kernel": 4}}
 
     width: Width = 1.0

@@ -56,6 +56,7 @@ class ZeroDIM(FewLabelTerm, LatentOptimisation):
     (('shape',), torch.Size([2, 1]))
     """
 
+    older: ClassVar[Mapping[str, Any]] = {"vgg_weights": None, "late_kernel": 4}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "dsprites": {
