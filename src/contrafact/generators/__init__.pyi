@@ -9,6 +9,7 @@ from contrafact.generators.glow import Glow as Glow
 from contrafact.generators.lord import LORD as LORD
 from contrafact.generators.prog_gan import ProgGAN as ProgGAN
 from contrafact.generators.r3gan import R3GAN as R3GAN
+from contrafact.generators.rectified_flow import RectifiedFlow as RectifiedFlow
 from contrafact.generators.sngan import SNGAN as SNGAN
 from contrafact.generators.stylegan import StyleGAN as StyleGAN
 from contrafact.generators.stylegan2 import StyleGAN2 as StyleGAN2

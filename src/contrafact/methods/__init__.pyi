@@ -8,6 +8,7 @@ from contrafact.methods.cluster_gan import ClusterGAN as ClusterGAN
 from contrafact.methods.cmc import CMC as CMC
 from contrafact.methods.contralord import ContraLORD as ContraLORD
 from contrafact.methods.deep_spectral import DeepSpectral as DeepSpectral
+from contrafact.methods.diffusion import Diffusion as Diffusion
 from contrafact.methods.dip_vae import DIPVAE as DIPVAE
 from contrafact.methods.disco import DisCo as DisCo
 from contrafact.methods.factor_vae import FactorVAE as FactorVAE

@@ -1,0 +1,188 @@
+"""What generators share whose image is the end of a path of several steps: diffusion models of every kind.
+
+A latent is ``[x_T, edit]``: the noise that the path starts at, which stays as it is in an edit, and what edits add
+along the path (to the network's bottleneck, to a prompt), for every step alike or for each step its own. Where edits
+move the noise itself, the latent is the noise alone.
+
+Shape suffixes: N samples, L latent dimensions, Z numbers of noise, E numbers of an edit, K steps, C, H, W sides.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from contrafact.core.dataset import check_count
+from contrafact.core.generator import Generator
+
+_AT_ONCE = 2**16
+"""Numbers of noise in the images made in one go where no gradients are kept: larger batches are no faster."""
+
+
+class Sampled(Generator):
+    """Noise to images in steps, each of which may be edited.
+
+    Attributes:
+        noise_shape: ``(C, H, W)`` of the noise.
+        steps: K.
+        checkpointed: keep only the images between steps for the gradients, and compute each step again.
+        gradient_steps: how many of the last steps gradients go through; None for all.
+    """
+
+    noise_shape: tuple[int, int, int]
+    steps: int
+    checkpointed: bool
+    gradient_steps: int | None
+    truncated_in = "nowhere"
+
+    def settle(
+        self,
+        noise_shape: tuple[int, int, int],
+        steps: int,
+        edit_dim: int = 0,
+        checkpointed: bool = False,
+        gradient_steps: int | None = None,
+    ) -> None:
+        """Say how large latents are and what of them edits move; 0 is the noise itself."""
+        self.noise_shape = (noise_shape[0], noise_shape[1], noise_shape[2])
+        self.prior_dim = math.prod(noise_shape)
+        self.latent_dim = self.prior_dim + edit_dim
+        self.edit_range = (self.prior_dim, self.latent_dim) if edit_dim else (0, 0)
+        self.steps = check_count("steps", steps)
+        self.num_layers = self.steps if edit_dim else 1
+        self.checkpointed = checkpointed
+        self.gradient_steps = None if gradient_steps is None else check_count("gradient_steps", gradient_steps)
+
+    @abstractmethod
+    def ask(self, x: Tensor, step: int, edit: Tensor | None) -> Tensor:
+        """What the network says at ``x (N, C, H, W)`` in a step, under an edit ``(N, E)``: noise, velocity or image."""
+
+    @abstractmethod
+    def go(self, said: Tensor, x: Tensor, step: int, solver: Any) -> Tensor:
+        """Where a path goes from ``x`` in a step, the network having said so."""
+
+    @abstractmethod
+    def retreat(self, after: Tensor, guess: Tensor, step: int) -> Tensor:
+        """Where the path came from, had it left with what the network says at a guess of that place."""
+
+    def solver(self) -> Any:
+        """What a walk carries from step to step beside its place; None where that is nothing."""
+        return None
+
+    def effect(self, x: Tensor, step: int, edit: Tensor) -> Tensor:
+        """What an edit ``(N, E)`` changes in what the network says at ``x`` in a step: of the shape of ``x``."""
+        return self.ask(x, step, edit) - self.ask(x, step, None)
+
+    def map(self, z: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
+        self.check_condition(label, truncation)
+        return F.pad(z, (0, self.latent_dim - self.prior_dim))
+
+    def split(self, latent: Tensor) -> tuple[Tensor, list[Tensor | None]]:
+        """Noise ``(N, C, H, W)`` of latents, and the edit ``(N, E)`` of every step; None where edits move the noise."""
+        latent = self.check_latent(latent)
+        rows = latent if latent.ndim == 2 else latent[:, 0]
+        noise = rows[:, : self.prior_dim].unflatten(1, self.noise_shape)
+        if self.edit_columns is None:
+            return noise, [None] * self.steps
+        columns = slice(*self.edit_columns)
+        if latent.ndim == 2:
+            return noise, [latent[:, columns]] * self.steps
+        return noise, [latent[:, step, columns] for step in range(self.steps)]
+
+    def walk(self, x: Tensor, edits: Sequence[Tensor | None]) -> Tensor:
+        """Go on from ``x`` for as many steps as there are edits."""
+        solver = self.solver()
+        for step, edit in enumerate(edits):
+            far = self.gradient_steps is not None and step < self.steps - self.gradient_steps
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not far):
+                # The solver stays outside of what is computed again: those of several steps remember the last ones.
+                if self.checkpointed and torch.is_grad_enabled():
+                    said = checkpoint(self.ask, x, step, edit, use_reentrant=False)
+                else:
+                    said = self.ask(x, step, edit)
+                x = self.go(said, x, step, solver)
+        return x
+
+    def in_parts(self, function: Callable[[Tensor], Tensor], latent: Tensor) -> Tensor:
+        """``function`` of latents, a part at a time where no gradients are kept."""
+        size = max(1, _AT_ONCE // self.prior_dim)
+        if torch.is_grad_enabled() or len(latent) <= size:
+            return function(latent)
+        return torch.cat([function(part) for part in latent.split(size)])
+
+    @torch.no_grad()
+    def noise_of(self, x: Tensor, rounds: int = 4) -> Tensor:
+        """The noise ``(N, C, H, W)`` whose path ends at ``x``: each step is gone back in rounds to a fixed point.
+
+        Args:
+            x: where paths end.
+            rounds: looks at the network in each step; one is the inversion of "DDIM".
+        """
+        for step in reversed(range(self.steps)):
+            guess = x
+            for _ in range(check_count("rounds", rounds)):
+                guess = self.retreat(x, guess, step)
+            x = guess
+        return x
+
+    def latent_between(self, first: Tensor, last: Tensor, share: float) -> Tensor:
+        """On a great circle in the noise, so that it stays as long as noise is; on the straight line in the edit."""
+        mixed = torch.lerp(first, last, share)
+        noise = great_circle(first[..., : self.prior_dim], last[..., : self.prior_dim], share)
+        return torch.cat([noise, mixed[..., self.prior_dim :]], dim=-1)
+
+    def latent_scale(self, samples: int = 4096) -> float:
+        """1: noise is standard normal, and edits are in units of their own spread."""
+        return 1.0
+
+    def check_truncates(self, truncation: float) -> None:
+        """Refuse a truncation below 1 (ValueError): noise shorter than noise is leads to grey images."""
+        if truncation != 1.0:
+            raise ValueError(
+                f"this {type(self).__name__} has no truncation: its noise must be as long as noise is, or images turn "
+                f"grey; use truncation 1, got {truncation:g}"
+            )
+
+
+def great_circle(first: Tensor, last: Tensor, share: float) -> Tensor:
+    """The vector at a share of the angle from ``first`` to ``last``, over the last dimension.
+
+    >>> great_circle(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 0.5)
+    tensor([0.7071, 0.7071])
+    """
+    cosine = torch.nn.functional.cosine_similarity(first.double(), last.double(), dim=-1)[..., None]
+    angle = torch.acos(cosine.clamp(-1.0, 1.0))
+    near = angle.sin().abs() < 1e-6  # the same place, or opposite ones, between which every way is as short
+    sine = torch.where(near, 1.0, angle.sin())
+    start = torch.where(near, 1.0 - share, ((1.0 - share) * angle).sin() / sine)
+    end = torch.where(near, share, (share * angle).sin() / sine)
+    return start.to(first.dtype) * first + end.to(first.dtype) * last
+
+
+def unit_of(h: Tensor) -> Tensor:
+    """The unit of activations ``(N, C, …)`` of an even number of samples: ``(C, 1, …)``.
+
+    A channel's deviation, times what makes a unit vector as long as samples differ along the ways that they differ in:
+    the variance there, weighted by itself, is tr C² / tr C of the covariance C. Differences of pairs have it without
+    the mean, and inner products of different pairs without a bias, however few there are.
+
+    >>> long = torch.zeros(4000, 2, 1)
+    >>> long[:, :] = torch.randn(4000, 1, 1, generator=torch.Generator().manual_seed(0))  # two channels, one way
+    >>> (unit_of(long) / 2**0.5).flatten().round(decimals=1).tolist()
+    [1.0, 1.0]
+    """
+    h = h.double()
+    others = tuple(number for number in range(h.ndim) if number != 1)
+    deviation = h.std(dim=others).clamp_min(1e-6).view(-1, *[1] * (h.ndim - 2))
+    pairs = ((h[0::2] - h[1::2]) / (math.sqrt(2) * deviation)).flatten(1)
+    inner = (pairs @ pairs.T).square()
+    apart = (inner.sum() - inner.trace()) / (len(pairs) * (len(pairs) - 1))
+    whole = pairs.square().sum(dim=1).mean()
+    return (deviation * (apart / whole).sqrt().clamp_min(1e-6)).float()
