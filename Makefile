@@ -9,7 +9,7 @@ FACES := --no-deps --ignore-requires-python gan-face-generate==1.1.1
 RUNTIME := .venv/.runtime-stamp
 DEVELOPMENT := .venv/.development-stamp
 
-.PHONY: demo demo-faces test lint docs golden bench fuzz kill test-cluster smoke metrics-wheel lowest system clean
+.PHONY: demo demo-faces test lint docs golden bench reproduce fuzz kill test-cluster smoke metrics-wheel lowest system clean
 
 # The main job from a generator that comes with the package to a report: under ten minutes on two cores.
 demo: $(RUNTIME)
@@ -55,6 +55,11 @@ golden: $(DEVELOPMENT)
 bench: $(RUNTIME)
 	$(BIN)/contrafact bench disco-quick --seeds 5
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+# What is outstanding of all tables, as far as BUDGET reaches; whatever is finished is in docs/results/reproduced then, to be
+# committed, and the next start, on whatever machine, goes on there: make reproduce BUDGET=9m SCALE=paper JOBS=2
+reproduce: $(RUNTIME)
+	$(BIN)/contrafact bench --all --scale $${SCALE:-small} --budget $${BUDGET:-25m} --jobs $${JOBS:-1} --keep docs/results/reproduced
 
 # Hostile and damaged files, each read by its reader in a process that may die (an hour). FUZZ="--seed 7" for others.
 fuzz: $(DEVELOPMENT)

@@ -1,5 +1,6 @@
 """Cells: each is computed once, by whoever comes first; what one of them does to its process harms no other."""
 
+import contextlib
 import json
 import threading
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from contrafact.bench import cells as bench_cells
+from contrafact.bench import runner
 from contrafact.bench.cells import compute, record_of
 from contrafact.bench.plan import Bench, plan
 from contrafact.bench.recipe import Column, Recipe, Row
@@ -181,6 +183,54 @@ def test_a_cell_that_somebody_computes_is_left_to_him(tmp_path):
         free.set()
         thread.join()
     assert compute(bench, first)["state"] == "done"
+
+
+def test_who_waits_for_many_cells_asks_less_often(tmp_path, monkeypatch):
+    bench = a_bench(tmp_path, random(), seeds=tuple(range(40)))
+    trainings = [cell for cell in plan(bench, {"random"}) if cell.kind == "train"]
+    slept = []
+
+    def held(*_):
+        raise AlreadyClaimed("by another")
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "compute", held)
+    monkeypatch.setattr(runner.time, "sleep", sleep)
+    for cells, pause in ((trainings, 0.8), (trainings[:2], 0.2)):
+        slept.clear()
+        with pytest.raises(KeyboardInterrupt):
+            runner.work(bench, cells)
+        assert slept == pytest.approx([pause] * 3)
+
+
+@pytest.mark.parametrize(("got_further", "state"), [(True, "done"), (False, "failed")])
+def test_one_that_is_killed_often_and_gets_further_each_time_goes_on(got_further, state, tmp_path, monkeypatch):
+    bench = a_bench(tmp_path, random())
+    first = plan(bench, {"random"})[0]
+    run = bench.cells / first.key / "run"
+
+    def die(bench, cell):
+        run.mkdir(parents=True, exist_ok=True)
+        checkpoint = run / "checkpoint.pt"
+        if got_further or not checkpoint.exists():
+            checkpoint.write_bytes(b"x" * (checkpoint.stat().st_size + 1 if checkpoint.exists() else 1))
+        raise SystemExit("as if it had been killed: nothing is written down")
+
+    monkeypatch.setitem(bench_cells._COMPUTE, "train", die)
+    for _ in range(6):
+        if record_of(bench, first) is None:
+            with contextlib.suppress(SystemExit):
+                compute(bench, first)
+    if got_further:
+        monkeypatch.setitem(bench_cells._COMPUTE, "train", lambda bench, cell: {"seconds": 0.0})
+        compute(bench, first)
+    record = record_of(bench, first)
+    assert record["state"] == state
+    assert got_further or record["error"].startswith("its process was killed 3 times and got no further")
 
 
 def test_one_cell_by_its_key_with_what_it_needs(tmp_path):

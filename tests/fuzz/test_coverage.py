@@ -57,6 +57,8 @@ NOT_FOREIGN = {
     "bench.recipe": "recipes are code",
     "bench.cells": "records that it has written itself; runs by their reader",
     "bench.forecast": "records of cells",
+    "bench.kept": "results that it has written itself",
+    "bench.reproduce": "results that it has just written itself",
     "bench.contents": "bytes of which a digest is taken",
     "bench.usage": "what the kernel says of the process",
     "bench.results": "the table it has written before",

@@ -24,7 +24,7 @@ from contrafact.core.dataset import ImageDataset
 from contrafact.core.files import read_json, sync_folder, write_json
 from contrafact.core.generator import Generator
 from contrafact.core.method import FinishedRun, load_run
-from contrafact.core.run import Run, environment, find_device
+from contrafact.core.run import CHECKPOINT, Run, environment, find_device
 from contrafact.data.load import load_dataset
 from contrafact.evaluation.classes import IMAGE_METRICS
 from contrafact.evaluation.control import fit_control, fit_regression
@@ -38,7 +38,7 @@ from contrafact.nn.factor_codes import residual_dim_of
 RECORD = "cell.json"
 BEGUN = "begun.json"
 MOST_ATTEMPTS = 3
-"""A cell whose process was killed so often is not tried again: it may be what kills them."""
+"""A cell whose process was killed so often, and got no further, is not tried again: it may be what kills them."""
 
 Result = dict[str, Any]
 
@@ -108,7 +108,9 @@ def compute(bench: Bench, cell: Cell, session: str = "") -> dict[str, Any]:
         outcome: dict[str, Any]
         try:
             if attempts > MOST_ATTEMPTS:
-                raise RuntimeError(f"its process was killed {MOST_ATTEMPTS} times; was there enough memory?")
+                raise RuntimeError(
+                    f"its process was killed {MOST_ATTEMPTS} times and got no further; was there enough memory?"
+                )
             outcome = {"state": "done", "result": _COMPUTE[cell.kind](bench, cell)}
         except Exception as error:
             outcome = {"state": "failed", "error": str(error), "traceback": traceback.format_exc()}
@@ -124,18 +126,35 @@ def compute(bench: Bench, cell: Cell, session: str = "") -> dict[str, Any]:
 
 
 def _begin(folder: Path) -> int:
-    """Note that the cell is begun; how often it has been, without an end."""
+    """Note that the cell is begun; how often it has been, without an end and without getting further.
+
+    Where machines come and go, a long training is killed many times, and still ends if it has a newer checkpoint each
+    time.
+    """
+    reached = _reached(folder)
     try:
-        attempts = int(read_json(folder / BEGUN)["attempts"]) + 1
-    except (ValueError, KeyError, TypeError):
+        before = read_json(folder / BEGUN)
+        attempts = int(before["attempts"]) + 1 if before.get("reached") == reached else 1
+    except (ValueError, KeyError, TypeError, AttributeError):
         attempts = 1
-    write_json(folder / BEGUN, {"attempts": attempts, "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
+    since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    write_json(folder / BEGUN, {"attempts": attempts, "reached": reached, "since": since})
     return attempts
+
+
+def _reached(folder: Path) -> str | None:
+    """What tells a training's checkpoint from an older one; only ever compared, so that no clock need be right."""
+    checkpoint = folder / RUN / CHECKPOINT
+    try:
+        found = checkpoint.stat()
+    except OSError:
+        return None
+    return f"{found.st_mtime_ns} {found.st_size} {found.st_ino}"
 
 
 def _leave(folder: Path, attempts: int) -> None:
     if attempts:
-        write_json(folder / BEGUN, {"attempts": attempts})
+        write_json(folder / BEGUN, {"attempts": attempts, "reached": _reached(folder)})
     else:
         (folder / BEGUN).unlink(missing_ok=True)
 

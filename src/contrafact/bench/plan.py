@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from contrafact.bench.contents import contents_of
+from contrafact.bench.kept import kept_cells
 from contrafact.bench.recipe import LOG, Column, Recipe, Row, Scale, Trained, column_of
 from contrafact.core.catalog import slug
 from contrafact.core.settings import check_names
@@ -51,6 +52,7 @@ class Bench:
         rows: names of the rows to run, or parts of them; by default all. The others stay in the table as they are.
         store: folder of the cells, which recipes may share; by default ``cells`` in ``out``.
         generators: seeds of the generators that are trained first; by default those that the recipe says.
+        kept: a ``results.json`` whose scores are not computed again, though their runs may not be here.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Bench:
     rows: tuple[str, ...] = ()
     store: Path | None = None
     generators: tuple[int, ...] | None = None
+    kept: Path | None = None
 
     @property
     def judge(self) -> str | None:
@@ -132,9 +135,13 @@ def _plain(value: Any) -> Any:
 
 
 def plan(bench: Bench, asked: set[str]) -> list[Cell]:
-    """Every cell that rows in ``asked`` need, each once: seed by seed, rows in the recipe's order, needs first."""
+    """Every cell that rows in ``asked`` need, each once: seed by seed, rows in the recipe's order, needs first.
+
+    Of scores that somebody kept, and of what they alone need, there is none.
+    """
     cells: dict[str, Cell] = {}
-    for score in score_cells(bench, asked):
+    known = kept_cells(bench.kept)
+    for score in (cell for cell in score_cells(bench, asked) if cell.key not in known):
         for cell in score.with_needs():
             cells.setdefault(cell.key, cell)
     return list(cells.values())

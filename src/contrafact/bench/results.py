@@ -9,6 +9,7 @@ from typing import Any
 
 from contrafact.bench.cells import record_of
 from contrafact.bench.check import asked_rows
+from contrafact.bench.kept import kept_cells
 from contrafact.bench.plan import Bench, Cell, score_cells, spoken
 from contrafact.bench.table import Scores, paired_table, results_table, split_by_device
 from contrafact.core import command
@@ -33,9 +34,12 @@ def collect(bench: Bench) -> str:
         kept = _kept(bench)
         rows = {row.name: [] if row.name in asked else kept.get(row.name, []) for row in bench.recipe.rows}
         failed: dict[str, str] = {}
+        elsewhere = kept_cells(bench.kept)
         for cell in score_cells(bench, asked):
             record = record_of(bench, cell)
-            if record is not None and record["state"] == "done":
+            if cell.key in elsewhere:
+                rows[cell.row.name].append(_known(elsewhere[cell.key])._replace(row=cell.row.name))
+            elif record is not None and record["state"] == "done":
                 rows[cell.row.name].append(_scores(cell.row.name, record))
             elif error := _error_of(bench, cell):
                 failed[spoken(cell)] = error
@@ -47,11 +51,12 @@ def _kept(bench: Bench) -> dict[str, list[Scores]]:
     if not (bench.out / RESULTS).exists():
         return {}
     rows = read_json(bench.out / RESULTS)["rows"]
-    known = Scores._fields
-    return {
-        name: [Scores(**{field: value for field, value in cell.items() if field in known}) for cell in row["cells"]]
-        for name, row in rows.items()
-    }
+    return {name: [_known(cell) for cell in row["cells"]] for name, row in rows.items()}
+
+
+def _known(cell: Mapping[str, Any]) -> Scores:
+    """A cell of a results file; what this version does not know of it is left out."""
+    return Scores(**{field: value for field, value in cell.items() if field in Scores._fields})
 
 
 def _scores(row: str, record: Mapping[str, Any]) -> Scores:

@@ -31,6 +31,8 @@ from contrafact.core.plugins import admit
 
 _POLL_SECONDS = 0.2
 """Between two looks at what other workers have finished."""
+_LOOK_SECONDS = 0.02
+"""For each cell that is looked at: a thousand workers on one folder must not drown its file server in questions."""
 _TABLE_SECONDS = 10.0
 """Between two tables written while workers are at work."""
 _STOP_SECONDS = 60.0
@@ -41,13 +43,14 @@ class CellsFailed(ValueError):
     """Cells raised; the others are finished, and in the table."""
 
 
-def run_bench(bench: Bench, jobs: int = 1, budget: float | None = None) -> str:
+def run_bench(bench: Bench, jobs: int = 1, budget: float | None = None, session: str | None = None) -> str:
     """Compute every cell of a recipe that is not finished; ``results.json`` and ``results.md`` follow as they come.
 
     Args:
         bench: recipe, scale, seeds, folders.
         jobs: worker processes, which share the processor's cores among them.
         budget: seconds after which to stop, with what is under way saved; None for no limit.
+        session: a name that calls share of which each is to leave alone what failed for another.
 
     Returns:
         the table, as markdown.
@@ -59,9 +62,9 @@ def run_bench(bench: Bench, jobs: int = 1, budget: float | None = None) -> str:
     cells = check(bench, asked_rows(bench))
     collect(bench)  # where the table cannot be written, say so now
     if jobs == 1 and budget is None:
-        work(bench, cells, after=_now_and_then(lambda: collect(bench)))
+        work(bench, cells, session, after=_now_and_then(lambda: collect(bench)))
     else:
-        _work_together(bench, cells, jobs, budget)
+        _work_together(bench, cells, jobs, budget, session or uuid.uuid4().hex)
     table = collect(bench)
     refuse_failed(bench, cells)
     return table
@@ -112,12 +115,13 @@ def work(
     finished, lost = set[str](), set[str]()
     left = list(cells)
     while left:
-        before = len(left)
+        before, looks = len(left), 0
         for cell in left:
             if any(need.key in lost for need in cell.needs):
                 lost.add(cell.key)
             if cell.key in lost or not all(need.key in finished for need in cell.needs):
                 continue
+            looks += 1
             try:
                 known = record_of(bench, cell)
                 is_mine = known is None or (known["state"] != "done" and known["session"] != session)
@@ -133,7 +137,8 @@ def work(
                 break  # a more useful one may have become free
         left = [cell for cell in left if cell.key not in finished and cell.key not in lost]
         if len(left) == before:
-            time.sleep(_POLL_SECONDS)  # others compute what is left, or what it waits for
+            # Others compute what is left, or what it waits for.
+            time.sleep(max(_POLL_SECONDS, _LOOK_SECONDS * looks))
 
 
 def _say(bench: Bench, text: str) -> None:
@@ -146,12 +151,12 @@ def _spoken(cell: Cell) -> str:
     return f"{what[cell.kind]}{spoken(cell)}"
 
 
-def _work_together(bench: Bench, cells: Sequence[Cell], jobs: int, budget: float | None) -> None:
+def _work_together(bench: Bench, cells: Sequence[Cell], jobs: int, budget: float | None, session: str) -> None:
     """:func:`work` in ``jobs`` processes of their own; one that dies is replaced while there is work."""
     deadline = None if budget is None else time.monotonic() + budget
     context = multiprocessing.get_context("spawn")
     threads = max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // jobs))  # no more than the user allows
-    keys, session = [cell.key for cell in cells], uuid.uuid4().hex
+    keys = [cell.key for cell in cells]
 
     def hire() -> BaseProcess:
         worker = context.Process(target=work_by_keys, args=(bench, keys, session, threads, command.recorded()))

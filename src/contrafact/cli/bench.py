@@ -19,6 +19,7 @@ from contrafact.core.ranges import Panels
 if TYPE_CHECKING:
     from contrafact.bench.plan import Bench
 
+_KEPT_BUDGET = "25m"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -45,6 +46,9 @@ class Options:
     """Processes that compute cells side by side."""
     budget: str | None = None
     """Time after which to stop, such as 90s, 30m, 2h: what is under way is saved, and goes on the next time."""
+    keep: Folder | None = None
+    """Folder of results to keep with a project: what they hold is not computed again, and every few minutes what is
+    finished is written there; with --all every recipe has one seed before any has two. --budget is 25m then."""
     plan: bool = False
     """Only list the cells: what each is, what it waits for, whether it is finished, how long it may take."""
     table: bool = False
@@ -88,6 +92,9 @@ def bench(arguments: Sequence[str]) -> None:
     if options.cell is not None and options.all:
         raise ValueError("--cell is of one recipe; name it instead of --all")
     budget = None if options.budget is None else _seconds(options.budget)
+    if options.keep is not None:
+        _reproduce(options, options.keep, _seconds(_KEPT_BUDGET) if budget is None else budget)
+        return
     if options.all:
         _run_all(options, budget)
         return
@@ -203,6 +210,32 @@ def _run_all(options: Options, budget: float | None) -> None:
             print(f"contrafact: {failures[-1]}", file=sys.stderr)
     if failures:
         raise ValueError(f"{len(failures)} of {len(jobs)} recipes did not run to their end: " + "; ".join(failures))
+
+
+def _reproduce(options: Options, kept: Path, budget: float) -> None:
+    """What is outstanding, a bit at a time, with results that are kept."""
+    from contrafact.bench.reproduce import Reproduction, outstanding, reproduce
+
+    if options.on != "local":
+        raise ValueError("--keep computes on this machine; leave out --on, and keep what --table collects")
+    fields = ("plan", "table", "cell", "source", "data", "predictor", "rows", "generators", "out")
+    if given := [f"--{field}" for field in fields if getattr(options, field)]:
+        raise ValueError(f"what is kept are recipes as they are, and --keep computes; leave out {' and '.join(given)}")
+    names = () if options.name is None else (options.name,)
+    seeds, top = _seeds(options.seeds), Path("runs", "bench")
+    asked = Reproduction(kept, options.scale, top, seeds, options.jobs, options.device, names)
+    wrong = reproduce(asked, budget)
+    number, hours, unknown = outstanding(asked)
+    for error in wrong:
+        print(f"contrafact: {error}", file=sys.stderr)
+    if number:
+        more = f", about {hours:.1f} h of one process" if hours else ""
+        more += f", and {unknown} more than that, of which no time is known" if unknown else ""
+        print(f"{number} cells are left{more}; what is finished lies in {kept}; the same command goes on")
+    else:
+        print(f"nothing is left; what is finished lies in {kept}")
+    if wrong:
+        raise ValueError(f"{len(wrong)} recipes did not run to their end; what went wrong stands above")
 
 
 def _refuse_empty(job: Bench) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from contrafact.core.metric import ArrayLike, FloatArray, as_array, check_codes
+from contrafact.core.moments import Moments
 
 Extractor = Callable[[Tensor], Any]
 Images = ArrayLike | Iterable[Tensor]
@@ -121,11 +122,22 @@ def features_of(images: Images, extractor: Extractor | None, name: str, batch_si
     Raises:
         ValueError: images without an extractor, or features that are not finite ``(N, D)``.
     """
+    parts = list(feature_parts(images, extractor, name, batch_size))
+    return check_codes(np.concatenate(parts), f"features of {name}") if len(parts) > 1 else parts[0]
+
+
+def feature_parts(images: Images, extractor: Extractor | None, name: str, batch_size: int) -> Iterator[FloatArray]:
+    """:func:`features_of` batch by batch; at least one.
+
+    Raises:
+        ValueError: as :func:`features_of`.
+    """
     if isinstance(images, Tensor | np.ndarray) and images.ndim == 2:
-        return check_codes(images, name)
+        yield check_codes(images, name)
+        return
     if extractor is None:
         raise ValueError(f"{name} holds images; pass extractor=, or their features (N, D)")
-    parts = []
+    is_empty = True
     for batch in batches_of(images, name, batch_size):
         features = as_array(run(extractor, batch))
         if features.ndim != 2 or len(features) != len(batch):
@@ -133,10 +145,29 @@ def features_of(images: Images, extractor: Extractor | None, name: str, batch_si
                 f"the extractor got {len(batch)} images and returned an array of shape {features.shape}; "
                 f"expected one row of features per image, ({len(batch)}, D)"
             )
-        parts.append(features)
-    if not parts:
+        is_empty = False
+        yield check_codes(features, f"features of {name}")
+    if is_empty:
         raise ValueError(f"{name} holds no images")
-    return check_codes(np.concatenate(parts), f"features of {name}")
+
+
+def extractor_for(sides: Iterable[Any], extractor: Extractor | str) -> tuple[Extractor | None, str]:
+    """What makes features of those sides that hold images, and its name: ``features`` where none does."""
+    return named_extractor(extractor, "2048") if any(holds_images(side) for side in sides) else (None, "features")
+
+
+def holds_images(side: Any) -> bool:
+    """Whether a side of a comparison must go through an extractor."""
+    are_features = isinstance(side, Tensor | np.ndarray) and side.ndim == 2
+    return not isinstance(side, Moments) and not are_features
+
+
+def check_pair(first: tuple[int, int], second: tuple[int, int]) -> None:
+    """Refuse sides, each ``(N, D)``, of different widths or of fewer than two rows (ValueError)."""
+    if first[1] != second[1]:
+        raise ValueError(f"real has {first[1]} features per image but generated {second[1]}")
+    if min(first[0], second[0]) < 2:
+        raise ValueError(f"need at least 2 images on each side, got {first[0]} and {second[0]}")
 
 
 def feature_pair(
@@ -147,14 +178,10 @@ def feature_pair(
     Raises:
         ValueError: see :func:`features_of`; also different widths, fewer than two rows, or an unknown extractor name.
     """
-    given = all(isinstance(images, Tensor | np.ndarray) and images.ndim == 2 for images in (real, generated))
-    function, name = (None, "features") if given else named_extractor(extractor, "2048")
+    function, name = extractor_for((real, generated), extractor)
     real_ND = features_of(real, function, "real", batch_size)
     generated_ND = features_of(generated, function, "generated", batch_size)
-    if real_ND.shape[1] != generated_ND.shape[1]:
-        raise ValueError(f"real has {real_ND.shape[1]} features per image but generated {generated_ND.shape[1]}")
-    if min(len(real_ND), len(generated_ND)) < 2:
-        raise ValueError(f"need at least 2 images on each side, got {len(real_ND)} and {len(generated_ND)}")
+    check_pair(real_ND.shape, generated_ND.shape)
     return real_ND, generated_ND, name
 
 
