@@ -22,6 +22,7 @@ PLACES = {
     "directions/latent": "contrafact.methods.latentclr:LatentDirections",
     "directions/deformator": "contrafact.editing.deformator:DeformatorDirections",
     "encoder/conv": "contrafact.nn.encoders:ConvEncoder",
+    "encoder/batch_norm": "contrafact.nn.batch_norm_encoder:BatchNormEncoder",
     "encoder/locatello": "contrafact.nn.encoders:LocatelloEncoder",
     "encoder/mlp": "contrafact.nn.perceptron:MLPEncoder",
     "encoder/gaussian": "contrafact.nn.encoders:GaussianEncoder",

@@ -14,6 +14,7 @@ from contrafact.generators.sngan import SNGAN as SNGAN
 from contrafact.generators.stylegan import StyleGAN as StyleGAN
 from contrafact.generators.stylegan2 import StyleGAN2 as StyleGAN2
 from contrafact.generators.stylegan3 import StyleGAN3 as StyleGAN3
+from contrafact.generators.token_diffusion import TokenDiffusion as TokenDiffusion
 from contrafact.generators.tutorial_dcgan import TutorialDCGAN as TutorialDCGAN
 from contrafact.generators.vae import VAE as VAE
 from contrafact.generators.wrap import wrap as wrap

@@ -25,9 +25,9 @@ from contrafact.core.dataset import check_count
 from contrafact.core.generator import Generator
 from contrafact.generators.stylegan2 import StyleGAN2
 from contrafact.nn.decoders import num_doublings
+from contrafact.nn.quantiles import at_quantiles, measured_quantiles, normal_quantiles
 
 Decoder = Literal["conv", "style"]
-QUANTILES = 129
 
 
 class LORD(Generator):
@@ -89,8 +89,7 @@ class LORD(Generator):
             )
             self.synthesis.mapping = nn.ModuleList()  # codes go straight into the layers
             self.layer_names = self.synthesis.layer_names
-        normal = torch.special.ndtri(torch.linspace(0, 1, QUANTILES).clamp(1e-3, 1 - 1e-3))
-        self.register_buffer("quantiles", normal.repeat(latent_dim, 1))
+        self.register_buffer("quantiles", normal_quantiles(latent_dim))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
     @classmethod
@@ -101,16 +100,12 @@ class LORD(Generator):
     @torch.no_grad()
     def fit_prior(self, latents: Tensor) -> None:
         """Draw from now on each coordinate as it is distributed in ``latents (N, L)``."""
-        levels = torch.linspace(0, 1, QUANTILES, device=latents.device)
-        self.quantiles.copy_(torch.quantile(latents.float(), levels, dim=0).T)
+        self.quantiles.copy_(measured_quantiles(latents))
 
     def map(self, z: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
         """Prior noise ``(N, L)`` to codes: the quantile of each coordinate at Φ(z)."""
         truncation = self.check_condition(label, truncation)
-        place = torch.special.ndtr(z * truncation) * (QUANTILES - 1)
-        below = place.floor().clamp(0, QUANTILES - 2).long()
-        low, high = (self.quantiles.gather(1, (below + step).T).T for step in (0, 1))
-        return torch.lerp(low, high, place - below)
+        return at_quantiles(self.quantiles, z * truncation)
 
     def forward(self, latent: Tensor) -> Tensor:
         latent = self.check_latent(latent)

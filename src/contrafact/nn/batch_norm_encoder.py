@@ -1,0 +1,80 @@
+"""The encoder of DisDiff and EncDiff: stride-2 convolutions and residual blocks with batch normalisation.
+
+Shape suffixes: N images, J code dimensions.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from contrafact.core.dataset import check_count
+from contrafact.core.encoder import Encoder
+from contrafact.nn.encoders import num_halvings
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        self.second = nn.Conv2d(channels, channels, 1, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        changed: Tensor = self.second(F.relu(self.norm(self.first(F.relu(features)))))
+        return features + changed
+
+
+class BatchNormEncoder(Encoder):
+    """Images to codes; 128 channels, four stride-2 convolutions at 64 pixels and one fewer for each halving of that.
+
+    Args:
+        image_shape: ``(C, H, W)``.
+        code_dim: J.
+        width: multiplies the channel count.
+
+    >>> encoder = BatchNormEncoder((3, 16, 16), 20, 0.25).eval()
+    >>> encoder(torch.zeros(2, 3, 16, 16)).shape
+    torch.Size([2, 20])
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], code_dim: int, width: float = 1.0) -> None:
+        super().__init__()
+        channels, height, image_width = image_shape
+        self.image_shape = (check_count("channels", channels), height, image_width)
+        self.code_dim = check_count("code_dim", code_dim)
+        if not width > 0:
+            raise ValueError(f"width must be positive, got {width}")
+        self.width = width
+        halvings, hidden = num_halvings(height, image_width), max(8, round(128 * width))
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise([channels, *[hidden] * halvings]):
+            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
+        self.convolutions = nn.Sequential(*layers, _Residual(hidden), nn.BatchNorm2d(hidden), _Residual(hidden))
+        self.head = nn.Linear(hidden * (height // 2**halvings) * (image_width // 2**halvings), code_dim)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+
+    def encode(self, images: Tensor) -> Tensor:
+        features = self.convolutions(images.contiguous(memory_format=torch.channels_last))
+        codes: Tensor = self.head(features.flatten(1))
+        return codes
+
+    @torch.no_grad()
+    def rescale(self, center_J: Tensor, scale_J: Tensor) -> None:
+        """Give codes from now on in other units: what was ``center + scale · code`` is now ``code``.
+
+        >>> encoder, images = BatchNormEncoder((1, 8, 8), 2, 0.1).eval(), torch.rand(3, 1, 8, 8)
+        >>> before = encoder(images)
+        >>> encoder.rescale(torch.tensor([1.0, 2.0]), torch.tensor([0.5, 4.0]))
+        >>> torch.allclose(torch.tensor([1.0, 2.0]) + encoder(images) * torch.tensor([0.5, 4.0]), before, atol=1e-5)
+        True
+        """
+        self.head.bias.sub_(center_J).div_(scale_J)
+        self.head.weight.div_(scale_J[:, None])
+
+    def arguments(self) -> dict[str, Any]:
+        return {"image_shape": self.image_shape, "code_dim": self.code_dim, "width": self.width}
