@@ -114,7 +114,8 @@ class TokenDiffusion(Generator):
             "latent_dim": latent_dim, "image_shape": list(self.image_shape), "width": width,
             "multipliers": list(multipliers), "blocks": blocks, "heads": heads, "token_dim": token_dim,
             "conditioning": conditioning, "transformer": transformer, "patch": patch, "codebook": codebook,
-            "prediction": prediction, "times": times, "first_beta": first_beta, "last_beta": last_beta, "betas": betas, "steps": steps,
+            "prediction": prediction, "times": times, "first_beta": first_beta, "last_beta": last_beta,
+            "betas": betas, "steps": steps,
         }  # fmt: skip
         self.register_buffer("noise", torch.randn(1, *denoised))
         self.register_buffer("deviation", torch.ones(()))

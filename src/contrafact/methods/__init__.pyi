@@ -1,5 +1,6 @@
 # Written by `python -m tests.stubs`; a test keeps it fresh.
 from contrafact.core.catalog import Catalog as Catalog
+from contrafact.methods.attention_decoder import AttentionDecoder as AttentionDecoder
 from contrafact.methods.attribute_predictor import AttributePredictor as AttributePredictor
 from contrafact.methods.beta_tcvae import BetaTCVAE as BetaTCVAE
 from contrafact.methods.beta_vae import BetaVAE as BetaVAE

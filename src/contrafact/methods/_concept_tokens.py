@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.generator import architecture
 from contrafact.core.method import Artefacts, Method
-from contrafact.core.ranges import CountOrZero, Depth, Keep, Rate, Size, SizeOrZero, Steps, Width
+from contrafact.core.ranges import CountOrZero, Depth, Keep, Rate, Size, Steps, Width
 from contrafact.core.run import Run
 from contrafact.nn.batch_norm_encoder import BatchNormEncoder
 from contrafact.nn.noise_schedule import Prediction
@@ -28,10 +28,10 @@ from contrafact.training.momentum import follow, momentum_copy
 MULTIPLIERS = (1, 2, 4, 4, 4, 4)
 """Channels of each level of the U-Net, in multiples of the first one's."""
 QUICK: Mapping[str, Any] = {
-    "encoder_width": 0.5, "levels": 2, "blocks": 1, "heads": 1, "transformer": False, "patch": 2, "codebook": 0,
-    "steps": 1000, "batch_size": 32, "learning_rate": 2e-3, "warmup_steps": 50, "cosine": True, "ema": 0.0,
+    "width": 0.75, "encoder_width": 0.5, "levels": 2, "blocks": 1, "heads": 1, "transformer": False, "patch": 2,
+    "steps": 400, "batch_size": 32, "learning_rate": 2e-3, "warmup_steps": 50, "cosine": True, "ema": 0.0,
 }  # fmt: skip
-"""What every ``quick`` preset starts from: a minute and a half of one core, on images of 16 pixels."""
+"""What every ``quick`` preset starts from: a minute of one core, on images of 16 pixels."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,8 @@ class TokenSettings(Method):
     transformer: bool = True
     """Blocks also attend to themselves and have two linear layers, as latent diffusion's."""
     patch: Size = 4
-    """How many times smaller what is denoised is than the image: squares of so many pixels lie side by side in its
-    channels, or, with a codebook, become one entry."""
-    codebook: SizeOrZero = 2048
-    """Entries of the codebook of the autoencoder in whose maps images are denoised; 0 for none."""
+    """How many times smaller than the image is what the U-Net works on: squares of so many pixels lie side by side in
+    its channels."""
     steps: Steps = 300_000
     """Training steps."""
     batch_size: Size = 128
@@ -89,6 +87,7 @@ class TokenSettings(Method):
         prediction: Prediction = "image",
         decode_steps: int = 1,
         times: int = 1000,
+        codebook: int = 0,
     ) -> TokenTraining:
         """Fresh networks, optimiser and random streams."""
         with run.seeded_init("networks"):
@@ -104,7 +103,7 @@ class TokenSettings(Method):
                 conditioning,
                 self.transformer,
                 self.patch,
-                self.codebook,
+                codebook,
                 prediction,
                 times,
                 steps=decode_steps,

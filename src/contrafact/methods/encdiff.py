@@ -7,8 +7,8 @@ things responsible for what comes apart: attention (``conditioning="film"`` is t
 to every degree (``noised="fully"`` is the control: a decoder that attends to tokens and sees no image at all).
 
 Deviations: the autoencoder of ``paper`` has neither discriminator nor perceptual distance; blocks have a skip
-connection each, and down- and upsampling none; how long to train is ours. ``quick`` predicts the image instead of the noise, under
-squared error, with times drawn towards the noise: the paper's loss takes longer than a laptop has.
+connection each, and down- and upsampling none; how long to train is ours. ``quick`` predicts the image instead of the
+noise, under squared error, with times drawn towards the noise: the paper's loss takes longer than a laptop has.
 
 Shape suffixes: N images, J codes.
 """
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
-from contrafact.core.ranges import Count, Positive, Rate, Size, Steps
+from contrafact.core.ranges import Count, Positive, Rate, Size, SizeOrZero, Steps
 from contrafact.core.run import Run
 from contrafact.methods._concept_tokens import QUICK, TokenSettings, TokenTraining
 from contrafact.nn.noise_schedule import Prediction
@@ -49,10 +49,13 @@ class EncDiff(TokenSettings):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
-        "quick": {**QUICK, "prediction": "image", "distance": "squared", "lateness": 3.0},
+        "quick": {**QUICK, "codebook": 0, "prediction": "image", "distance": "squared", "lateness": 3.0},
         "tiny": {"codebook": 16, "levels": 2, "patch": 2, "blocks": 1, "times": 20, "decode_steps": 2, "ema": 0.5},
     }
 
+    codebook: SizeOrZero = 2048
+    """Entries of the codebook of the autoencoder in whose maps images are denoised, each of which stands for a square
+    of ``patch`` pixels; 0 denoises the pixels."""
     conditioning: Conditioning = "attention"
     """How tokens reach the denoiser: attention, or film, which scales and shifts its channels (the ablation)."""
     noised: Literal["at random", "fully"] = "at random"
@@ -76,7 +79,7 @@ class EncDiff(TokenSettings):
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Train the autoencoder, if there is one, then encoder and denoiser."""
         solver_steps = self.decode_steps if self.noised == "at random" else 1
-        training = self.start(source, run, self.conditioning, self.prediction, solver_steps, self.times)
+        training = self.start(source, run, self.conditioning, self.prediction, solver_steps, self.times, self.codebook)
         first_stage, schedule = training.generator.first_stage, training.generator.schedule
         autoencoder = None
         if first_stage is not None:
