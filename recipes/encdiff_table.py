@@ -107,6 +107,6 @@ RECIPE = Recipe(
     num_test=2_000,
     presets={"small": "quick", "paper": "paper"},
     data={"small": {"size": 16}},
-    remark="small: 16 pixels and the quick presets, Shapes3D rendered here; MPI3D and Cars3D have no stand-in, and rows on "
-    "GANs want a StyleGAN2 of the data by --source, with --rows for the data it is of",
+    remark="small: 16 pixels and the quick presets, Shapes3D rendered here; MPI3D and Cars3D have no stand-in, and "
+    "rows on GANs want a StyleGAN2 of the data by --source, with --rows for the data it is of",
 )

@@ -32,6 +32,7 @@ from contrafact.evaluation.regression import RegressionSettings
 from contrafact.evaluation.run import REGRESSION, default_metrics, evaluate_run
 from contrafact.evaluation.untrained import WITHOUT_STEPS
 from contrafact.generators.analytic import Analytic
+from contrafact.generators.token_diffusion import TokenDiffusion
 
 SEED = 3
 _LONGEST_SUMMARY = 120
@@ -70,7 +71,7 @@ class Subject:
 
     def source(self) -> Any:
         """What it learns from here."""
-        return _sources()[self.cls.source]
+        return _sources()["denoiser" if self.cls.asks == "denoiser" else self.cls.source]
 
     def fit(self, seed: int = SEED, precision: Any = "float32") -> tuple[FinishedRun, Path]:
         """What the tiny method learns, and its run's folder."""
@@ -82,7 +83,10 @@ class Subject:
 @cache
 def _sources() -> dict[str, Any]:
     images = load_dataset("shapes3d", size=16, labels=40, factors=["shape"])
-    return {"generator": Analytic.tiny(), "images": images}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        denoiser = TokenDiffusion.tiny()
+    return {"generator": Analytic.tiny(), "denoiser": denoiser, "images": images}
 
 
 def _floating(module: nn.Module) -> list[Tensor]:

@@ -26,6 +26,7 @@ from contrafact.core.artefact import fingerprint, save_weights, unbuildable
 from contrafact.core.budget import Budget
 from contrafact.core.catalog import slug
 from contrafact.core.dataset import ImageDataset
+from contrafact.core.denoiser import Denoiser
 from contrafact.core.few_labels import choose_labels
 from contrafact.core.finished import ARTEFACT_KINDS
 from contrafact.core.finished import Artefacts as Artefacts
@@ -50,6 +51,8 @@ class Method(Configured, ABC):
         source: what ``fit`` learns from: a ``generator`` or ``images``.
         yields: names of the artefacts it makes.
         draws: whether the method draws random numbers, so that another seed gives another result.
+        asks: of a generator, what it must be: ``any``, or a ``denoiser``
+            (:class:`~contrafact.core.denoiser.Denoiser`).
         labels: of images, what it does with few labels: ``none``, it takes none; ``few``, it learns from them;
             ``optional``, they may say something else, such as which changes of an image to leave out.
         label_kinds: which kinds of few labels it learns from, beside one factor of a few values
@@ -67,6 +70,7 @@ class Method(Configured, ABC):
 
     source: ClassVar[Literal["generator", "images"]]
     yields: ClassVar[tuple[str, ...]]
+    asks: ClassVar[Literal["any", "denoiser"]] = "any"
     draws: ClassVar[bool] = True
     labels: ClassVar[Literal["none", "optional", "few"]] = "optional"
     label_kinds: ClassVar[tuple[LabelKind, ...]] = ("several",)
@@ -143,6 +147,12 @@ class Method(Configured, ABC):
                 raise ValueError(
                     f"{type(self).__name__} learns from a generator (load_generator, or wrap for a module of one's "
                     f"own), got {type(source).__name__}"
+                )
+            if self.asks == "denoiser" and not isinstance(source, Denoiser):
+                raise ValueError(
+                    f"{type(self).__name__} learns from what a denoiser says along the way to its images, and a "
+                    f"{type(source).__name__} makes them in one pass; take a diffusion model, such as the run of "
+                    "contrafact fit encdiff, or ganspace, latentclr or disco for this one"
                 )
             return source
         if isinstance(source, Generator | str | Path):

@@ -169,6 +169,23 @@ class TokenDiffusion(Generator):
         made = self.schedule.solve(lambda x, t: self.predict(x, t, tokens), noise, steps or self.steps, self.prediction)
         return self.to_images(made)
 
+    def approach(self, latent: Tensor, step: int) -> Tensor:
+        """What the U-Net sees before a step of the solver on the way to images of codes ``(N, L)``."""
+        tokens = self.tokens(self.check_latent(latent))
+        noise = self.noise.expand(len(tokens), -1, -1, -1)
+        return self.schedule.approach(lambda x, t: self.predict(x, t, tokens), noise, self.steps, self.prediction, step)
+
+    def effect(self, x: Tensor, step: int, edit: Tensor) -> Tensor:
+        """What codes of ``edit`` ``(N, L)`` change in the noise that the U-Net sees in ``x``, against codes of 0.
+
+        Codes of 0 are those of the mean image, which here is what a prompt of no words is to a model of texts.
+        """
+        at = self.schedule.solver_times(self.steps).to(x.device)[step].expand(len(x))
+        tokens = self.tokens(torch.cat([self.check_latent(edit), torch.zeros_like(edit)]))
+        said = self.predict(torch.cat([x, x]), torch.cat([at, at]), tokens)
+        edited, empty = (self.schedule.both(part, x, at, self.prediction)[1] for part in said.chunk(2))
+        return edited - empty
+
     def features(self, latent: Tensor, layer: str) -> Tensor:
         """The tokens of codes ``(N, L·D)``."""
         if layer not in self.layer_names:

@@ -27,6 +27,7 @@ from contrafact.methods.latent_discovery import LatentDiscovery as LatentDiscove
 from contrafact.methods.latentclr import LatentCLR as LatentCLR
 from contrafact.methods.lord import LORD as LORD
 from contrafact.methods.moco import MoCo as MoCo
+from contrafact.methods.noiseclr import NoiseCLR as NoiseCLR
 from contrafact.methods.overlord import OverLORD as OverLORD
 from contrafact.methods.random import Random as Random
 from contrafact.methods.sefa import SeFa as SeFa

@@ -123,12 +123,43 @@ class NoiseSchedule(nn.Module):
         >>> torch.equal(out, known)  # a denoiser that knows the image is believed
         True
         """
+        x, at = self._walk(denoise, noise, steps, prediction, steps - 1)
+        return self.both(denoise(x, at), x, at, prediction)[0]
+
+    def approach(
+        self,
+        denoise: Callable[[Tensor, Tensor], Tensor],
+        noise: Tensor,
+        steps: int,
+        prediction: Prediction,
+        taken: int,
+    ) -> Tensor:
+        """x_t after the first ``taken`` of so many steps of :meth:`solve`.
+
+        Raises:
+            ValueError: no such step.
+
+        >>> schedule, noise = NoiseSchedule(100, 1e-3, 0.2), torch.randn(1, 1, 2, 2)
+        >>> torch.equal(schedule.approach(lambda x, t: x, noise, 4, "image", 0), noise)
+        True
+        """
+        if not 0 <= taken < steps:
+            raise ValueError(f"a way of {steps} steps is looked at before one of them, 0 to {steps - 1}, got {taken}")
+        return self._walk(denoise, noise, steps, prediction, taken)[0]
+
+    def _walk(
+        self,
+        denoise: Callable[[Tensor, Tensor], Tensor],
+        x: Tensor,
+        steps: int,
+        prediction: Prediction,
+        taken: int,
+    ) -> tuple[Tensor, Tensor]:
+        """Where so many steps lead, and the time there ``(N,)``."""
         visited: Sequence[int] = self.solver_times(steps).tolist()
-        x = noise
-        for now, then in zip(visited, [*visited[1:], None], strict=True):
-            at = torch.full((len(x),), now, device=x.device)
+        at = torch.full((len(x),), visited[0], device=x.device)
+        for then in visited[1 : taken + 1]:
             clean, left = self.both(denoise(x, at), x, at, prediction)
-            if then is None:
-                return clean
-            x = self.noised(clean, left, torch.full_like(at, then))
-        return x
+            at = torch.full_like(at, then)
+            x = self.noised(clean, left, at)
+        return x, at
