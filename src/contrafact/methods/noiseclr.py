@@ -107,8 +107,9 @@ class NoiseCLR(Method):
         """What each chosen direction changes in what the denoiser says of each image: ``(K, N, F)``, in float32."""
         edit_KE = self.magnitude * directions.scale * directions.vectors()[chosen_K]
         edits = edit_KE.repeat_interleave(len(x), dim=0)
-        effect: Tensor = source.effect(x.repeat(len(chosen_K), 1, 1, 1), place, edits)
-        return effect.flatten(1).float().unflatten(0, (len(chosen_K), len(x)))
+        effect = source.effect(x.repeat(len(chosen_K), 1, 1, 1), place, edits).flatten(1).float()
+        effect_KNF: Tensor = effect.unflatten(0, (len(chosen_K), len(x)))
+        return effect_KNF
 
 
 def contrast_effects(effect_KNF: Tensor, temperature: float) -> tuple[Tensor, dict[str, Tensor]]:
