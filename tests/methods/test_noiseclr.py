@@ -7,7 +7,7 @@ import torch
 
 from contrafact.core.denoiser import Denoiser
 from contrafact.core.run import Run
-from contrafact.generators import Analytic, TokenDiffusion
+from contrafact.generators import Analytic, RectifiedFlow, TokenDiffusion
 from contrafact.methods.noiseclr import NoiseCLR, contrast_effects
 
 
@@ -49,35 +49,50 @@ def denoiser():
 
 @pytest.mark.parametrize("prediction", ["image", "epsilon"])
 def test_the_way_to_an_image_is_the_solvers(prediction):
-    """Going on from where ``approach`` stands, by the solver's own formula, ends at the image."""
+    """Going on from where ``walk`` stands, by the solver's own formula, ends at the image."""
     torch.manual_seed(0)
     generator = TokenDiffusion(3, (3, 16, 16), 0.125, token_dim=4, patch=2, steps=3, prediction=prediction).freeze()
     torch.nn.init.normal_(generator.unet.end.weight, std=0.3)
     latent, schedule = generator.sample(2, seed=1), generator.schedule
     tokens, times = generator.tokens(latent), schedule.solver_times(3).tolist()
-    x = generator.approach(latent, 1)
+    start, edits = generator.split(latent)
+    x = generator.walk(start, edits[:1])
     for place in (1, 2):
         at = torch.full((2,), times[place])
         clean, noise = schedule.both(generator.predict(x, at, tokens), x, at, prediction)
         if place == 1:
             x = schedule.noised(clean, noise, torch.full((2,), times[2]))
     torch.testing.assert_close(generator.to_images(clean), generator(latent), rtol=1e-4, atol=1e-5)
-    assert torch.equal(generator.approach(latent, 0), generator.noise.expand(2, -1, -1, -1))
+    assert torch.equal(generator.walk(start, []), generator.noise.expand(2, -1, -1, -1))
+    torch.testing.assert_close(generator.to_images(generator.walk(start, edits)), generator(latent))
 
 
 def test_an_effect_is_a_difference_of_noise():
     generator = denoiser()
-    x = generator.approach(generator.sample(2, seed=0), 1)
+    noise, edits = generator.split(generator.sample(2, seed=0))
+    x = generator.walk(noise, edits[:1])
     assert not generator.effect(x, 1, torch.zeros(2, 3)).any()
     effect = generator.effect(x, 1, torch.tensor([[2.0, 0, 0], [0, 0, 0]]))
     assert effect[0].abs().max() > 0
     assert effect[1].abs().max() < 1e-5
-    at = generator.schedule.solver_times(2)[1].expand(2)
+    at = generator.schedule.time(1, 2, x)
     codes = (torch.tensor([[2.0, 0, 0]]).expand(2, 3), torch.zeros(2, 3))
     said = [generator.unet(x, at, generator.tokens(c)) for c in codes]
     kept, added = generator.schedule.alpha_bar[at[0]].sqrt(), (1 - generator.schedule.alpha_bar[at[0]]).sqrt()
     epsilon = [(x - kept * image) / added for image in said]
     torch.testing.assert_close(effect[0], (epsilon[0] - epsilon[1])[0], rtol=1e-3, atol=1e-4)
+
+
+def test_it_takes_a_bottleneck_too(tmp_path):
+    """A rectified flow is edited by shifts of its bottleneck: the same method, no line of it for either."""
+    torch.manual_seed(0)
+    flow = RectifiedFlow.tiny().freeze()
+    settings = {"num_directions": 3, "num_compared": 2, "steps": 2, "batch_size": 2}
+    run = NoiseCLR.preset("quick", **settings).fit(flow, Run(tmp_path, progress=False, precision="float32"))
+    latent = flow.sample(2, seed=0)
+    moved = run.directions(latent, 0, 1.0)
+    assert torch.equal(moved[:, : flow.prior_dim], latent[:, : flow.prior_dim])  # the noise stays
+    assert not torch.equal(flow(moved), flow(latent))
 
 
 def test_directions_come_to_do_the_same_everywhere(tmp_path):
@@ -100,8 +115,3 @@ def test_it_asks_for_a_denoiser(tmp_path):
 def test_it_needs_something_to_contrast(settings):
     with pytest.raises(ValueError, match="at least 2 directions and 2 images"):
         NoiseCLR(**settings)
-
-
-def test_a_step_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match="before one of them, 0 to 1, got 2"):
-        denoiser().approach(torch.zeros(1, 3), 2)

@@ -5,7 +5,8 @@ Shape suffixes: N samples, L latent dimensions, E numbers of an edit, C channels
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -22,16 +23,19 @@ class Denoiser(Protocol):
     >>> generator = TokenDiffusion.tiny().freeze()
     >>> isinstance(generator, Denoiser), isinstance(DCGAN.tiny(), Denoiser)
     (True, False)
-    >>> latent = generator.sample(2, seed=0)
-    >>> x = generator.approach(latent, 1)  # after one step of generator.steps
+    >>> noise, edits = generator.split(generator.sample(2, seed=0))
+    >>> x = generator.walk(noise, edits[:1])  # after one step of generator.steps
     >>> generator.effect(x, 1, torch.ones(2, generator.edit_dim)).shape == x.shape
     True
     """
 
     steps: int
 
-    def approach(self, latent: Tensor, step: int) -> Tensor:
-        """What the network sees before a step ``(N, C, H, W)`` on the way to images of latents ``(N, L)``; 0: noise."""
+    def split(self, latent: Tensor) -> tuple[Tensor, list[Any]]:
+        """The noise ``(N, C, H, W)`` that images of latents ``(N, L)`` begin with, and the edit of every step."""
+
+    def walk(self, x: Tensor, edits: Sequence[Any]) -> Tensor:
+        """Go on from ``x``, the noise, for as many steps as there are edits."""
 
     def effect(self, x: Tensor, step: int, edit: Tensor) -> Tensor:
         """What an edit ``(N, E)`` changes in what the network says of ``x`` at a step: of the shape of ``x``."""

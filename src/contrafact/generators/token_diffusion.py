@@ -169,18 +169,24 @@ class TokenDiffusion(Generator):
         made = self.schedule.solve(lambda x, t: self.predict(x, t, tokens), noise, steps or self.steps, self.prediction)
         return self.to_images(made)
 
-    def approach(self, latent: Tensor, step: int) -> Tensor:
-        """What the U-Net sees before a step of the solver on the way to images of codes ``(N, L)``."""
-        tokens = self.tokens(self.check_latent(latent))
-        noise = self.noise.expand(len(tokens), -1, -1, -1)
-        return self.schedule.approach(lambda x, t: self.predict(x, t, tokens), noise, self.steps, self.prediction, step)
+    def split(self, latent: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The noise that images of codes ``(N, L)`` begin with, and the codes of every step."""
+        latent = self.check_latent(latent)
+        return self.noise.expand(len(latent), -1, -1, -1), [latent] * self.steps
+
+    def walk(self, x: Tensor, edits: Sequence[Tensor]) -> Tensor:
+        """Go on from ``x``, the noise, for as many steps as there are codes ``(N, L)``."""
+        for place, codes in enumerate(edits):
+            said = self.predict(x, self.schedule.time(place, self.steps, x), self.tokens(codes))
+            x = self.schedule.go(said, x, place, self.steps, self.prediction)
+        return x
 
     def effect(self, x: Tensor, step: int, edit: Tensor) -> Tensor:
         """What codes of ``edit`` ``(N, L)`` change in the noise that the U-Net sees in ``x``, against codes of 0.
 
         Codes of 0 are those of the mean image, which here is what a prompt of no words is to a model of texts.
         """
-        at = self.schedule.solver_times(self.steps).to(x.device)[step].expand(len(x))
+        at = self.schedule.time(step, self.steps, x)
         tokens = self.tokens(torch.cat([self.check_latent(edit), torch.zeros_like(edit)]))
         said = self.predict(torch.cat([x, x]), torch.cat([at, at]), tokens)
         edited, empty = (self.schedule.both(part, x, at, self.prediction)[1] for part in said.chunk(2))

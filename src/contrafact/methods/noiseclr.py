@@ -93,7 +93,8 @@ class NoiseCLR(Method):
             place = int(torch.randint(source.steps, (), generator=rng))
             chosen_K = torch.randperm(self.num_directions, generator=rng)[: self.num_compared + 1].to(run.device)
             with torch.no_grad():
-                x = source.approach(sample_latents(source, self.batch_size, rng), place)
+                noise, edits = source.split(sample_latents(source, self.batch_size, rng))
+                x = source.walk(noise, edits[:place])
             effect_KNF = self.effects(source, x, place, directions, chosen_K)
             loss, scalars = contrast_effects(effect_KNF, self.temperature)
             optimizer.zero_grad(set_to_none=True)

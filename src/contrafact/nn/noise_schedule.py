@@ -9,7 +9,7 @@ Shape suffixes: N images, C channels, H height, W width, T times, S steps of a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -106,10 +106,33 @@ class NoiseSchedule(nn.Module):
             raise ValueError(f"a solver has at most the schedule's {self.times} steps, got {steps}")
         return torch.arange(self.times - 1, -1, -self.times / steps).round().long()[:steps]
 
+    def time(self, place: int, steps: int, like: Tensor) -> Tensor:
+        """``(N,)`` the time at a step of a solver of so many, for as many images as ``like`` has."""
+        return self.solver_times(steps)[place].to(like.device).expand(len(like))
+
+    def go(self, said: Tensor, x: Tensor, place: int, steps: int, prediction: Prediction) -> Tensor:
+        """Where a step of the deterministic solver of Song et al. leads: x_t at the next time, or x₀ after the last.
+
+        Args:
+            said: what a denoiser said of ``x``.
+            x: x_t.
+            place: of the step, 0 the first.
+            steps: of the solver.
+            prediction: what the denoiser says.
+
+        >>> schedule, noise = NoiseSchedule(100, 1e-3, 0.2), torch.randn(1, 1, 2, 2)
+        >>> black = torch.zeros_like(noise)
+        >>> half = schedule.go(black, noise, 0, 2, "image")
+        >>> torch.equal(schedule.go(black, half, 1, 2, "image"), black)
+        True
+        """
+        clean, left = self.both(said, x, self.time(place, steps, x), prediction)
+        return clean if place == steps - 1 else self.noised(clean, left, self.time(place + 1, steps, x))
+
     def solve(
         self, denoise: Callable[[Tensor, Tensor], Tensor], noise: Tensor, steps: int, prediction: Prediction
     ) -> Tensor:
-        """x₀ from x_T by the deterministic solver of Song et al.: the same noise always gives the same image.
+        """x₀ from x_T: the same noise always gives the same image.
 
         Args:
             denoise: ``(x_t, times)`` to what it predicts of them; ``x_t`` is ``(N, C, H, W)``, times ``(N,)``.
@@ -123,43 +146,7 @@ class NoiseSchedule(nn.Module):
         >>> torch.equal(out, known)  # a denoiser that knows the image is believed
         True
         """
-        x, at = self._walk(denoise, noise, steps, prediction, steps - 1)
-        return self.both(denoise(x, at), x, at, prediction)[0]
-
-    def approach(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        noise: Tensor,
-        steps: int,
-        prediction: Prediction,
-        taken: int,
-    ) -> Tensor:
-        """x_t after the first ``taken`` of so many steps of :meth:`solve`.
-
-        Raises:
-            ValueError: no such step.
-
-        >>> schedule, noise = NoiseSchedule(100, 1e-3, 0.2), torch.randn(1, 1, 2, 2)
-        >>> torch.equal(schedule.approach(lambda x, t: x, noise, 4, "image", 0), noise)
-        True
-        """
-        if not 0 <= taken < steps:
-            raise ValueError(f"a way of {steps} steps is looked at before one of them, 0 to {steps - 1}, got {taken}")
-        return self._walk(denoise, noise, steps, prediction, taken)[0]
-
-    def _walk(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        x: Tensor,
-        steps: int,
-        prediction: Prediction,
-        taken: int,
-    ) -> tuple[Tensor, Tensor]:
-        """Where so many steps lead, and the time there ``(N,)``."""
-        visited: Sequence[int] = self.solver_times(steps).tolist()
-        at = torch.full((len(x),), visited[0], device=x.device)
-        for then in visited[1 : taken + 1]:
-            clean, left = self.both(denoise(x, at), x, at, prediction)
-            at = torch.full_like(at, then)
-            x = self.noised(clean, left, at)
-        return x, at
+        x = noise
+        for place in range(steps):
+            x = self.go(denoise(x, self.time(place, steps, x)), x, place, steps, prediction)
+        return x
