@@ -361,3 +361,29 @@ def test_a_recipe_brings_its_judge_and_directions_that_are_judged_need_no_encode
     another = Bench("t", recipe, tmp_path / "never", device="cpu", predictor="other.py:dark")
     with pytest.raises(ValueError, match=r"other\.py does not exist"):
         run_bench(another)
+
+
+def test_a_column_of_residuals_is_empty_where_an_encoder_keeps_none(tmp_path):
+    small = {"width": 0.1, "steps": 2}
+    few = {"amortization_steps": 1, "tuning_steps": 1, "num_images": 100, "batch_size": 8}
+    table = Recipe(
+        title="Leaks",
+        table="none",
+        rows=(
+            Row("labels only", "labels_only", settings=small, source="shapes3d"),
+            Row("ZeroDIM", "zerodim", settings=small | few, source="shapes3d"),
+            Row("VAE", "semi_supervised_vae", settings=small | {"batch_size": 8}, source="shapes3d"),
+        ),
+        columns={"I": ("zerodim", "informativeness"), "leak": ("linear_probe:residual", "per_factor.0")},
+        data={"small": {"size": 16, "labels": 40}},
+        num_train=200,
+        num_test=50,
+    )
+    run_bench(Bench("leaks", table, tmp_path / "out", seeds=(0,), device="cpu"))
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    scores = {name: row["cells"][0]["scores"] for name, row in rows.items()}
+    assert {name: list(found) for name, found in scores.items()} == {
+        "labels only": ["I"],
+        "ZeroDIM": ["I", "leak"],
+        "VAE": ["I", "leak"],
+    }
