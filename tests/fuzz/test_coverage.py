@@ -59,6 +59,8 @@ NOT_FOREIGN = {
     "bench.forecast": "records of cells",
     "bench.kept": "results that it has written itself",
     "bench.reproduce": "results that it has just written itself",
+    "bench.suite": "results that it has written itself, or that came with the package",
+    "report.leaderboard": "the page's own style and script",
     "bench.contents": "bytes of which a digest is taken",
     "bench.usage": "what the kernel says of the process",
     "bench.results": "the table it has written before",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contrafact.bench.plan import Bench
 
 _KEPT_BUDGET = "25m"
+_SEEDS = "5"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -28,13 +29,19 @@ class Options:
     """Compute every row of a recipe at every seed; finished cells are kept, so a stopped bench goes on where it was."""
 
     name: Positional[str | None] = None
-    """Recipe, such as disco-table4; without one, the recipes are listed."""
+    """Recipe, such as disco-table4; without one, the recipes are listed. With --suite a method: mine.py:Mine."""
     all: bool = False
-    """Every recipe, as far as it can run at the scale."""
+    """Every recipe, as far as it can run at the scale; with --suite every catalogued method."""
+    suite: str | None = None
+    """Put the method through this fixed protocol, such as shapes3d, and rank it among the catalogued, in a page."""
+    set: tuple[str, ...] = ()
+    """Settings of the method that differ, with --suite: steps=1000 beta=8."""
+    called: str | None = None
+    """What the leaderboard calls the method, with --suite; by default its class and the settings that differ."""
     scale: Literal["small", "paper"] = "small"
     """small is what two cores do; paper is the paper's own settings."""
-    seeds: str = "5"
-    """Number of seeds, or the seeds themselves with commas: 3,4,5."""
+    seeds: str | None = None
+    """Number of seeds, or the seeds themselves with commas: 3,4,5; by default 5, or those of the suite."""
     generators: str | None = None
     """Which of the generators that a recipe trains first, as --seeds: each row is computed at every seed on each."""
     rows: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--only"])] = ()
@@ -81,9 +88,22 @@ def bench(arguments: Sequence[str]) -> None:
     options = parse(Options, arguments, "bench")
     from contrafact.bench.recipe import load_recipe, recipe_names
 
+    if options.suite is not None:
+        from contrafact.cli._suite import run_suite
+
+        run_suite(options, options.suite)
+        return
+    if options.set or options.called is not None:
+        raise ValueError(
+            "--set and --called are of a method that enters a --suite; recipes say their settings themselves"
+        )
     if options.name is None and not options.all:
+        from contrafact.bench.suite import load_suite, suite_names
+
         print("recipes:")
         print_table((name, load_recipe(name).title) for name in recipe_names())
+        print("suites, for a method of yours (--suite NAME mine.py:Mine):")
+        print_table((name, load_suite(name).recipe.title) for name in suite_names())
         return
     if options.name is not None and options.all:
         raise ValueError(f"--all runs every recipe; leave {options.name} out, or --all")
@@ -91,26 +111,26 @@ def bench(arguments: Sequence[str]) -> None:
         raise ValueError("--plan, --table and --cell each do one thing; give one of them")
     if options.cell is not None and options.all:
         raise ValueError("--cell is of one recipe; name it instead of --all")
-    budget = None if options.budget is None else _seconds(options.budget)
+    budget = budget_of(options)
     if options.keep is not None:
-        _reproduce(options, options.keep, _seconds(_KEPT_BUDGET) if budget is None else budget)
+        _reproduce(options, options.keep, seconds_of(_KEPT_BUDGET) if budget is None else budget)
         return
     if options.all:
         _run_all(options, budget)
         return
     job = _job(options, str(options.name))
     if options.plan:
-        _print_plan([job])
+        print_plan([job])
     elif options.table:
         _print_collected(job)
     elif options.cell is not None:
         _compute_cell(job, options.cell)
     else:
-        table = _run(options, job, budget)
+        table = run_where_asked(options, job, budget)
         print(f"{job.recipe.title}\n\n{table}\n\nwrote {job.out}/results.md, {job.out}/results.json")
 
 
-def _run(options: Options, job: Bench, budget: float | None) -> str:
+def run_where_asked(options: Options, job: Bench, budget: float | None) -> str:
     """The recipe's table, computed where ``--on`` says."""
     where, _, address = options.on.partition(":")
     if where == "local" and not address:
@@ -140,18 +160,18 @@ def _job(options: Options, name: str) -> Bench:
         load_recipe(name),
         options.out or top / f"{short}-{options.scale}",
         options.scale,
-        _seeds(options.seeds),
+        seeds_of(options.seeds or _SEEDS),
         options.source,
         options.data,
         options.device,
         options.predictor,
         options.rows,
         top / CELLS if options.out is None else None,
-        None if options.generators is None else _seeds(options.generators, "generators"),
+        None if options.generators is None else seeds_of(options.generators, "generators"),
     )
 
 
-def _seeds(text: str, option: str = "seeds") -> tuple[int, ...]:
+def seeds_of(text: str, option: str = "seeds") -> tuple[int, ...]:
     """``5`` as the seeds 0 to 4, ``3,4`` as 3 and 4, ``7,`` as 7 alone."""
     from contrafact.core.ranges import Seed, check_value
 
@@ -164,7 +184,12 @@ def _seeds(text: str, option: str = "seeds") -> tuple[int, ...]:
     return tuple(dict.fromkeys(check_value(option, number, Seed) for number in numbers))
 
 
-def _seconds(text: str) -> float:
+def budget_of(options: Options) -> float | None:
+    """Seconds that the command may take; None for as long as it needs."""
+    return None if options.budget is None else seconds_of(options.budget)
+
+
+def seconds_of(text: str) -> float:
     """``90s``, ``30m``, ``2h``."""
     amount, unit = text[:-1], text[-1:]
     try:
@@ -194,7 +219,7 @@ def _run_all(options: Options, budget: float | None) -> None:
     for name, why in refused:
         print(f"left out: {name}: {why}", file=sys.stderr)
     if options.plan:
-        _print_plan(jobs)
+        print_plan(jobs)
         return
     until = None if budget is None else time.monotonic() + budget
     failures = []
@@ -204,7 +229,7 @@ def _run_all(options: Options, budget: float | None) -> None:
             _print_collected(job)
             continue
         try:
-            print(f"{job.recipe.title}\n\n{_run(options, job, left)}\n")
+            print(f"{job.recipe.title}\n\n{run_where_asked(options, job, left)}\n")
         except ValueError as error:
             failures.append(f"{job.name}: {error}")
             print(f"contrafact: {failures[-1]}", file=sys.stderr)
@@ -222,7 +247,7 @@ def _reproduce(options: Options, kept: Path, budget: float) -> None:
     if given := [f"--{field}" for field in fields if getattr(options, field)]:
         raise ValueError(f"what is kept are recipes as they are, and --keep computes; leave out {' and '.join(given)}")
     names = () if options.name is None else (options.name,)
-    seeds, top = _seeds(options.seeds), Path("runs", "bench")
+    seeds, top = seeds_of(options.seeds or _SEEDS), Path("runs", "bench")
     asked = Reproduction(kept, options.scale, top, seeds, options.jobs, options.device, names)
     wrong = reproduce(asked, budget)
     number, hours, unknown = outstanding(asked)
@@ -263,7 +288,7 @@ def _compute_cell(job: Bench, key: str) -> None:
     print(f"{job.cells / key}: finished in {record['wall_seconds']:.0f} s")
 
 
-def _print_plan(jobs: Sequence[Bench]) -> None:
+def print_plan(jobs: Sequence[Bench]) -> None:
     """Cells by recipe, and how long what is left may take, from cells of the same kind that are finished."""
     from contrafact.bench.forecast import forecast
 

@@ -109,7 +109,7 @@ def write_report(
             settings_section(run),
             loading_section(run),
         ]
-        text = _page(_title(run), summary(run, swept, table), sections)
+        text = whole_page(_title(run), summary(run, swept, table), sections)
         write_text(path, text.encode(errors="backslashreplace").decode())  # names of files and folders may be no text
     return path
 
@@ -195,8 +195,19 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
-def _page(title: str, lead: str, sections: Sequence[Section]) -> str:
-    style, script = (files("contrafact.report").joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
+def whole_page(title: str, lead: str, sections: Sequence[Section], more: Sequence[str] = ()) -> str:
+    """A self-contained page.
+
+    Args:
+        title: of the page.
+        lead: what it says, in a few sentences.
+        sections: in their order.
+        more: names of further style sheets and scripts of this package, such as ``leaderboard.css``.
+    """
+    texts = {
+        name: files("contrafact.report").joinpath(name).read_text("utf-8") for name in ("page.css", "page.js", *more)
+    }
+    style, script = ("\n".join(t for name, t in texts.items() if name.endswith(kind)) for kind in (".css", ".js"))
     links = "".join(
         f'<a href="#{section.name}">{html.escape(section.link or section.heading)}</a>' for section in sections
     )
