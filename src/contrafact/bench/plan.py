@@ -159,14 +159,12 @@ def score_cells(bench: Bench, asked: set[str]) -> Iterator[Cell]:
     Where generators are trained first, the first round takes another one at every seed, so that both vary as soon as
     there is more than one number.
     """
-    rounds = max(1, *(len(generator_seeds(bench, row)) for row in bench.recipe.rows))
+    rows = [(row, generator_seeds(bench, row) or (None,)) for row in bench.recipe.rows if can_run(bench, row)]
+    rounds = max((len(generators) for _, generators in rows), default=0)
     for turn, (place, seed) in itertools.product(range(rounds), enumerate(bench.seeds)):
         before: Cell | None = None
-        for row in bench.recipe.rows:
-            if not can_run(bench, row):
-                continue
+        for row, generators in rows:
             if row.method != CONTROL:
-                generators = generator_seeds(bench, row) or (None,)
                 is_over = turn >= len(generators)
                 generator = generators[(place + turn) % len(generators)]
                 before = None if is_over else _train_cell(bench, row, seed, generator=generator)
@@ -178,7 +176,7 @@ def score_cells(bench: Bench, asked: set[str]) -> Iterator[Cell]:
 
 def generator_seeds(bench: Bench, row: Row) -> tuple[int, ...]:
     """Seeds of the generators that are trained before a row; none where its source is there."""
-    if row.method == CONTROL or not can_run(bench, row):
+    if row.method == CONTROL:
         return ()
     source = source_of(bench, row)
     return (bench.generators or source.seeds) if isinstance(source, Trained) else ()
