@@ -10,6 +10,7 @@ import pytest
 
 import contrafact
 from contrafact.bench.recipe import load_recipe
+from contrafact.bench.suite import load_suite
 from contrafact.cli import COMMANDS, main
 from contrafact.cli._globals import split_plugins
 from contrafact.cli._parse import parse
@@ -117,7 +118,9 @@ def test_every_command_shown_parses(page, words, tmp_path, monkeypatch):
         parse_fit(CATALOG.admit(str(ROOT / arguments[0]) if of_ours.is_file() else arguments[0]), arguments[1:])
     else:
         options = parse(COMMANDS.module(command).Options, arguments, command)
-        if command == "bench" and options.name:
+        if command == "bench" and options.suite:
+            load_suite(options.suite)
+        elif command == "bench" and options.name:
             load_recipe(options.name)
 
 

@@ -73,7 +73,7 @@ def test_columns_sort_and_filters_keep(browser, path):
     assert names() == ["mine", "alpha", "delta", "gamma"]  # "<" sorts before letters
     for kept, expected in {
         "generator": ["gamma"],
-        "unlabelled": ["mine", "alpha", "delta"],
+        "images": ["mine", "alpha", "delta"],
         "own": ["mine"],
         "all": ["mine", "alpha", "delta", "gamma"],
     }.items():

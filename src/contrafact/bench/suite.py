@@ -44,7 +44,8 @@ class Suite:
         seeds: of every row.
         images: that a training may take, as its method's :meth:`~contrafact.core.method.Method.budget` counts them.
         data: images that methods on images learn from.
-        labels: how many of them are annotated for methods that learn from few labels.
+        labels: how many of them are annotated: a suite is for methods that learn from few labels, or for those without;
+            what was told of factors is scored on those alone.
 
     >>> suite = load_suite("shapes3d")
     >>> suite.seeds, list(suite.recipe.columns)
@@ -62,7 +63,7 @@ def suite_names() -> list[str]:
     """Names of the suites that there are, with hyphens.
 
     >>> suite_names()
-    ['shapes3d']
+    ['shapes3d', 'shapes3d-labels']
     """
     return sorted(path.stem.replace("_", "-") for path in (recipe_folder() / SUITES).glob("*.py"))
 
@@ -111,13 +112,19 @@ def enter(suite: Suite, method: str, settings: Mapping[str, Any] | None = None, 
             f"{method} yields {' and '.join(cls.yields) or 'nothing'}, and the suite scores codes; it needs a method "
             "that yields an encoder, or directions, which an encoder is regressed from"
         )
-    on_images = cls.source == "images"
+    on_images, learns_from_labels = cls.source == "images", cls.source == "images" and cls.labels == "few"
+    if learns_from_labels != bool(suite.labels):
+        raise ValueError(
+            f"{method} learns from few labels, and the suite has none; enter it in one with labels"
+            if learns_from_labels
+            else f"{method} learns without labels, and the suite is for methods that learn from few; take another"
+        )
     row = Row(
         called or ", ".join([cls.__name__, *(f"{name} {value}" for name, value in settings.items())]),
         method,
         settings=settings,
         source=suite.data if on_images else None,
-        data={"labels": suite.labels} if on_images and suite.labels and cls.labels == "few" else {},
+        data={"labels": suite.labels} if learns_from_labels else {},
     )
     check_budget(suite, row)
     return row
@@ -222,14 +229,17 @@ def protocol(suite: Suite) -> dict[str, str]:
     options = ", ".join(f"{name} {value}" for name, value in recipe.data.get(SCALE, {}).items())
     facts = {
         "methods on images": f"learn from {suite.data} ({options})",
-        "methods on a generator": f"learn from the generator {recipe.sources.get(SCALE, 'that they name')}",
         "budget": f"at most {suite.images:,} images in a training",
         "seeds": ", ".join(map(str, suite.seeds)),
         "scored on": f"{recipe.num_train:,} images, {recipe.num_test:,} held out",
         "columns": "; ".join(f"{title}: {metric}" for title, metric in _metrics(recipe).items()),
     }
     if suite.labels:
-        facts["labels"] = f"{suite.labels} annotated images, drawn by the seed, for methods that learn from few labels"
+        facts["labels"] = (
+            f"{suite.labels} annotated images, drawn by the seed; scores are of the annotated factors alone"
+        )
+        return facts
+    facts["methods on a generator"] = f"learn from the generator {recipe.sources.get(SCALE, 'that they name')}"
     if read := recipe.regression.get(SCALE):
         facts["directions alone"] = (
             f"an encoder reads the first {read.num_directions}: {read.network}, {read.steps:,} steps of "

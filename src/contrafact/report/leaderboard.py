@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +18,6 @@ _FILTERS = {
     "all": "all",
     "images": "from images",
     "generator": "of a generator",
-    "unlabelled": "without labels",
     "own": "entered here",
 }
 
@@ -84,23 +84,23 @@ def _table(standings: Standings) -> str:
         _head(f"{title} {'↑' if is_up else '↓'}", "number", "high" if is_up else "low")
         for title, is_up in standings.columns.items()
     ]
-    heads += [_head("seeds", "number", "high"), _head("training", "number", "low")]
+    heads += [_head("seeds", "number", "high"), _head("time", "number", "low")]
     best = {title: max(_finite(standings, title), default=0.0) for title in standings.columns}
     best |= {title: min(_finite(standings, title)) for title, up in standings.columns.items() if not up}
     rows = "".join(
         _row(standings, place, entry, rank, best) for place, (entry, rank) in enumerate(standings.ordered, start=1)
     )
-    kinds = {kind for entry in standings.entries for kind in _kinds(entry)}
+    count = Counter(kind for entry in standings.entries for kind in _kinds(entry))
     filters = "".join(
         f'<button data-keep="{kind}" aria-pressed="{str(kind == "all").lower()}">{label}</button>'
         for kind, label in _FILTERS.items()
-        if kind == "all" or kind in kinds
+        if kind == "all" or 0 < count[kind] < len(standings.entries)
     )
     return (
         f'<div class="filters" role="group" aria-label="which methods">{filters}</div>'
         f'<div class="scroll"><table class="board"><thead><tr>{"".join(heads)}</tr></thead><tbody>{rows}</tbody>'
-        '</table></div><p class="notes">Mean ± standard deviation over seeds; the bar is the mean, from 0 to 1. Three '
-        "seeds tell neighbours apart only where their spreads do.</p>"
+        '</table></div><p class="notes">Mean ± standard deviation over seeds; the bar is the mean, from 0 to 1. Few '
+        "seeds tell neighbours apart only where their spreads do. Time is that of a training.</p>"
     )
 
 
@@ -117,9 +117,7 @@ def _head(text: str, kind: str, better: str, sort: str = "none") -> str:
 
 
 def _kinds(entry: Entry) -> list[str]:
-    kinds = [entry.learns_from]
-    kinds += [] if entry.labels else ["unlabelled"]
-    return [*kinds, "own"] if entry.is_own else kinds
+    return [entry.learns_from, "own"] if entry.is_own else [entry.learns_from]
 
 
 def _row(standings: Standings, place: int, entry: Entry, rank: float, best: Mapping[str, float]) -> str:
