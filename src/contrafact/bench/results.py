@@ -47,11 +47,18 @@ def collect(bench: Bench) -> str:
 
 
 def _kept(bench: Bench) -> dict[str, list[Scores]]:
-    """The rows of the table that is there."""
-    if not (bench.out / RESULTS).exists():
+    """The rows of the table that is there, for those that are not asked for: all others are collected from cells."""
+    path = bench.out / RESULTS
+    if not bench.rows or not path.exists():
         return {}
-    rows = read_json(bench.out / RESULTS)["rows"]
-    return {name: [_known(cell) for cell in row["cells"]] for name, row in rows.items()}
+    try:
+        rows = read_json(path)["rows"]
+        return {name: [_known(cell) for cell in row["cells"]] for name, row in rows.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is damaged, and holds rows that were not asked for; leave --rows out, so that all are collected "
+            f"from their cells ({error})"
+        ) from error
 
 
 def _known(cell: Mapping[str, Any]) -> Scores:
