@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from contrafact.bench.cells import BEGUN, RECORD, record_of
 from contrafact.bench.check import asked_rows
 from contrafact.bench.plan import Bench, Cell, plan, spoken
+from contrafact.bench.simulate import Work, Workers, simulate
 from contrafact.core.files import read_json
 
 
@@ -45,6 +46,22 @@ def forecast(bench: Bench) -> list[Line]:
             taken[record["kind"], record["method"], record["scale"]].append(record["wall_seconds"])
     usual = {kind: float(np.median(seconds)) for kind, seconds in taken.items()}
     return [_line(bench, cell, usual) for cell in plan(bench, asked_rows(bench))]
+
+
+def shared_among(lines: Sequence[Line], workers: int) -> float:
+    """Seconds until the last cell is finished, where so many workers share what is left.
+
+    Cells of which no time is known count nothing.
+
+    >>> first, second = Line("a", "", "to do", 60.0, ()), Line("b", "", "to do", 30.0, ("a",))
+    >>> shared_among([first, second, first._replace(key="c")], 2)
+    90.0
+    """
+    left = {line.key: line for line in lines if line.state != "done"}
+    places = {key: place for place, key in enumerate(left)}
+    needs = [tuple(places[need] for need in line.needs if need in places) for line in left.values()]
+    cells = [Work(line.seconds or 0.0, waits) for line, waits in zip(left.values(), needs, strict=True)]
+    return simulate(cells, Workers(workers)).makespan
 
 
 def _line(bench: Bench, cell: Cell, usual: Mapping[tuple[str, str, str], float]) -> Line:
