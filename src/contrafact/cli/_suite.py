@@ -37,7 +37,7 @@ def run_suite(options: Options, name: str) -> None:
         row = enter(suite, CATALOG.admit(options.name), changes_of(options.set), options.called or "")
     job = bench_of(suite, row, out, seeds=seeds, device=options.device, rows=options.rows, store=store)
     if options.plan:
-        print_plan([job])
+        print_plan([job], options.jobs)
         return
     if options.all:
         start_from_shipped(job, name)

@@ -120,7 +120,7 @@ def bench(arguments: Sequence[str]) -> None:
         return
     job = _job(options, str(options.name))
     if options.plan:
-        print_plan([job])
+        print_plan([job], options.jobs)
     elif options.table:
         _print_collected(job)
     elif options.cell is not None:
@@ -219,7 +219,7 @@ def _run_all(options: Options, budget: float | None) -> None:
     for name, why in refused:
         print(f"left out: {name}: {why}", file=sys.stderr)
     if options.plan:
-        print_plan(jobs)
+        print_plan(jobs, options.jobs)
         return
     until = None if budget is None else time.monotonic() + budget
     failures = []
@@ -288,12 +288,12 @@ def _compute_cell(job: Bench, key: str) -> None:
     print(f"{job.cells / key}: finished in {record['wall_seconds']:.0f} s")
 
 
-def print_plan(jobs: Sequence[Bench]) -> None:
+def print_plan(jobs: Sequence[Bench], workers: int) -> None:
     """Cells by recipe, and how long what is left may take, from cells of the same kind that are finished."""
-    from contrafact.bench.forecast import forecast
+    from contrafact.bench.forecast import Line, forecast, shared_among
 
     seen = set[str]()
-    states, hours, unknown = Counter[str](), 0.0, 0
+    states, hours, unknown, every = Counter[str](), 0.0, 0, list[Line]()
     for job in jobs:
         lines = forecast(job)
         print(f"{job.name}: {job.recipe.title}")
@@ -305,12 +305,15 @@ def print_plan(jobs: Sequence[Bench]) -> None:
             if line.key in seen:
                 continue
             seen.add(line.key)
+            every.append(line)
             states[line.state] += 1
             if line.state != "done":
                 hours += (line.seconds or 0.0) / 3600
                 unknown += line.seconds is None
     told = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     rest = f"; what is left may take {hours:.1f} h of one process" if hours else ""
+    if hours and workers > 1:
+        rest += f", {shared_among(every, workers) / 3600:.1f} h of {workers}"
     more = f"; of {unknown} the time is not known: nothing like them is finished" if unknown else ""
     print(f"{len(seen)} cells: {told}{rest}{more}")
 
