@@ -281,3 +281,38 @@ def test_what_is_fetched_once_is_there_without_a_network(tmp_path, server, weigh
         cf.load_generator("hf://ann/other")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert [cf.load_generator(name).name for name in (branch, exact)] == [exact, exact]
+
+
+def tree_of(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_pipelines_of_diffusers_come_without_what_is_not_read(cache, tmp_path):
+    diffusers = pytest.importorskip("diffusers")
+    made = cf.generators.Diffusion.tiny()
+    pipeline = diffusers.DDIMPipeline(made.denoiser, diffusers.DDIMScheduler())
+    pipeline.save_pretrained(tmp_path / "ddim")
+    more = dict.fromkeys(
+        ("unet/diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.fp16.safetensors", "all.safetensors",
+         "safety_checker/model.safetensors", "unet/program.py"),
+        b"never asked for",
+    )  # fmt: skip
+    put(cache, tree_of(tmp_path / "ddim") | more)
+    generator = cf.load_generator(f"hf://{REPO}", {"steps": 2, "space": "noise"})
+    assert generator.name == f"hf://{REPO}@{COMMIT}"
+    again = cf.load_generator(tmp_path / "ddim", {"steps": 2, "space": "noise"})
+    assert torch.equal(generator(again.sample(1, seed=0)), again(again.sample(1, seed=0)))
+    wanted, place = hub._wanted(hub.parse(f"hf://{REPO}"), sorted(tree_of(tmp_path / "ddim") | more), "generator")
+    assert (set(wanted), place) == (set(tree_of(tmp_path / "ddim")), "")
+
+
+def test_a_variant_is_fetched_where_there_is_nothing_else(cache):
+    names = ["model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.fp16.safetensors"]
+    assert hub._wanted(hub.parse(f"hf://{REPO}"), names, "generator")[0] == names
+
+
+def test_a_vae_of_diffusers_comes_with_its_settings(cache, tmp_path):
+    pytest.importorskip("diffusers")
+    cf.generators.AutoencoderKL.tiny().vae.save_pretrained(tmp_path / "vae")
+    put(cache, tree_of(tmp_path / "vae"))
+    assert cf.load_generator(f"hf://{REPO}").latent_dim == 256

@@ -77,6 +77,24 @@ def vgg_files() -> dict[str, Write]:
     }
 
 
+def pipeline_files() -> dict[str, Write]:
+    """A pipeline of the diffusers library, and a VAE alone, as it saves them."""
+
+    def vae(folder: Path) -> None:
+        from contrafact.generators import AutoencoderKL
+
+        AutoencoderKL.tiny().vae.save_pretrained(folder)
+
+    def ddim(folder: Path) -> None:
+        import diffusers
+
+        from contrafact.generators import Diffusion
+
+        diffusers.DDIMPipeline(Diffusion.tiny().denoiser, diffusers.DDIMScheduler()).save_pretrained(folder)
+
+    return {"ddim": ddim, "vae": vae}
+
+
 def _copy(file: Path, name: str, folder: Path) -> None:
     shutil.copyfile(file, folder / name)
 

@@ -62,6 +62,12 @@ def _read_checkpoint(folder: Path) -> Any:
     return describe(load_generator((named or files)[0] if lone else folder))
 
 
+def _read_pipeline(folder: Path) -> Any:
+    from contrafact.generators.checkpoints import load_generator
+
+    return load_generator(folder, {"steps": 2, "space": "noise"} if (folder / "unet").exists() else {}).arguments()
+
+
 def _read_artefact(kind: str, folder: Path) -> Any:
     from contrafact.core.artefact import load_artefact
 
@@ -436,6 +442,12 @@ def all_targets() -> dict[str, Target]:
             _read_foreign_latents,
             seeds.foreign_latents(),
             ("editing.foreign_content", "editing.foreign_latents", "editing.latents"),
+        ),
+        Target(
+            "pipeline",
+            _read_pipeline,
+            seeds.pipeline_files(),
+            ("generators._pipelines", "generators._denoisers", "generators.diffusion", "generators.autoencoder_kl"),
         ),
         Target("encoder", _read_encoder, encoders, ("editing.encoder",)),
         Target("predictor", _read_predictor, seeds.artefact_files(AttributeClassifier), ("nn.attributes",)),

@@ -154,3 +154,45 @@ def test_more_steps_by_a_setting(flow, tmp_path):
     assert again.num_layers == 5
     latent = again.sample(2, seed=1)
     assert torch.allclose(again(latent), by_hand(flow, latent[:, :144].view(2, 1, 12, 12), steps=5)[0], atol=1e-5)
+
+
+def test_a_path_is_gone_back_to_the_noise_it_began_with(flow):
+    with torch.no_grad():
+        for weights in flow.unet.last.parameters():
+            weights *= 0.1  # a network that changes slowly, as a trained one does
+    latent = flow.sample(3, seed=5)
+    images = flow(latent)
+    errors = []
+    for rounds in (1, 3, 12):
+        noise = flow.noise_of(2 * images - 1, rounds)
+        errors.append(float((noise.flatten(1) - latent[:, :144]).square().mean()))
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 1e-6
+
+
+def test_images_are_inverted_and_edited_by_the_usual_commands(flow, tmp_path):
+    from contrafact.core.artefact import save_artefact
+    from contrafact.editing.inversion import InversionSettings, invert, invert_photographs
+    from contrafact.editing.latents import edit, load_latents
+    from contrafact.report.edits import save_images
+
+    with torch.no_grad():
+        for weights in flow.unet.last.parameters():
+            weights *= 0.1
+    save_artefact(flow, tmp_path / "flow.safetensors")
+    generator = cf.load_generator(tmp_path / "flow.safetensors")
+    images = generator(generator.sample(2, seed=2)).clamp(0, 1)
+    found = invert(generator, images, progress=False)
+    assert found.latents.shape == (2, generator.latent_dim)
+    assert not found.latents[:, 144:].any()
+    assert float(found.psnr.min()) > 25
+    assert "gone back" in found.note
+    save_images(images, tmp_path / "pictures", ["first", "second"], "photo")
+    stored, _ = invert_photographs(generator, [tmp_path / "pictures"])
+    stored.save(tmp_path / "latents.safetensors")
+    run = cf.methods.Random(num_directions=2).fit(generator, tmp_path / "run")
+    start = load_latents(tmp_path / "latents.safetensors").latents
+    moved = edit(run.generator, run.directions, start, [(1, 3.0)])
+    assert torch.equal(moved[:, :144], start[:, :144])
+    with pytest.raises(ValueError, match=r"images of a RectifiedFlow are gone back.*leave out per_layer"):
+        invert(generator, images, settings=InversionSettings(per_layer=True), progress=False)

@@ -161,3 +161,25 @@ def test_what_it_costs_is_said_and_what_does_not_fit_refused(tmp_path, monkeypat
     monkeypatch.setattr("contrafact.training.step_memory.free_bytes", lambda device: 10)
     with pytest.raises(ValueError, match=r"a step keeps about .* set a smaller batch_size, to which memory is"):
         method.fit(scene, quiet(tmp_path / "refused"))
+
+
+def test_a_module_without_forward_mode_is_differentiated_all_the_same():
+    """Fused attention has none: the product is then by a central difference, which a linear and a curved map show."""
+    torch.manual_seed(0)
+    latents, block = torch.randn(3, 4), torch.linalg.qr(torch.randn(4, 2))[0]
+    weight = torch.randn(4, 24) / 2
+
+    def curved(latent, shift):
+        return torch.sin((latent + shift) @ weight).view(len(latent), 2, 3, 4)
+
+    def attending(latent, shift):
+        query = curved(latent, shift)
+        return torch.nn.functional.scaled_dot_product_attention(query, query, query).flatten(1)
+
+    def written_out(latent, shift):
+        query = curved(latent, shift)
+        weights = (query @ query.transpose(2, 3) / 2).softmax(dim=-1)
+        return (weights @ query).flatten(1)
+
+    found, expected = (gram_product(each, latents, block) for each in (attending, written_out))
+    assert torch.allclose(found, expected, rtol=1e-2, atol=1e-3 * float(expected.abs().max()))

@@ -226,6 +226,17 @@ class Generator(Artefact, ABC):
         z = self.prior(n, torch.default_generator if rng is None else rng)
         return self.map(z, label, self.truncation if truncation is None else truncation)
 
+    def image_latents(self, images: Tensor) -> Tensor | None:
+        """Latents ``(N, L)`` whose images are ``images (N, C, H, W)``, as nearly as the architecture itself can say.
+
+        A diffusion model goes its path back. None where there is no such way, and latents have to be searched.
+
+        >>> import contrafact as cf
+        >>> cf.load_generator("analytic").image_latents(torch.zeros(1, 3, 64, 64)) is None
+        True
+        """
+        return None
+
     def truncated(self, truncation: float | None) -> Self:
         """This generator with another truncation of its own: one decision for its latents and its images.
 

@@ -23,8 +23,15 @@ WEIGHTS = (".safetensors", ".pt", ".pth", ".pkl", ".bin", ".ckpt", ".tar")
 _DIRECTIONS = (".safetensors", ".npz", ".npy", ".pt")
 _BESIDE = (".json", ".yaml", ".yml", ".jsonl", ".csv")
 """What is fetched beside a file of weights: settings, and a run's log and scores."""
-_FOLDERS = (("config.json", "pytorch_model.bin"), ("config.json", "model.safetensors"), ("args.json", "generator.pt"))
+_FOLDERS = (
+    ("config.json", "pytorch_model.bin"),
+    ("config.json", "model.safetensors"),
+    ("config.json", "diffusion_pytorch_model.safetensors"),
+    ("args.json", "generator.pt"),
+)
 """Checkpoints that are a folder."""
+_PIPELINE = "model_index.json"
+"""Lists the parts of a pipeline of the diffusers library, each a folder below."""
 _RUN = ("config.json", "result.json")
 """What a run's folder holds; :mod:`~contrafact.core.record` is not asked, which would read torch for a claim."""
 _NAME = re.compile(
@@ -241,6 +248,8 @@ def _wanted(name: HubName, names: list[str], kind: str) -> tuple[list[str], str]
         raise ValueError(f"{name} is no run: expected {' and '.join(_RUN)}, it has {_listed(inside)}")
     if f"{kind}.safetensors" in here:
         return _wanted(replace(name, file=f"{prefix}{kind}.safetensors"), names, kind)
+    if kind == "generator" and _PIPELINE in here:
+        return [here[_PIPELINE], *_parts(names, prefix)], name.file
     if kind == "generator" and any(here.keys() >= {*folder} for folder in _FOLDERS):
         found = next(folder for folder in _FOLDERS if here.keys() >= {*folder})
         return [here[part] for part in found], name.file
@@ -252,6 +261,17 @@ def _wanted(name: HubName, names: list[str], kind: str) -> tuple[list[str], str]
         example = replace(name, file=may_be[0])
         raise ValueError(f"{name} has several files that may be the {kind}: {_listed(may_be)}; name one: {example}")
     raise ValueError(f"{name} has no file that may be the {kind} ({', '.join(suffixes)}); it has {_listed(names)}")
+
+
+def _parts(names: list[str], prefix: str) -> list[str]:
+    """Of a pipeline's folders the plain files: settings, vocabularies, and weights, of each the full precision."""
+    below = [n for n in names if n.startswith(prefix) and n.count("/") == prefix.count("/") + 1]
+    below = [n for n in below if not n.startswith(f"{prefix}safety_checker/")]
+    plain = [n for n in below if n.endswith((".json", ".txt"))]
+    weights = [n for n in below if n.endswith(".safetensors")]
+    whole = [n for n in weights if "." not in PurePosixPath(n).name.removesuffix(".safetensors")]
+    folders = {PurePosixPath(n).parent for n in whole}
+    return plain + whole + [n for n in weights if n not in whole and PurePosixPath(n).parent not in folders]
 
 
 def _within(names: list[str], folder: str) -> list[str]:

@@ -4,6 +4,7 @@ A start per image (an encoder's estimate where there is an encoder, and the near
 descent on the latent through the frozen generator: all images, and several starts of each, in one batch. The best of a
 short descent from every start goes on. In W+ a second descent frees every layer's latent, as in Abdal et al.,
 "Image2StyleGAN", ICCV 2019; it begins at the W result and is held near it, because far from W directions stop working.
+A generator that says itself which latents are an image's (a diffusion model goes its path back) is asked instead.
 
 Shape suffixes: N images, K starts per image, L latent dimensions, J code dimensions, S samples, C channels, H, W sides.
 """
@@ -161,6 +162,9 @@ def invert(
             f"every layer of this {type(generator).__name__} takes the same latent, so there is no W+; leave out "
             "per_layer"
         )
+    known = _known(generator, images, settings, progress)
+    if known is not None:
+        return known
     device = generator.device
     encoder = None if encoder is None else encoder.to(device).eval()
     seen = perception(network, device)
@@ -186,6 +190,28 @@ def invert(
                 found.append(generator(latent).float().cpu())
     made = torch.cat(found)
     return Inversion(torch.cat(latents).cpu(), made, psnr(made, images.cpu().float()), seen.name, seen.note)
+
+
+@torch.no_grad()
+def _known(generator: Generator, images: Tensor, settings: InversionSettings, progress: bool) -> Inversion | None:
+    """What the architecture itself says of images' latents; None where it says nothing."""
+    latents, made = [], []
+    with Progress("inverting", len(images), enabled=progress) as bar:
+        for part in images.split(settings.batch_size or images_at_once(generator)):
+            found = generator.image_latents(part.to(generator.device))
+            if found is None:
+                return None
+            if settings.per_layer:
+                raise ValueError(
+                    f"images of a {type(generator).__name__} are gone back to their latents, which every step shares; "
+                    "leave out per_layer"
+                )
+            latents.append(found.cpu())
+            made.append(generator(found).float().cpu())
+            bar.advance(len(part))
+    again = torch.cat(made)
+    note = f"the {type(generator).__name__} was gone back itself; steps, starts and network play no part"
+    return Inversion(torch.cat(latents), again, psnr(again, images.cpu().float()), "none", note)
 
 
 def invert_photographs(

@@ -1,9 +1,11 @@
 # Written by `python -m tests.stubs`; a test keeps it fresh.
 from contrafact.core.catalog import Catalog as Catalog
 from contrafact.generators.analytic import Analytic as Analytic
+from contrafact.generators.autoencoder_kl import AutoencoderKL as AutoencoderKL
 from contrafact.generators.biggan import BigGAN as BigGAN
 from contrafact.generators.class_knob import ClassKnob as ClassKnob
 from contrafact.generators.dcgan import DCGAN as DCGAN
+from contrafact.generators.diffusion import Diffusion as Diffusion
 from contrafact.generators.fastgan import FastGAN as FastGAN
 from contrafact.generators.glow import Glow as Glow
 from contrafact.generators.lord import LORD as LORD

@@ -32,12 +32,14 @@ class Sampled(Generator):
     Attributes:
         noise_shape: ``(C, H, W)`` of the noise.
         steps: K.
+        spaces: what may be edited.
         checkpointed: keep only the images between steps for the gradients, and compute each step again.
         gradient_steps: how many of the last steps gradients go through; None for all.
     """
 
     noise_shape: tuple[int, int, int]
     steps: int
+    spaces: tuple[str, ...] = ("h", "noise")
     checkpointed: bool
     gradient_steps: int | None
     truncated_in = "nowhere"

@@ -25,6 +25,8 @@ from contrafact.core.run import CONFIG, RESULT
 from contrafact.generators._foreign import read_foreign
 from contrafact.generators._installed import INSTALLED, find_installed
 from contrafact.generators._own import build_own, is_own
+from contrafact.generators._pipelines import is_pipeline, read_pipeline
+from contrafact.generators._sampled import Sampled
 from contrafact.generators._style_based import StyleBased, complete
 from contrafact.generators.analytic import Analytic
 from contrafact.generators.vae import VAE
@@ -60,14 +62,16 @@ def load_generator(source: str | Path, changes: Mapping[str, Any] | None = None)
         source: a shipped generator (``shapes3d``), one in another package (``faces``), an analytic scene
             (``analytic:room``), a run folder whose run has a generator, a file written by ``contrafact convert`` or a
             run, or another program's checkpoint: StyleGAN and StyleGAN2 (rosinality's, NVIDIA's, genforce's),
-            StyleGAN3, R3GAN, FastGAN, BigGAN, ProgGAN, SNGAN, Glow, DCGAN. A name wins over a file of the same name;
+            StyleGAN3, R3GAN, FastGAN, BigGAN, ProgGAN, SNGAN, Glow, DCGAN; a pipeline of the diffusers library, or its
+            VAE, by its folder. A name wins over a file of the same name;
             write ``./shapes3d`` for the file. Or one of your own (:func:`contrafact.generators._own.build_own`):
             ``FILE.py:NAME``, or the name that an installed package gives it. Or a file or run of the Hugging Face Hub:
             ``hf://org/repo[/file][@revision]``.
         changes: constructor arguments that shall differ from the file's: ``{"label": 207}`` fixes a conditional
             generator to a class, ``{"space": "z"}`` edits StyleGAN2's prior noise, ``{"size": 128}`` sets Glow's side.
             So are settings given that another program's file does not hold: ``{"clamp": 256, "mapping_lr": 0.01}``;
-            ``{"part": "g"}`` chooses among the networks of such a file (a running average comes first otherwise).
+            ``{"part": "g"}`` chooses among the networks of such a file (a running average comes first otherwise), and
+            of a pipeline ``{"steps": 20, "guidance": 5.0, "prompt": "a cat", "scheduler": "ddim", "space": "prompt"}``.
 
     Returns:
         The generator in evaluation mode, without gradients to its weights, ``name`` set to ``source`` (with the
@@ -152,6 +156,8 @@ def _load(source: str | Path, changes: dict[str, Any]) -> Generator:
             return build_own(source, changes)
     if not str(source).strip() or not path.exists():
         raise ValueError(_unknown(str(source)))
+    if is_pipeline(path):
+        return read_pipeline(path, changes)
     if path.is_dir() and ((path / RESULT).exists() or ((path / CONFIG).exists() and not _holds_weights(path))):
         return load_run(path).generator
     if path.is_file() and _is_ours(path):
@@ -225,6 +231,8 @@ def describe(source: str | Path | Generator) -> dict[str, Any]:
     spaces = [generator.space, *([f"{generator.space}+"] if generator.num_layers > 1 else [])]
     if isinstance(generator, StyleBased):
         spaces = ["z", "z+", "w", "w+"]
+    elif isinstance(generator, Sampled):
+        spaces = list(generator.spaces)
     elif isinstance(generator, VAE) and generator.flow is not None:
         spaces = ["z", "w"]
     return {

@@ -33,6 +33,7 @@ from contrafact.nn.spectral import PowerIteration, check_fit, check_rank, home_o
 from contrafact.training.step_memory import graph_bytes, refuse_too_much
 
 _FLOAT32_RANK = 1e-7
+_NEAR = 1e-2
 _FEW_PASSES = 200
 _LONG = 120
 
@@ -173,7 +174,12 @@ def gram_product(activations: Activations, latents_NL: Tensor, block_LB: Tensor)
     def shifted(shift_SL: Tensor) -> Tensor:
         return activations(base_SL, shift_SL)
 
-    changes_SF = torch.func.jvp(shifted, (zero_SL,), (block_LB.T.repeat(len(latents_NL), 1),))[1]
+    steps_SL = block_LB.T.repeat(len(latents_NL), 1)
+    try:
+        changes_SF = torch.func.jvp(shifted, (zero_SL,), (steps_SL,))[1]
+    except NotImplementedError:  # fused attention has no forward mode; a central difference is as good in float32
+        with torch.no_grad():
+            changes_SF = (shifted(_NEAR * steps_SL) - shifted(-_NEAR * steps_SL)) / (2 * _NEAR)
     pull: Any = torch.func.vjp(shifted, zero_SL)[1]
     (product_SL,) = pull(changes_SF)
     total_LB: Tensor = product_SL.unflatten(0, (-1, columns)).sum(dim=0).T

@@ -49,6 +49,7 @@ class Diffusion(Method):
     labels: ClassVar[Literal["none", "optional", "few"]] = "none"
     yields: ClassVar[tuple[str, ...]] = ("generator",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
         "quick": {
             "level_channels": (48, 96, 128),
             "steps": 2500,

@@ -33,6 +33,7 @@ from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Depth, Layer, Positive, Rate, Share, Size, Steps, Weight
 from contrafact.core.run import Run
 from contrafact.losses.contrastive import gram
+from contrafact.training.step_memory import graph_bytes, refuse_too_much
 
 FORMULATIONS: dict[str, dict[str, Any]] = {
     "released": {
@@ -151,6 +152,7 @@ class LatentCLR(Method):
             directions.parameters(), lr=cfg.learning_rate, weight_decay=cfg.weight_decay, fused=fused
         )
         schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(cfg.rate_drops), RATE_FACTOR)
+        cfg._check_memory(source, directions, layer, run)
         rng = run.rng("edits")
         state = {"directions": directions, "optimizer": optimizer, "schedule": schedule, "rng": rng}
 
@@ -164,6 +166,13 @@ class LatentCLR(Method):
             run.log(loss=loss, **scalars)
 
         return Artefacts(directions=directions, generator=source)
+
+    def _check_memory(self, source: Generator, directions: Directions, layer: str, run: Run) -> None:
+        """Say what a step holds where it is much, and refuse one that does not fit, before it is taken (ValueError)."""
+        latents = source.sample(2, seed=0).requires_grad_()
+        needed = graph_bytes(lambda some: features_of(source, some, layer), latents)
+        advice = "set a smaller batch_size or num_directions"
+        refuse_too_much(needed * self.batch_size * directions.num_directions, run.device, advice)
 
     def build_directions(self, source: Generator, run: Run) -> Directions:
         """Fresh directions of the chosen model on the run's device (settings must be ``resolved``)."""

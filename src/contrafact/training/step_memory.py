@@ -30,7 +30,8 @@ def graph_bytes(function: Callable[[Tensor], Tensor], rows: Tensor) -> int:
 
         def note(kept: Tensor) -> Tensor:
             storage = kept.untyped_storage()
-            sizes[storage.data_ptr()] = storage.nbytes()
+            # On the meta device nothing has an address; the storage itself tells them apart.
+            sizes[storage.data_ptr() or storage._cdata] = storage.nbytes()
             return kept
 
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
