@@ -226,6 +226,10 @@ def draw_r2(axes: tuple[Axes, Axes]) -> None:
     lines(axes[1], 0.3 * levels, curves, "noise on sines and cosines", score="r2")
 
 
+def draw_edi(axes: tuple[Axes, Axes]) -> None:
+    static(axes, "edi", ("modularity", "compactness", "explicitness"))
+
+
 def draw_snc_nk(axes: tuple[Axes, Axes]) -> None:
     static(axes, "snc_nk", ("snc", "nk"))
 

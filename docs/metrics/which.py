@@ -29,11 +29,8 @@ HEADER = "| metric | what it asks | what fools it, first of all | points | time 
 OTHERS_HEADER = "| metric | what it asks | what fools it, first of all | enough | cost |\n|---|---|---|---|---|\n"
 TOLERANCE = 0.05
 UNMEASURED = {
-    "z_max_variance": ("15,000 votes, as published", "every distinct image once"),
-    "recovery": ("compares directions, not samples", "0.4 ms at 8 directions of 64 dimensions"),
-    "lpips": ("each pair by itself", "2 images a pair"),
     "matched_rescoring": ("210 latents, by default", "its search for equal steps decides"),
-    "fairness": ("10,000 points to fit on, 100 of each value", "every distinct image once"),
+    "recovery": ("compares directions, not samples", "0.4 ms at 8 directions of 64 dimensions"),
 }
 """Enough, and cost, of what draws no samples, or was not measured: how many it draws then."""
 NUM_POINTS, NUM_TEST, NUM_CODES = 10_000, 5_000, 10
@@ -121,9 +118,13 @@ def table_of_others(found: dict[str, dict[str, Any]]) -> str:
         if name in found:
             row = found[name]
             largest = max(map(int, row["scores"]))
-            made = f"{row['images']} images a latent" if "images" in row else ""
-            least, cost = enough(row["scores"]), made or f"{spoken(row['seconds'])} at {largest:,}"
-            least += " latents" if made else ""
+            unit = row.get("unit", "latents" if "images" in row else "")
+            cost = f"{spoken(row['seconds'])} at {largest:,}"
+            if "encoded" in row:
+                cost = f"{row['encoded']:,} images encoded at {largest:,}"
+            elif "images" in row:
+                cost = f"{row['images']} images a {unit.rstrip('s')}"
+            least = f"{enough(row['scores'])} {unit}".strip()
         else:
             least, cost = UNMEASURED[name]
         rows.append(f"| [{name}](reference/metrics/{name}.md) | {asks(name)} | {fools(name)} | {least} | {cost} |\n")

@@ -1,8 +1,8 @@
 """Measure the metrics that take more than codes and factors, for docs/which_metric.md: ``which_others.py [NAME …]``.
 
 Three draws of each size: of noise and clean codes where a metric takes matrices, of Gaussians as features of images,
-and of the analytic scenes with their true directions, of which the mean colours of the upper and the lower half are
-told. Writes ``others.json``, which ``which.py`` reads.
+of six factors that an encoder mixes, and of the analytic scenes with their true directions, of which the mean colours
+of the upper and the lower half are told. Writes ``others.json``, which ``which.py`` reads.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from which import OTHERS, codes_and_factors
+from which import OTHERS, SIZES, codes_and_factors
 
 from contrafact import metrics as m
+from contrafact.core.dataset import FactorDataset
 from contrafact.core.metric import MetricResult
 from contrafact.generators.analytic import Analytic
 from contrafact.metrics import CATALOG
@@ -40,6 +41,33 @@ class Counted(Analytic):
 
 
 SCENES = Counted()
+
+
+class Pixels(FactorDataset):
+    """Images of a pixel for each factor of Shapes3D, and how many were seen."""
+
+    factor_names = tuple("abcdef")
+    factor_sizes = tuple(SIZES.tolist())
+    image_shape = (1, 1, 6)
+
+    def batch(self, indices: Any) -> torch.Tensor:
+        values = torch.from_numpy(self.factors_of(indices) / (SIZES - 1)).float()
+        return values[:, None, None, :]
+
+
+class Mixing:
+    """Codes that know a factor best and the others a little."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.matrix = torch.eye(6) + 0.2 * torch.randn(6, 6, generator=torch.Generator().manual_seed(0))
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        self.seen += len(images)
+        return torch.tanh((2 * images.flatten(1) - 1) @ self.matrix)
+
+
+ENCODER = Mixing()
 
 
 def colours(images: torch.Tensor) -> torch.Tensor:
@@ -82,6 +110,15 @@ def edits(name: str, judge: Any) -> Callable[[int, int], MetricResult]:
     return lambda n, seed: metric(SCENES, SCENES.own_directions(), judge, num_latents=n, seed=seed)
 
 
+def pairs(n: int, seed: int) -> MetricResult:
+    """Distances of scenes and the same a step along one of their factors."""
+    latents = SCENES.sample(n, torch.Generator().manual_seed(seed))
+    steps = torch.arange(n) % SCENES.own_directions().num_directions
+    with torch.no_grad():
+        moved = SCENES.own_directions()(latents, steps, torch.ones(n))
+        return m.lpips(SCENES(latents), SCENES(moved), extractor=lambda images: [images])
+
+
 MEASURED: dict[str, Callable[[int, int], MetricResult]] = {
     "beta_vae_score": votes("beta_vae_score"),
     "factor_vae_score": votes("factor_vae_score"),
@@ -99,8 +136,14 @@ MEASURED: dict[str, Callable[[int, int], MetricResult]] = {
     "ppl": lambda n, seed: m.ppl(
         SCENES, extractor=lambda images: [images], space="z", epsilon=1e-2, num_latents=n, seed=seed
     ),
+    "z_max_variance": lambda n, seed: m.z_max_variance(ENCODER, Pixels(), num_train=n, num_test=n // 2, seed=seed),
+    "fairness": lambda n, seed: m.fairness(ENCODER, Pixels(), num_train=n, seed=seed),
+    "lpips": pairs,
     "linear_separability": lambda n, seed: m.linear_separability(SCENES, JUDGE.scores, num_latents=n, seed=seed),
 }
+
+
+UNITS = {"z_max_variance": "votes", "fairness": "points to fit on", "lpips": "pairs"}
 
 
 def main() -> None:
@@ -108,12 +151,15 @@ def main() -> None:
     found = json.loads(OTHERS.read_text(encoding="utf-8")) if OTHERS.is_file() else {}
     warnings.simplefilter("ignore")
     for name in sys.argv[1:] or MEASURED:
-        scores, sizes = {}, LATENTS if "num_latents" in CATALOG.get(name).__wrapped__.__code__.co_varnames else ROWS
+        takes_latents = "num_latents" in CATALOG.get(name).__wrapped__.__code__.co_varnames
+        scores, sizes = {}, LATENTS if takes_latents or name == "lpips" else ROWS
         for n in sizes:
-            SCENES.made, begin = 0, time.process_time()
+            SCENES.made, ENCODER.seen, begin = 0, 0, time.process_time()
             scores[str(n)] = round(float(np.mean([MEASURED[name](n, seed).score for seed in range(SEEDS)])), 5)
             seconds, made = (time.process_time() - begin) / SEEDS, SCENES.made / SEEDS / n
         found[name] = {"scores": scores, "seconds": round(seconds, 3)} | ({"images": round(made)} if made else {})
+        found[name] |= {"unit": UNITS[name]} if name in UNITS else {}
+        found[name] |= {"encoded": ENCODER.seen // SEEDS} if ENCODER.seen else {}
         print(name, found[name], file=sys.stderr, flush=True)
         OTHERS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

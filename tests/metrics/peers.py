@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -278,6 +279,40 @@ def latent_quantization(folder: Path, data: Arrays) -> Iterator[Check]:
         OPTIMISED,
         "neither: an unpenalised fit that theirs ends after 100 steps, ours where it has converged",
     )
+
+
+def innvariant(folder: Path, data: Arrays) -> Iterator[Check]:
+    # Of its packages the folders alone: they import data sets and models, too.
+    for name in ("disentangling", "disentangling.metrics"):
+        package = types.ModuleType(name)
+        package.__path__ = [str(folder.joinpath(*name.split(".")))]
+        sys.modules[name] = package
+    theirs = importlib.import_module("disentangling.metrics.edi")
+    estimators = importlib.import_module("disentangling.utils.mi.mi")
+    several, neighbours = theirs.exclusive_rate, estimators.estimate_by_ksg
+    # It writes what comes for one code, an array of one number, into a matrix.
+    theirs.exclusive_rate = lambda *given, **settings: np.squeeze(several(*given, **settings))
+    c, f, _, _ = _arrays(data)
+    whole = {"discrete_factors": True, "estimate_mi_codes_and_factor_by": "sum"}
+    scores = {"modularity": theirs.dcii_d, "compactness": theirs.dcii_c, "explicitness": theirs.dcii_i}
+    for told in (False, True):
+        for name, score in scores.items():
+
+            def compute(score: Callable[..., Any] = score, told: bool = told) -> float:
+                estimators.get_mutual_info.cache.clear()
+                estimators.estimate_by_ksg = functools.partial(neighbours, discrete_y=True) if told else neighbours
+                np.random.seed(0)  # noqa: NPY002 (what it breaks ties by)
+                return float(score(f, c, **whole))
+
+            yield Check(
+                f'edi, {name}, whole="sum"' + ", estimator told" * told,
+                compute,
+                lambda name=name: m.edi(c, f, whole="sum").scores()[name],
+                OPTIMISED,
+                "neither: neighbours among equal codes are chosen by noise"
+                if told
+                else "theirs: its flag for discrete factors never reaches the estimator: they count as measurements",
+            )
 
 
 def disentanglement_lib_med(folder: Path, data: Arrays) -> Iterator[Check]:
@@ -571,6 +606,7 @@ PEERS = {
     "disentanglement_lib": Peer(disentanglement_lib, "google-research/disentanglement_lib"),
     "infomec": Peer(latent_quantization, "kylehkhsu/latent_quantization"),
     "med": Peer(disentanglement_lib_med, "noahcao/disentanglement_lib_med"),
+    "innvariant": Peer(innvariant, "julka01/InnVariant"),
     "zerodim": Peer(zerodim, "avivga/zerodim"),
     "ubisoft": Peer(ubisoft, "ubisoft/ubisoft-laforge-disentanglement-metrics"),
     "icebeem": Peer(icebeem, "ilkhem/icebeem"),

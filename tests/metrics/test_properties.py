@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contrafact import metrics
 from contrafact.metrics import clustering, infomec, irs, med, mig, modularity, sap, smoothness, total_correlation, udr
 from contrafact.metrics.clustering import compare_partitions
 
@@ -190,3 +191,13 @@ def test_clusters_of_separated_codes_are_found(factors, seed):
     labels = factors[:, 0]
     codes = 50.0 * np.eye(labels.max() + 1)[labels]
     assert clustering(codes, labels, num_starts=5, seed=seed).purity > 0.99
+
+
+@pytest.mark.parametrize("metric", ["edi", "explicitness", "infomec", "linear_probe", "mig", "sap"])
+def test_the_smallest_numbers_are_scored_as_others_are(metric):
+    # Their squares are 0: a deviation computed from those would be, too.
+    factors = np.random.default_rng(0).integers([3, 4], size=(300, 2))
+    codes = factors + 0.1 * np.random.default_rng(1).normal(size=(300, 2))
+    usual, tiny = (getattr(metrics, metric)(scale * codes, factors).scores() for scale in (1.0, 2.0**-1000))
+    for name, score in usual.items():
+        assert tiny[name] == pytest.approx(score, abs=1e-3)

@@ -109,6 +109,7 @@ PECULIAR: Mapping[str, Mapping[str, Any]] = {
     "dci": _LOOSE,
     "dci_es": {"loose": (0.03, 0.05)},  # random features see another draw
     "zerodim": _LOOSE,
+    "edi": _LOOSE,  # the noise that breaks ties, and the networks' weights, go by the codes' order
     "downstream": {"loose": (0.06, 0.06), **_GUESSING},
     "clustering": {"loose": (0.1, 0.1), **_GUESSING},
     "linear_probe": {"loose": (0.02, 0.02), **_GUESSING},

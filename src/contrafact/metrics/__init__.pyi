@@ -22,6 +22,7 @@ from contrafact.metrics.dci import dci as dci
 from contrafact.metrics.dci_es import dci_es as dci_es
 from contrafact.metrics.dcimig import dcimig as dcimig
 from contrafact.metrics.downstream import downstream as downstream
+from contrafact.metrics.edi import edi as edi
 from contrafact.metrics.edit_effects import edit_effects as edit_effects
 from contrafact.metrics.explicitness import explicitness as explicitness
 from contrafact.metrics.factor_vae_score import factor_vae_score as factor_vae_score

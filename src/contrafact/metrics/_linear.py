@@ -12,6 +12,7 @@ import numpy as np
 from contrafact.core.matrices import dead_codes
 from contrafact.core.metric import FloatArray, IntArray
 
+SMALLEST = 1e-150  # of which the square is a number still
 LOGISTIC = "logistic_C1"
 """What a protocol's name calls multinomial logistic regression with its own penalty."""
 
@@ -29,7 +30,11 @@ def standardize(codes_NJ: FloatArray, *others: FloatArray) -> list[FloatArray]:
 def standard_scale(codes_NJ: FloatArray) -> tuple[FloatArray, FloatArray]:
     """What :func:`standardize` takes away from each code ``(J,)``, and multiplies it by, 0 for dead codes."""
     mean_J, deviation_J = codes_NJ.mean(axis=0), codes_NJ.std(axis=0)
-    live_J = ~dead_codes(codes_NJ) & (deviation_J > 0)
+    live_J = ~dead_codes(codes_NJ)
+    for j in np.flatnonzero(live_J & (deviation_J < SMALLEST)):  # whose squares are too small to be told apart
+        exponent = int(np.frexp(np.abs(codes_NJ[:, j]).max())[1])
+        deviation_J[j] = np.ldexp(np.ldexp(codes_NJ[:, j], -exponent).std(), exponent)
+    live_J &= deviation_J > SMALLEST**2
     return mean_J, np.where(live_J, 1.0 / np.where(live_J, deviation_J, 1.0), 0.0)
 
 

@@ -73,7 +73,9 @@ def neighbour_information(codes_NJ: FloatArray, factors_NK: IntArray, neighbours
     seed_J = np.asarray(rng.integers(2**32, size=num_codes))
 
     def one_code(j: int) -> None:
-        code_N = codes_NJ[:, j] / codes_NJ[:, j].std(ddof=0)
+        # By a power of two first, which rounds nothing: squares of the smallest numbers are 0.
+        code_N = np.ldexp(codes_NJ[:, j], -int(np.frexp(np.abs(codes_NJ[:, j]).max())[1]))
+        code_N /= code_N.std(ddof=0)
         noise_N = np.random.default_rng(seed_J[j]).standard_normal(num_points)
         code_N = code_N + NOISE * max(1.0, float(np.abs(code_N).mean())) * noise_N
         order_N = np.argsort(code_N)

@@ -233,3 +233,19 @@ def predict(network: Network, codes_MJ: FloatArray) -> IntArray:
         logits_MC = hidden_MH @ network.last_CH.T + network.last_C
         found.append(logits_MC[:, 0] > 0 if logits_MC.shape[1] == 1 else logits_MC.argmax(axis=1))
     return np.concatenate(found).astype(np.int64) if found else np.zeros(0, dtype=np.int64)
+
+
+def log_likelihood(network: Network, codes_MJ: FloatArray, labels_M: IntArray) -> FloatArray:
+    """Logarithm of the probability of each point's value ``(M,)``, not a number where that is -1."""
+    found = np.full(len(codes_MJ), np.nan)
+    for start in range(0, len(codes_MJ), ROWS_AT_ONCE):
+        labels_B = labels_M[start : start + ROWS_AT_ONCE]
+        hidden_BH = np.maximum(codes_MJ[start : start + ROWS_AT_ONCE] @ network.first_JH + network.first_H, 0.0)
+        logits_BC = hidden_BH @ network.last_CH.T + network.last_C
+        if logits_BC.shape[1] == 1:  # of the second of two values
+            logits_BC = np.concatenate([np.zeros_like(logits_BC), logits_BC], axis=1)
+        logits_BC -= logits_BC.max(axis=1, keepdims=True)
+        right_B = logits_BC[np.arange(len(labels_B)), labels_B]
+        likely_B = right_B - np.log(np.exp(logits_BC).sum(axis=1))
+        found[start : start + ROWS_AT_ONCE] = np.where(labels_B < 0, np.nan, likely_B)
+    return found
