@@ -34,7 +34,7 @@ def standard_scale(codes_NJ: FloatArray) -> tuple[FloatArray, FloatArray]:
     for j in np.flatnonzero(live_J & (deviation_J < SMALLEST)):  # whose squares are too small to be told apart
         exponent = int(np.frexp(np.abs(codes_NJ[:, j]).max())[1])
         deviation_J[j] = np.ldexp(np.ldexp(codes_NJ[:, j], -exponent).std(), exponent)
-    live_J &= deviation_J > SMALLEST**2
+    live_J &= deviation_J > np.finfo(np.float64).tiny
     return mean_J, np.where(live_J, 1.0 / np.where(live_J, deviation_J, 1.0), 0.0)
 
 
