@@ -1,5 +1,6 @@
 """CD-GAN, Table 2: clustering of Fashion-MNIST, without labels and with 2.4 % of them."""
 
+from contrafact.bench.cd_gan import AS_PRINTED
 from contrafact.bench.recipe import Recipe, Row
 from contrafact.methods.cd_gan import CDGAN
 
@@ -28,14 +29,7 @@ RECIPE = Recipe(
             "cd_gan",
             source="fashion-mnist",
             data=FEW,
-            settings={
-                "reading": "inside",
-                "temperature": 0.07,
-                "augmentation": "none",
-                "anchors_per_class": 5,
-                "unlabelled": 0,
-                "contrast_weight": 50.0,
-            },
+            settings=AS_PRINTED,
         ),
         Row(
             "CD-GAN, few labels, real images alone in the encoder's contrast",

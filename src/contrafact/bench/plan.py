@@ -20,6 +20,7 @@ from contrafact.bench.kept import kept_cells
 from contrafact.bench.recipe import LOG, Column, Recipe, Row, Scale, Trained, column_of
 from contrafact.core.catalog import slug
 from contrafact.core.settings import check_names
+from contrafact.core.tiny import tiny
 from contrafact.evaluation.regression import RegressionSettings
 from contrafact.evaluation.representations import parse_target
 from contrafact.evaluation.result import info_of
@@ -42,7 +43,8 @@ class Bench:
         name: the recipe's name.
         recipe: rows, columns and published numbers.
         out: folder of the results.
-        scale: ``small`` is what two cores do, ``paper`` the paper's own settings.
+        scale: ``small`` is what two cores do, ``paper`` the paper's own settings; ``smoke``, seconds for a recipe that
+            :func:`~contrafact.bench.smoke.smoked` made, is for its structure only.
         seeds: the seeds of every row.
         source: generator, or data for rows on images, instead of the recipe's; every row that is run uses it.
         data: images to score on, instead of those the source was trained on.
@@ -195,8 +197,10 @@ def can_run(bench: Bench, row: Row) -> bool:
 
 def source_of(bench: Bench, row: Row) -> str | Trained | None:
     """Generator or data of a row: the one asked for, else the row's own, else on generators the recipe's."""
-    if bench.source is not None or row.source is not None:
-        return bench.source or row.source
+    if bench.source is not None:
+        return bench.source
+    if row.source is not None:
+        return row.source.get(bench.scale) if isinstance(row.source, Mapping) else row.source
     return bench.recipe.sources.get(bench.scale) if CATALOG.get(row.method).source == "generator" else None
 
 
@@ -218,7 +222,8 @@ def method_of(bench: Bench, row: Row, **fields: Any) -> Any:
 def judge_of(bench: Bench) -> Any:
     """The method that trains the judge."""
     cls = CATALOG.get(PREDICTOR)
-    return cls.of(**cls.presets.get(bench.recipe.presets.get(bench.scale, ""), {}))
+    method = cls.of(**cls.presets.get(bench.recipe.presets.get(bench.scale, ""), {}))
+    return method.changed(**tiny(method)) if bench.scale == "smoke" else method
 
 
 def regression_of(bench: Bench, row: Row) -> RegressionSettings | None:

@@ -14,8 +14,9 @@ from contrafact.core.catalog import PACKAGE_ROOT, unknown_name_message
 from contrafact.core.plugins import admit, is_spelled_out, load_file, load_plugin, load_spelled_out, plugins
 from contrafact.evaluation.regression import RegressionSettings
 
-Scale = Literal["small", "paper"]
+Scale = Literal["smoke", "small", "paper"]
 SCALES: tuple[Scale, ...] = ("small", "paper")
+"""What a recipe describes; the smoke scale is derived from it (:mod:`contrafact.bench.smoke`)."""
 LOG = "log"
 """In a recipe's columns: not a metric, but the last line of the training log."""
 
@@ -82,7 +83,8 @@ class Row:
         settings: fields that differ from the preset.
         small: further fields at the small scale.
         elsewhere: further fields on the generators that columns name.
-        source: generator or data, if other than the recipe's; or a generator that is trained first.
+        source: generator or data, if other than the recipe's; or a generator that is trained first; a mapping says one
+            for each scale, and a scale that it lacks needs ``--source``.
         changes: arguments of its generator that differ, as :func:`load_generator` takes them: ``{"space": "z"}``.
         data: further options of its data, such as ``{"labels": 100}``; the seed of the row chooses which.
         scales: scales at which the row makes sense.
@@ -100,7 +102,7 @@ class Row:
     settings: Mapping[str, Any] = field(default_factory=dict)
     small: Mapping[str, Any] = field(default_factory=dict)
     elsewhere: Mapping[str, Any] = field(default_factory=dict)
-    source: str | Trained | None = None
+    source: str | Trained | Mapping[Scale, str | Trained] | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     scales: tuple[Scale, ...] = SCALES
@@ -161,7 +163,8 @@ class Recipe:
 
 def methods_of(recipe: Recipe) -> list[str]:
     """Names of all methods that a recipe trains, each once: its rows' and its generators'."""
-    sources = [*recipe.sources.values(), *(row.source for row in recipe.rows)]
+    own = [row.source.values() if isinstance(row.source, Mapping) else [row.source] for row in recipe.rows]
+    sources = [*recipe.sources.values(), *(source for row in own for source in row)]
     generators = [source.method for source in sources if isinstance(source, Trained)]
     return list(dict.fromkeys([*(row.method for row in recipe.rows), *generators]))
 

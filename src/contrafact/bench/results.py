@@ -5,12 +5,14 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from contrafact.bench.cells import record_of
 from contrafact.bench.check import asked_rows
 from contrafact.bench.kept import kept_cells
 from contrafact.bench.plan import Bench, Cell, score_cells, spoken
+from contrafact.bench.recipe import Recipe
 from contrafact.bench.table import Scores, paired_table, results_table, split_by_device
 from contrafact.core import command
 from contrafact.core.claim import claim
@@ -91,8 +93,15 @@ def _error_of(bench: Bench, cell: Cell) -> str:
     return ""
 
 
+def _shown(bench: Bench, rows: Mapping[str, Sequence[Scores]]) -> Recipe:
+    """The recipe without the rows of other scales, as far as nobody computed them here."""
+    shown = tuple(row for row in bench.recipe.rows if bench.scale in row.scales or rows[row.name])
+    against = bench.recipe.against if any(row.name == bench.recipe.against for row in shown) else ""
+    return replace(bench.recipe, rows=shown, against=against)
+
+
 def _write(bench: Bench, rows: Mapping[str, Sequence[Scores]], failed: Mapping[str, str]) -> str:
-    recipe, device = bench.recipe, find_device(bench.device)
+    recipe, device = _shown(bench, rows), find_device(bench.device)
     cells = [cell for row in rows.values() for cell in row]
     facts: dict[str, Any] = {
         "recipe": bench.name,

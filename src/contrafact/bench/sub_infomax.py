@@ -29,6 +29,41 @@ def half_columns(tasks: Sequence[str]) -> dict[str, tuple[str, str]]:
     }
 
 
+def disjoint_labels(table: str, tasks: Sequence[str], published: Sequence[float]) -> Recipe:
+    """Tables 1 and 4: what labels reach, each half of r trained on those of one task; beside it r without labels, cut.
+
+    Args:
+        table: its number, ``"Table 1"``.
+        tasks: the factors that pairs share, ``("DC", "BC")``.
+        published: percentages of both tasks from r, its halves, and the gaps.
+
+    >>> disjoint_labels("Table 1", ("DC", "BC"), range(8)).rows[0].published["BC, r"]
+    (0.01, None)
+    """
+    pair = "-".join(tasks)
+    source = f"mnist-stl:{pair.lower()}"
+    columns = {
+        title.replace("z", "r"): (metric.partition(":")[0], place)
+        for title, (metric, place) in half_columns(tasks).items()
+    }
+    numbers = {column: (round(value / 100, 4), None) for column, value in zip(columns, published, strict=True)}
+    return Recipe(
+        title=f"SubInfoMax: accuracy of a supervised pipeline with disjoint labels, {pair}",
+        table=f"Burns et al. 2021, {table}",
+        rows=(
+            Row(
+                "disjoint labels", "sub_infomax", numbers, {"positives": "disjoint_labels", "heads": "none"},
+                source=source,
+            ),
+            control(source),
+        ),
+        columns=columns,
+        presets={"small": "quick", "paper": "paper"},
+        remark="small: the quick preset at the paper's 64 pixels; without MNIST's and STL-10's files, Fashion-MNIST "
+        "items over procedural textures stand in",
+    )  # fmt: skip
+
+
 def regularisers_by_weight(
     table: str, tasks: Sequence[str], published: Mapping[tuple[str, float], Sequence[float]]
 ) -> Recipe:

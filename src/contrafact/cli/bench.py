@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contrafact.bench.plan import Bench
 
 _KEPT_BUDGET = "25m"
-_SEEDS = "5"
+_SEEDS, _SMOKE_SEEDS = "5", "1"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -38,10 +38,10 @@ class Options:
     """Settings of the method that differ, with --suite: steps=1000 beta=8."""
     called: str | None = None
     """What the leaderboard calls the method, with --suite; by default its class and the settings that differ."""
-    scale: Literal["small", "paper"] = "small"
-    """small is what two cores do; paper is the paper's own settings."""
+    scale: Literal["smoke", "small", "paper"] = "small"
+    """small is what two cores do; paper is the paper's own settings; smoke shows in seconds that every row runs."""
     seeds: str | None = None
-    """Number of seeds, or the seeds themselves with commas: 3,4,5; by default 5, or those of the suite."""
+    """Number of seeds, or the seeds themselves with commas: 3,4,5; by default 5, at the smoke scale 1, or those of the suite."""
     generators: str | None = None
     """Which of the generators that a recipe trains first, as --seeds: each row is computed at every seed on each."""
     rows: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--only"])] = ()
@@ -152,15 +152,17 @@ def run_where_asked(options: Options, job: Bench, budget: float | None) -> str:
 def _job(options: Options, name: str) -> Bench:
     from contrafact.bench.plan import CELLS, Bench
     from contrafact.bench.recipe import load_recipe
+    from contrafact.bench.smoke import smoked
     from contrafact.core.catalog import slug
 
     top, short = Path("runs", "bench"), slug(Path(name).name)
+    recipe, is_smoke = load_recipe(name), options.scale == "smoke"
     return Bench(
         short,
-        load_recipe(name),
+        smoked(recipe) if is_smoke else recipe,
         options.out or top / f"{short}-{options.scale}",
         options.scale,
-        seeds_of(options.seeds or _SEEDS),
+        seeds_of(options.seeds or (_SMOKE_SEEDS if is_smoke else _SEEDS)),
         options.source,
         options.data,
         options.device,

@@ -26,6 +26,7 @@ from contrafact.core.artefact import fingerprint
 from contrafact.core.method import FinishedRun, Method, load_run
 from contrafact.core.run import Run
 from contrafact.core.settings import Group, flat_fields
+from contrafact.core.tiny import tiny
 from contrafact.data.load import load_dataset
 from contrafact.evaluation.control import control_kind, fit_control, fit_regression
 from contrafact.evaluation.regression import RegressionSettings
@@ -59,15 +60,7 @@ class Subject:
     def tiny(self) -> Method:
         """The method with everything that costs time small."""
         method = self.cls() if self.preset is None else self.cls.preset(self.preset)
-        small: dict[str, Any] = {}
-        for setting, value in method.hyperparameters().items():
-            if setting == "steps" or setting.endswith("_steps"):
-                small[setting] = 4
-            elif setting == "batch_size" or setting.startswith(("num_", "directions_per", "samples_per")):
-                small[setting] = 4 if value is None else min(value, 4)
-            elif setting == "width" or setting.endswith("_width"):
-                small[setting] = 0.1
-        return method.changed(**(small | dict(self.cls.presets.get("tiny", {}))))
+        return method.changed(**tiny(method))
 
     def source(self) -> Any:
         """What it learns from here."""
