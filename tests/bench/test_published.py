@@ -159,6 +159,19 @@ EXPECTED = {
         ("MIG", "DCI"),
         [line[-2:] for line in lines_of("disco_table4")],
     ),
+    "disco-table3": of_rows(
+        ("DS", "CF", "GS", "LD", "DisCo"),
+        ("Young", "Smile", "Bald", "Blonde hair", "overall"),
+        lines_of("disco_table3"),
+    ),
+    "disco-table10": {
+        row: {title: tuple(line[2 * place : 2 * place + 2]) for title, line in zip(("DCI", "MIG"), lines, strict=True)}
+        for lines in (lines_of("disco_table10"),)
+        for place, row in enumerate(("β-TCVAE", "CF", "DisCo (GAN)"))
+    },
+    "disco-table12": transposed(
+        "disco_table12", ("A (true, fixed)", "A + B (mixed, fixed)", "A + B → A (mixed, then free)"), ("loss",)
+    ),
     "disco-table6": transposed("disco_table6", [f"T = {t}" for t in (0.7, 0.8, 0.9, 0.95, 0.98)], ("MIG", "DCI")),
     "disco-table11": transposed("disco_table11", ("light encoder", "ResNet-50"), ("loss", "MIG", "DCI")),
     "cd-gan-table1": clustered(

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from contrafact.bench import cells as bench_cells
 from contrafact.bench.plan import Bench
@@ -387,3 +388,38 @@ def test_a_column_of_residuals_is_empty_where_an_encoder_keeps_none(tmp_path):
         "ZeroDIM": ["I", "leak"],
         "VAE": ["I", "leak"],
     }
+
+
+def test_a_column_of_another_scale_is_not_measured_nor_printed(recipe, tmp_path):
+    columns = {"MIG": ("mig", "score"), "big": Column("mig", "no such", scales=("paper",))}
+    bench = Bench("tiny", replace(recipe, columns=columns), tmp_path, seeds=(0,), device="cpu", rows=("DisCo",))
+    assert list(bench.recipe.columns) == ["MIG"]
+    assert run_bench(bench).splitlines()[0] == "|  | MIG, ours | MIG, published | seeds | training |"
+
+
+def test_a_row_begins_with_the_encoder_of_another_at_its_seed(vae_folder, tmp_path):
+    vae = {"latent_dim": 5, "width": 0.1, "steps": 2, "batch_size": 4}
+    fixed = {**TINY_DISCO, "train_encoder": False}
+    rows = (
+        Row("bridged", "disco", settings=fixed, encoder="β-VAE"),
+        Row("β-VAE", "beta_vae", settings=vae, source="shapes3d", data={"size": 16}),
+    )
+    columns = {"MIG": ("mig", "score")}
+    recipe = Recipe("t", "t", rows, columns, sources={"small": str(vae_folder)}, num_train=200, num_test=50)
+    bench = Bench("tiny", recipe, tmp_path, seeds=(0, 1), device="cpu")
+    run_bench(bench)
+    for seed in (0, 1):
+        mine, theirs = (load_run(folder_of(tmp_path, method, seed)).encoder for method in ("disco", "beta_vae"))
+        for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
+            assert torch.equal(a, b)
+    with pytest.raises(ValueError, match="unknown row of this recipe 'β-VEA'; did you mean 'β-VAE'"):
+        replace(recipe, rows=(replace(rows[0], encoder="β-VEA"), rows[1]))
+
+
+def test_a_row_of_codes_alone_has_no_number_of_directions(tmp_path):
+    vae = {"latent_dim": 5, "width": 0.1, "steps": 2, "batch_size": 4}
+    row = Row("β-VAE", "beta_vae", settings=vae, source="shapes3d", data={"size": 16})
+    columns = {"MIG": ("mig", "score"), "recovery": ("recovery", "score")}
+    recipe = Recipe("t", "t", (row,), columns, num_train=200, num_test=50)
+    table = run_bench(Bench("tiny", recipe, tmp_path, seeds=(0,), device="cpu"))
+    assert table.splitlines()[2].split(" | ")[2] == "–"

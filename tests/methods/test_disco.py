@@ -16,6 +16,7 @@ from contrafact.core.artefact import save_artefact
 from contrafact.core.directions import GlobalDirections
 from contrafact.core.generator import architecture
 from contrafact.core.run import Run
+from contrafact.generators.checkpoints import load_generator
 from contrafact.losses import contrastive
 from contrafact.methods._joint_frame import Frame
 from contrafact.methods.disco import DisCo, _warn_of_collapse
@@ -330,6 +331,35 @@ def test_fixed_directions_stay_as_they_were(generator, tmp_path):
     kept = fit(generator, tmp_path / "kept", **settings, train_directions=False)
     assert torch.equal(kept.directions.weight, directions.weight)
     assert not torch.equal(fit(generator, tmp_path / "moved", **settings).directions.weight, directions.weight)
+
+
+def test_a_generators_own_directions_are_given_as_they_are_or_mixed_by_twos(tmp_path):
+    scene = load_generator("analytic:sprite", {"size": 16})
+    true = torch.nn.functional.normalize(scene.true_directions(), dim=1)[:3]
+    fixed = {"num_directions": 3, "train_directions": False}
+    kept = fit(scene, tmp_path / "own", initial_directions="own", **fixed).directions
+    assert torch.allclose(kept.vectors(), true, atol=1e-6)
+    assert kept.scale == pytest.approx(scene.latent_scale())
+    mixed = fit(scene, tmp_path / "mixed", initial_directions="own_mixed", **fixed).directions.vectors()
+    for i in range(3):
+        half_way = true[i] + true[(i + 1) % 3]
+        assert torch.allclose(mixed[i], half_way / half_way.norm(), atol=1e-6)
+    with pytest.raises(ValueError, match="own holds 8 directions in 8 dimensions; expected 9 in 8"):
+        fit(scene, tmp_path / "more", initial_directions="own", num_directions=9)
+
+
+def test_directions_that_are_let_go_stay_until_then(tmp_path):
+    scene = load_generator("analytic:sprite", {"size": 16})
+    given = {"num_directions": 3, "initial_directions": "own_mixed", "steps": 4}
+    held = fit(scene, tmp_path / "held", **given, thaw=1.0).directions.weight
+    kept = fit(scene, tmp_path / "kept", **given, train_directions=False).directions.weight
+    half = fit(scene, tmp_path / "half", **given, thaw=0.5).directions.weight
+    free = fit(scene, tmp_path / "free", **given).directions.weight
+    assert torch.equal(held, kept)
+    assert not torch.equal(half, kept)
+    assert (half - kept).norm() < (free - kept).norm(), "two of four steps"
+    with pytest.raises(ValueError, match="thaw keeps initial directions for a while before they are trained; name"):
+        DisCo.of(thaw=0.5)
 
 
 def test_gradients_reach_directions_through_the_generator_only_from_the_edited_image(generator, tmp_path):

@@ -28,6 +28,8 @@ from contrafact.core.run import CHECKPOINT, Run, environment, find_device
 from contrafact.data.load import load_dataset
 from contrafact.evaluation.classes import IMAGE_METRICS
 from contrafact.evaluation.control import fit_control, fit_regression
+from contrafact.evaluation.representations import parse_target
+from contrafact.evaluation.result import info_of
 from contrafact.evaluation.run import CONTROL, JUDGED, LEAKAGE, REGRESSION, Who, evaluate_run
 from contrafact.evaluation.sampling import dataset_of
 from contrafact.evaluation.scores import read_scores
@@ -245,6 +247,8 @@ def _measure(
     recipe = bench.recipe
     asked = dict.fromkeys(column.metric for column in columns.values() if column.metric != LOG)
     metrics = tuple(m for m in asked if run.has("generator") or m not in IMAGE_METRICS)
+    if not run.has("directions"):  # a row of codes alone, beside others that have both
+        metrics = tuple(m for m in metrics if info_of(parse_target(m).metric).kind != "directions")
     if run.has("encoder") and not residual_dim_of(run.encoder):  # nothing is kept that could have leaked
         metrics = tuple(m for m in metrics if m != LEAKAGE)
     scores: dict[str, Any] = {}

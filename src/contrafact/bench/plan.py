@@ -31,6 +31,9 @@ Kind = Literal["train", "read", "control", "judge", "score"]
 PREDICTOR = "attribute_predictor"
 """The method that trains the judge of edited images."""
 CELLS = "cells"
+_MEASURED = 4
+"""Entries of a column that say what is measured."""
+ENCODER = "encoder.safetensors"
 RUN = "run"
 """Folder of a training's run in its cell's."""
 
@@ -70,6 +73,13 @@ class Bench:
     store: Path | None = None
     generators: tuple[int, ...] | None = None
     kept: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Leave out the columns of other scales."""
+        every = self.recipe.columns
+        here = {title: entry for title, entry in every.items() if self.scale in column_of(entry).scales}
+        if len(here) < len(every):
+            object.__setattr__(self, "recipe", replace(self.recipe, columns=here))
 
     @property
     def judge(self) -> str | None:
@@ -122,7 +132,8 @@ class Cell:
     @property
     def origin(self) -> Cell:
         """The training that saw images first: that of the generator it is on, or its own."""
-        return self.needs[0].origin if self.needs else self
+        before = self.needs if self.kind != "train" or self.generator is not None else ()
+        return before[0].origin if before else self
 
     def with_needs(self) -> Iterator[Cell]:
         """All it needs, directly or not, then itself."""
@@ -208,7 +219,8 @@ def settings_of(recipe: Recipe, row: Row, scale: Scale) -> dict[str, Any]:
     """A row's settings at a scale, the preset's among them."""
     preset = CATALOG.get(row.method).presets.get(recipe.presets.get(scale, ""), {})
     small = {**recipe.small, **row.small} if scale == "small" else {}
-    return {**preset, **row.settings, **small}
+    begun = {} if row.encoder is None else {"pretrained_encoder": row.encoder}
+    return {**preset, **row.settings, **small, **begun}
 
 
 def method_of(bench: Bench, row: Row, **fields: Any) -> Any:
@@ -258,6 +270,11 @@ def _train_cell(bench: Bench, row: Row, seed: int, place: Place | None = None, g
     method = method_of(bench, row, **(row.elsewhere if place else {}))
     facts: dict[str, Any] = {"method": row.method, "settings": method.hyperparameters()}
     needs: tuple[Cell, ...] = ()
+    begun: tuple[Cell, ...] = ()
+    if row.encoder is not None:
+        begun = (_train_cell(bench, next(other for other in bench.recipe.rows if other.name == row.encoder), seed),)
+        method = method.changed(pretrained_encoder=str(bench.cells / begun[0].key / RUN / ENCODER))
+        facts["encoder of"] = begun[0].key
     if isinstance(source, Trained):
         assert generator is not None, "it is trained at a seed"
         needs = (_train_cell(replace(bench, source=None), source.row(), generator),)
@@ -268,7 +285,7 @@ def _train_cell(bench: Bench, row: Row, seed: int, place: Place | None = None, g
         contents = [contents_of(row.method), contents_of(name)]
         facts |= {"source": {"name": name, **options}, "seed": seed, "contents": contents}
     how = {"source": name, "options": options, "method": method}
-    return Cell("train", row, seed, facts, row.method, needs, how, generator)
+    return Cell("train", row, seed, facts, row.method, (*needs, *begun), how, generator)
 
 
 def _score_cell(bench: Bench, row: Row, seed: int, train: Cell) -> Cell:
@@ -284,7 +301,7 @@ def _score_cell(bench: Bench, row: Row, seed: int, train: Cell) -> Cell:
         needs.append(_judge_cell(bench, train))
     facts = {
         "of": [cell.key for cell in needs],
-        "columns": {title: column_of(entry) for title, entry in bench.recipe.columns.items()},
+        "columns": {title: column_of(entry)[:_MEASURED] for title, entry in bench.recipe.columns.items()},
         "images": [row.num_images or bench.recipe.num_train, bench.recipe.num_test],
         "data": bench.data,
         "predictor": bench.judge,

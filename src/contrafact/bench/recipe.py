@@ -30,12 +30,14 @@ class Column(NamedTuple):
         generator: another generator, on which the row's method runs once more to be scored there; None for the row's
             own source.
         changes: arguments of that generator, as :func:`load_generator` takes them.
+        scales: scales at which the column makes sense.
     """
 
     metric: str
     scalar: str
     generator: str | None = None
     changes: Mapping[str, Any] = {}
+    scales: tuple[Scale, ...] = ("smoke", "small", "paper")
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class Row:
         regression: settings of the encoder for a method that finds directions only, and for a control; None takes the
             recipe's, and for a control the budget of the run it controls.
         num_images: images it is scored on, where that is costly; None takes the recipe's numbers.
+        encoder: another row's name, of which the encoder at the same seed is what the method begins with, as its
+            setting ``pretrained_encoder``.
 
     >>> Row("random", "random", published={"MIG": (0.1, 0.02)}, settings={"num_directions": 10}).scales
     ('small', 'paper')
@@ -108,6 +112,7 @@ class Row:
     scales: tuple[Scale, ...] = SCALES
     regression: RegressionSettings | None = None
     num_images: int | None = None
+    encoder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,9 @@ class Recipe:
     def __post_init__(self) -> None:
         """Refuse a comparison with a row that is not there."""
         names = [row.name for row in self.rows]
+        for row in self.rows:
+            if row.encoder is not None and row.encoder not in names:
+                raise ValueError(unknown_name_message("row of this recipe", row.encoder, names))
         if self.against and self.against not in names:
             raise ValueError(unknown_name_message("row of this recipe", self.against, names))
 

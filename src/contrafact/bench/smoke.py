@@ -78,7 +78,10 @@ def _row(recipe: Recipe, row: Row) -> Row:
     scale: Scale = "small" if "small" in row.scales else "paper"
     source = row.source.get(scale) if isinstance(row.source, Mapping) else row.source
     if CATALOG.get(row.method).source == "images":
-        name, data = _data(str(source or STAND_IN), json.dumps({**recipe.data.get(scale, {}), **row.data}))
+        # An encoder that another row begins with sees that row's images, whose side is their generator's.
+        is_begun_with = any(other.encoder == row.name for other in recipe.rows)
+        asked = json.dumps({**recipe.data.get(scale, {}), **row.data})
+        name, data = _data(str(source or STAND_IN), asked, not is_begun_with)
         return replace(plain, source=name, data=data, settings=_settings(recipe, row, scale))
     source = source or recipe.sources.get(scale)
     settings, elsewhere = _settings(recipe, row, scale), _settings(recipe, row, scale, row.elsewhere)
@@ -120,10 +123,10 @@ def _has_generator(name: str, changes: str) -> bool:
 
 
 @functools.cache
-def _data(name: str, options: str) -> tuple[str, Mapping[str, Any]]:
+def _data(name: str, options: str, is_small: bool = True) -> tuple[str, Mapping[str, Any]]:
     """The data at its smallest side, or the stand-in, with few labels where there were any."""
     asked: dict[str, Any] = json.loads(options)
-    for side in _SIDES:
+    for side in _SIDES if is_small else (asked.get("size"),):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -68,10 +68,13 @@ class Start(Group):
     train_encoder: bool = True
     """Train the encoder; off keeps a pretrained one as it is and learns directions only."""
     initial_directions: str | None = None
-    """A directions.safetensors to start from (Table 12); or joint_diagonal: the frame of that method, found
-    first, which says how many directions there are, and of an empty code_dim how many codes."""
+    """A directions.safetensors to start from (Table 12); own, those a generator has (the true ones of an analytic
+    scene), or own_mixed, sums of two of them; or joint_diagonal: the frame of that method, found first, which says how
+    many directions there are, and of an empty code_dim how many codes."""
     train_directions: bool = True
     """Train the directions; off keeps the initial ones and learns the encoder only."""
+    thaw: Share = 0.0
+    """Share of the steps for which the initial directions stay as they are, before they are trained too (Table 12)."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,13 @@ class DisCo(Method):
 
     source: ClassVar[Literal["generator", "images"]] = "generator"
     yields: ClassVar[tuple[str, ...]] = ("encoder", "directions", "generator")
-    older: ClassVar[Mapping[str, Any]] = {"encoder_slope": 0.2, "images_at_once": 0, "usage_weight": 0.0, "pool": 0}
+    older: ClassVar[Mapping[str, Any]] = {
+        "encoder_slope": 0.2,
+        "images_at_once": 0,
+        "usage_weight": 0.0,
+        "pool": 0,
+        "thaw": 0.0,
+    }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "released": {},
         "paper": {"formulation": "paper"},
@@ -170,6 +179,10 @@ class DisCo(Method):
             raise ValueError(f"expected min_shift <= max_shift, got {edits.min_shift} and {edits.max_shift}")
         if not start.train_encoder and start.pretrained_encoder is None:
             raise ValueError("train_encoder is off but there is no pretrained_encoder to keep; name one")
+        if start.thaw and not (start.train_directions and start.initial_directions):
+            raise ValueError(
+                "thaw keeps initial directions for a while before they are trained; name some, or leave it 0"
+            )
         if edits.pool and (start.train_directions or not edits.shared_bases):
             raise ValueError(
                 "a pool of edits needs fixed directions and shared_bases; set train_directions off, or pool 0"
@@ -246,11 +259,14 @@ class DisCo(Method):
         state: dict[str, Any] = {"encoder": encoder, "directions": directions, "classifier": classifier}
         state |= {"optimizer": optimizer, "rng": rng}
 
-        for _ in run.steps(cfg.steps, state):
+        for step in run.steps(cfg.steps, state):
             loss, scalars = cfg.step_loss(source, encoder, directions, classifier, rng, run, pool)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             run.average_gradients([*learned, *navigator])
+            if step < cfg.start.thaw * cfg.steps:
+                for vectors in navigator:
+                    vectors.grad = None
             optimizer.step()
             run.log(loss=loss, **scalars)
         _warn_of_collapse(run, encoder.code_dim)

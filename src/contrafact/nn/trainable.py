@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from contrafact.core.artefact import load_artefact
@@ -20,6 +21,7 @@ from contrafact.nn.resnet import Depth, ResNetEncoder, Stem
 EncoderKind = Literal["conv", "locatello", "mlp", "resnet18", "resnet34", "resnet50"]
 EncoderChoice = EncoderKind | nn.Module
 NavigatorKind = Literal["unit", "orthonormal", "curved"]
+OWN, OWN_MIXED = "own", "own_mixed"
 
 
 _LIGHT: dict[str, type[ConvEncoder | LocatelloEncoder | MLPEncoder]] = {
@@ -106,6 +108,20 @@ def trainable_encoder(
         return fresh_encoder(kind, image_shape, code_dim, chosen, slope=slope).to(run.device)
 
 
+def _given(generator: Generator, initial: str, num_directions: int) -> Directions:
+    """Directions of a file, or the generator's own, as they are or entangled (DisCo's Table 12)."""
+    if initial not in (OWN, OWN_MIXED):
+        return load_artefact(initial, Directions)
+    own = generator.own_directions()
+    if num_directions > own.num_directions:
+        return own  # refused, as those of a file are
+    with torch.no_grad():
+        every = torch.arange(num_directions)
+        vectors = own.shift(torch.zeros(num_directions, generator.edit_dim), every, torch.ones(num_directions))
+    mixed = vectors if initial == OWN else vectors + vectors.roll(-1, dims=0)
+    return GlobalDirections.of(mixed, own.scale)
+
+
 def trainable_directions(
     run: Run,
     generator: Generator,
@@ -121,14 +137,16 @@ def trainable_directions(
         generator: whose latents they move.
         num_directions: D.
         kind: vectors of unit length, an orthonormal frame, or a three-layer network.
-        initial: a ``directions.safetensors``; kind and layers are then the file's.
+        initial: a ``directions.safetensors``; kind and layers are then the file's. Or ``own``, the first of those that
+            the generator has (:meth:`~contrafact.core.generator.Generator.own_directions`), or ``own_mixed``, each of
+            these half way to the next.
         layers: first and last (excluded) style layer they act on; None for the generator's first and last.
 
     Raises:
         ValueError: the file's directions are of another number or another latent size.
     """
     if initial is not None:
-        directions = load_artefact(initial, Directions)
+        directions = _given(generator, initial, num_directions)
         if (directions.latent_dim, directions.num_directions) != (generator.edit_dim, num_directions):
             raise ValueError(
                 f"{initial} holds {directions.num_directions} directions in {directions.latent_dim} dimensions; "
