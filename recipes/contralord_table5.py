@@ -40,6 +40,7 @@ RECIPE = Recipe(
         "MIG": ("zerodim", "mig"),
         "smoothness": ("smoothness", "score"),
     },
+    sweep="batch size",
     presets={"small": "quick", "paper": "paper"},
     data={"small": {"size": 32, "labels": 100}, "paper": {"labels": 100}},
     remark="small: 32 px, quick preset, 160,000 images through the encoder at every batch size. The learning rate does "

@@ -33,6 +33,7 @@ RECIPE = Recipe(
         "MIG": ("zerodim", "mig"),
         "smoothness": ("smoothness", "score"),
     },
+    sweep="negatives K",
     presets={"small": "quick", "paper": "paper"},
     data={"small": {"size": 32, "labels": 100}, "paper": {"labels": 100}},
     remark="small: 32 px, quick preset",

@@ -21,6 +21,7 @@ RECIPE = Recipe(
     table="Ren et al. 2022, Fig. 6 (curves; the text: 32 : 64 is best at a sum of 96, the sum matters little)",
     rows=tuple(row(*numbers) for numbers in (*RATIOS, *SUMS)),
     columns=SIMILAR_CODES,
+    sweep="positives N",
     presets={"small": "quick", "paper": "released"},
     sources={"small": "shapes3d"},
     small={"steps": 400, "encoder_width": 0.25},

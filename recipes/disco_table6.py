@@ -12,6 +12,7 @@ RECIPE = Recipe(
         for threshold, (mig, dci) in PUBLISHED.items()
     ),
     columns={"MIG": ("mig", "score"), "DCI": ("dci", "disentanglement")},
+    sweep="threshold T",
     presets={"small": "quick", "paper": "released"},
     sources={"small": "shapes3d"},
     remark="small: the quick preset on the shipped VAE; the paper's numbers are one seed on StyleGAN2",

@@ -1,4 +1,4 @@
-"""Write docs/results.md from the tables of this folder: ``python docs/results/overview.py``.
+"""Write docs/results.md, this folder's tables and pictures from its JSON files: ``python docs/results/overview.py``.
 
 Every number of the page is in a JSON file that ``contrafact bench`` wrote; which table shows a method on some data is
 decided by the number of seeds, then by date, never by its scores.
@@ -14,12 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import kendalltau
 
+from contrafact.bench.pictures import FEWEST_FOR_A_SHAPE, runs_picture, save
 from contrafact.bench.recipe import Recipe, Row, load_recipe
+from contrafact.bench.results import rewrite, stored
 from contrafact.evaluation.run import CONTROL
 from contrafact.methods import CATALOG
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "results.md"
+PICTURES = FOLDER.parent / "pictures"
 SHOWN = 2
 """Scores of a line: the first ones of the table it is from."""
 INTRO = """# Results
@@ -40,6 +43,12 @@ Only rows that have both a number of ours and a published one. *Order* is Kendal
 published ones over those rows: 1 where the rows come in the published order, −1 where in the opposite one; below
 three rows there is none to speak of. *Difference* is the mean of ours less published. Ours are small: what they can
 tell is the order, and the page that a line links to says where it agrees and why not where it does not.
+
+"""
+DRAWN = """
+## Every run
+
+Dots are runs, bars their means, diamonds what was published; of the tables in which two rows or more have five runs.
 
 """
 MISSING = """
@@ -164,11 +173,37 @@ def missing(rows: list[Measured]) -> str:
     )
 
 
+def drawn() -> dict[str, Path]:
+    """Pictures by table, for tables of several rows of many runs."""
+    files = {}
+    for path in sorted(FOLDER.glob("*.json")):
+        _, cells, _ = stored(path)
+        if sum(len(runs) >= FEWEST_FOR_A_SHAPE for runs in cells.values()) > 1:
+            files[path.stem] = PICTURES / f"runs-{path.stem}.png"
+    return files
+
+
+def draw() -> None:
+    """Draw them anew."""
+    for table, file in drawn().items():
+        recipe, cells, _ = stored(FOLDER / f"{table}.json")
+        save(runs_picture(recipe, cells), file)
+
+
+def pictured() -> str:
+    """The pictures, each with its table's name."""
+    titles = {table: json.loads((FOLDER / f"{table}.json").read_text(encoding="utf-8"))["title"] for table in drawn()}
+    return "\n".join(f"![{titles[table]}: every run](pictures/{file.name})\n" for table, file in drawn().items())
+
+
 def page() -> str:
     """The whole page."""
     rows = list(measured())
-    return INTRO + matrix(rows) + PAPERS + beside_papers() + MISSING + missing(rows)
+    return INTRO + matrix(rows) + PAPERS + beside_papers() + DRAWN + pictured() + MISSING + missing(rows)
 
 
 if __name__ == "__main__":
+    for results in sorted(FOLDER.glob("*.json")):
+        results.with_suffix(".md").write_text(rewrite(results), encoding="utf-8")
+    draw()
     PAGE.write_text(page(), encoding="utf-8")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from contrafact.bench.results import rewrite
 from contrafact.methods import CATALOG
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -48,3 +49,26 @@ def test_every_method_has_a_number_or_is_named_as_having_none(overview):
 def test_every_method_says_when_to_use_it():
     pages = {name: (RESULTS.parent / "methods" / f"{name}.md").read_text(encoding="utf-8") for name in CATALOG}
     assert [name for name, text in pages.items() if not text.startswith("**Use it when**")] == []
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_stored_table_is_what_this_version_writes(path):
+    assert path.with_suffix(".md").read_text(encoding="utf-8") == rewrite(path), "run python docs/results/overview.py"
+
+
+def test_a_row_that_the_recipe_has_no_longer_stays_in_its_table(tmp_path):
+    results = json.loads((RESULTS / "disco_quick.json").read_text(encoding="utf-8"))
+    results["rows"]["an old one"] = {
+        "published": {"MIG": [0.5, 0.1]},
+        "cells": results["rows"]["DisCo, quick"]["cells"],
+    }
+    (tmp_path / "old.json").write_text(json.dumps(results))
+    line = next(line for line in rewrite(tmp_path / "old.json").splitlines() if line.startswith("| an old one |"))
+    assert "0.500 ± 0.100" in line
+
+
+def test_every_picture_of_the_page_is_there(overview):
+    assert overview.drawn()
+    assert [file for file in overview.drawn().values() if not file.is_file()] == [], (
+        "run python docs/results/overview.py"
+    )

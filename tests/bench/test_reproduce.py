@@ -131,6 +131,7 @@ def test_one_that_fails_stops_no_other(asked, monkeypatch, folder):
     ("arguments", "message"),
     [
         (["--on", "ray"], "--keep computes on this machine"),
+        (["--scale", "smoke"], "numbers of the smoke scale mean nothing, so there is nothing to keep"),
         (["--plan"], "leave out --plan"),
     ],
 )

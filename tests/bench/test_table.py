@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from contrafact.bench.recipe import Recipe, Row
-from contrafact.bench.table import Scores, paired_table
+from contrafact.bench.table import Scores, paired_table, standings_table
 
 COLUMNS = {"gap": ("mig", "score"), "loss": ("log", "loss")}
 RECIPE = Recipe("t", "t", tuple(Row(name, "vae") for name in ("control", "ours", "other")), COLUMNS, against="control")
@@ -46,3 +46,29 @@ def test_one_seed_or_none_is_no_comparison(ours):
 def test_only_seeds_that_both_have_are_compared():
     by_row = {"control": cells("control", [0.1, 0.2]), "ours": cells("ours", [0.2, 0.3, 9.0]), "other": []}
     assert "| ours | +0.100 (p 0.5) | – |" in paired_table(RECIPE, by_row)
+
+
+def test_the_best_two_rows_of_a_column_by_their_means_over_what_all_have():
+    gaps = {"control": [0.1, 0.3, 0.2, 0.9], "ours": [0.4, 0.5, 0.1], "other": [0.3, 0.1, 0.2, 0.1]}
+    by_row = {name: cells(name, scores, loss=0.0) for name, scores in gaps.items()}
+    lines = standings_table(RECIPE, by_row).splitlines()
+    assert lines[0] == "| column | best (mean rank) | next | difference | p | smallest p of so few |"
+    shared = {name: scores[:3] for name, scores in gaps.items()}  # the fourth seed is not everybody's
+    p = sign_flips([a - b for a, b in zip(shared["ours"], shared["control"], strict=True)])
+    # ranks by seed, the largest first: ours 1, 1, 3; other 2, 3, 1.5; control 3, 2, 1.5
+    assert lines[2:] == [f"| gap | ours (1.7) | control (2.2) | +0.133 | {p:.2g} | 0.25 |"], "a log has no best end"
+
+
+def test_the_lower_mean_is_the_best_where_the_metric_says_so():
+    recipe = Recipe("t", "t", RECIPE.rows[:2], {"FID": ("fid", "score")})
+    by_row = {
+        name: [Scores(name, seed, {"FID": value}, 1.0) for seed, value in enumerate(values)]
+        for name, values in {"control": [30.0, 31.0], "ours": [20.0, 25.0]}.items()
+    }
+    assert standings_table(recipe, by_row).splitlines()[2].startswith("| FID | ours (1.0) | control (2.0) | -8.000 |")
+
+
+@pytest.mark.parametrize("scores", [{"control": [0.1, 0.2]}, {"control": [0.1], "ours": [0.2]}])
+def test_nothing_stands_where_nothing_is_shared(scores):
+    by_row = {name: cells(name, scores.get(name, [])) for name in ("control", "ours", "other")}
+    assert standings_table(RECIPE, by_row) == ""

@@ -61,6 +61,7 @@ NOT_FOREIGN = {
     "bench.reproduce": "results that it has just written itself",
     "bench.suite": "results that it has written itself, or that came with the package",
     "report.leaderboard": "the page's own style and script",
+    "bench.smoke": "a recipe's own settings, written down as a key",
     "bench.contents": "bytes of which a digest is taken",
     "bench.usage": "what the kernel says of the process",
     "bench.results": "the table it has written before",

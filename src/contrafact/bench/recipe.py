@@ -135,6 +135,7 @@ class Recipe:
         best: also print the best seed, in brackets, for papers that report nothing else.
         predictor: who judges edited images unless somebody else is asked for, as :func:`load_predictor` takes it.
         against: row that every other one is tested against, seed by seed, in a second table.
+        sweep: what the number in the rows' names is, where the table is a curve: ``"threshold T"``.
         remark: how the small scale differs from the paper, for the reader of the table.
 
     >>> from contrafact.bench.recipe import load_recipe
@@ -157,6 +158,7 @@ class Recipe:
     best: bool = False
     predictor: str | None = None
     against: str = ""
+    sweep: str = ""
     remark: str = ""
 
     def __post_init__(self) -> None:

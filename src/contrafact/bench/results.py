@@ -6,14 +6,15 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from contrafact.bench.cells import record_of
 from contrafact.bench.check import asked_rows
 from contrafact.bench.kept import kept_cells
 from contrafact.bench.plan import Bench, Cell, score_cells, spoken
-from contrafact.bench.recipe import Recipe
-from contrafact.bench.table import Scores, paired_table, results_table, split_by_device
+from contrafact.bench.recipe import Recipe, Row, load_recipe
+from contrafact.bench.table import Scores, paired_table, results_table, split_by_device, standings_table
 from contrafact.core import command
 from contrafact.core.claim import claim
 from contrafact.core.files import read_json, write_json, write_text
@@ -54,13 +55,16 @@ def _kept(bench: Bench) -> dict[str, list[Scores]]:
     if not bench.rows or not path.exists():
         return {}
     try:
-        rows = read_json(path)["rows"]
-        return {name: [_known(cell) for cell in row["cells"]] for name, row in rows.items()}
+        return _scores_by_row(read_json(path)["rows"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is damaged, and holds rows that were not asked for; leave --rows out, so that all are collected "
             f"from their cells ({error})"
         ) from error
+
+
+def _scores_by_row(rows: Mapping[str, Any]) -> dict[str, list[Scores]]:
+    return {name: [_known(cell) for cell in row["cells"]] for name, row in rows.items()}
 
 
 def _known(cell: Mapping[str, Any]) -> Scores:
@@ -125,12 +129,56 @@ def _write(bench: Bench, rows: Mapping[str, Sequence[Scores]], failed: Mapping[s
         for row in recipe.rows
     }
     write_json(bench.out / RESULTS, {**facts, "failed": dict(failed), "rows": results})
+    table, text = as_markdown(recipe, rows, facts, failed)
+    write_text(bench.out / TABLE, text)
+    return table
+
+
+def as_markdown(
+    recipe: Recipe, rows: Mapping[str, Sequence[Scores]], facts: Mapping[str, Any], failed: Mapping[str, str]
+) -> tuple[str, str]:
+    """The table, and the text around it: what was computed how, and what went wrong.
+
+    Args:
+        recipe: the rows to print.
+        rows: their cells.
+        facts: what stands above and below the table, as ``results.json`` has it.
+        failed: errors by row and seed.
+    """
     recipe, rows = split_by_device(recipe, rows)
-    table = results_table(recipe, rows)
-    if recipe.against and (paired := paired_table(recipe, rows)):
-        table = f"{table}\n\n{paired}"
+    tables = [results_table(recipe, rows), paired_table(recipe, rows) if recipe.against else ""]
+    table = "\n\n".join(filter(None, [*tables, standings_table(recipe, rows)]))
     about = [f"- {key}: {value}" for key, value in facts.items() if value and key not in ("title", "environment")]
     about += [f"- {key}: {value}" for key, value in facts["environment"].items() if key != "started"]
     about += [f"- failed: {name}: {error}" for name, error in failed.items()]
-    write_text(bench.out / TABLE, "\n".join([f"# {recipe.title}", "", table, "", *about, ""]))
-    return table
+    return table, "\n".join([f"# {recipe.title}", "", table, "", *about, ""])
+
+
+def stored(path: Path, recipe: Recipe | None = None) -> tuple[Recipe, dict[str, list[Scores]], dict[str, Any]]:
+    """A ``results.json``: its recipe with the rows and columns that it has, their cells, and all that stands in it.
+
+    A row that the recipe has no longer keeps its name, its method and the numbers that were published.
+
+    Args:
+        path: the file, wherever it was copied to.
+        recipe: whose results they are; by default the one of the name that stands there.
+    """
+    results = read_json(path)
+    recipe, rows = recipe or load_recipe(results["recipe"]), _scores_by_row(results["rows"])
+    known = {row.name: row for row in recipe.rows}
+    shown = tuple(
+        known.get(name) or Row(name, row.get("method") or "unknown", {t: tuple(n) for t, n in row["published"].items()})
+        for name, row in results["rows"].items()
+        if row["cells"] or results["scale"] in known.get(name, Row(name, "")).scales
+    )
+    titles = {title for cells in rows.values() for cell in cells for title in cell.scores}
+    columns = {title: column for title, column in recipe.columns.items() if title in titles}
+    against = recipe.against if recipe.against in {row.name for row in shown} else ""
+    return replace(recipe, rows=shown, columns=columns, against=against, title=results["title"]), rows, results
+
+
+def rewrite(path: Path) -> str:
+    """The text of a stored ``results.json``, as this version writes it."""
+    recipe, rows, results = stored(path)
+    facts = {name: value for name, value in results.items() if name not in ("failed", "rows")}
+    return as_markdown(recipe, rows, facts, results.get("failed", {}))[1]

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from contrafact.bench.recipe import LOG, Recipe, Row
+from contrafact.bench.recipe import LOG, Recipe, Row, column_of
 from contrafact.evaluation.codes import info_of
 from contrafact.evaluation.compare import compare_runs
-from contrafact.evaluation.ranks import corrected
+from contrafact.evaluation.ranks import Ranking, corrected, rank_methods, smallest_p
+from contrafact.evaluation.representations import parse_target
 from contrafact.evaluation.run import CONTROL
 
 
@@ -135,6 +136,56 @@ def paired_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
     head = [f"less {recipe.against}", *titles]
     body = [[name, *(entries.get((name, title), "–") for title in titles)] for name in tested]
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *body]) if tested else ""
+
+
+def standings_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
+    """Markdown: for each column the two rows with the best means, each with its mean rank, and whether they differ.
+
+    Over the places that all rows with two runs share: the difference of the means, its two-sided p-value by flips of
+    sign, and the smallest one that so few pairs can give. A column of the log has no best end, and is left out; empty
+    where no column has two rows of two runs.
+    """
+    body = []
+    for title in recipe.columns:
+        ranked = ranked_rows(recipe, cells, title)
+        if len(ranked) < 2:
+            continue
+        ranking = ranking_of(recipe, title, ranked)
+        rank = dict(zip(ranking.methods, ranking.mean_ranks, strict=True))
+        upwards = -1 if is_higher_better(recipe, title) else 1
+        best, following = sorted(ranked, key=lambda name: (upwards * float(np.mean(ranked[name])), rank[name]))[:2]
+        p, least = compare_runs(ranked[best], ranked[following]), smallest_p(len(ranked[best]))
+        gap = float(np.mean(ranked[best]) - np.mean(ranked[following]))
+        named = [f"{name} ({rank[name]:.1f})" for name in (best, following)]
+        body.append([title, *named, f"{gap:+.3f}", f"{p:.2g}", f"{least:.2g}"])
+    head = ["column", "best (mean rank)", "next", "difference", "p", "smallest p of so few"]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *body]) if body else ""
+
+
+def is_higher_better(recipe: Recipe, title: str) -> bool:
+    """Which end of a column's metric is the better one."""
+    return info_of(parse_target(column_of(recipe.columns[title]).metric).metric).higher_is_better
+
+
+def ranked_rows(recipe: Recipe, cells: Mapping[str, Sequence[Scores]], title: str) -> dict[str, list[float]]:
+    """A column's numbers by row, over the places (seed, generator, device) that all rows with two or more share.
+
+    Nothing of a column of the log, and nothing where fewer than two places are shared.
+    """
+    if column_of(recipe.columns[title]).metric == LOG:
+        return {}
+    found = {
+        row.name: {cell.place: cell.scores[title] for cell in cells[row.name] if title in cell.scores}
+        for row in recipe.rows
+    }
+    found = {name: scores for name, scores in found.items() if len(scores) > 1}
+    shared = [place for place in next(iter(found.values()), {}) if all(place in scores for scores in found.values())]
+    return {name: [scores[place] for place in shared] for name, scores in found.items()} if len(shared) > 1 else {}
+
+
+def ranking_of(recipe: Recipe, title: str, ranked: Mapping[str, Sequence[float]]) -> Ranking:
+    """The rows of a column compared with one another, over what :func:`ranked_rows` gives."""
+    return rank_methods(dict(ranked), score=title, higher_is_better=is_higher_better(recipe, title), test="flip")
 
 
 def _mean_std(values: Sequence[float]) -> str:

@@ -60,6 +60,8 @@ class Options:
     """Only list the cells: what each is, what it waits for, whether it is finished, how long it may take."""
     table: bool = False
     """Only collect what is finished into the table."""
+    pictures: bool = False
+    """Draw the table too, as PNG beside it: every run, a curve where the recipe sweeps a setting, ranks of a column."""
     cell: str | None = None
     """Only compute the cell of this name, as --plan lists it, and what it needs."""
     source: Annotated[str | None, tyro.conf.arg(aliases=["--generator"])] = None
@@ -123,11 +125,26 @@ def bench(arguments: Sequence[str]) -> None:
         print_plan([job], options.jobs)
     elif options.table:
         _print_collected(job)
+        for path in _drawn(options, job):
+            print(f"wrote {path}")
     elif options.cell is not None:
         _compute_cell(job, options.cell)
     else:
         table = run_where_asked(options, job, budget)
-        print(f"{job.recipe.title}\n\n{table}\n\nwrote {job.out}/results.md, {job.out}/results.json")
+        drawn = "".join(f", {path}" for path in _drawn(options, job))
+        print(f"{job.recipe.title}\n\n{table}\n\nwrote {job.out}/results.md, {job.out}/results.json{drawn}")
+
+
+def _drawn(options: Options, job: Bench) -> list[Path]:
+    """The pictures of the table that is there, where they are asked for."""
+    from contrafact.bench.results import RESULTS, stored
+
+    if not options.pictures or not (job.out / RESULTS).exists():
+        return []
+    from contrafact.bench.pictures import draw
+
+    recipe, cells, _ = stored(job.out / RESULTS, job.recipe)
+    return draw(recipe, cells, job.out, job.name)
 
 
 def run_where_asked(options: Options, job: Bench, budget: float | None) -> str:
@@ -245,6 +262,8 @@ def _reproduce(options: Options, kept: Path, budget: float) -> None:
 
     if options.on != "local":
         raise ValueError("--keep computes on this machine; leave out --on, and keep what --table collects")
+    if options.scale == "smoke":
+        raise ValueError("numbers of the smoke scale mean nothing, so there is nothing to keep; leave out --keep")
     fields = ("plan", "table", "cell", "source", "data", "predictor", "rows", "generators", "out")
     if given := [f"--{field}" for field in fields if getattr(options, field)]:
         raise ValueError(f"what is kept are recipes as they are, and --keep computes; leave out {' and '.join(given)}")

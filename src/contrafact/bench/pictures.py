@@ -1,0 +1,158 @@
+"""A recipe's results drawn: every run of every row, curves over what a recipe sweeps, and ranks.
+
+Figures 3 and 6 of DisCo are of these kinds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contrafact.bench.recipe import Recipe
+from contrafact.bench.table import Scores, ranked_rows, ranking_of, split_by_device
+from contrafact.core.catalog import slug
+from contrafact.core.files import atomic_path
+from contrafact.evaluation.pictures import BLUE, INK, PALE, plot_ranking
+
+Figure = Any  # matplotlib's, which is imported only when something is drawn
+FEWEST_FOR_A_SHAPE = 5
+"""Runs from which a violin is drawn around the dots: of fewer a density says what the smoothing does."""
+PANELS_ACROSS = 4
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+_ORANGE = "#d9822b"
+
+
+def draw(recipe: Recipe, cells: Mapping[str, Sequence[Scores]], folder: Path, stem: str) -> list[Path]:
+    """Draw what the results allow: runs, a curve where the recipe sweeps something, and ranks of each column.
+
+    Args:
+        recipe: the rows and columns to draw.
+        cells: their runs.
+        folder: where the pictures go.
+        stem: what their names begin with.
+
+    Returns:
+        the files written.
+    """
+    recipe, cells = split_by_device(recipe, cells)
+    files = [save(runs_picture(recipe, cells), folder / f"{stem}-runs.png")]
+    if recipe.sweep:
+        files.append(save(sweep_picture(recipe, cells), folder / f"{stem}-sweep.png"))
+    for title in recipe.columns:
+        ranked = ranked_rows(recipe, cells, title)
+        if len(ranked) > 2:
+            axes = plot_ranking(ranking_of(recipe, title, ranked))
+            files.append(save(axes.figure, folder / f"{stem}-ranks-{slug(title)}.png"))
+    return files
+
+
+def runs_picture(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Figure:
+    """A panel a column: every run of a row as a dot, a violin around five or more, what was published beside it.
+
+    Args:
+        recipe: the rows and columns to draw; rows without runs and published numbers are left out.
+        cells: their runs.
+
+    Raises:
+        ValueError: there are no runs.
+    """
+    shown = [row for row in recipe.rows if cells[row.name]]
+    if not shown:
+        raise ValueError("there are no runs to draw")
+    width = max(len(row.name) for row in shown) * 0.075
+    figure, panels = _panels(len(recipe.columns), width + 2.2, 0.9 + 0.32 * len(shown))
+    for panel, title in zip(panels, recipe.columns, strict=True):
+        for place, row in enumerate(shown):
+            values = [cell.scores[title] for cell in cells[row.name] if title in cell.scores]
+            if len(set(values)) >= FEWEST_FOR_A_SHAPE:
+                for body in panel.violinplot(values, [place], orientation="horizontal", showextrema=False)["bodies"]:
+                    body.set(facecolor=PALE, alpha=1.0)
+            panel.plot(values, [place] * len(values), "o", color=BLUE, markersize=3.5, alpha=0.7)
+            if values:
+                panel.plot(np.mean(values), place, "|", color=INK, markersize=13)
+            if title in row.published:
+                mean, spread = row.published[title]
+                panel.errorbar(mean, place + 0.28, xerr=spread, fmt="D", color=_ORANGE, markersize=4, fillstyle="none")
+        panel.set_title(title, fontsize=9, color=INK)
+        panel.set_yticks(range(len(shown)), [row.name for row in shown])
+        panel.set_ylim(len(shown) - 0.4, -0.6)
+        panel.grid(axis="x", color="#e6e6e6", linewidth=0.7)
+        _plain(panel)
+        if not panel.get_subplotspec().is_first_col():
+            panel.tick_params(labelleft=False)
+    is_published = any(title in row.published for row in shown for title in recipe.columns)
+    figure.supxlabel("dots: runs, bar: their mean" + "; diamonds: published" * is_published, fontsize=8, color=INK)
+    return figure
+
+
+def sweep_picture(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Figure:
+    """A panel a column: means with their deviations over the number in the rows' names, and what was published.
+
+    Args:
+        recipe: what it sweeps, as its ``sweep`` calls it; rows without a number in their name are left out.
+        cells: their runs.
+
+    Raises:
+        ValueError: fewer than two rows with a number have runs.
+    """
+    found = {row.name: _NUMBER.search(row.name) for row in recipe.rows if cells[row.name]}
+    numbers = {name: float(match[0].replace(",", "")) for name, match in found.items() if match}
+    if len(numbers) < 2:
+        raise ValueError(f"a curve over {recipe.sweep or 'nothing'} needs two rows with a number in their name")
+    shown = sorted((row for row in recipe.rows if row.name in numbers), key=lambda row: numbers[row.name])
+    x = np.array([numbers[row.name] for row in shown])
+    figure, panels = _panels(len(recipe.columns), 2.8, 2.6)
+    for panel, title in zip(panels, recipe.columns, strict=True):
+        every = [[cell.scores[title] for cell in cells[row.name] if title in cell.scores] for row in shown]
+        kept = [place for place, values in enumerate(every) if values]
+        mean = np.array([np.mean(every[place]) for place in kept])
+        spread = np.array([np.std(every[place], ddof=1) if len(every[place]) > 1 else 0.0 for place in kept])
+        panel.fill_between(x[kept], mean - spread, mean + spread, color=PALE)
+        panel.plot(x[kept], mean, "o-", color=BLUE, markersize=4, label="ours")
+        published = [(at, row.published[title][0]) for at, row in zip(x, shown, strict=True) if title in row.published]
+        if published:
+            panel.plot(
+                *zip(*published, strict=True), "D--", color=_ORANGE, markersize=4, fillstyle="none", label="published"
+            )
+            panel.legend(fontsize=7, frameon=False)
+        if x.min() > 0 and x.max() / x.min() >= 8:
+            panel.set_xscale("log", base=2)
+            panel.set_xticks(x, [f"{value:g}" for value in x], fontsize=7)
+            panel.minorticks_off()
+        panel.set_title(title, fontsize=9, color=INK)
+        panel.set_xlabel(recipe.sweep, fontsize=8, color=INK)
+        _plain(panel)
+    return figure
+
+
+def _panels(count: int, width: float, height: float) -> tuple[Figure, Sequence[Any]]:
+    """A figure of so many panels, a few in a row, the first of which is ``width`` inches wide with its labels."""
+    from matplotlib import pyplot
+
+    across = min(count, PANELS_ACROSS)
+    down = -(-count // across)
+    size = (width + 2.4 * (across - 1), height * down)
+    figure, axes = pyplot.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
+    for empty in axes.flat[count:]:
+        empty.set_axis_off()
+    return figure, list(axes.flat[:count])
+
+
+def _plain(panel: Any) -> None:
+    panel.tick_params(length=0, colors=INK, labelsize=8)
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as a PNG on white, atomically, and let go of it; returns the path."""
+    from matplotlib import pyplot
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, facecolor="white")
+    pyplot.close(figure)
+    return path
