@@ -174,6 +174,15 @@ EXPECTED = {
     ),
     "disco-table6": transposed("disco_table6", [f"T = {t}" for t in (0.7, 0.8, 0.9, 0.95, 0.98)], ("MIG", "DCI")),
     "disco-table11": transposed("disco_table11", ("light encoder", "ResNet-50"), ("loss", "MIG", "DCI")),
+    "latentclr-table1": {
+        row: {
+            title: tuple(lines[title][2 * place : 2 * place + 2])
+            for title in ("↑ Smile", "↑ Lipstick", "↓ Smile", "↓ Lipstick")
+        }
+        for titles in (["↑ Smile", "↑ Age", "↑ Lipstick", "↓ Smile", "↓ Age", "↓ Lipstick"],)
+        for lines in (dict(zip(titles, lines_of("latentclr_table1"), strict=True)),)
+        for place, row in enumerate(("GANSpace", "SeFa", "LatentCLR"))
+    },
     "cd-gan-table1": clustered(
         "cd_gan_table1",
         ("ClusterGAN", "InfoGAN", "InfoGAN-CR", "GAN with bp", "GAN with Disc φ", "CD-GAN, no labels"),

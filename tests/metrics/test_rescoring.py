@@ -30,6 +30,10 @@ def test_effects_equal_walking_one_direction_at_a_time(generator):
     np.testing.assert_allclose(result.before, [before.mean(0), before.std(0)], atol=1e-6)
     np.testing.assert_allclose(result.per_factor, np.abs(result.matrix).max(axis=0))
     assert result.score == pytest.approx(result.per_factor.mean())
+    for a, d in enumerate(np.abs(result.matrix).argmax(axis=0)):
+        with torch.no_grad():
+            ends = [float(brightness(generator(directions(latents, int(d), s)))[:, a].mean()) for s in (1.5, -1.5)]
+        assert (result.up[a], result.down[a]) == pytest.approx((max(ends), min(ends)), abs=1e-6)
 
 
 def test_same_seed_same_latents(generator):

@@ -20,7 +20,7 @@ from contrafact.data.load import load_dataset
 from contrafact.evaluation.classes import IMAGE_METRICS
 from contrafact.evaluation.regression import RegressionSettings
 from contrafact.evaluation.run import CONTROL
-from contrafact.generators.checkpoints import load_generator
+from contrafact.generators.checkpoints import WEIGHTS, load_generator
 from contrafact.methods import CATALOG
 
 SMOKE: Scale = "smoke"
@@ -115,6 +115,9 @@ def _trained(recipe: Recipe, trained: Trained, scale: Scale) -> Trained:
 
 @functools.cache
 def _has_generator(name: str, changes: str) -> bool:
+    """Whether it comes with this package; others may be there or not, and are large."""
+    if name.partition(":")[0] != "analytic" and not (WEIGHTS / f"{name}.safetensors").is_file():
+        return False
     try:
         load_generator(name, json.loads(changes))
     except ValueError:

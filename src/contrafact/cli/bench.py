@@ -41,7 +41,7 @@ class Options:
     scale: Literal["smoke", "small", "paper"] = "small"
     """small is what two cores do; paper is the paper's own settings; smoke shows in seconds that every row runs."""
     seeds: str | None = None
-    """Number of seeds, or the seeds themselves with commas: 3,4,5; by default 5, at the smoke scale 1, or those of the suite."""
+    """Number of seeds, or the seeds themselves with commas: 3,4,5; by default 5, 1 of smoke, or those of the suite."""
     generators: str | None = None
     """Which of the generators that a recipe trains first, as --seeds: each row is computed at every seed on each."""
     rows: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--only"])] = ()

@@ -18,6 +18,7 @@ from contrafact.methods.gan_features import GANFeatures as GANFeatures
 from contrafact.methods.gan_inversion import GANInversion as GANInversion
 from contrafact.methods.ganspace import GANSpace as GANSpace
 from contrafact.methods.glow import Glow as Glow
+from contrafact.methods.hessian_penalty import HessianPenalty as HessianPenalty
 from contrafact.methods.infogan import InfoGAN as InfoGAN
 from contrafact.methods.infogan_cr import InfoGANCR as InfoGANCR
 from contrafact.methods.interfacegan import InterFaceGAN as InterFaceGAN

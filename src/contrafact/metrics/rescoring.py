@@ -43,6 +43,9 @@ class RescoringResult(MetricResult):
         before: mean and deviation before the step ``(2, A)``.
         after_plus: mean and deviation after +α ``(2, D, A)``.
         after_minus: mean and deviation after -α ``(2, D, A)``.
+        up: mean score of each attribute ``(A,)`` after the step of its best direction that raises it: the published
+            table's ↑.
+        down: after the other: its ↓.
         attributes: A names, empty when none were given.
     """
 
@@ -50,6 +53,8 @@ class RescoringResult(MetricResult):
     before: FloatArray
     after_plus: FloatArray
     after_minus: FloatArray
+    up: FloatArray
+    down: FloatArray
     attributes: tuple[str, ...] = ()
 
     def scores(self) -> dict[str, float]:
@@ -112,6 +117,7 @@ def rescoring(
     effect_DA = 0.5 * (mean_DSA[:, 0] - mean_DSA[:, 1])
     best_A = np.abs(effect_DA).argmax(axis=0)
     per_factor = np.abs(effect_DA).max(axis=0)
+    ends_SA = mean_DSA[best_A, :, np.arange(len(best_A))].T
     return RescoringResult(
         score=float(per_factor.mean()),
         protocol=f"rescoring_n{len(start)}_magnitude{magnitude:g}",
@@ -123,5 +129,7 @@ def rescoring(
         before=np.stack([before_NA.mean(axis=0), before_NA.std(axis=0)]),
         after_plus=np.stack([mean_DSA[:, 0], deviation_DSA[:, 0]]),
         after_minus=np.stack([mean_DSA[:, 1], deviation_DSA[:, 1]]),
+        up=ends_SA.max(axis=0),
+        down=ends_SA.min(axis=0),
         attributes=check_names(attributes, len(per_factor)),
     )
