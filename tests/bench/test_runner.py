@@ -61,7 +61,9 @@ def test_a_recipe_runs_and_a_second_time_costs_nothing(recipe, tmp_path, monkeyp
     assert "0.500 ± 0.100" in lines[2]
     assert lines[4].startswith("| DisCo − control | ")
     assert lines[6] == "| not here | – | 0.300 | 0 | – |"
-    assert len(lines) == 7, "a row of another scale is not printed"
+    assert lines[7] == "", "a row of another scale is not printed"
+    assert "another scale" not in table
+    assert lines[8].startswith("| column | best (mean rank) | next |")
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [cell["seed"] for cell in results["rows"]["DisCo"]["cells"]] == [0, 1]
     assert results["environment"]["device"].startswith("cpu")
