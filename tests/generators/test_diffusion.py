@@ -222,6 +222,9 @@ def test_checkpointed_gradients_are_the_same(make):
     for generator, latent in zip(pair, latents, strict=True):
         generator(latent).square().sum().backward()
     assert latents[0].grad[:, 256:].abs().max() > 0
+    layers = [g.features(latent, "up0") for g, latent in zip(pair, latents, strict=True)]
+    of_layers = [torch.autograd.grad(f.square().sum(), z)[0] for f, z in zip(layers, latents, strict=True)]
+    assert torch.allclose(of_layers[0], of_layers[1], rtol=1e-3, atol=1e-5)
     assert torch.allclose(latents[0].grad, latents[1].grad, rtol=1e-3, atol=1e-5)
 
 
@@ -262,6 +265,7 @@ METHODS = [
     cf.methods.LatentDiscovery.preset("quick", num_directions=2, steps=1, batch_size=2),
     cf.methods.DisCo.preset("quick", steps=1),
     cf.methods.Random(num_directions=2),
+    cf.methods.NoiseCLR.preset("quick", num_directions=3, steps=1, batch_size=2),
 ]
 
 

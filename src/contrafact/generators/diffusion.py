@@ -241,15 +241,18 @@ class Diffusion(Sampled):
 
     def _activations(self, latent: Tensor, layer: str) -> Tensor:
         x, edits = self.split(latent)
-        module = self._module() if layer == "h" else self.denoiser.up_blocks[int(layer[2:])]
+        if layer != "h":
+            x = self.walk(x, edits[:-1])
+            with watched(self.denoiser.up_blocks[int(layer[2:])]) as seen:
+                self.ask(x, self.steps - 1, edits[-1])
+            return seen[0][-len(x) :]
         solver, total = self.solver(), torch.zeros((), device=x.device)
         for step, edit in enumerate(edits):
-            with watched(module) as seen:
+            with watched(self._module()) as seen:
                 said = self.ask(x, step, edit)
-            total = (total if layer == "h" else 0.0) + seen[0][-len(x) :].float()
+            total = total + seen[0][-len(x) :].float()
             x = self.go(said, x, step, solver)
-        unit = self.unit if self.space == "h" else 1.0
-        return total / (self.steps * unit) if layer == "h" else total
+        return total / (self.steps * (self.unit if self.space == "h" else 1.0))
 
     @torch.no_grad()
     def measure(self, rng: torch.Generator, samples: int = _MEASURED, steps: int = _MEASURED_STEPS) -> None:
