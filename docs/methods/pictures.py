@@ -274,35 +274,6 @@ def clusters(name: str, **settings: object) -> Image:
     return sheet(to_bytes(torch.stack(rows)), "", labels, upscale=3)
 
 
-def inverted(name: str, **settings: object) -> Image:
-    """Test images, and what the best class and noise that were found for them give."""
-    run, test = fitted(name, digits(), **settings), digits("test")
-    shown = test.batch([int(np.flatnonzero(test.labels == kind)[0]) for kind in range(10)])
-    found = run.encoder(shown).detach()
-    first, last = run.generator.class_range
-    classes_N = found[:, : last - first].argmax(dim=1)
-    latents = torch.cat([found[:, last - first :], found[:, : last - first]], dim=1)
-    again = run.generator(latents).detach()
-    return sheet(
-        to_bytes(torch.stack([shown, again])),
-        "",
-        ["image", "its code\ngives"],
-        [f"class {k}" for k in classes_N],
-        upscale=3,
-    )
-
-
-def again(name: str) -> Image:
-    """Rooms, what their codes give, and samples."""
-    images = rooms()
-    run = fitted(name, images, network="locatello", steps=400, flow_steps=200)
-    shown = images.batch(np.random.default_rng(3).permutation(len(images))[:9])
-    with torch.no_grad():
-        given = run.generator(run.encoder(shown))
-        new = run.generator(run.generator.sample(9, seed=0))
-    return sheet(to_bytes(torch.stack([shown, given, new])), "", ["image", "its code\ngives", "samples"], upscale=2)
-
-
 SMALL_GAN = {"width": 0.25, "steps": 600}
 SHORT_VAE = {"steps": 400}
 
@@ -323,14 +294,11 @@ PICTURES: dict[str, Callable[[str], Image]] = {
     "cmc": lambda name: nearest_rooms(name, steps=100),
     "contralord": lambda name: translated(name, num_images=5000, latent_rate=0.05, steps=800, encoder_steps=250),
     "deep_spectral": lambda name: sliders(name, blurred(), layer="image"),
-    "diffusion": lambda name: samples(name, level_channels=(16, 32, 48), steps=500),
     "dip_vae": lambda name: codes(name, **SHORT_VAE),
     "disco": lambda name: sliders(name, blurred(), steps=120),
     "factor_vae": lambda name: codes(name, **SHORT_VAE),
     "gan_features": lambda name: clusters(name, **SMALL_GAN),
-    "gan_inversion": lambda name: inverted(name, width=0.25, steps=1000),
     "ganspace": lambda name: sliders(name, sharp()),
-    "glow": lambda name: samples(name, num_blocks=2, num_steps=4, filters=32, steps=500),
     "infogan": lambda name: knob(name, width=0.25, steps=600),
     "infogan_cr": lambda name: knob(name, **SMALL_GAN),
     "interfacegan": lambda name: sliders(
@@ -348,7 +316,6 @@ PICTURES: dict[str, Callable[[str], Image]] = {
     "sngan": lambda name: samples(name, **SMALL_GAN),
     "sub_infomax": halves,
     "sup_con": lambda name: nearest_garments(name, labels=0.024, steps=150),
-    "vae": again,
     "wgan_gp": lambda name: samples(name, width=0.25, steps=1500),
     "zerodim": lambda name: translated(name, num_images=5000, steps=1000),
 }
