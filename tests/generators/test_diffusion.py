@@ -9,9 +9,10 @@ import torch
 
 import contrafact as cf
 from contrafact.contract.generator import CHECKS
+from contrafact.core import progress
 from contrafact.core.artefact import load_artefact, save_artefact
 from contrafact.core.directions import GlobalDirections
-from contrafact.core.generator import Generator
+from contrafact.core.generator import Generator, sample_latents
 from contrafact.generators import AutoencoderKL, Diffusion
 
 diffusers = pytest.importorskip("diffusers")
@@ -135,6 +136,110 @@ def test_the_librarys_own_pipeline_by_the_same_seed(folder):
     np.testing.assert_allclose(images, made, atol=1e-5)
 
 
+def vector_quantiser():
+    torch.manual_seed(1)
+    return diffusers.VQModel(
+        block_out_channels=(8, 8), norm_num_groups=4, latent_channels=3, num_vq_embeddings=16, scaling_factor=0.5,
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+    )  # fmt: skip
+
+
+def test_latent_diffusion_over_vector_quantised_images(tmp_path):
+    """The pipeline of Rombach et al. without a text, whose decoder takes the nearest entries of its codebook."""
+    pipeline = diffusers.LDMPipeline(vector_quantiser(), pixel_unet(sample_size=8), diffusers.DDIMScheduler())
+    pipeline.save_pretrained(tmp_path / "ldm")
+    pipeline.set_progress_bar_config(disable=True)
+    made = pipeline(2, generator=torch.Generator().manual_seed(3), num_inference_steps=STEPS, output_type="np").images
+    generator = cf.load_generator(tmp_path / "ldm", {"steps": STEPS})
+    assert generator.image_shape == (3, 16, 16)
+    latent = generator.sample(2, seed=3)
+    assert latent[:, :192].equal(torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(3)).flatten(1))
+    np.testing.assert_allclose(generator(latent).clamp(0, 1).permute(0, 2, 3, 1).numpy(), made, atol=1e-5)
+    latent.requires_grad_()
+    generator(latent).square().sum().backward()  # past the rounding to entries, as where it was trained
+    assert latent.grad[:, 192:].abs().max() > 0
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    back = generator.noise_of(0.5 * generator.vae.encode(2 * images - 1).latents)
+    assert torch.allclose(generator.image_latents(images)[:, :192], back.flatten(1), atol=1e-6)
+
+
+def class_folder(path, **changes):
+    """A denoiser of five classes as it is saved."""
+    pipeline = diffusers.DDIMPipeline(pixel_unet(num_class_embeds=5), diffusers.DDIMScheduler(**changes))
+    pipeline.save_pretrained(path)
+    return path, pipeline.unet
+
+
+def of_classes(unet, noise, classes):
+    scheduler = diffusers.DDIMScheduler()
+    scheduler.set_timesteps(STEPS)
+    x = noise
+    for t in scheduler.timesteps:
+        x = scheduler.step(unet(x, t, class_labels=classes).sample, t, x).prev_sample
+    return x / 2 + 0.5
+
+
+@pytest.mark.parametrize("space", ["h", "noise"])
+def test_a_denoiser_that_is_told_a_class(space, tmp_path):
+    folder, unet = class_folder(tmp_path / "p")
+    generator = cf.load_generator(folder, {"steps": STEPS, "space": space})
+    classes = torch.tensor([4, 0, 2])
+    latent = generator.sample(3, seed=3, label=classes)
+    noise = latent[:, :768].view(3, 3, 16, 16)
+    assert generator.num_classes == 5
+    assert generator.edit_columns == ((0, 768) if space == "noise" else (773, generator.latent_dim))
+    with torch.no_grad():
+        expected = of_classes(unet, noise, classes)
+        assert torch.allclose(generator(latent), expected, atol=1e-5)
+        fixed = cf.load_generator(folder, {"steps": STEPS, "space": space, "label": 2})
+        assert (fixed.num_classes, fixed.latent_dim) == (0, generator.latent_dim - 5)
+        alone = fixed.sample(3, seed=3)
+        assert torch.equal(alone[:, :768], latent[:, :768])  # the same noise, whether the class is open or not
+        assert torch.allclose(fixed(alone)[2], expected[2], atol=1e-5)
+        assert not torch.allclose(fixed(alone)[:2], expected[:2], atol=1e-3)
+        half_way = generator.latent_between(latent[:1], latent[1:2], 0.75)
+        assert half_way[:, 768:773].argmax().item() == 0  # the nearer end's class
+
+
+def test_an_edit_leaves_the_class_as_it_is(tmp_path):
+    folder, unet = class_folder(tmp_path / "p")
+    generator = cf.load_generator(folder, {"steps": STEPS})
+    run = cf.methods.Random(num_directions=2).fit(generator, tmp_path / "run")
+    latent = sample_latents(generator, 2, torch.Generator().manual_seed(0))
+    moved = run.directions(latent, 0, 5.0)
+    assert torch.equal(moved[:, :773], latent[:, :773])
+    shift = (moved[:, 773:].view(2, 16, 8, 8) * generator.unit).detach()
+    handle = unet.mid_block.register_forward_hook(lambda _m, _i, out: out + shift)
+    with torch.no_grad():
+        expected = of_classes(unet, latent[:, :768].view(2, 3, 16, 16), latent[:, 768:773].argmax(dim=1))
+    handle.remove()
+    assert torch.allclose(generator(moved), expected, atol=1e-5)
+    again = cf.load_run(tmp_path / "run").generator
+    assert torch.equal(again(latent), generator(latent))
+    assert again.num_classes == 5
+
+
+def test_what_needs_a_class_where_none_is_fixed(tmp_path):
+    folder, _ = class_folder(tmp_path / "p", clip_sample=False)
+    generator = cf.load_generator(folder, {"steps": 2})
+    images = torch.rand(1, 3, 16, 16)
+    with pytest.raises(ValueError, match=r"is told one of 5 classes, and here none is given; fix one.*--of-class 0"):
+        generator.image_latents(images)
+    with pytest.raises(ValueError, match="is told one of 5 classes, and here none is given"):
+        generator.effect(images, 0, torch.zeros(1, generator.edit_dim))
+    assert cf.load_generator(folder, {"steps": 2, "label": 1}).image_latents(images).isfinite().all()
+    with pytest.raises(ValueError, match="label must be a class from 0 to 4, got 5"):
+        cf.load_generator(folder, {"label": 5})
+
+
+def test_measuring_a_pipeline_shows_how_far_it_is(folder):
+    seen = []
+    with progress.watched(lambda what, done, total: seen.append((what, done, total))):
+        cf.load_generator(folder, {"steps": STEPS})
+    assert seen[-1] == ("measuring h", 24, 24)
+    assert len(seen) == 3  # after each step of the eight paths
+
+
 @pytest.mark.parametrize("guidance", [1.0, 6.0])
 @pytest.mark.parametrize("name", ["ddim", "euler", "pndm", "heun"])
 def test_a_text_and_a_vae_step_for_step(guidance, name):
@@ -233,7 +338,18 @@ KINDS = {
     "prompt": lambda: text_generator(space="prompt", guidance=3.0),
     "noise": lambda: text_generator(space="noise"),
     "vae": lambda: AutoencoderKL.tiny().freeze(),
+    "classes": lambda: of_five_classes(),
+    "a class": lambda: of_five_classes(label=3),
+    "classes, noise": lambda: of_five_classes(space="noise"),
 }
+
+
+def of_five_classes(**changes):
+    solver = {"class": "DDIMScheduler", "config": {}}
+    unet = pixel_unet(num_class_embeds=5)
+    generator = Diffusion(part(unet), solver, steps=2, **changes)
+    generator.denoiser.load_state_dict(unet.state_dict())
+    return generator.freeze()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -413,6 +529,7 @@ def test_a_scheduler_that_is_not_deterministic(scheduler, folder):
         ({"steps": 0}, "cannot take 0 steps"),
         ({"guidance": 0.5, "prompt": "x"}, "guidance must be at least 1"),
         ({"space": "w"}, "unknown space 'w'"),
+        ({"label": 3}, "this Diffusion has no classes to choose from: give it no label"),
     ],
 )
 def test_settings_that_do_not_fit(changes, message, folder):
@@ -426,6 +543,24 @@ def test_a_text_and_its_denoiser_belong_together():
         Diffusion(part(text_unet()), solver)
     with pytest.raises(ValueError, match=r"UNet2DModel takes no text, got text \(5, 12\)"):
         Diffusion(part(pixel_unet()), solver, text=(5, 12))
+
+
+@pytest.mark.parametrize(
+    ("unet", "message"),
+    [
+        (lambda: pixel_unet(class_embed_type="timestep"), "is told 'timestep' embeddings in place of classes"),
+        (lambda: text_unet(num_class_embeds=3), "is told classes besides its text, which is not supported"),
+    ],
+)
+def test_what_else_a_denoiser_may_be_told(unet, message):
+    has_text = (5, 12) if "cross_attention_dim" in unet().config else None
+    with pytest.raises(ValueError, match=message):
+        Diffusion(part(unet()), {"class": "DDIMScheduler", "config": {}}, text=has_text)
+
+
+def test_a_vae_of_other_channels():
+    with pytest.raises(ValueError, match="the denoiser gives 3 channels, and the AutoencoderKL beside it decodes 4"):
+        Diffusion(part(pixel_unet()), {"class": "DDIMScheduler", "config": {}}, part(small_vae()))
 
 
 def test_another_module_can_be_h(folder):

@@ -80,12 +80,25 @@ def _built(part: Part, known: tuple[str, ...], what: str) -> Any:
 
 
 def denoiser_of(part: Part) -> nn.Module:
-    """A denoiser with random weights (ValueError for one that is not supported, or has classes)."""
+    """A denoiser with random weights (ValueError for one that is not supported, or is told what is not)."""
     denoiser: nn.Module = _built(part, DENOISERS, "denoiser")
     config: Any = denoiser.config
-    if getattr(config, "num_class_embeds", None) or getattr(config, "class_embed_type", None):
-        raise ValueError(f"this {part['class']} is told classes, which is not supported; take one that is not")
+    if kind := getattr(config, "class_embed_type", None):
+        raise ValueError(
+            f"this {part['class']} is told {kind!r} embeddings in place of classes, which is not supported; take one "
+            "that is told class numbers (num_class_embeds alone) or none"
+        )
+    if class_count(denoiser) and part["class"] in TEXT_DENOISERS:
+        raise ValueError(
+            f"this {part['class']} is told classes besides its text, which is not supported; take one that is not"
+        )
     return denoiser
+
+
+def class_count(denoiser: nn.Module) -> int:
+    """How many classes a denoiser knows: 0 for one that is told none."""
+    config: Any = denoiser.config
+    return int(getattr(config, "num_class_embeds", None) or 0)
 
 
 def vae_of(part: Part) -> nn.Module:

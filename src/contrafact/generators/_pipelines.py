@@ -82,7 +82,7 @@ def read_pipeline(path: Path, changes: dict[str, Any]) -> Generator:
     if vae_name in parts:
         arguments["vae"], tensors = _read_network(path / vae_name, VAES, "VAE")
         state |= {f"vae.{name}": tensor for name, tensor in tensors.items()}
-    for name in ("steps", "guidance", "scheduler", "space", "module", "edit_guidance", "size"):
+    for name in ("steps", "guidance", "scheduler", "space", "module", "edit_guidance", "size", "label"):
         if name in changes:
             arguments[name] = changes.pop(name)
     if denoiser["class"] in TEXT_DENOISERS:
@@ -98,7 +98,7 @@ def read_pipeline(path: Path, changes: dict[str, Any]) -> Generator:
     generator.load_state_dict({**state, "unit": generator.unit})
     generator.freeze().note = {"pipeline": index["_class_name"]}
     if generator.space != "noise":
-        generator.measure(torch.Generator().manual_seed(0))
+        generator.measure(torch.Generator().manual_seed(0), progress=True)
     return generator
 
 

@@ -2,7 +2,8 @@
 
 A latent is ``[x_T, edit]``: the noise that the path starts at, which stays as it is in an edit, and what edits add
 along the path (to the network's bottleneck, to a prompt), for every step alike or for each step its own. Where edits
-move the noise itself, the latent is the noise alone.
+move the noise itself, the latent is the noise alone. A network that is told a class has the class after the noise, one
+column each, unless it is fixed to one; it stays as it is in an edit too.
 
 Shape suffixes: N samples, L latent dimensions, Z numbers of noise, E numbers of an edit, K steps, C, H, W sides.
 """
@@ -52,19 +53,29 @@ class Sampled(Generator):
         checkpointed: bool = False,
         gradient_steps: int | None = None,
     ) -> None:
-        """Say how large latents are and what of them edits move; 0 is the noise itself."""
+        """Say how large latents are and what of them edits move; 0 is the noise itself. Classes that are open count."""
         self.noise_shape = (noise_shape[0], noise_shape[1], noise_shape[2])
         self.prior_dim = math.prod(noise_shape)
-        self.latent_dim = self.prior_dim + edit_dim
-        self.edit_range = (self.prior_dim, self.latent_dim) if edit_dim else (0, 0)
+        first = self.prior_dim + self.num_classes
+        self.latent_dim = first + edit_dim
+        in_noise = (0, self.prior_dim) if self.num_classes else (0, 0)
+        self.edit_range = (first, self.latent_dim) if edit_dim else in_noise
         self.steps = check_count("steps", steps)
         self.num_layers = self.steps if edit_dim else 1
         self.checkpointed = checkpointed
         self.gradient_steps = None if gradient_steps is None else check_count("gradient_steps", gradient_steps)
 
+    def fix_label(self, label: int) -> None:
+        edit_dim = self.edit_dim if self.edit_range[0] else 0
+        super().fix_label(label)
+        self.settle(self.noise_shape, self.steps, edit_dim, self.checkpointed, self.gradient_steps)
+
     @abstractmethod
     def ask(self, x: Tensor, step: int, edit: Tensor | None) -> Tensor:
-        """What the network says at ``x (N, C, H, W)`` in a step, under an edit ``(N, E)``: noise, velocity or image."""
+        """What the network says at ``x (N, C, H, W)`` in a step, under an edit: noise, velocity or image.
+
+        The edit is one of those that :meth:`split` gives.
+        """
 
     @abstractmethod
     def go(self, said: Tensor, x: Tensor, step: int, solver: Any) -> Tensor:
@@ -84,19 +95,23 @@ class Sampled(Generator):
 
     def map(self, z: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
         self.check_condition(label, truncation)
-        return F.pad(z, (0, self.latent_dim - self.prior_dim))
+        if label is not None:
+            z = torch.cat([z, F.one_hot(label.to(z.device), self.num_classes).to(z.dtype)], dim=1)
+        return F.pad(z, (0, self.latent_dim - z.shape[1]))
 
     def split(self, latent: Tensor) -> tuple[Tensor, list[Tensor | None]]:
-        """Noise ``(N, C, H, W)`` of latents, and the edit ``(N, E)`` of every step; None where edits move the noise."""
+        """Noise ``(N, C, H, W)`` of latents, and what else of them every step takes.
+
+        The edit ``(N, E)``, after the class ``(N, K)`` where that is open; None where there is neither.
+        """
         latent = self.check_latent(latent)
         rows = latent if latent.ndim == 2 else latent[:, 0]
         noise = rows[:, : self.prior_dim].unflatten(1, self.noise_shape)
-        if self.edit_columns is None:
+        if self.latent_dim == self.prior_dim:
             return noise, [None] * self.steps
-        columns = slice(*self.edit_columns)
         if latent.ndim == 2:
-            return noise, [latent[:, columns]] * self.steps
-        return noise, [latent[:, step, columns] for step in range(self.steps)]
+            return noise, [latent[:, self.prior_dim :]] * self.steps
+        return noise, [latent[:, step, self.prior_dim :] for step in range(self.steps)]
 
     def walk(self, x: Tensor, edits: Sequence[Tensor | None]) -> Tensor:
         """Go on from ``x`` for as many steps as there are edits."""

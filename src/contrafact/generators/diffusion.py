@@ -24,7 +24,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from contrafact.core.catalog import unknown_name_message
-from contrafact.generators._denoisers import TEXT_DENOISERS, denoiser_of, solver_of, vae_of, watched
+from contrafact.core.generator import sample_latents
+from contrafact.core.progress import Progress
+from contrafact.generators._denoisers import TEXT_DENOISERS, class_count, denoiser_of, solver_of, vae_of, watched
 from contrafact.generators._sampled import Sampled, unit_of
 
 Space = Literal["h", "noise", "prompt"]
@@ -52,10 +54,13 @@ class Diffusion(Sampled):
         prompt: the text whose embedding it holds, to be recorded.
         checkpointed: for gradients, keep only the images between steps, and compute each step again.
         gradient_steps: how many of the last steps gradients go through; None for all.
+        label: the class that all images are of, for a denoiser that is told one; None leaves it open, and in the latent
+            the class then stands after the noise.
 
     Raises:
         ValueError: diffusers is not installed, networks or solvers that are not supported, a solver that is not
-            deterministic, guidance or the prompt space without a text, no such module, or a size that does not divide.
+            deterministic, guidance or the prompt space without a text, no such module or class, a VAE of other
+            channels than the denoiser's, or a size that does not divide.
 
     >>> generator = Diffusion.tiny()
     >>> latent = generator.sample(2, seed=0)
@@ -85,6 +90,7 @@ class Diffusion(Sampled):
         prompt: str | None = None,
         checkpointed: bool = True,
         gradient_steps: int | None = None,
+        label: int | None = None,
     ) -> None:
         super().__init__()
         if space not in ("h", "noise", "prompt"):
@@ -107,6 +113,7 @@ class Diffusion(Sampled):
         self.space, self.edit_guidance = space, edit_guidance
         self.spaces = ("h", "noise") if text is None else ("h", "noise", "prompt")
         self.denoiser = denoiser_of(denoiser)
+        self.num_classes = class_count(self.denoiser)
         self.vae = None if vae is None else vae_of(vae)
         self._solver = solver_of(solver, scheduler, steps)
         if text is not None:
@@ -120,6 +127,8 @@ class Diffusion(Sampled):
         self.register_buffer("unit", torch.ones((edits[0], *[1] * (len(edits) - 1)) if space == "h" and edits else ()))
         count = len(self._solver.timesteps)
         self.settle(noise_shape, count, math.prod(edits) if edits else 0, checkpointed, gradient_steps)
+        if label is not None:
+            self.fix_label(label)
         self.edit_layer = "h" if space == "h" else None
         levels = len(getattr(self.denoiser, "up_blocks", ()))
         has_h = module in dict(self.denoiser.named_modules())
@@ -140,9 +149,10 @@ class Diffusion(Sampled):
         return generator
 
     def ask(self, x: Tensor, step: int, edit: Tensor | None) -> Tensor:
+        classes, edit = self._class_and_edit(edit, x)
         shift = edit.unflatten(1, self._h_shape) * self.unit if self.space == "h" and edit is not None else None
         if self.text is None:
-            return self._predict(x, step, [None], shift)[0]
+            return self._predict(x, step, [None], shift, classes)[0]
         told, empty = self._text(len(x), "told"), self._text(len(x), "empty")
         if self.space != "prompt" or edit is None:
             if self.guidance == 1:
@@ -239,7 +249,7 @@ class Diffusion(Sampled):
             return super().features(latent, layer)
         return self.in_parts(lambda part: self._activations(part, layer), latent)
 
-    def _activations(self, latent: Tensor, layer: str) -> Tensor:
+    def _activations(self, latent: Tensor, layer: str, bar: Progress | None = None) -> Tensor:
         x, edits = self.split(latent)
         if layer != "h":
             x = self.walk(x, edits[:-1])
@@ -252,16 +262,21 @@ class Diffusion(Sampled):
                 said = self.ask(x, step, edit)
             total = total + seen[0][-len(x) :].float()
             x = self.go(said, x, step, solver)
+            if bar is not None:
+                bar.advance(len(x))
         return total / (self.steps * (self.unit if self.space == "h" else 1.0))
 
     @torch.no_grad()
-    def measure(self, rng: torch.Generator, samples: int = _MEASURED, steps: int = _MEASURED_STEPS) -> None:
+    def measure(
+        self, rng: torch.Generator, samples: int = _MEASURED, steps: int = _MEASURED_STEPS, progress: bool = False
+    ) -> None:
         """Find the unit of edits: of h its spread over a few short paths, of a prompt that of the empty one's tokens.
 
         Args:
             rng: draws the noise.
-            samples: how many paths.
+            samples: how many paths, of classes at random where they are open.
             steps: of each.
+            progress: show a progress bar on stderr.
         """
         self.unit.fill_(1.0)
         if self.space == "prompt":
@@ -270,7 +285,10 @@ class Diffusion(Sampled):
             few = copy.copy(self)
             few._solver = solver_of(self._parts["solver"] or {}, self.scheduler, steps)
             few.steps = few.num_layers = len(few._solver.timesteps)
-            self.unit.copy_(unit_of(few.features(few.sample(samples, rng), "h")))
+            latents = sample_latents(few, samples, rng)
+            with Progress("measuring h", samples * few.steps, enabled=progress) as bar:
+                h = few.in_parts(lambda part: few._activations(part, "h", bar), latents)
+            self.unit.copy_(unit_of(h))
 
     def arguments(self) -> dict[str, Any]:
         """What the constructor takes, for files."""
@@ -288,6 +306,7 @@ class Diffusion(Sampled):
             "prompt": self.prompt,
             "checkpointed": self.checkpointed,
             "gradient_steps": self.gradient_steps,
+            "label": self.label,
         }
 
     def _first_sigma(self) -> float:
@@ -296,6 +315,20 @@ class Diffusion(Sampled):
 
     def _edit_guidance(self) -> float:
         return max(1.0, self.guidance) if self.edit_guidance is None else self.edit_guidance
+
+    def _class_and_edit(self, edit: Tensor | None, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Classes ``(N,)`` and the edit ``(N, E)`` among what a step takes."""
+        if self.label is not None:
+            return torch.full((len(x),), self.label, device=x.device), edit
+        if self.num_classes == 0:
+            return None, edit
+        if edit is None or edit.shape[1] != self.latent_dim - self.prior_dim:
+            raise ValueError(
+                f"this {type(self.denoiser).__name__} is told one of {self.num_classes} classes, and here none is "
+                'given; fix one when loading it, {"label": 0} (--of-class 0, or --set label=0)'
+            )
+        classes = edit[:, : self.num_classes].argmax(dim=1)
+        return classes, edit[:, self.num_classes :] if self.edit_range[0] else None
 
     def _text(self, n: int, name: str) -> tuple[Tensor, Tensor | None]:
         tokens = getattr(self, f"{name}_TD").expand(n, -1, -1)
@@ -308,12 +341,17 @@ class Diffusion(Sampled):
         return text[0] + moves * (self.unit * edit)[:, None], text[1]
 
     def _predict(
-        self, x: Tensor, step: int, texts: Sequence[tuple[Tensor, Tensor | None] | None], shift: Tensor | None
+        self,
+        x: Tensor,
+        step: int,
+        texts: Sequence[tuple[Tensor, Tensor | None] | None],
+        shift: Tensor | None,
+        classes: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """What the network says at ``x`` with each of the texts, in one pass."""
         count, time = len(texts), self._solver.timesteps[step].to(x.device)
         scaled = _scaled(self._solver, x, step)
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {} if classes is None else {"class_labels": classes.repeat(count)}
         if texts[0] is not None:
             said = [text for text in texts if text is not None]
             more["encoder_hidden_states"] = torch.cat([tokens for tokens, _ in said])
@@ -348,6 +386,12 @@ class Diffusion(Sampled):
         config, factor = self.denoiser.config, 1
         if self.vae is not None:
             factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+            taken = self.vae.config.get("vq_embed_dim") or self.vae.config.latent_channels
+            if config.out_channels != taken:
+                raise ValueError(
+                    f"the denoiser gives {config.out_channels} channels, and the {type(self.vae).__name__} beside it "
+                    f"decodes {taken}; they belong to different pipelines"
+                )
         sample = config.sample_size
         if size is None and sample is None:
             raise ValueError('the pipeline does not say how large its images are; give {"size": [512, 512]}')
@@ -370,6 +414,8 @@ class Diffusion(Sampled):
         with torch.device("meta"):
             shadow = denoiser_of(self._parts["denoiser"] or {})
             more: dict[str, Any] = {}
+            if class_count(shadow):
+                more["class_labels"] = torch.zeros(1, dtype=torch.long)
             if self.text is not None:
                 more["encoder_hidden_states"] = torch.zeros(1, *self.text)
                 if self.pooled is not None:
