@@ -1,8 +1,8 @@
 """EncDiff's comparison on Shapes3D, MPI3D and Cars3D: 2018 to 2024 side by side, with the controls of its two claims.
 
-Published numbers: FactorVAE to DisCo from Ren et al. 2022 (DisCo), Tables 1 and 9; EncDiff and DisDiff from Yang et al.
-2024. Of these two only what we could check against a text is here: none on Cars3D, no FactorVAE scores on MPI3D, no
-deviations. The last three rows are ours.
+Published numbers: FactorVAE to DisCo from Ren et al. 2022 (DisCo), Tables 1 and 9. Of EncDiff and DisDiff (Yang et al.
+2024) only those that were handed down to us, not read in the paper's tables: none on Cars3D, no FactorVAE scores on
+MPI3D, no deviations. DisDiff is not implemented, so its rows have no side of ours. The last three rows are our own.
 """
 
 from collections.abc import Mapping
@@ -74,7 +74,7 @@ CONTROLS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 def published(name: str, data: str) -> Mapping[str, Numbers]:
-    """Numbers of a row; of DisDiff and EncDiff those that could be checked."""
+    """Numbers of a row; of DisDiff and EncDiff those at hand."""
     if name in OF_YANG:
         return OF_YANG[name][data]
     return dict(zip(("FactorVAE score", "MIG", "D"), OF_REN[name][data], strict=True))
