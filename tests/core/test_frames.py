@@ -66,6 +66,12 @@ def test_words_categories_and_nullable_numbers_score_as_their_values_do():
     ] * 4
 
 
+@pytest.mark.parametrize("metric", [mig, sap, dci])
+@pytest.mark.parametrize("kind", [object, str])
+def test_matrices_of_objects_beside_a_matrix_of_codes_score_as_their_values_do(metric, kind):
+    assert metric(CODES, FACTORS.astype(kind)).scores() == pytest.approx(metric(CODES, FACTORS).scores(), abs=1e-12)
+
+
 def test_words_are_numbered_in_their_order_and_said_so():
     ordered = pd.Categorical(["mid", "low", None, "high"], categories=["low", "mid", "high"], ordered=True)
     column = columns_of(pd.DataFrame({"level": ordered}), "factors").columns[0]

@@ -213,8 +213,8 @@ def _read_tables(metric: Callable[..., MetricResult], call: inspect.BoundArgumen
     given = [call.arguments[name] for name in rows]
     if not any(map(needs_reading, given)):
         return None
-    if info.pairs and all(isinstance(values, np.ndarray) and values.ndim == 2 for values in given):
-        return None  # masked arrays and matrices, as they are
+    if info.pairs and all(isinstance(v, np.ndarray) and v.ndim == 2 and v.dtype.kind in "biuf" for v in given):
+        return None  # masked arrays and matrices of numbers, as they are
     read = read_inputs(**dict(zip(rows, given, strict=True)))
     call.arguments.update({name: getattr(read, name) for name in rows})
     if "continuous" in call.signature.parameters and any(read.continuous or ()):
