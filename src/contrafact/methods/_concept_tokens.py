@@ -41,6 +41,9 @@ class TokenSettings(Method):
     source: ClassVar[Literal["generator", "images"]] = "images"
     labels: ClassVar[Literal["none", "optional", "few"]] = "none"
     yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
+    without: ClassVar[Mapping[str, str]] = {
+        "encoder": "its encoder's last layer is put into the unit of its codes' own deviation; simclr trains one of yours",
+    }
 
     latent_dim: Size = 20
     """Codes J, and tokens."""

@@ -148,11 +148,12 @@ class LatentCLR(Method):
         layer = cfg.layer or default_layer(source)
         directions = cfg.build_directions(source, run)
         fused = run.device.type in ("cpu", "cuda")  # networks of many directions are most of a step otherwise
-        optimizer = torch.optim.Adam(
-            directions.parameters(), lr=cfg.learning_rate, weight_decay=cfg.weight_decay, fused=fused
-        )
+        weights = directions.parameters()
+        optimizer = torch.optim.Adam(weights, cfg.learning_rate, weight_decay=cfg.weight_decay, fused=fused)
         schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(cfg.rate_drops), RATE_FACTOR)
-        cfg._check_memory(source, directions, layer, run)
+        probe = source.sample(2, seed=0).requires_grad_()
+        held = cfg.batch_size * cfg.num_directions * graph_bytes(lambda some: features_of(source, some, layer), probe)
+        refuse_too_much(held, run.device, "set a smaller batch_size or num_directions")
         rng = run.rng("edits")
         state = {"directions": directions, "optimizer": optimizer, "schedule": schedule, "rng": rng}
 
@@ -164,22 +165,13 @@ class LatentCLR(Method):
             optimizer.step()
             schedule.step()
             run.log(loss=loss, **scalars)
-
         return Artefacts(directions=directions, generator=source)
-
-    def _check_memory(self, source: Generator, directions: Directions, layer: str, run: Run) -> None:
-        """Say what a step holds where it is much, and refuse one that does not fit, before it is taken (ValueError)."""
-        latents = source.sample(2, seed=0).requires_grad_()
-        needed = graph_bytes(lambda some: features_of(source, some, layer), latents)
-        advice = "set a smaller batch_size or num_directions"
-        refuse_too_much(needed * self.batch_size * directions.num_directions, run.device, advice)
 
     def build_directions(self, source: Generator, run: Run) -> Directions:
         """Fresh directions of the chosen model on the run's device (settings must be ``resolved``)."""
-        layers = source.layer_range(self.first_layer, self.last_layer)
         common: dict[str, Any] = {"latent_dim": source.edit_dim, "num_directions": self.num_directions}
-        common |= {"scale": source.latent_scale(), "layers": layers, "num_layers": source.num_layers}
-        common["columns"] = source.edit_columns
+        common |= {"scale": source.latent_scale(), "layers": source.layer_range(self.first_layer, self.last_layer)}
+        common |= {"num_layers": source.num_layers, "columns": source.edit_columns}
         with run.seeded_init("directions"):
             if self.model == "global":
                 vectors = GlobalDirections(**common)
