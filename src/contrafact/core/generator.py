@@ -64,6 +64,8 @@ class Generator(Artefact, ABC):
     True
     >>> round(scene.latent_scale(), 1), scene.latent_weights().shape, scene.device.type
     (1.0, torch.Size([8, 8]), 'cpu')
+    >>> scene.edit_columns, scene.edit_dim  # edits move all of it
+    (None, 8)
     >>> next(cf.generators.DCGAN.tiny().freeze().parameters()).requires_grad
     False
     """

@@ -42,7 +42,7 @@ class TokenSettings(Method):
     labels: ClassVar[Literal["none", "optional", "few"]] = "none"
     yields: ClassVar[tuple[str, ...]] = ("encoder", "generator")
     without: ClassVar[Mapping[str, str]] = {
-        "encoder": "its encoder's last layer is put into the unit of its codes' own deviation; simclr trains one of yours",
+        "encoder": "its encoder's last layer is put into units of the codes' own deviation; simclr trains one of yours",
     }
 
     latent_dim: Size = 20
