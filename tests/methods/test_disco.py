@@ -197,8 +197,9 @@ def test_negatives_without_gradient_change_no_gradient(generator, tmp_path, monk
     lean = gradients()
     assert encoded == [(2 * 7, True), (2 * 5, False)]
     monkeypatch.setattr(DisCo, "_edits_learned_from", lambda self, encoder: self.edits.num_edits())
-    # Bit-equal on one machine; batches of other sizes may be summed in another order elsewhere.
-    assert (lean - gradients()).norm() < 1e-5 * lean.norm()
+    # Bit-equal on some processors; on others a convolution of another batch sums in another order, which a critic of
+    # differences between nearly equal codes enlarges to 2e-5. Gradients through negatives differ by more than a tenth.
+    assert (lean - gradients()).norm() < 2e-4 * lean.norm()
 
 
 @pytest.mark.parametrize(
