@@ -204,6 +204,6 @@ def test_continuous_factors_go_to_the_metrics_that_take_them():
     assert {"mig", "modularity", "med", "dci", "dci_es", "sap", "irs", "total_correlation"} <= set(result.results)
     assert result.results["sap"].protocol == "sap_continuous_n300"
     (note,) = (note for note in result.notes if "factors must be whole numbers" in note)
-    assert note.startswith("skipped clustering, downstream, explicitness, infomec, ")
+    assert note.startswith("skipped clustering, downstream, edi, explicitness, infomec, ")
     with pytest.raises(ValueError, match="explicitness: factors must be whole numbers"):
         evaluate(codes, factors, metrics="explicitness", continuous=True)
