@@ -1,4 +1,4 @@
-"""Diffusion: denoisers of the diffusers library, with or without a VAE and a text, as a deterministic few-step path.
+"""Diffusion: denoisers of the diffusers library, as a path of few deterministic steps.
 
 DDPM and DDIM (Ho, Jain & Abbeel 2020; Song, Meng & Ermon 2021, https://arxiv.org/abs/2010.02502), latent diffusion and
 Stable Diffusion (Rombach et al. 2022, https://arxiv.org/abs/2112.10752), XL and Turbo. Networks and solvers are those
