@@ -5,7 +5,7 @@ regulariser, whose z is cut into halves all the same.
 """
 
 from contrafact.bench.recipe import Recipe, Row
-from contrafact.bench.sub_infomax import CONTROL
+from contrafact.bench.sub_infomax import CONTROL, scored_columns
 
 ROWS = {
     CONTROL: {"heads": "joint", "infomax": "whole"},
@@ -31,7 +31,6 @@ SETTINGS = {
     "batch_size": 128,
     "temperature": 0.1,
 }
-TASKS = ("digit", "garment")
 
 RECIPE = Recipe(
     title="SubInfoMax: digits beside garments, every regulariser over its weight",
@@ -40,14 +39,7 @@ RECIPE = Recipe(
         Row(name, "sub_infomax", settings=SETTINGS | settings, source="digits-garments")
         for name, settings in ROWS.items()
     ),
-    columns={
-        **{f"{task}, r": ("linear_probe", f"per_factor.{k}") for k, task in enumerate(TASKS)},
-        **{f"{task}, z": ("sub_embedding_gaps:z", f"whole.{k}") for k, task in enumerate(TASKS)},
-        **{f"{task}, z gap": ("sub_embedding_gaps:z", f"per_factor.{k}") for k, task in enumerate(TASKS)},
-        "matched": ("sub_embedding_gaps:z", "matched"),
-        "unmatched": ("sub_embedding_gaps:z", "unmatched"),
-        "diagonal": ("sub_embedding_gaps:z", "diagonal"),
-    },
+    columns=scored_columns(("digit", "garment")),
     presets={"small": "quick", "paper": "quick"},
     num_train=4000,
     num_test=3000,

@@ -5,7 +5,7 @@ classes are within reach of a short run, which those two are not of ours.
 """
 
 from contrafact.bench.recipe import Recipe, Row
-from contrafact.bench.sub_infomax import CONTROL
+from contrafact.bench.sub_infomax import CONTROL, scored_columns
 
 ROWS = {
     CONTROL: {"heads": "joint", "infomax": "whole"},
@@ -15,7 +15,6 @@ ROWS = {
     "labels of one factor each (the ceiling)": {"positives": "disjoint_labels"},
 }
 SETTINGS = {"augmentations": "none", "batch_size": 128, "temperature": 0.1}
-TASKS = {"digit": 0, "garment": 1}
 
 RECIPE = Recipe(
     title="SubInfoMax: digits over garments, the Hessian regulariser over its weight",
@@ -24,14 +23,7 @@ RECIPE = Recipe(
         Row(name, "sub_infomax", settings=SETTINGS | settings, source="digits-garments:over")
         for name, settings in ROWS.items()
     ),
-    columns={
-        **{f"{task}, r": ("linear_probe", f"per_factor.{k}") for task, k in TASKS.items()},
-        **{f"{task}, z": ("sub_embedding_gaps:z", f"whole.{k}") for task, k in TASKS.items()},
-        **{f"{task}, z gap": ("sub_embedding_gaps:z", f"per_factor.{k}") for task, k in TASKS.items()},
-        "matched": ("sub_embedding_gaps:z", "matched"),
-        "unmatched": ("sub_embedding_gaps:z", "unmatched"),
-        "diagonal": ("sub_embedding_gaps:z", "diagonal"),
-    },
+    columns=scored_columns(("digit", "garment")),
     presets={"small": "quick", "paper": "quick"},
     num_train=4000,
     num_test=3000,

@@ -29,6 +29,21 @@ def half_columns(tasks: Sequence[str]) -> dict[str, tuple[str, str]]:
     }
 
 
+def scored_columns(tasks: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Columns of the tables of ours: each task from r, from z, by the gap of z's halves, and how well those match.
+
+    >>> list(scored_columns(["digit"]))
+    ['digit, r', 'digit, z', 'digit, z gap', 'matched', 'unmatched', 'diagonal']
+    """
+    gaps = "sub_embedding_gaps:z"
+    return {
+        **{f"{task}, r": ("linear_probe", f"per_factor.{k}") for k, task in enumerate(tasks)},
+        **{f"{task}, z": (gaps, f"whole.{k}") for k, task in enumerate(tasks)},
+        **{f"{task}, z gap": (gaps, f"per_factor.{k}") for k, task in enumerate(tasks)},
+        **{name: (gaps, name) for name in ("matched", "unmatched", "diagonal")},
+    }
+
+
 def disjoint_labels(table: str, tasks: Sequence[str], published: Sequence[float]) -> Recipe:
     """Tables 1 and 4: what labels reach, each half of r trained on those of one task; beside it r without labels, cut.
 
