@@ -108,7 +108,7 @@ class Coupling(nn.Module):
         kept, changed = x.chunk(2, dim=1)
         with precision():
             said = self.net[2](F.relu(self.net[1](F.relu(self.net[0](kept)))))
-        said = said.float()
+        said = said.to(x.dtype)
         if not self.affine:
             return torch.cat((kept, changed + said), dim=1), x.new_zeros(len(x))
         log_scale, shift = said.chunk(2, dim=1)
