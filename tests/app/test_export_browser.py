@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 from types import SimpleNamespace
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import pytest
@@ -17,12 +17,13 @@ from contrafact.app import assets
 from contrafact.app.again import command_again
 from contrafact.app.export import export_page
 from contrafact.app.session import Session
-from contrafact.app.state import Drawn, Photo, State
+from contrafact.app.state import Between, Drawn, Photo, State
 from contrafact.core.direction_files import load_directions
 from contrafact.core.directions import GlobalDirections
 from contrafact.core.pictures import to_bytes
 from contrafact.editing.latents import StoredLatents, load_latents
 from contrafact.generators.analytic import Analytic
+from contrafact.generators.rectified_flow import RectifiedFlow
 from contrafact.generators.stylegan2 import StyleGAN2
 from contrafact.methods.random import Random
 from contrafact.nn.encoders import ConvEncoder
@@ -296,6 +297,22 @@ def test_between_two_pins(page, session):
     assert np.abs(shown(page) - expected).max() <= 1
     for _ in range(2):
         page.click(".pin .remove")
+
+
+def test_noise_turns_between_two_samples(browser, runtime, tmp_path):
+    torch.manual_seed(0)
+    generator = RectifiedFlow.tiny().freeze()
+    directions = GlobalDirections.of(
+        torch.eye(generator.edit_dim)[:1], 1.0, columns=generator.edit_columns, num_layers=3
+    )
+    session = Session(Subject(generator, directions.requires_grad_(False), None, None, "direction"))
+    page = browser.new_page()
+    page.goto(export_page(session, tmp_path / "page.html").as_uri())
+    between = json.dumps({"between": [{"seed": 0}, {"seed": 4}, 0.25]}, separators=(",", ":"))
+    go(page, urlencode({"latent": between, "move": "0:2"}))
+    expected = to_bytes(session.render([State(Between(Drawn(0), Drawn(4), 0.25), ((0, 2.0),))]))[0].astype(int)
+    assert np.abs(shown(page) - expected).max() <= 1
+    page.close()
 
 
 def test_the_plane_moves_both_of_its_directions(page, session):

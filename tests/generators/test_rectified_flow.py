@@ -5,8 +5,9 @@ import torch
 
 import contrafact as cf
 from contrafact.core.directions import GlobalDirections
+from contrafact.core.great_circle import great_circle
 from contrafact.generators import RectifiedFlow
-from contrafact.generators._sampled import great_circle, unit_of
+from contrafact.generators._sampled import unit_of
 from contrafact.nn.unet import UNet
 
 

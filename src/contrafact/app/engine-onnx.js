@@ -1,7 +1,7 @@
 // The generator inside the page: its graph, and onnxruntime-web to run it, unpacked from the page itself.
 
 import { fromBase64, inflate } from "./bytes.js";
-import { mix, numbersOf, onLayers } from "./latents.js";
+import { latentBetween, mix, numbersOf, onLayers } from "./latents.js";
 import { Queue } from "./renders.js";
 import { chosenDirections, latentFile } from "./tensors.js";
 
@@ -116,7 +116,7 @@ export class OnnxEngine {
       const [a, b, t] = latent.between;
       let ends = [a, b].map((end) => this.numbers(end, truncation));
       if (ends[0].length !== ends[1].length) ends = ends.map((end) => onLayers(end, layers, dim));
-      return mix(ends[0], ends[1], t);
+      return latentBetween(ends[0], ends[1], t, this.facts);
     }
     const [drawn, mean] = [0, seeds * dim].map((from) =>
       this.latents.slice(from + latent.seed * dim, from + (latent.seed + 1) * dim));

@@ -59,7 +59,7 @@ def export_page(
     _check_size(weights * _GROWTH, fp16)
     blocks = {"graph": picture_graph(generator, directions, fp16)}
     facts = {**session.facts(), "engine": "onnx", "webgpu": webgpu, "runs": [], "can": ["rename"]}
-    facts["num_directions"] = directions.num_directions
+    facts["num_directions"], facts["sphere_dim"] = directions.num_directions, generator.sphere_dim
     encoder = session.encoder
     if encoder is not None and facts["codes"] is not None:
         try:

@@ -111,8 +111,8 @@ def picture_graph(generator: Generator, directions: Directions, half: bool = Fal
             "take --use few.safetensors, or serve the page: contrafact explore without --export"
         )
     layers = generator.num_layers
-    latent = generator.sample(1, seed=0) if not generator.num_classes else generator.prior(1, torch.Generator())
-    start = latent.new_zeros((1, layers, generator.latent_dim) if layers > 1 else (1, generator.latent_dim))
+    shape = (1, layers, generator.latent_dim) if layers > 1 else (1, generator.latent_dim)
+    start = torch.zeros(shape, device=generator.device)
     inputs = (start, start.new_zeros(directions.num_directions), start.new_ones(layers))
     what = f"the generator {generator.name} ({type(generator).__name__}) with {type(directions).__name__}"
     return _graph(EditedPicture(generator, directions), inputs, ["picture", "moved", "mean"], what, half)

@@ -18,6 +18,7 @@ from contrafact.core.artefact import Artefact
 from contrafact.core.catalog import Catalog, unknown_name_message
 from contrafact.core.dataset import check_count
 from contrafact.core.directions import Directions
+from contrafact.core.great_circle import great_circle
 
 Truncated = Literal["latents", "images", "nowhere"]
 
@@ -46,6 +47,8 @@ class Generator(Artefact, ABC):
             model's noise) stay as they are in an edit. Equal when edits move all of it.
         edit_layer: layer whose activations the columns of ``edit_range`` are added to, in the same unit, so that the
             columns of every sample are 0; None where samples differ in the columns themselves.
+        sphere_dim: how many columns, from the first on, must stay as long as they are (a diffusion model's noise): ways
+            between two latents turn there. 0 is none.
         class_range: first and last (excluded) column of the latent that hold a one-hot class: a class knob that lies in
             the latent itself. Equal when there is none.
         truncation: what :meth:`map` and :meth:`sample` truncate to where they are not told; 1 is not at all.
@@ -83,6 +86,7 @@ class Generator(Artefact, ABC):
     class_range: tuple[int, int] = (0, 0)
     edit_range: tuple[int, int] = (0, 0)
     edit_layer: str | None = None
+    sphere_dim: int = 0
     truncation: float = 1.0
     truncated_in: Truncated = "latents"
 
@@ -316,15 +320,19 @@ class Generator(Artefact, ABC):
         return latent if self.edit_columns is None else latent[..., slice(*self.edit_columns)]
 
     def latent_between(self, first: Tensor, last: Tensor, share: float) -> Tensor:
-        """The latent at a share of the way from one to another, of the same shape: on the straight line.
+        """The latent at a share of the way from one to another, of the same shape.
 
-        A generator whose latents have a fixed length takes another way.
+        On the straight line, and in the first :attr:`sphere_dim` columns on a great circle.
 
         >>> import contrafact as cf
         >>> cf.load_generator("analytic").latent_between(torch.zeros(1, 8), torch.ones(1, 8), 0.25).unique().tolist()
         [0.25]
         """
-        return torch.lerp(first, last, share)
+        mixed = torch.lerp(first, last, share)
+        if self.sphere_dim == 0:
+            return mixed
+        turned = great_circle(first[..., : self.sphere_dim], last[..., : self.sphere_dim], share)
+        return torch.cat([turned, mixed[..., self.sphere_dim :]], dim=-1)
 
     @torch.no_grad()
     def latent_scale(self, samples: int = 4096) -> float:

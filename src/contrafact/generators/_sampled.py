@@ -55,7 +55,7 @@ class Sampled(Generator):
     ) -> None:
         """Say how large latents are and what of them edits move; 0 is the noise itself. Classes that are open count."""
         self.noise_shape = (noise_shape[0], noise_shape[1], noise_shape[2])
-        self.prior_dim = math.prod(noise_shape)
+        self.prior_dim = self.sphere_dim = math.prod(noise_shape)
         first = self.prior_dim + self.num_classes
         self.latent_dim = first + edit_dim
         in_noise = (0, self.prior_dim) if self.num_classes else (0, 0)
@@ -149,12 +149,6 @@ class Sampled(Generator):
             x = guess
         return x
 
-    def latent_between(self, first: Tensor, last: Tensor, share: float) -> Tensor:
-        """On a great circle in the noise, so that it stays as long as noise is; on the straight line in the edit."""
-        mixed = torch.lerp(first, last, share)
-        noise = great_circle(first[..., : self.prior_dim], last[..., : self.prior_dim], share)
-        return torch.cat([noise, mixed[..., self.prior_dim :]], dim=-1)
-
     def latent_scale(self, samples: int = 4096) -> float:
         """1: noise is standard normal, and edits are in units of their own spread."""
         return 1.0
@@ -166,21 +160,6 @@ class Sampled(Generator):
                 f"this {type(self).__name__} has no truncation: its noise must be as long as noise is, or images turn "
                 f"grey; use truncation 1, got {truncation:g}"
             )
-
-
-def great_circle(first: Tensor, last: Tensor, share: float) -> Tensor:
-    """The vector at a share of the angle from ``first`` to ``last``, over the last dimension.
-
-    >>> great_circle(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 0.5)
-    tensor([0.7071, 0.7071])
-    """
-    cosine = torch.nn.functional.cosine_similarity(first.double(), last.double(), dim=-1)[..., None]
-    angle = torch.acos(cosine.clamp(-1.0, 1.0))
-    near = angle.sin().abs() < 1e-6  # the same place, or opposite ones, between which every way is as short
-    sine = torch.where(near, 1.0, angle.sin())
-    start = torch.where(near, 1.0 - share, ((1.0 - share) * angle).sin() / sine)
-    end = torch.where(near, share, (share * angle).sin() / sine)
-    return start.to(first.dtype) * first + end.to(first.dtype) * last
 
 
 def unit_of(h: Tensor) -> Tensor:
