@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit, logsumexp
+from scipy.special import softmax as special_softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_sample_weight
 
-from contrafact.metrics import _logistic
+from contrafact.metrics import _logistic, _logistic_pass
 from contrafact.metrics._logistic import fit_logistic
+from contrafact.metrics._logistic_pass import PLACES
 
 
 def draw(num_points, num_codes, num_classes, strength=1.0, seed=0):
@@ -148,6 +151,40 @@ def test_points_nearly_told_apart_whose_part_is_told_apart_altogether():
     theirs = LogisticRegression(tol=1e-8, max_iter=5_000).fit(codes, labels)
     assert np.abs(model.gradient_RP).max() < 1e-6
     np.testing.assert_allclose(model.probabilities(codes), theirs.predict_proba(codes), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize(("num_codes", "num_classes"), [(1, 2), (3, 5), (6, 8), (8, 9)])
+def test_a_pass_gives_the_losses_gradient(num_codes, num_classes, kind):
+    # Codes and columns that four and two do not divide, a last block that is not full, one that rounding would spoil.
+    codes, labels = draw(2 * PLACES + 17, num_codes, num_classes, strength=4.0)
+    rng = np.random.default_rng(1)
+    theta, weight = rng.normal(size=(num_classes, num_codes + 1)), rng.uniform(0.5, 2.0, num_classes) / len(codes)
+    center, weights = codes.mean(axis=0), weight[labels]
+    scores, one_hot = (codes - center) @ theta[:, :-1].T + theta[:, -1], np.eye(num_classes)[labels]
+    inputs = np.hstack([codes - center, np.ones((len(codes), 1))])
+    for softmax in (True, False):
+        losses = logsumexp(scores, axis=1) if softmax else np.logaddexp(0, scores).sum(axis=1)
+        expected = float(weights @ (losses - (one_hot * scores).sum(axis=1)))
+        likely = special_softmax(scores, axis=1) if softmax else expit(scores)
+        slopes = ((likely - one_hot) * weights[:, None]).T @ inputs
+        points = _logistic._Points(codes, center, labels, weight, softmax, 0, num_classes, 0.0, kind)
+        for passed in (points, points.blocked(kind)):
+            loss, gradient = passed.loss(theta)
+            near = {"rtol": 2e-5, "atol": 1e-6} if kind == np.float32 else {"rtol": 1e-11, "atol": 1e-13}
+            np.testing.assert_allclose(loss, expected, **near)
+            np.testing.assert_allclose(gradient, slopes - slopes.mean(axis=0) * softmax, **near)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_exponentials_are_right_to_the_last_digits(kind):
+    values = np.concatenate([-np.logspace(-9, np.log10(86 if kind == np.float32 else 700), 1_000), [0.0, -1e30]])
+    found, power = values.astype(kind), np.empty(1_002, kind)
+    expected = np.exp(found[:-1].astype(np.float64))
+    bits = power.view(np.int32 if kind == np.float32 else np.int64)
+    _logistic_pass._exponential(found, power, bits, _logistic_pass.constants_of(kind))
+    np.testing.assert_allclose(found[:-1], expected, rtol=3 * np.finfo(kind).eps)
+    assert 0 <= found[-1] < 1e-37
 
 
 def test_one_value_is_refused():

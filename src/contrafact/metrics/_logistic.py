@@ -20,20 +20,20 @@ import numpy.typing as npt
 
 from contrafact.core.metric import FloatArray, IntArray
 from contrafact.core.once import once
-from contrafact.metrics._compile import compiled, workers
+from contrafact.metrics._compile import workers
+from contrafact.metrics._logistic_pass import PLACES, add_pass, constants_of, fill_blocks
 
 Array = npt.NDArray[Any]
 Precondition = Callable[[FloatArray], FloatArray]
 
-BLOCK = 1024  # rows whose scores stay in the processor's cache
 PARTS = 8  # of many points, one after the other in each: as many whatever the threads, so that sums are the same
-MANY = 32 * BLOCK  # points
+MANY = 32_768  # points
 DECREMENT = 1e-14  # Newton's: by how much the mean loss may still exceed the optimum
-SINGLE_DECREMENT = 1e-13  # single precision tells no less of a mean over points,
-STALLED = 1e-9  # and, from here on, where a step hardly lowers it, not even that
+STALLED, HARDLY = 1e-9, 0.6  # from here on, in single precision, not even that where a step lowers it to no such share
 LARGEST_HESSIAN = 1_500  # parameters up to which the classes may be preconditioned together,
-SMALL_HESSIAN = 200  # up to which they always are; of more where that is soon saved, or each class by itself did not do
-PASSES_SAVED = 5  # about as many as that saves
+SMALL_HESSIAN = 200  # up to which they always are; of more where that is soon saved, or each by itself did not do
+PASSES_SAVED = 8  # about as many as that saves,
+LOOSE = 0.5  # where classes are confused with a few others each
 SAMPLE = 3000  # points of the part that is solved first, or 40 for every code
 MEMORY = 10  # pairs of L-BFGS
 STEPS, FALL = 15, 0.01  # of one preconditioner, before it is asked whether the decrement fell to such a share
@@ -43,94 +43,6 @@ PART_DECREMENT = 1e-3
 FASTER = 4.0  # times the last step's length that a step may begin with: where one was too long, the next is as well
 SLOW = (1e-8, 5e-3)  # shares of the loss, between which a round lowers it where the optimum lies infinitely far
 CERTAIN = 1e-10  # a mean loss only reached on separable points without penalty, where the optimum lies infinitely far
-
-
-@compiled
-def _softmax_center(scores_NR: Array, intercept_R: Array, labels_N: Array, weight_C: Array) -> float:
-    """Add intercepts and subtract each row's largest score; returns the linear part of the loss."""
-    loss = 0.0
-    for n in range(scores_NR.shape[0]):
-        largest = scores_NR[n, 0] + intercept_R[0]
-        for r in range(scores_NR.shape[1]):
-            scores_NR[n, r] += intercept_R[r]
-            largest = max(largest, scores_NR[n, r])
-        loss += weight_C[labels_N[n]] * (largest - scores_NR[n, labels_N[n]])
-        for r in range(scores_NR.shape[1]):
-            scores_NR[n, r] -= largest
-    return loss
-
-
-@compiled
-def _softmax_residuals(exp_NR: Array, labels_N: Array, weight_C: Array, total_R: Array) -> float:
-    """Exponentials to weighted probabilities minus one-hot labels, added up in ``total_R``; the rest of the loss."""
-    product_C = np.ones(len(weight_C))  # of exponentials' sums: one logarithm for many points
-    loss = 0.0
-    for n in range(exp_NR.shape[0]):
-        label = labels_N[n]
-        total = exp_NR[n, 0]
-        for r in range(1, exp_NR.shape[1]):
-            total += exp_NR[n, r]
-        product_C[label] *= total
-        if product_C[label] > 1e250:
-            loss += weight_C[label] * np.log(product_C[label])
-            product_C[label] = 1.0
-        share = exp_NR.dtype.type(weight_C[label] / total)
-        for r in range(exp_NR.shape[1]):
-            exp_NR[n, r] *= share
-        exp_NR[n, label] -= exp_NR.dtype.type(weight_C[label])
-        for r in range(exp_NR.shape[1]):
-            total_R[r] += exp_NR[n, r]
-    for c in range(len(weight_C)):
-        loss += weight_C[c] * np.log(product_C[c])
-    return loss
-
-
-@compiled
-def _binary_center(
-    scores_NR: Array, intercept_R: Array, positive_NR: Array, labels_N: Array, first: int, weight_C: Array
-) -> float:
-    """Add intercepts; scores become ``-|score|``, their signs are kept; returns the linear part of the loss."""
-    loss = 0.0
-    for n in range(scores_NR.shape[0]):
-        part = 0.0
-        for r in range(scores_NR.shape[1]):
-            score = scores_NR[n, r] + intercept_R[r]
-            positive_NR[n, r] = score > 0
-            part += max(score, 0.0)
-            scores_NR[n, r] = -abs(score)
-            if labels_N[n] == r + first:
-                part -= score
-        loss += weight_C[labels_N[n]] * part
-    return loss
-
-
-@compiled
-def _binary_residuals(
-    exp_NR: Array, positive_NR: Array, labels_N: Array, first: int, weight_C: Array, total_R: Array
-) -> float:
-    """``exp(-|score|)`` to weighted probabilities minus labels, added up in ``total_R``; the rest of the loss."""
-    one = exp_NR.dtype.type(1.0)
-    product_C = np.ones(len(weight_C))
-    loss = 0.0
-    for n in range(exp_NR.shape[0]):
-        label = labels_N[n]
-        weight = exp_NR.dtype.type(weight_C[label])
-        for r in range(exp_NR.shape[1]):
-            small = exp_NR[n, r]
-            product_C[label] *= 1.0 + small
-            # The label's side is subtracted before rounding: a residual far below 1 keeps its digits.
-            if labels_N[n] == r + first:
-                residual = -small / (one + small) if positive_NR[n, r] else -one / (one + small)
-            else:
-                residual = one / (one + small) if positive_NR[n, r] else small / (one + small)
-            exp_NR[n, r] = weight * residual
-            total_R[r] += exp_NR[n, r]
-        if product_C[label] > 1e200:
-            loss += weight_C[label] * np.log(product_C[label])
-            product_C[label] = 1.0
-    for c in range(len(weight_C)):
-        loss += weight_C[c] * np.log(product_C[c])
-    return loss
 
 
 def _softmax(scores_NR: Array) -> Array:
@@ -148,30 +60,43 @@ class _Points(NamedTuple):
 
     Attributes:
         codes_NJ: codes.
+        center_J: what is subtracted from them.
         labels_N: places of the labels among the classes.
         weight_C: weight of a point of each class; they add up to 1 over all points.
         softmax: one question with C answers, else R questions of yes and no.
         first: class of the first question.
         columns: R.
         penalty: factor on half the squared coefficients.
+        kind: precision of passes.
+        blocks_MJB: the codes as passes read them, or None where each makes its own.
     """
 
     codes_NJ: Array
+    center_J: FloatArray
     labels_N: IntArray
     weight_C: FloatArray
     softmax: bool
     first: int
     columns: int
     penalty: float
+    kind: type[np.floating[Any]] = np.float64
+    blocks_MJB: Array | None = None
+
+    def blocked(self, kind: type[np.floating[Any]]) -> _Points:
+        """The same with blocks at hand."""
+        num_points, num_codes = self.codes_NJ.shape
+        blocks_MJB = np.empty((-(-num_points // PLACES), num_codes, PLACES), kind)
+        fill_blocks(self.codes_NJ, self.center_J, blocks_MJB)
+        return self._replace(kind=kind, blocks_MJB=blocks_MJB)
 
     def loss(self, theta_RP: FloatArray) -> tuple[float, FloatArray]:
         """Loss and its gradient ``(R, P)``."""
         num_parts = PARTS if len(self.codes_NJ) >= MANY else 1
-        edges = np.linspace(0, len(self.codes_NJ), num_parts + 1).round().astype(np.int64).tolist()
+        edges = np.linspace(0, -(-len(self.codes_NJ) // PLACES), num_parts + 1).round().astype(np.int64).tolist()
         losses, gradients = np.zeros(num_parts), np.zeros((num_parts, *theta_RP.shape))
 
         def add(part: int) -> None:
-            losses[part], gradients[part] = self._loss_of(slice(edges[part], edges[part + 1]), theta_RP)
+            losses[part] = self._add_blocks(edges[part], edges[part + 1], theta_RP, gradients[part])
 
         if num_parts == 1:
             add(0)
@@ -183,43 +108,43 @@ class _Points(NamedTuple):
         gradient_RP[:, :-1] += self.penalty * theta_RP[:, :-1]
         return loss, self.centered(gradient_RP)
 
-    def _loss_of(self, points: slice, theta_RP: FloatArray) -> tuple[float, FloatArray]:
-        """What some points add to the loss and to its gradient."""
-        kind = self.codes_NJ.dtype
-        weights_JR, intercept_R = theta_RP[:, :-1].T.astype(kind, order="C"), theta_RP[:, -1].astype(kind)
-        codes_NJ, labels_N = self.codes_NJ[points], self.labels_N[points]
-        loss, gradient_RP, total_R = 0.0, np.zeros_like(theta_RP), np.zeros(self.columns)
-        scores = np.empty((min(BLOCK, len(codes_NJ)), self.columns), kind)
-        positive = np.empty(scores.shape if not self.softmax else (0, 0), np.bool_)
-        for start in range(0, len(codes_NJ), BLOCK):
-            block_NJ, block_N = codes_NJ[start : start + BLOCK], labels_N[start : start + BLOCK]
-            scores_NR = np.matmul(block_NJ, weights_JR, out=scores[: len(block_NJ)])
-            if self.softmax:
-                loss += _softmax_center(scores_NR, intercept_R, block_N, self.weight_C)
-                np.exp(scores_NR, out=scores_NR)
-                loss += _softmax_residuals(scores_NR, block_N, self.weight_C, total_R)
-            else:
-                loss += _binary_center(scores_NR, intercept_R, positive, block_N, self.first, self.weight_C)
-                np.exp(scores_NR, out=scores_NR)
-                loss += _binary_residuals(scores_NR, positive, block_N, self.first, self.weight_C, total_R)
-            gradient_RP[:, :-1] += scores_NR.T @ block_NJ
-        gradient_RP[:, -1] = total_R
-        return loss, gradient_RP
+    def _add_blocks(self, start: int, end: int, theta_RP: FloatArray, gradient_RP: FloatArray) -> float:
+        """Add what some blocks do to the gradient; returns what they add to the loss."""
+        weights_RJ, intercept_R = theta_RP[:, :-1].astype(self.kind, order="C"), theta_RP[:, -1].astype(self.kind)
+        scratch = np.empty((4, PLACES), self.kind)
+        bits = scratch[-1].view(np.int32 if self.kind == np.float32 else np.int64)
+        constants, loss = constants_of(self.kind), 0.0
+        step = max(1, end - start) if self.blocks_MJB is not None else 1
+        room = np.empty((1, self.codes_NJ.shape[1], PLACES) if self.blocks_MJB is None else 0, self.kind)
+        for block in range(start, end, step):
+            points = slice(block * PLACES, (block + step) * PLACES)
+            if self.blocks_MJB is None:
+                fill_blocks(self.codes_NJ[points], self.center_J, room)
+            blocks = room if self.blocks_MJB is None else self.blocks_MJB[block : block + step]
+            loss += add_pass(
+                blocks,
+                self.labels_N[points],
+                self.weight_C,
+                self.softmax,
+                self.first,
+                weights_RJ,
+                intercept_R,
+                constants,
+                bits,
+                scratch,
+                gradient_RP,
+            )
+        return loss
 
     def centered(self, values_RP: FloatArray) -> FloatArray:
         """Without what all classes of a softmax share, to which its loss is blind and the penalty averse."""
         return values_RP - values_RP.mean(axis=0) if self.softmax else values_RP
 
-    def likely(self, theta_RP: FloatArray) -> Array:
-        """Probabilities ``(N, R)``, in the points' precision."""
-        kind = self.codes_NJ.dtype
-        weights_JR, intercept_R = theta_RP[:, :-1].T.astype(kind, order="C"), theta_RP[:, -1].astype(kind)
-        likely_NR = np.empty((len(self.codes_NJ), self.columns), kind)
-        for start in range(0, len(likely_NR), BLOCK):
-            block = slice(start, start + BLOCK)
-            scores_NR = self.codes_NJ[block] @ weights_JR + intercept_R
-            likely_NR[block] = _softmax(scores_NR) if self.softmax else _sigmoid(scores_NR)
-        return likely_NR
+    def rows(self, chosen: IntArray) -> Array:
+        """Codes of some points, less their centers, in the passes' precision."""
+        codes_NJ = self.codes_NJ[chosen]
+        codes_NJ -= self.center_J
+        return np.asarray(codes_NJ, dtype=self.kind)
 
     def part(self, size: int) -> _Points:
         """About ``size`` points, evenly from every class, 20 of each that has them, in double precision."""
@@ -236,28 +161,29 @@ class _Points(NamedTuple):
         )
         chosen.sort()
         return self._replace(
-            codes_NJ=self.codes_NJ[chosen].astype(np.float64),
+            codes_NJ=self.codes_NJ[chosen],
             labels_N=self.labels_N[chosen],
             weight_C=self.weight_C * (count_C / np.maximum(taken_C, 1)),
-        )
+        ).blocked(np.float64)
 
 
 class _Preconditioner:
     """Inverse of the Hessian at a point: of all columns together where they are few, else of each column."""
 
     def __init__(self, points: _Points, theta_RP: FloatArray, size: int, *, thorough: bool = False) -> None:
-        num_parameters = points.columns * theta_RP.shape[1]
-        affordable = min(size, len(points.labels_N)) * num_parameters <= 8 * PASSES_SAVED * len(points.labels_N)
-        self.together = points.softmax and num_parameters <= (
-            LARGEST_HESSIAN if thorough or affordable else SMALL_HESSIAN
-        )
-        share = 1.0
+        share, looked_at = 1.0, np.arange(len(points.labels_N))
         if len(points.labels_N) > 8 * size:  # look at so many, of which those that count are drawn
             looked_at = np.sort(np.random.default_rng(0).integers(len(points.labels_N), size=8 * size))
             share = 8 * size / len(points.labels_N)
-            points = points._replace(codes_NJ=points.codes_NJ[looked_at], labels_N=points.labels_N[looked_at])
-        likely_NR = points.likely(theta_RP)
-        weight_N = points.weight_C[points.labels_N] / share
+        codes_NJ = points.rows(looked_at)
+        scores_NR = codes_NJ @ theta_RP[:, :-1].T.astype(points.kind) + theta_RP[:, -1].astype(points.kind)
+        likely_NR = _softmax(scores_NR) if points.softmax else _sigmoid(scores_NR)
+        weight_N = points.weight_C[points.labels_N[looked_at]] / share
+        num_parameters = points.columns * theta_RP.shape[1]
+        affordable = min(size, len(points.labels_N)) * num_parameters <= 8 * PASSES_SAVED * len(points.labels_N)
+        self.together = points.softmax and num_parameters <= SMALL_HESSIAN
+        if points.softmax and SMALL_HESSIAN < num_parameters <= LARGEST_HESSIAN:
+            self.together = thorough or (affordable and _coupling(weight_N, likely_NR) < LOOSE)
         chosen: Any = slice(None)
         if len(weight_N) > 2 * size:
             # Where points are told apart well, the few that are not carry all curvature: draw by it.
@@ -268,38 +194,44 @@ class _Preconditioner:
             chosen, times = np.unique(places, return_counts=True)
             weight_N = weight_N[chosen] * times * (sums_N[-1] / size) / curvature_N[chosen]
             likely_NR = likely_NR[chosen].astype(np.float64)
-        codes_NJ = points.codes_NJ[chosen]
+        codes_NJ = codes_NJ[chosen]
         num_points, num_codes = codes_NJ.shape
         width = num_codes + 1
         inputs_NP = np.ones((num_points, width), dtype=codes_NJ.dtype)
         inputs_NP[:, :-1] = codes_NJ
         self.centered = points.centered
         penalty_P = np.append(np.full(num_codes, points.penalty), 0.0)
-        blocks = []
-        for likely_N in likely_NR.T:
+        blocks: list[FloatArray] = []
+        alike = not (self.together or theta_RP.any())  # at the start every column has the same Hessian
+        for likely_N in likely_NR.T[: 1 if alike else None]:
             curve_N = np.sqrt(weight_N * likely_N * (1.0 if self.together else 1.0 - likely_N))
             scaled_NP = curve_N[:, None].astype(inputs_NP.dtype) * inputs_NP
             blocks.append((scaled_NP.T @ scaled_NP).astype(np.float64) + np.diag(penalty_P))
-        if self.together:
+        if not self.together:
+            self.inverse_RPP = np.stack([_inverse(block) for block in blocks])
+        else:
             from scipy.linalg import block_diag
 
             scaled_NR = (np.sqrt(weight_N)[:, None] * likely_NR).astype(inputs_NP.dtype)
             outer_NH = (scaled_NR[:, :, None] * inputs_NP[:, None, :]).reshape(num_points, -1)
-            blocks = [block_diag(*blocks) - (outer_NH.T @ outer_NH)]
-        self.factors = [_factor(block) for block in blocks]
+            self.scale_H, self.factor = _factor(block_diag(*blocks) - (outer_NH.T @ outer_NH))
 
     def __call__(self, gradient_RP: FloatArray) -> FloatArray:
         from scipy.linalg import cho_solve
 
         if self.together:
-            scale_H, factor = self.factors[0]
-            flat = scale_H * cho_solve(factor, scale_H * gradient_RP.ravel(), check_finite=False)
+            flat = self.scale_H * cho_solve(self.factor, self.scale_H * gradient_RP.ravel(), check_finite=False)
             return self.centered(flat.reshape(gradient_RP.shape))
-        rows = [
-            scale_P * cho_solve(factor, scale_P * gradient_P, check_finite=False)
-            for (scale_P, factor), gradient_P in zip(self.factors, gradient_RP, strict=True)
-        ]
-        return self.centered(np.stack(rows))
+        return self.centered(np.matmul(self.inverse_RPP, gradient_RP[:, :, None])[:, :, 0])
+
+
+def _coupling(weight_N: FloatArray, likely_NR: Array) -> float:
+    """Least curvature of one class against the others, when each by itself has 1: near 0 where classes form a chain."""
+    curvature_R = weight_N @ (likely_NR * (1.0 - likely_NR))
+    scale_R = 1.0 / np.sqrt(np.maximum(curvature_R, 1e-300))
+    shared_RR = (likely_NR * weight_N[:, None]).T @ likely_NR
+    np.fill_diagonal(shared_RR, -curvature_R)
+    return float(np.linalg.eigvalsh(-scale_R[:, None] * shared_RR * scale_R)[1])
 
 
 def _factor(hessian_HH: FloatArray) -> tuple[FloatArray, Any]:
@@ -317,6 +249,14 @@ def _factor(hessian_HH: FloatArray) -> tuple[FloatArray, Any]:
             return scale_H, cho_factor(scaled_HH + ridge * np.eye(len(scaled_HH)), check_finite=False)
         except np.linalg.LinAlgError:
             ridge *= 10
+
+
+def _inverse(hessian_PP: FloatArray) -> FloatArray:
+    """Inverse of a Hessian by its factor: many small ones are applied quicker so."""
+    from scipy.linalg import cho_solve
+
+    scale_P, factor = _factor(hessian_PP)
+    return np.asarray(scale_P[:, None] * cho_solve(factor, np.diag(scale_P), check_finite=False))
 
 
 class _Descent:
@@ -379,7 +319,7 @@ class _Descent:
         Returns:
             whether it is small, and whether another run of this kind is worth its passes.
         """
-        noise = 1e-7 if points.codes_NJ.dtype == np.float32 else 1e-14
+        noise = 1e-7 if points.kind == np.float32 else 1e-14
         loss, gradient_RP = points.loss(self.theta_RP)
         size = np.ones((1 if self.together else len(self.theta_RP), 1))
         last = before = np.inf
@@ -390,7 +330,7 @@ class _Descent:
                 self.pairs.clear()
                 down_RP = precondition(-gradient_RP)
                 slope = self.dot(down_RP, gradient_RP)
-            stalled = noise > 1e-10 and -slope.min() < STALLED and -slope.min() > 0.3 * before
+            stalled = noise > 1e-10 and -slope.min() < STALLED and -slope.min() > HARDLY * before
             before = -float(slope.min())
             moving = -slope > 2 * decrement
             self.loss, self.gradient_RP = loss, gradient_RP
@@ -492,17 +432,16 @@ def fit_logistic(
     codes_NJ = np.ascontiguousarray(codes_NJ, dtype=np.float64)
     some_NJ = codes_NJ[:: len(codes_NJ) // SAMPLE + 1]
     center_J = some_NJ.mean(axis=0)
-    if (np.abs(center_J) > 0.1 * some_NJ.std(axis=0)).any():
-        codes_NJ = codes_NJ - center_J  # far from 0, codes and intercept are nearly one direction
-    else:
-        center_J[:] = 0.0
+    if not (np.abs(center_J) > 0.1 * some_NJ.std(axis=0)).any():
+        center_J[:] = 0.0  # only far from 0 codes and intercept are nearly one direction
     count_C = np.bincount(places_N)
     weight_C = len(labels_N) / (len(classes_C) * count_C) if balanced else np.ones(len(classes_C))
     total = float((weight_C * count_C).sum())
     softmax, first = len(classes_C) > 2 and not one_vs_rest, int(len(classes_C) == 2)
     columns = 1 if first else len(classes_C)
     places_N = places_N.reshape(-1).astype(np.int64)
-    points = _Points(codes_NJ, places_N, weight_C / total, softmax, first, columns, 1.0 / (inverse_penalty * total))
+    penalty = 1.0 / (inverse_penalty * total)
+    points = _Points(codes_NJ, center_J, places_N, weight_C / total, softmax, first, columns, penalty)
     descent = _Descent(columns, codes_NJ.shape[1], softmax)
     size = max(SAMPLE, 60 * (codes_NJ.shape[1] + 1))
     if len(codes_NJ) > 2 * size:
@@ -510,8 +449,9 @@ def fit_logistic(
         descent.solve(points.part(size), size, PART_DECREMENT, rounds=1)
         descent.precondition = None
         descent.pairs.clear()
-        single = points._replace(codes_NJ=codes_NJ.astype(np.float32))
-        descent.solve(single, size, SINGLE_DECREMENT, rounds=6)
+        descent.solve(points.blocked(np.float32), size, DECREMENT, rounds=6)
+    else:
+        points = points.blocked(np.float64)
     descent.solve(points, size, DECREMENT, rounds=ROUNDS if points.penalty else UNPENALISED_ROUNDS)
     weights_JR = descent.theta_RP[:, :-1].T.copy()
     intercept_R = descent.theta_RP[:, -1] - center_J @ weights_JR
