@@ -80,19 +80,24 @@ def vgg_files() -> dict[str, Write]:
 def pipeline_files() -> dict[str, Write]:
     """A pipeline of the diffusers library, and a VAE alone, as it saves them."""
 
-    def vae(folder: Path) -> None:
-        from contrafact.generators import AutoencoderKL
+    from contrafact.generators import AutoencoderKL, Diffusion
 
+    def vae(folder: Path) -> None:
         AutoencoderKL.tiny().vae.save_pretrained(folder)
 
     def ddim(folder: Path) -> None:
         import diffusers
 
-        from contrafact.generators import Diffusion
-
         diffusers.DDIMPipeline(Diffusion.tiny().denoiser, diffusers.DDIMScheduler()).save_pretrained(folder)
 
-    return {"ddim": ddim, "vae": vae}
+    def dit(folder: Path) -> None:
+        import diffusers
+
+        transformer = diffusers.DiTTransformer2DModel(2, 4, 4, 8, 1, sample_size=4, num_embeds_ada_norm=2)
+        small = AutoencoderKL.tiny().vae
+        diffusers.DiTPipeline(transformer, small, diffusers.DDIMScheduler()).save_pretrained(folder)
+
+    return {"ddim": ddim, "dit": dit, "vae": vae}
 
 
 def _copy(file: Path, name: str, folder: Path) -> None:

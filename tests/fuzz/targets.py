@@ -65,7 +65,8 @@ def _read_checkpoint(folder: Path) -> Any:
 def _read_pipeline(folder: Path) -> Any:
     from contrafact.generators.checkpoints import load_generator
 
-    return load_generator(folder, {"steps": 2, "space": "noise"} if (folder / "unet").exists() else {}).arguments()
+    index = folder / "model_index.json"
+    return load_generator(folder, {"steps": 2, "space": "noise"} if index.exists() else {}).arguments()
 
 
 def _read_artefact(kind: str, folder: Path) -> Any:
@@ -447,7 +448,10 @@ def all_targets() -> dict[str, Target]:
             "pipeline",
             _read_pipeline,
             seeds.pipeline_files(),
-            ("generators._pipelines", "generators._denoisers", "generators.diffusion", "generators.autoencoder_kl"),
+            (
+                *("generators._pipelines", "generators._networks", "generators._denoisers", "generators._solvers"),
+                *("generators.diffusion", "generators.autoencoder_kl"),
+            ),
         ),
         Target("encoder", _read_encoder, encoders, ("editing.encoder",)),
         Target("predictor", _read_predictor, seeds.artefact_files(AttributeClassifier), ("nn.attributes",)),

@@ -23,22 +23,22 @@ from contrafact.core.files import read_json
 from contrafact.core.foreign import first_line, reading
 from contrafact.core.generator import Generator
 from contrafact.core.skeleton import build
-from contrafact.generators._denoisers import DENOISERS, EXTRA, TEXT_DENOISERS, VAES, library, part_arguments
+from contrafact.generators._denoisers import DENOISERS, KINDS, denoiser_of
+from contrafact.generators._networks import EXTRA, VAES, Part, library, part_arguments
 from contrafact.generators.autoencoder_kl import AutoencoderKL
 from contrafact.generators.diffusion import Diffusion
 
 INDEX, CONFIG, WEIGHTS = "model_index.json", "config.json", "diffusion_pytorch_model"
-_PIPELINES = (
-    *("DDPMPipeline", "DDIMPipeline", "PNDMPipeline", "LDMPipeline"),
-    *("StableDiffusionPipeline", "StableDiffusionXLPipeline"),
-)
-_TEXT_PIPELINES = _PIPELINES[-2:]
-_TEXT_PARTS = {
-    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
-    "text_encoder": ("CLIPTextModel",),
-    "tokenizer_2": ("CLIPTokenizer", "CLIPTokenizerFast"),
-    "text_encoder_2": ("CLIPTextModelWithProjection",),
+_CLIP, _CLIP_POOLED, _T5 = ("CLIPTextModel",), ("CLIPTextModelWithProjection",), ("T5EncoderModel",)
+_CLIP_WORDS, _T5_WORDS = ("CLIPTokenizer", "CLIPTokenizerFast"), ("T5TokenizerFast", "T5Tokenizer")
+_TEXT_PARTS: dict[str, tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = {
+    "StableDiffusionPipeline": ((_CLIP_WORDS, _CLIP),),
+    "StableDiffusionXLPipeline": ((_CLIP_WORDS, _CLIP), (_CLIP_WORDS, _CLIP_POOLED)),
+    "StableDiffusion3Pipeline": ((_CLIP_WORDS, _CLIP_POOLED), (_CLIP_WORDS, _CLIP_POOLED), (_T5_WORDS, _T5)),
 }
+"""Classes of the tokenizers and encoders of each pipeline of texts, in their order."""
+_TRANSFORMERS = ("DiTPipeline", "StableDiffusion3Pipeline")
+_PIPELINES = ("DDPMPipeline", "DDIMPipeline", "PNDMPipeline", "LDMPipeline", "DiTPipeline", *_TEXT_PARTS)
 _UNUSED = ("safety_checker", "feature_extractor", "image_encoder", "watermark")
 _RENAMED = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """Layers of attention by the names they had before diffusers 0.12."""
@@ -76,7 +76,7 @@ def read_pipeline(path: Path, changes: dict[str, Any]) -> Generator:
     index = read_json(path / INDEX, finite=False)
     parts = _listed(index, path)
     vae_name = "vae" if "vae" in parts else "vqvae"
-    denoiser, tensors = _read_network(path / "unet", DENOISERS, "denoiser")
+    denoiser, tensors = _read_network(path / _denoiser_name(index), DENOISERS, "denoiser")
     arguments: dict[str, Any] = {"denoiser": denoiser, "solver": _scheduler(path / "scheduler")}
     state = {f"denoiser.{name}": tensor for name, tensor in tensors.items()}
     if vae_name in parts:
@@ -85,9 +85,9 @@ def read_pipeline(path: Path, changes: dict[str, Any]) -> Generator:
     for name in ("steps", "guidance", "scheduler", "space", "module", "edit_guidance", "size", "label"):
         if name in changes:
             arguments[name] = changes.pop(name)
-    if denoiser["class"] in TEXT_DENOISERS:
+    if KINDS[denoiser["class"]].has_text:
         prompt = str(changes.pop("prompt", ""))
-        state |= _embedded(path, index, parts, prompt)
+        state |= _embedded(path, index, parts, prompt, denoiser)
         told = state["told_TD"]
         arguments |= {"text": (told.shape[0], told.shape[1]), "prompt": prompt}
         if "told_P" in state:
@@ -126,10 +126,14 @@ def _listed(index: Any, path: Path) -> dict[str, tuple[str, str]]:
                 "none is ever run. Known are the networks of diffusers and the text encoders of transformers"
             )
         parts[name] = (place, str(said[-1]))
-    for name in ("unet", "scheduler"):
+    for name in (_denoiser_name(index), "scheduler"):
         if name not in parts:
             raise ValueError(f"the pipeline {path} has no {name}; it lists {', '.join(parts) or 'nothing'}")
     return parts
+
+
+def _denoiser_name(index: Mapping[str, Any]) -> str:
+    return "transformer" if index["_class_name"] in _TRANSFORMERS else "unet"
 
 
 def _scheduler(folder: Path) -> dict[str, Any]:
@@ -149,6 +153,8 @@ def _read_network(folder: Path, known: tuple[str, ...], what: str) -> tuple[dict
         raise ValueError(f"the pipeline has no {folder / CONFIG}, which says what its {what} is")
     config = read_json(folder / CONFIG, finite=False)
     name = config.get("_class_name") if isinstance(config, dict) else None
+    if name == "Transformer2DModel" and config.get("norm_type") == "ada_norm_zero":
+        name = "DiTTransformer2DModel"  # its name before diffusers 0.28
     if name not in known:
         raise ValueError(unknown_name_message(what, str(name), known))
     files = _weight_files(folder)
@@ -160,7 +166,8 @@ def _read_network(folder: Path, known: tuple[str, ...], what: str) -> tuple[dict
     part = {"class": name, "config": _plain(config)}
     cls = getattr(library(), name)
     # Without memory, and only if it is what the files hold: a configuration can ask for anything.
-    build(cls, part_arguments(cls, part["config"]), stored, max(files, key=lambda file: file.stat().st_size))
+    with torch.device("meta"):
+        build(cls, part_arguments(cls, part["config"]), stored, max(files, key=lambda file: file.stat().st_size))
     tensors: dict[str, Tensor] = {}
     for file in files:
         tensors |= {_today(key): tensor.float() for key, tensor in _tensors(file).items()}
@@ -207,40 +214,37 @@ def _read_alone(path: Path) -> Generator:
 
 
 @torch.no_grad()
-def _embedded(path: Path, index: Mapping[str, Any], parts: Mapping[str, Any], prompt: str) -> dict[str, Tensor]:
+def _embedded(
+    path: Path, index: Mapping[str, Any], parts: Mapping[str, Any], prompt: str, denoiser: Part
+) -> dict[str, Tensor]:
     """The embeddings of a prompt and of none, as the pipeline's own program makes them."""
     try:
         transformers = importlib.import_module("transformers")
     except ImportError as error:
         raise ValueError(f"{path} turns texts into images, which needs the package transformers: {EXTRA}") from error
-    if index["_class_name"] not in _TEXT_PIPELINES:
-        raise ValueError(
-            f"{path}: texts of a {index['_class_name']} are not supported; of {', '.join(_TEXT_PIPELINES)} they are"
-        )
-    loaded: dict[str, Any] = {}
-    for name, known in _TEXT_PARTS.items():
-        if name not in parts:
-            continue
-        if parts[name][1] not in known:
-            raise ValueError(unknown_name_message(name, parts[name][1], known))
-        if "encoder" in name and not list((path / name).glob("*.safetensors")):
-            raise ValueError(f"{path / name} holds no safetensors; pickles are not read")
-        safe = {"use_safetensors": True} if "encoder" in name else {}
-        with reading(path / name, f"{name} of transformers"):
-            cls = getattr(transformers, known[0])
-            loaded[name] = cls.from_pretrained(path / name, local_files_only=True, **safe)
-    diffusers = library()
-    cls = getattr(diffusers, index["_class_name"])
-    more = dict.fromkeys(set(_accepted(cls)) & {"vae", "unet", "scheduler", "safety_checker", "feature_extractor"})
-    if "requires_safety_checker" in _accepted(cls):
+    named = index["_class_name"]
+    if named not in _TEXT_PARTS:
+        raise ValueError(f"{path}: texts of a {named} are not supported; of {', '.join(_TEXT_PARTS)} they are")
+    cls = getattr(library(), named)
+    accepted = list(inspect.signature(cls.__init__).parameters)
+    more = dict.fromkeys(set(accepted) & {"vae", "unet", "scheduler", "safety_checker", "feature_extractor"})
+    if "requires_safety_checker" in accepted:
         more["requires_safety_checker"] = False
-    if "force_zeros_for_empty_prompt" in _accepted(cls):
+    if "force_zeros_for_empty_prompt" in accepted:
         more["force_zeros_for_empty_prompt"] = bool(index.get("force_zeros_for_empty_prompt", True))
+    if "transformer" in accepted:  # its configuration says how wide a text's tokens are where an encoder is left out
+        with torch.device("meta"):
+            more["transformer"] = denoiser_of(denoiser)[0]
+    for number, (words, encoders) in enumerate(_TEXT_PARTS[named], start=1):
+        for name, known in (("tokenizer", words), ("text_encoder", encoders)):
+            name = name if number == 1 else f"{name}_{number}"
+            more[name] = _of_transformers(transformers, path / name, parts[name][1], known) if name in parts else None
     print("embedding the prompt", file=sys.stderr)
     try:
-        pipeline = cls(**more, **loaded)
+        pipeline = cls(**more)
+        texts = {name: None for name in inspect.signature(pipeline.encode_prompt).parameters if name[:7] == "prompt_"}
         said = pipeline.encode_prompt(
-            prompt, device=torch.device("cpu"), num_images_per_prompt=1, do_classifier_free_guidance=True
+            prompt, device=torch.device("cpu"), num_images_per_prompt=1, do_classifier_free_guidance=True, **texts
         )
     except Exception as error:  # the documented border: a folder's text encoder fails in any way
         raise ValueError(f"{path} cannot embed a prompt: {first_line(error)}") from error
@@ -250,5 +254,13 @@ def _embedded(path: Path, index: Mapping[str, Any], parts: Mapping[str, Any], pr
     return found
 
 
-def _accepted(cls: Any) -> list[str]:
-    return list(inspect.signature(cls.__init__).parameters)
+def _of_transformers(transformers: Any, folder: Path, named: str, known: tuple[str, ...]) -> Any:
+    """A tokenizer or text encoder, from its folder's plain files and safetensors."""
+    if named not in known:
+        raise ValueError(unknown_name_message(folder.name, named, known))
+    encoder = "encoder" in folder.name
+    if encoder and not list(folder.glob("*.safetensors")):
+        raise ValueError(f"{folder} holds no safetensors; pickles are not read")
+    with reading(folder, f"{folder.name} of transformers"):
+        cls = getattr(transformers, known[0])
+        return cls.from_pretrained(folder, local_files_only=True, **({"use_safetensors": True} if encoder else {}))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from contrafact.core.generator import Generator
-from contrafact.generators._denoisers import vae_of, watched
+from contrafact.generators._networks import vae_of, watched
 
 
 class AutoencoderKL(Generator):

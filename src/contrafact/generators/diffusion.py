@@ -1,11 +1,12 @@
 """Diffusion: denoisers of the diffusers library, as a path of few deterministic steps.
 
 DDPM and DDIM (Ho, Jain & Abbeel 2020; Song, Meng & Ermon 2021, https://arxiv.org/abs/2010.02502), latent diffusion and
-Stable Diffusion (Rombach et al. 2022, https://arxiv.org/abs/2112.10752), XL and Turbo. Networks and solvers are those
-of diffusers, so that a step here is a step there. Edits shift the bottleneck h at all steps (Kwon, Jeong & Uh,
-https://arxiv.org/abs/2210.10960; Haas et al., https://arxiv.org/abs/2303.11073), the noise, or the prompt: there the
-difference that a shift of the empty prompt makes is added to what the network says, as NoiseCLR does
-(https://arxiv.org/abs/2312.05390).
+Stable Diffusion (Rombach et al. 2022, https://arxiv.org/abs/2112.10752), XL and Turbo; transformers: DiT (Peebles & Xie
+2023, https://arxiv.org/abs/2212.09748) and Stable Diffusion 3 (Esser et al. 2024, https://arxiv.org/abs/2403.03206).
+Networks and solvers are those of diffusers, so that a step here is a step there. Edits shift the bottleneck h at all
+steps (Kwon, Jeong & Uh, https://arxiv.org/abs/2210.10960; Haas et al., https://arxiv.org/abs/2303.11073), of a
+transformer what its middle block gives for each patch; the noise; or the prompt: there the difference that a shift of
+the empty prompt makes is added to what the network says, as NoiseCLR does (https://arxiv.org/abs/2312.05390).
 
 Deviations: images are not clamped; h is shifted for the whole prediction, not for its clean-image part alone (Asyrp).
 
@@ -17,17 +18,21 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.generator import sample_latents
 from contrafact.core.progress import Progress
-from contrafact.generators._denoisers import TEXT_DENOISERS, class_count, denoiser_of, solver_of, vae_of, watched
+from contrafact.generators._denoisers import Told, denoiser_of, noise_shape
+from contrafact.generators._networks import vae_of
 from contrafact.generators._sampled import Sampled, unit_of
+from contrafact.generators._solvers import first_sigma, follows_flow, retreat, scaled, solver_of
 
 Space = Literal["h", "noise", "prompt"]
 _MEASURED, _MEASURED_STEPS = 8, 3
@@ -43,12 +48,15 @@ class Diffusion(Sampled):
         solver: ``{"class": "DDIMScheduler", "config": {…}}``, diffusers' scheduler; a deterministic one.
         vae: the same for ``AutoencoderKL`` or ``VQModel``; None where the denoiser works on pixels.
         text: ``(T, D)`` of a prompt's embedding; None for a denoiser without text.
-        pooled: numbers of the prompt's pooled embedding (Stable Diffusion XL); None without.
+        pooled: numbers of the prompt's pooled embedding (Stable Diffusion XL and 3); None without.
         steps: from noise to image; solvers of higher order take more passes than that.
-        guidance: classifier-free guidance: 1 is none, and each step then costs one pass, not two.
-        scheduler: another solver than the pipeline's: ddim, euler, heun, dpm, pndm, unipc, deis, lms.
+        guidance: classifier-free guidance, by the text or a DiT's class: 1 is none, and each step then costs one pass,
+            not two.
+        scheduler: another solver than the pipeline's: ddim, euler, heun, dpm, pndm, unipc, deis, lms; of a flow
+            flow_euler alone.
         space: ``h``, ``noise`` or ``prompt``.
-        module: the module whose output is h, by its dotted name in the denoiser.
+        module: the module whose output is h, by its dotted name in the denoiser; None for ``mid_block``, or the middle
+            one of ``transformer_blocks``.
         edit_guidance: what the effect of a shifted prompt is multiplied by; None for ``guidance``, at least 1.
         size: ``(H, W)`` of the images; None for what the denoiser was trained on.
         prompt: the text whose embedding it holds, to be recorded.
@@ -59,8 +67,8 @@ class Diffusion(Sampled):
 
     Raises:
         ValueError: diffusers is not installed, networks or solvers that are not supported, a solver that is not
-            deterministic, guidance or the prompt space without a text, no such module or class, a VAE of other
-            channels than the denoiser's, or a size that does not divide.
+            deterministic or not of the network's kind, guidance or the prompt space without a text, no such module or
+            class, a VAE of other channels than the denoiser's, or a size that does not fit.
 
     >>> generator = Diffusion.tiny()
     >>> latent = generator.sample(2, seed=0)
@@ -84,7 +92,7 @@ class Diffusion(Sampled):
         guidance: float = 1.0,
         scheduler: str | None = None,
         space: Space = "h",
-        module: str = "mid_block",
+        module: str | None = None,
         edit_guidance: float | None = None,
         size: tuple[int, int] | None = None,
         prompt: str | None = None,
@@ -97,42 +105,60 @@ class Diffusion(Sampled):
             raise ValueError(unknown_name_message("space", space, ["h", "noise", "prompt"]))
         if not guidance >= 1 or not math.isfinite(guidance):
             raise ValueError(f"guidance must be at least 1, which is none, got {guidance}")
-        if (text is None) == (denoiser.get("class") in TEXT_DENOISERS):
-            needed = "needs the size of a text's embedding" if text is None else "takes no text"
-            raise ValueError(f"the denoiser {denoiser.get('class')} {needed}, got text {text}")
-        if text is None and (guidance != 1 or space == "prompt" or prompt is not None):
-            what = "prompt" if prompt is not None else "guidance" if guidance != 1 else "prompt space"
-            raise ValueError(
-                f"this denoiser ({denoiser.get('class')}) takes no text, so there is no {what} for it; leave it out"
-            )
         parts = {"denoiser": denoiser, "solver": solver, "vae": vae}
         self._parts = {name: None if part is None else dict(part) for name, part in parts.items()}
+        self.denoiser, self._kind = denoiser_of(denoiser)
+        self._check_told(text, pooled, guidance, space, prompt)
         self.text = None if text is None else (text[0], text[1])
         self.pooled, self.guidance, self.scheduler = pooled, float(guidance), scheduler
-        self.inference_steps, self.module, self.prompt = steps, module, prompt
+        self.inference_steps, self.module, self.prompt = steps, module or self._kind.module, prompt
         self.space, self.edit_guidance = space, edit_guidance
         self.spaces = ("h", "noise") if text is None else ("h", "noise", "prompt")
-        self.denoiser = denoiser_of(denoiser)
-        self.num_classes = class_count(self.denoiser)
+        self.num_classes = self._kind.classes
         self.vae = None if vae is None else vae_of(vae)
-        self._solver = solver_of(solver, scheduler, steps)
         if text is not None:
             for name in ("told", "empty"):
                 self.register_buffer(f"{name}_TD", torch.zeros(*text))
                 if pooled is not None:
                     self.register_buffer(f"{name}_P", torch.zeros(pooled))
-        self.image_shape, noise_shape = self._shapes(size)
-        self._h_shape = self._shape_of_h(noise_shape) if space == "h" else None
+        noise = noise_shape(self._kind, self.vae, size)
+        factor = 1 if self.vae is None else 2 ** (len(self.vae.config.block_out_channels) - 1)
+        colours = self._kind.said if self.vae is None else self.vae.config.out_channels
+        self.image_shape = (colours, noise[1] * factor, noise[2] * factor)
+        self._solver = self._solver_of(steps, noise)
+        self._h_shape = self._shape_of_h(noise) if space == "h" else None
         edits = {"h": self._h_shape or (), "noise": None, "prompt": (text or (0, 0))[1:]}[space]
         self.register_buffer("unit", torch.ones((edits[0], *[1] * (len(edits) - 1)) if space == "h" and edits else ()))
         count = len(self._solver.timesteps)
-        self.settle(noise_shape, count, math.prod(edits) if edits else 0, checkpointed, gradient_steps)
+        self.settle(noise, count, math.prod(edits) if edits else 0, checkpointed, gradient_steps)
         if label is not None:
             self.fix_label(label)
         self.edit_layer = "h" if space == "h" else None
-        levels = len(getattr(self.denoiser, "up_blocks", ()))
-        has_h = module in dict(self.denoiser.named_modules())
-        self.layer_names = (*(["h"] if has_h else []), *(f"up{i}" for i in range(levels)))
+        has_h = self.module in dict(self.denoiser.named_modules())
+        self.layer_names = (*(["h"] if has_h else []), *self._kind.layers)
+
+    def _check_told(self, text: Any, pooled: int | None, guidance: float, space: str, prompt: str | None) -> None:
+        """Refuse what does not go with what the denoiser is told (ValueError)."""
+        name, kind = type(self.denoiser).__name__, self._kind
+        if kind.has_text != (text is not None):
+            needed = "needs the size of a text's embedding" if kind.has_text else "takes no text"
+            raise ValueError(f"the denoiser {name} {needed}, got text {text}")
+        if kind.has_pooled and pooled is None:
+            raise ValueError(f"the denoiser {name} needs the size of a text's pooled embedding, got none")
+        guided = guidance != 1 and kind.no_class is None
+        if text is None and (guided or space == "prompt" or prompt is not None):
+            what = "prompt" if prompt is not None else "guidance" if guided else "prompt space"
+            raise ValueError(f"this denoiser ({name}) takes no text, so there is no {what} for it; leave it out")
+
+    def _solver_of(self, steps: int, noise: tuple[int, int, int]) -> Any:
+        part, kind = self._parts["solver"] or {}, self._kind
+        solver = solver_of(part, self.scheduler, steps, lambda solver, count: kind.schedule(solver, count, noise))
+        if kind.flow and not follows_flow(solver):
+            raise ValueError(
+                f"the {type(self.denoiser).__name__} says flows, and the pipeline's {type(solver).__name__} follows "
+                "noise; they belong to different pipelines"
+            )
+        return solver
 
     @classmethod
     def tiny(cls) -> Diffusion:
@@ -151,24 +177,22 @@ class Diffusion(Sampled):
     def ask(self, x: Tensor, step: int, edit: Tensor | None) -> Tensor:
         classes, edit = self._class_and_edit(edit, x)
         shift = edit.unflatten(1, self._h_shape) * self.unit if self.space == "h" and edit is not None else None
-        if self.text is None:
-            return self._predict(x, step, [None], shift, classes)[0]
-        told, empty = self._text(len(x), "told"), self._text(len(x), "empty")
+        told = self._told(len(x), "told", classes)
         if self.space != "prompt" or edit is None:
             if self.guidance == 1:
                 return self._predict(x, step, [told], shift)[0]
-            without, with_text = self._predict(x, step, [empty, told], shift)
-            return without + self.guidance * (with_text - without)
-        texts = [empty, self._shifted(empty, edit), told]
-        without, edited, with_text = self._predict(x, step, texts, None)
-        guided = with_text if self.guidance == 1 else without + self.guidance * (with_text - without)
+            without, with_it = self._predict(x, step, [self._told(len(x), "empty", classes), told], shift)
+            return without + self.guidance * (with_it - without)
+        empty = self._told(len(x), "empty", classes)
+        without, edited, with_it = self._predict(x, step, [empty, self._shifted(empty, edit), told], None)
+        guided = with_it if self.guidance == 1 else without + self.guidance * (with_it - without)
         return guided + self._edit_guidance() * (edited - without)
 
     def effect(self, x: Tensor, step: int, edit: Tensor) -> Tensor:
         if self.space != "prompt":
             return super().effect(x, step, edit)
-        empty = self._text(len(x), "empty")
-        without, edited = self._predict(x, step, [empty, self._shifted(empty, edit)], None)
+        empty = self._told(len(x), "empty")
+        without, edited = self._predict(x, step, [empty, self._shifted(empty, edit)])
         return edited - without
 
     def go(self, said: Tensor, x: Tensor, step: int, solver: Any) -> Tensor:
@@ -177,40 +201,16 @@ class Diffusion(Sampled):
 
     def split(self, latent: Tensor) -> tuple[Tensor, list[Tensor | None]]:
         noise, edits = super().split(latent)
-        return noise * self._first_sigma(), edits
+        return noise * first_sigma(self._solver), edits
 
     def solver(self) -> Any:
         solver = copy.deepcopy(self._solver)  # it counts, and those of several steps remember
         if hasattr(solver, "is_scale_input_called"):
-            solver.is_scale_input_called = True  # _scaled does it, without what the solver notes of it
+            solver.is_scale_input_called = True  # `scaled` does it, without what the solver notes of it
         return solver
 
     def retreat(self, after: Tensor, guess: Tensor, step: int) -> Tensor:
-        """As "DDIM" is gone back: the step's equation solved for its start, with what the network says at the guess."""
-        said, kind = self.ask(guess, step, None), self._solver.config.get("prediction_type", "epsilon")
-        if _counts_in_sigmas(self._solver):
-            here, there = (float(self._solver.sigmas[number]) for number in (step, step + 1))
-            shown, change = 1 / (here**2 + 1), there - here
-            if "FlowMatch" in type(self._solver).__name__ or kind == "epsilon":
-                return after - change * said
-            if kind == "v_prediction":
-                return (after - change * math.sqrt(shown) * said) / (1 + change * (1 - shown) / here)
-            return after - change * (guess - said) / here
-        (a, s), (a2, s2) = self._level(step), self._level(step + 1)
-        if kind == "v_prediction":
-            return (after - (s2 * a - a2 * s) * said) / (a2 * a + s2 * s)
-        noise = said if kind == "epsilon" else (guess - a * said) / s
-        return (after - s2 * noise) * (a / a2) + s * noise
-
-    def _level(self, step: int) -> tuple[float, float]:
-        """Shares of image and noise at the place before a step."""
-        times = self._solver.timesteps
-        if step < len(times):
-            kept = float(self._solver.alphas_cumprod[int(times[step])])
-        else:
-            first = self._solver.config.get("set_alpha_to_one", True)
-            kept = 1.0 if first else float(self._solver.alphas_cumprod[0])
-        return kept**0.5, (1 - kept) ** 0.5
+        return retreat(self._solver, self.ask(guess, step, None), after, guess, step)
 
     def forward(self, latent: Tensor) -> Tensor:
         """Images ``(N, C, H, W)``."""
@@ -237,11 +237,11 @@ class Diffusion(Sampled):
             said = self.vae.encode(x, return_dict=False)[0]
             mean = said if isinstance(said, Tensor) else said.mean
             x = (mean - (self.vae.config.get("shift_factor") or 0.0)) * self.vae.config.scaling_factor
-        noise = self.noise_of(x, rounds) / self._first_sigma()
+        noise = self.noise_of(x, rounds) / first_sigma(self._solver)
         return self.map(noise.flatten(1))
 
     def features(self, latent: Tensor, layer: str) -> Tensor:
-        """``h``: the mean over all steps, in units; ``up0`` …: what a block of the upward half gives in the last step.
+        """``h``: the mean over all steps, in units; ``up0`` … or ``block0`` …: what that block gives in the last step.
 
         Under guidance, of the pass with the text.
         """
@@ -253,12 +253,12 @@ class Diffusion(Sampled):
         x, edits = self.split(latent)
         if layer != "h":
             x = self.walk(x, edits[:-1])
-            with watched(self.denoiser.up_blocks[int(layer[2:])]) as seen:
+            with self._kind.watched(self.denoiser, self._kind.layers[layer]) as seen:
                 self.ask(x, self.steps - 1, edits[-1])
             return seen[0][-len(x) :]
         solver, total = self.solver(), torch.zeros((), device=x.device)
         for step, edit in enumerate(edits):
-            with watched(self._module()) as seen:
+            with self._watched() as seen:
                 said = self.ask(x, step, edit)
             total = total + seen[0][-len(x) :].float()
             x = self.go(said, x, step, solver)
@@ -283,7 +283,7 @@ class Diffusion(Sampled):
             self.unit.copy_((self.empty_TD - self.empty_TD.mean(dim=0)).norm(dim=1).square().mean().sqrt())
         elif self.space == "h":
             few = copy.copy(self)
-            few._solver = solver_of(self._parts["solver"] or {}, self.scheduler, steps)
+            few._solver = self._solver_of(steps, self.noise_shape)
             few.steps = few.num_layers = len(few._solver.timesteps)
             latents = sample_latents(few, samples, rng)
             with Progress("measuring h", samples * few.steps, enabled=progress) as bar:
@@ -309,10 +309,6 @@ class Diffusion(Sampled):
             "label": self.label,
         }
 
-    def _first_sigma(self) -> float:
-        """How large noise is where a path begins."""
-        return float(getattr(self._solver, "init_noise_sigma", 1.0))
-
     def _edit_guidance(self) -> float:
         return max(1.0, self.guidance) if self.edit_guidance is None else self.edit_guidance
 
@@ -330,119 +326,51 @@ class Diffusion(Sampled):
         classes = edit[:, : self.num_classes].argmax(dim=1)
         return classes, edit[:, self.num_classes :] if self.edit_range[0] else None
 
-    def _text(self, n: int, name: str) -> tuple[Tensor, Tensor | None]:
-        tokens = getattr(self, f"{name}_TD").expand(n, -1, -1)
-        return tokens, None if self.pooled is None else getattr(self, f"{name}_P").expand(n, -1)
+    def _told(self, n: int, name: str, classes: Tensor | None = None) -> Told:
+        """What the network is told of ``n`` images: the prompt (``told``), or in place of it nothing (``empty``)."""
+        size = (self.image_shape[1], self.image_shape[2])
+        if self.text is not None:
+            tokens = getattr(self, f"{name}_TD").expand(n, -1, -1)
+            return Told(tokens, None if self.pooled is None else getattr(self, f"{name}_P").expand(n, -1), size=size)
+        if classes is not None and name == "empty":
+            classes = torch.full_like(classes, self._kind.no_class or 0)
+        return Told(classes=classes, size=size)
 
-    def _shifted(self, text: tuple[Tensor, Tensor | None], edit: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _shifted(self, told: Told, edit: Tensor) -> Told:
         """All tokens but the first, which begins every text, moved alike."""
-        moves = torch.ones(text[0].shape[1], 1, device=edit.device)
+        tokens: Any = told.tokens
+        moves = torch.ones(tokens.shape[1], 1, device=edit.device)
         moves[0] = float(len(moves) == 1)
-        return text[0] + moves * (self.unit * edit)[:, None], text[1]
+        return replace(told, tokens=tokens + moves * (self.unit * edit)[:, None])
 
-    def _predict(
-        self,
-        x: Tensor,
-        step: int,
-        texts: Sequence[tuple[Tensor, Tensor | None] | None],
-        shift: Tensor | None,
-        classes: Tensor | None = None,
-    ) -> tuple[Tensor, ...]:
-        """What the network says at ``x`` with each of the texts, in one pass."""
-        count, time = len(texts), self._solver.timesteps[step].to(x.device)
-        scaled = _scaled(self._solver, x, step)
-        more: dict[str, Any] = {} if classes is None else {"class_labels": classes.repeat(count)}
-        if texts[0] is not None:
-            said = [text for text in texts if text is not None]
-            more["encoder_hidden_states"] = torch.cat([tokens for tokens, _ in said])
-            if said[0][1] is not None:
-                _, height, width = self.image_shape
-                times = torch.tensor([height, width, 0, 0, height, width], device=x.device, dtype=x.dtype)
-                pooled = torch.cat([p for _, p in said if p is not None])
-                more["added_cond_kwargs"] = {"text_embeds": pooled, "time_ids": times.expand(count * len(x), -1)}
-        module = None if shift is None else self._module()
-        repeated = scaled.repeat(count, 1, 1, 1)
-        if module is None or shift is None:
-            said_NCHW = self.denoiser(repeated, time, return_dict=False, **more)[0]
-        else:
-            with watched(module, shift.repeat(count, *[1] * (shift.ndim - 1))):
-                said_NCHW = self.denoiser(repeated, time, return_dict=False, **more)[0]
-        parts: tuple[Tensor, ...] = said_NCHW.chunk(count)
+    def _predict(self, x: Tensor, step: int, told: Sequence[Told], shift: Tensor | None = None) -> tuple[Tensor, ...]:
+        """What the network says at ``x`` being told each of these, in one pass."""
+        count, time = len(told), self._solver.timesteps[step].to(x.device)
+        shown = scaled(self._solver, x, step).repeat(count, 1, 1, 1)
+        moved = None if shift is None else shift.repeat(count, *[1] * (shift.ndim - 1))
+        with nullcontext() if moved is None else self._watched(moved):
+            said = self._kind.say(self.denoiser, shown, time, Told.joined(told))
+        parts: tuple[Tensor, ...] = said.chunk(count)
         return parts
 
-    def _module(self) -> nn.Module:
-        try:
-            module: nn.Module = self.denoiser.get_submodule(self.module)
-        except AttributeError as error:
+    def _watched(self, shift: Tensor | None = None) -> AbstractContextManager[list[Tensor]]:
+        """What the module of h gives while this lasts."""
+        return self._kind.watched(self.denoiser, self.module, shift)
+
+    @torch.no_grad()
+    def _shape_of_h(self, noise: tuple[int, int, int]) -> tuple[int, ...]:
+        """What the module gives for one image, found without memory or time."""
+        if self.module not in dict(self.denoiser.named_modules()):
             known = [name for name, _ in self.denoiser.named_children()]
             raise ValueError(
                 f"this {type(self.denoiser).__name__} has no module {self.module!r} whose output could be h; name one "
                 f'yourself, {{"module": …}} (--set module=…): one of {", ".join(known)}, or of their parts'
-            ) from error
-        return module
-
-    def _shapes(self, size: tuple[int, int] | None) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-        """Shapes of images and of noise."""
-        config, factor = self.denoiser.config, 1
-        if self.vae is not None:
-            factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
-            taken = self.vae.config.get("vq_embed_dim") or self.vae.config.latent_channels
-            if config.out_channels != taken:
-                raise ValueError(
-                    f"the denoiser gives {config.out_channels} channels, and the {type(self.vae).__name__} beside it "
-                    f"decodes {taken}; they belong to different pipelines"
-                )
-        sample = config.sample_size
-        if size is None and sample is None:
-            raise ValueError('the pipeline does not say how large its images are; give {"size": [512, 512]}')
-        sides = [sample, sample] if isinstance(sample, int) else list(sample or ())
-        height, width = (factor * side for side in sides) if size is None else size
-        deepest = factor * 2 ** (len(config.block_out_channels) - 1)
-        if height % deepest or width % deepest or min(height, width) < deepest:
-            raise ValueError(
-                f"images of {height}×{width} pixels cannot be halved as often as these networks do; give sides that "
-                f"{deepest} divides"
             )
-        colours = 3 if self.vae is None else self.vae.config.out_channels
-        colours = config.out_channels if self.vae is None else colours
-        return (colours, height, width), (config.in_channels, height // factor, width // factor)
-
-    @torch.no_grad()
-    def _shape_of_h(self, noise_shape: tuple[int, int, int]) -> tuple[int, ...]:
-        """What the module gives for one image, found without memory or time."""
-        module = self._module()
         with torch.device("meta"):
-            shadow = denoiser_of(self._parts["denoiser"] or {})
-            more: dict[str, Any] = {}
-            if class_count(shadow):
-                more["class_labels"] = torch.zeros(1, dtype=torch.long)
-            if self.text is not None:
-                more["encoder_hidden_states"] = torch.zeros(1, *self.text)
-                if self.pooled is not None:
-                    more["added_cond_kwargs"] = {
-                        "text_embeds": torch.zeros(1, self.pooled),
-                        "time_ids": torch.zeros(1, 6),
-                    }
-            with watched(shadow.get_submodule(self.module)) as seen:
-                shadow(torch.zeros(1, *noise_shape), torch.zeros(()), **more)
-        del module
+            shadow, kind = denoiser_of(self._parts["denoiser"] or {})
+            classes = torch.zeros(1, dtype=torch.long) if kind.classes else None
+            with kind.watched(shadow, self.module) as seen:
+                kind.say(shadow, torch.zeros(1, *noise), torch.zeros(()), self._told(1, "told", classes).hollow())
         if not seen:
             raise ValueError(f"the module {self.module!r} takes no part in denoising; name another")
         return tuple(seen[0].shape[1:])
-
-
-def _scaled(solver: Any, x: Tensor, step: int) -> Tensor:
-    """What the network is shown of ``x``: some solvers count in other units of noise."""
-    if not hasattr(solver, "scale_model_input"):
-        return x
-    here = copy.copy(solver)
-    if hasattr(here, "_step_index"):
-        here._step_index = step  # where it would be, had it walked so far
-    scaled: Tensor = here.scale_model_input(x, solver.timesteps[step])
-    return scaled
-
-
-def _counts_in_sigmas(solver: Any) -> bool:
-    """Whether a solver's images grow with their noise, which is then as much as ``sigmas`` say."""
-    grows = "FlowMatch" in type(solver).__name__ or float(getattr(solver, "init_noise_sigma", 1.0)) != 1.0
-    return hasattr(solver, "sigmas") and grows
