@@ -338,6 +338,23 @@ def test_a_flow_can_be_gone_back():
     assert torch.allclose(generator.noise_of(x, rounds=12).flatten(1), latent, atol=1e-3)
 
 
+def test_components_of_h_of_all_classes(tmp_path, monkeypatch):
+    generator, seen = classes_generator(), []
+    watched = generator.activations
+    monkeypatch.setattr(generator, "activations", lambda z, layer: seen.append((z, watched(z, layer))) or seen[-1][1])
+    run = cf.methods.GANSpace(num_directions=2, num_samples=32, batch_size=16).fit(generator, tmp_path / "run")
+    latents, h = (torch.cat([pair[number] for pair in seen[1:]]) for number in (0, 1))  # the first is a probe
+    assert len(latents) == 32
+    assert len(latents[:, 256 : 256 + CLASSES].argmax(dim=1).unique()) == CLASSES
+    _, values, components = np.linalg.svd((h - h.mean(dim=0)).double().numpy(), full_matrices=False)
+    for number in range(2):
+        moved = (run.directions(latents[:1], number, 2.0) - latents[:1])[0]
+        assert not moved[: 256 + CLASSES].any()
+        expected = 2 * components[number] * values[number] / np.sqrt(32)
+        sign = np.sign(moved[256 + CLASSES :].numpy() @ expected)
+        np.testing.assert_allclose(moved[256 + CLASSES :], sign * expected, rtol=0.05, atol=1e-4)
+
+
 # -- what is refused --------------------------------------------------------------------------------------------------
 
 

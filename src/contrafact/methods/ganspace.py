@@ -8,7 +8,8 @@ activations, then least squares from the activations' coordinates back to the la
 the release. Deviations: mean and covariance are summed in float64 and so are exact, where the release merges batches
 (IncrementalPCA); the regression needs no samples of its own, because coordinates along principal components are
 uncorrelated, so that its solution is the covariance of latent and activations times the components. A diffusion model
-that is edited in its bottleneck (h) gets the components of h itself, as Haas et al. do (2303.11073).
+that is edited in its bottleneck (h) gets the components of h itself, as Haas et al. do (2303.11073). Where a class is
+left open and edits leave it as it is, samples are of all classes.
 
 Shape suffixes: N samples, L latent dimensions, F features of the layer, D directions.
 """
@@ -24,7 +25,7 @@ import torch
 from torch import Tensor
 
 from contrafact.core.directions import GlobalDirections
-from contrafact.core.generator import IMAGE, Generator
+from contrafact.core.generator import IMAGE, Generator, sample_latents
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.ranges import Count, Layer, Size
 from contrafact.core.run import Run
@@ -124,7 +125,7 @@ class GANSpace(Method):
         covariance = StreamedCovariance(source.edit_dim, source.edit_dim).to(home_of(run.device))
         rng = run.rng("samples", shared=True)
         for step in run.steps(self._batches(source), {"covariance": covariance, "rng": rng}, "sampling"):
-            w_NL = source.edit_coordinates(source.sample(self._size(source, step), rng))
+            w_NL = source.edit_coordinates(_drawn(source, self._size(source, step), rng))
             covariance.add(w_NL, w_NL)
         return leading_eigenvectors(covariance.value(), self.num_directions, "W varies along")
 
@@ -155,7 +156,7 @@ class GANSpace(Method):
                 it is not.
         """
         rng, seed = run.rng("samples", shared=True), run.rng("samples", shared=True).initial_seed()
-        probe_NL = source.sample(1, run.rng("probe"))
+        probe_NL = _drawn(source, 1, run.rng("probe"))
         features = source.activations(probe_NL, layer).numel()
         home = home_of(run.device)
         cross = StreamedCovariance(source.edit_dim if crossed else 1, features).to(home)
@@ -174,7 +175,7 @@ class GANSpace(Method):
                 rng.manual_seed(seed)  # every pass sees the same samples
                 inner.forget()
                 cross.forget()
-            latent_NL = source.sample(self._size(source, position), rng)
+            latent_NL = _drawn(source, self._size(source, position), rng)
             with run.autocast():
                 activations_NF = source.activations(latent_NL, layer)
             if crossed:
@@ -205,3 +206,8 @@ class GANSpace(Method):
     def _size(self, source: Generator, position: int) -> int:
         """Samples of a batch: the last one may be smaller."""
         return min(self.batch_size, self._samples(source) - position * self.batch_size)
+
+
+def _drawn(source: Generator, n: int, rng: torch.Generator) -> Tensor:
+    """Latents ``(n, L)``: of all classes where edits cannot move the class; elsewhere it has to be fixed."""
+    return source.sample(n, rng) if source.edit_columns is None else sample_latents(source, n, rng)
