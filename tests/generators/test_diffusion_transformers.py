@@ -372,8 +372,9 @@ def test_components_of_h_of_all_classes(tmp_path, monkeypatch):
 )
 def test_settings_that_do_not_fit_dit(changes, message, tmp_path):
     dit_folder(tmp_path / "dit")
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as raised:
         cf.load_generator(tmp_path / "dit", changes)
+    assert str(raised.value).startswith(f"{tmp_path / 'dit'}: ")  # which of several it is
 
 
 def test_a_folder_without_safetensors(tmp_path):

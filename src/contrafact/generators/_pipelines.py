@@ -71,8 +71,16 @@ def read_pipeline(path: Path, changes: dict[str, Any]) -> Generator:
             configuration; a setting that does not fit.
     """
     library()
-    if not (path / INDEX).is_file():
-        return _read_alone(path)
+    try:
+        return _read_whole(path, changes) if (path / INDEX).is_file() else _read_alone(path)
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read_whole(path: Path, changes: dict[str, Any]) -> Generator:
+    """A pipeline's."""
     index = read_json(path / INDEX, finite=False)
     parts = _listed(index, path)
     vae_name = "vae" if "vae" in parts else "vqvae"
@@ -108,11 +116,11 @@ def _listed(index: Any, path: Path) -> dict[str, tuple[str, str]]:
         raise ValueError(
             f"{path / INDEX} names no pipeline; expected the folder that a pipeline of diffusers was saved to"
         )
-    if index["_class_name"] not in _PIPELINES:
-        named = index["_class_name"]
+    named = index["_class_name"]
+    if named not in _PIPELINES:
         own = f", which is a program of its own ({named[0]})" if isinstance(named, list) and named else ""
         raise ValueError(
-            f"{path} is a pipeline {named if isinstance(named, str) else list(named)[-1:]}{own}; known: "
+            f"{path} is a pipeline {named[-1:] if isinstance(named, list) else named}{own}; known: "
             f"{', '.join(_PIPELINES)}. Code that a folder brings along is never run"
         )
     parts: dict[str, tuple[str, str]] = {}
