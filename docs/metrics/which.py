@@ -29,10 +29,9 @@ HEADER = "| metric | what it asks | what fools it, first of all | points | time 
 OTHERS_HEADER = "| metric | what it asks | what fools it, first of all | enough | cost |\n|---|---|---|---|---|\n"
 TOLERANCE = 0.05
 UNMEASURED = {
-    "matched_rescoring": ("210 latents, by default", "its search for equal steps decides"),
     "recovery": ("compares directions, not samples", "0.4 ms at 8 directions of 64 dimensions"),
 }
-"""Enough, and cost, of what draws no samples, or was not measured: how many it draws then."""
+"""Enough, and cost, of what draws no samples."""
 NUM_POINTS, NUM_TEST, NUM_CODES = 10_000, 5_000, 10
 SIZES = np.array([10, 10, 10, 8, 4, 15])
 """Factors of Shapes3D."""
@@ -123,7 +122,7 @@ def table_of_others(found: dict[str, dict[str, Any]]) -> str:
             if "encoded" in row:
                 cost = f"{row['encoded']:,} images encoded at {largest:,}"
             elif "images" in row:
-                cost = f"{row['images']} images a {unit.rstrip('s')}"
+                cost = f"{row['images']} image{'s' * (row['images'] != 1)} a {unit.rstrip('s')}"
             least = f"{enough(row['scores'])} {unit}".strip()
         else:
             least, cost = UNMEASURED[name]

@@ -130,6 +130,7 @@ MEASURED: dict[str, Callable[[int, int], MetricResult]] = {
     "precision_recall": lambda n, seed: m.precision_recall(*features(n, seed)),
     "inception_score": lambda n, seed: m.inception_score(3 * features(n, seed)[0][:, :10], seed=seed),
     "rescoring": edits("rescoring", JUDGE.scores),
+    "matched_rescoring": edits("matched_rescoring", colours),
     "mds": edits("mds", lambda images: (colours(images) > 0.5).long()),
     "attribute_dependency": edits("attribute_dependency", JUDGE.scores),
     "edit_effects": edits("edit_effects", colours),
