@@ -175,6 +175,19 @@ def test_words_are_numbered_alike_in_both_files(tmp_path):
         read_matrix(tmp_path / "f.csv", ("codes",))
 
 
+def test_ids_may_stand_in_any_column(tmp_path):
+    files = [f"{row}.png" for row in range(120)]
+    codes = [
+        ",".join([*map(repr, row[:2]), file, repr(row[2])]) for row, file in zip(CODES.tolist(), files, strict=True)
+    ]
+    factors = [",".join([*map(str, row), file]) for row, file in zip(FACTORS.tolist(), files, strict=True)]
+    (tmp_path / "c.csv").write_text("\n".join(["a,b,seen,c", *codes]))
+    (tmp_path / "f.csv").write_text("\n".join(["shape,hue,size,seen", *factors[::-1]]))
+    found = evaluate_files(tmp_path / "c.csv", tmp_path / "f.csv", metrics="mig", id="seen")
+    assert found.code_names == ("a", "b", "c")
+    assert found.scores()["mig.score"] == pytest.approx(mig(CODES[:, :3], FACTORS).score)
+
+
 def test_tensors_of_torch_are_read_and_never_run(tmp_path):
     torch.save(torch.tensor(CODES), tmp_path / "c.pt")
     torch.save({"codes": torch.tensor(CODES), "factors": torch.tensor(FACTORS), "epoch": 3}, tmp_path / "all.pth")

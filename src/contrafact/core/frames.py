@@ -133,6 +133,8 @@ def columns_of(values: Any, what: str) -> Columns:
     family = type(values).__module__.partition(".")[0]
     if family == "xarray":
         return _of_xarray(values, what)
+    if hasattr(values, "collect_schema") and hasattr(values, "collect") and not hasattr(values, "to_numpy"):
+        raise ValueError(f"{what} is a {type(values).__name__}, whose rows are not computed yet; pass .collect() of it")
     if family == "pandas" and hasattr(values, "index"):
         return _of_pandas(values, what)
     names = getattr(getattr(values, "dtype", None), "names", None)
@@ -188,13 +190,7 @@ def _of_pandas(values: Any, what: str) -> Columns:
 
 def _of_series(name: str | None, series: Any, what: str) -> Column:
     if type(series.dtype).__name__ == "CategoricalDtype":
-        places = series.cat.codes.to_numpy().astype(np.float64)
-        places[places < 0] = np.nan
-        words = tuple(str(word) for word in series.cat.categories)
-        if series.cat.categories.dtype.kind in "iuf":  # categories of numbers are those numbers
-            table = np.append(series.cat.categories.to_numpy().astype(np.float64), np.nan)
-            return Column(name, table[series.cat.codes.to_numpy()])
-        return Column(name, places, words, bool(series.cat.ordered))
+        return _of_categorical(name, series.array)
     kind = getattr(series.dtype, "kind", "O")
     if kind in "biuf":
         single = str(series.dtype).lower() == "float32"
@@ -207,8 +203,19 @@ def _of_series(name: str | None, series: Any, what: str) -> Column:
     return _column(name, series.to_numpy(), what)
 
 
+def _of_categorical(name: str | None, values: Any) -> Column:
+    """A pandas Categorical, its words in its own order; categories of numbers are those numbers."""
+    places_N, categories = np.asarray(values.codes), values.categories
+    if categories.dtype.kind in "iuf":
+        return Column(name, np.append(categories.to_numpy().astype(np.float64), np.nan)[places_N])
+    words = tuple(str(word) for word in categories)
+    return Column(name, np.where(places_N < 0, np.nan, places_N.astype(np.float64)), words, bool(values.ordered))
+
+
 def _of_xarray(values: Any, what: str) -> Columns:
     variables = values.data_vars if hasattr(values, "data_vars") else {None: values}
+    if not hasattr(values, "coords"):
+        raise ValueError(f"{what} is a {type(values).__name__} without coordinates; pass a DataArray or a Dataset")
     columns: list[Column] = []
     labels: Array | None = None
     for name, variable in variables.items():
@@ -222,7 +229,11 @@ def _of_xarray(values: Any, what: str) -> Columns:
             labels = np.asarray(variable.coords[rows].values, dtype=object)
         if variable.ndim == 1:
             called = name if name is not None else variable.name
-            columns.append(_column(None if called is None else str(called), variable.values, what))
+            called = None if called is None else str(called)
+            if type(getattr(variable, "dtype", None)).__name__ == "CategoricalDtype":
+                columns.append(_of_categorical(called, variable.data))
+            else:
+                columns.append(_column(called, variable.values, what))
             continue
         across = variable.dims[1]
         known = variable.coords[across].values if across in variable.coords else range(variable.shape[1])
@@ -268,7 +279,13 @@ def _column(name: str | None, values: Any, what: str, number: int = 0) -> Column
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
         return replace(_of_array(values, what).columns[0], name=name)
     array = None
-    if hasattr(values, "to_numpy"):
+    kind = str(getattr(values, "dtype", ""))
+    if kind.startswith("Enum(") and hasattr(values.dtype, "categories"):  # as polars has words in an order of their own
+        words = tuple(map(str, values.dtype.categories))
+        return Column(name, places_among(values.to_list(), words), words, ordered=True)
+    if kind in ("Int128", "UInt128"):  # polars' sums of numbers; numpy has no such type
+        array = np.array([math.nan if cell is None else cell for cell in values.to_list()], dtype=np.float64)
+    elif hasattr(values, "to_numpy"):
         array = np.asarray(values.to_numpy())
     if array is None or array.dtype.kind not in "biufMm":
         # to_numpy of an Arrow column of a dictionary hands out some word where there is none.
@@ -306,7 +323,7 @@ def column_called(name: str | None, number: int) -> str:
 
 def _of_objects(name: str | None, cells: Array, what: str, number: int = 0) -> Column:
     """Python objects: numbers where all are, else words; None, NaN and pandas' NA are holes."""
-    known = [not (cell is None or cell != cell or type(cell).__name__ in ("NAType", "NaTType")) for cell in cells]
+    known = [not _is_hole(cell) for cell in cells]
     kinds = {type(cell) for cell, is_known in zip(cells, known, strict=True) if is_known}
     if all(issubclass(kind, _REALS) for kind in kinds):
         filled = [float(cell) if is_known else math.nan for cell, is_known in zip(cells, known, strict=True)]
@@ -322,6 +339,12 @@ def _of_objects(name: str | None, cells: Array, what: str, number: int = 0) -> C
     texts = [_text(cell) if is_known else None for cell, is_known in zip(cells, known, strict=True)]
     words = tuple(sorted({text for text in texts if text is not None}))
     return Column(name, places_among(texts, words), words)
+
+
+def _is_hole(cell: Any) -> bool:
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(cell, _REALS) and bool(cell != cell)
 
 
 def _text(cell: Any) -> str:

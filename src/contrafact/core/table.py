@@ -80,7 +80,8 @@ class Table:
 
     def without(self, numbers: Iterable[int]) -> Table:
         """The table without the columns of these numbers."""
-        left = [number for number in range(len(self.columns)) if number not in set(numbers)]
+        gone = set(numbers)
+        left = [number for number in range(len(self.columns)) if number not in gone]
         names = None if self.names is None else tuple(self.names[number] for number in left)
         return Table(self.source, names, tuple(self.columns[number] for number in left), self.places, self.unit)
 
@@ -268,7 +269,8 @@ def _kind(kind: Any) -> Callable[[Any, dict[str, str]], Array] | None:
         return lambda column, _: np.asarray(
             _plain(column).cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64
         )
-    if types.is_string(kind) or types.is_large_string(kind) or types.is_boolean(kind):
+    views = hasattr(types, "is_string_view") and types.is_string_view(kind)  # since pyarrow 16
+    if types.is_string(kind) or types.is_large_string(kind) or views or types.is_boolean(kind):
         return _texts
     return None
 
