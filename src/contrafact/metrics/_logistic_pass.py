@@ -130,6 +130,17 @@ def _add_products(codes_JB: Array, residuals_RB: Array, gradient_RP: Array) -> N
 
 
 @_as_written
+def _six_terms(y: Any, x: Any, constants: Array, first: int) -> Any:
+    """Horner's rule over as many coefficients, written out: a loop in a loop would not be done in vectors."""
+    y = y * x + constants[first + 5]
+    y = y * x + constants[first + 4]
+    y = y * x + constants[first + 3]
+    y = y * x + constants[first + 2]
+    y = y * x + constants[first + 1]
+    return y * x + constants[first]
+
+
+@_as_written
 def _exponential(values_B: Array, power_B: Array, bits_B: Array, constants: Array) -> None:
     """In place, of values of at most 0: ``2 ** k`` times a polynomial; ``bits_B`` is ``power_B``, read as integers."""
     least, magic = constants[0], constants[1]
@@ -143,13 +154,7 @@ def _exponential(values_B: Array, power_B: Array, bits_B: Array, constants: Arra
         for n in range(len(values_B)):
             whole = power_B[n] - magic
             x = (values_B[n] - whole * octave) - whole * rest
-            y = constants[11]
-            y = y * x + constants[10]
-            y = y * x + constants[9]
-            y = y * x + constants[8]
-            y = y * x + constants[7]
-            y = y * x + constants[6]
-            y = y * x + constants[5]
+            y = _six_terms(constants[11], x, constants, 5)
             values_B[n] = y * x + one
         for n in range(len(bits_B)):
             bits_B[n] = (bits_B[n] + 127) << 23
@@ -157,19 +162,7 @@ def _exponential(values_B: Array, power_B: Array, bits_B: Array, constants: Arra
         for n in range(len(values_B)):
             whole = power_B[n] - magic
             x = (values_B[n] - whole * octave) - whole * rest
-            y = constants[17]
-            y = y * x + constants[16]
-            y = y * x + constants[15]
-            y = y * x + constants[14]
-            y = y * x + constants[13]
-            y = y * x + constants[12]
-            y = y * x + constants[11]
-            y = y * x + constants[10]
-            y = y * x + constants[9]
-            y = y * x + constants[8]
-            y = y * x + constants[7]
-            y = y * x + constants[6]
-            y = y * x + constants[5]
+            y = _six_terms(_six_terms(constants[17], x, constants, 11), x, constants, 5)
             values_B[n] = y * x + one
         for n in range(len(bits_B)):
             bits_B[n] = (bits_B[n] + 1023) << 52

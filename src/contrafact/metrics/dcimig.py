@@ -46,21 +46,19 @@ def dcimig(
     """Sum over factors of the best gap among the codes that know the factor best, over the sum of factor entropies.
 
     Args:
-        codes: ``(N, J)`` numbers.
-        factors: ``(N, K)`` whole numbers.
-        num_bins: equal-width bins per code.
-        continuous: factors may take any value, and are binned as codes are; a truth value for each where only some may.
-        bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
-            (chance is 0, full knowledge the factor's entropy).
-        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.core.active.active_codes`.
+        codes: ``(N, J)``, as :func:`~contrafact.metrics.mig` takes them.
+        factors: ``(N, K)``, likewise.
+        num_bins: see ``mig``.
+        continuous: see ``mig``.
+        bias: see ``mig``.
+        active: see ``mig``.
 
     Returns:
         score in [0, 1], higher is better; ``per_factor`` ``(K,)`` the factor's gap over its entropy; ``matrix``
         ``(J, K)`` mutual informations in nats. With one factor a code's second best is 0, and a note says so.
 
     Raises:
-        ValueError: shapes, values or lengths do not fit, a factor is constant, or the correction is unknown.
+        ValueError: what ``mig`` refuses.
 
     >>> import numpy as np
     >>> factors = np.random.default_rng(0).integers(4, size=(10_000, 2))

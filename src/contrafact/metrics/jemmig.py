@@ -1,7 +1,7 @@
 """Joint entropy minus mutual information gap: does one code know each factor, and nothing else?
 
-Do and Tran, "Theory and Evaluation Metrics for Learning Disentangled Representations", ICLR 2020: 100 bins
-between -4 and 4, and every image spreads over them as its posterior does.
+Do and Tran, "Theory and Evaluation Metrics for Learning Disentangled Representations", ICLR 2020.
+Images are counted as rmig counts them.
 
 Shape suffixes: N points, J code dimensions, K factors.
 """
@@ -66,26 +66,20 @@ def jemmig(
     """Mean over factors of ``1 - (H(best code, factor) - gap) / (H(factor) + log(num_bins))``.
 
     Args:
-        codes: ``(N, J)`` numbers: the means of the encoder's distributions.
-        factors: ``(N, K)`` whole numbers.
-        deviations: ``(N, J)`` their standard deviations, in units of the prior's. Without them each image falls into
-            one bin of its code's own range. They belong to the rows: pass them to this function, not to one that
-            resamples rows.
+        codes: ``(N, J)``, as :func:`~contrafact.metrics.rmig` takes them.
+        factors: ``(N, K)``, likewise.
+        deviations: ``(N, J)``, likewise.
         num_bins: equal-width bins; scores of different numbers of bins do not compare.
-        continuous: factors may take any value, and are cut into ``num_bins`` bins themselves; a truth value for each
-            where only some may.
-        bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
-            (chance is 0, full knowledge the factor's entropy). It corrects counts, so not beside ``deviations``.
-        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.core.active.active_codes`.
+        continuous: see ``rmig``.
+        bias: see ``rmig``.
+        active: see ``rmig``.
 
     Returns:
         score in [0, 1], higher is better; ``per_factor`` ``(K,)``. A factor no code knows anything of scores 0. With
         one code the second best is 0, and a note says so.
 
     Raises:
-        ValueError: shapes, values or lengths do not fit, a factor is constant, the correction is unknown, or it came
-            with ``deviations``.
+        ValueError: what ``rmig`` refuses.
 
     >>> import numpy as np
     >>> factors = np.random.default_rng(0).integers(4, size=(10_000, 2))

@@ -61,11 +61,9 @@ def modularity(
         codes: ``(N, J)`` numbers.
         factors: ``(N, K)`` whole numbers. A constant factor is nobody's secret and counts as unknown to every code.
         num_bins: equal-width bins per code.
-        continuous: factors may take any value, and are binned as codes are; a truth value for each where only some may.
-        bias: correction of the informations for chance: ``none`` (as published), ``miller-madow``, or ``shuffle``
-            (chance is 0, full knowledge the factor's entropy).
-        active: which codes to look at: a share of the widest code's range, or numbers of codes; None for all. See
-            :func:`~contrafact.core.active.active_codes`.
+        continuous: as :func:`~contrafact.metrics.mig` takes it.
+        bias: see ``mig``.
+        active: see ``mig``.
 
     Returns:
         score in [0, 1], higher is better. A dead code scores 0. With one factor every informative code scores 1, by
