@@ -35,8 +35,8 @@ QUICK: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True)
-class TokenSettings(Method):
-    """Settings of an encoder whose codes become tokens."""
+class CodeSettings(Method):
+    """Settings of an encoder and a U-Net that makes images under its codes."""
 
     source: ClassVar[Literal["generator", "images"]] = "images"
     labels: ClassVar[Literal["none", "optional", "few"]] = "none"
@@ -45,10 +45,6 @@ class TokenSettings(Method):
         "encoder": "its encoder's last layer is put into units of the codes' own deviation; simclr trains one of yours",
     }
 
-    latent_dim: Size = 20
-    """Codes J, and tokens."""
-    token_dim: Size = 16
-    """Numbers in a token."""
     width: Width = 1.0
     """Multiplies the U-Net's channel counts."""
     encoder_width: Width = 1.0
@@ -77,10 +73,21 @@ class TokenSettings(Method):
     ema: Keep = 0.9999
     """Momentum of the slowly following copy of tokens and U-Net that is kept; 0 keeps the networks themselves."""
 
-    def rate(self, step: int) -> float:
-        """Learning rate at a step."""
-        falling = cosine_rate(step, self.steps, self.learning_rate) if self.cosine else self.learning_rate
+    def rate(self, step: int, steps: int | None = None) -> float:
+        """Learning rate at a step of so many; ``steps`` unless others are given."""
+        last = self.steps if steps is None else steps
+        falling = cosine_rate(step, last, self.learning_rate) if self.cosine else self.learning_rate
         return falling * min(1.0, (step + 1) / max(1, self.warmup_steps))
+
+
+@dataclass(frozen=True)
+class TokenSettings(CodeSettings):
+    """Settings of an encoder whose codes become tokens."""
+
+    latent_dim: Size = 20
+    """Codes J, and tokens."""
+    token_dim: Size = 16
+    """Numbers in a token."""
 
     def start(
         self,

@@ -15,7 +15,7 @@ Shape suffixes: N images, J codes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -24,18 +24,15 @@ from torch import Tensor
 
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import Artefacts
-from contrafact.core.ranges import Count, Positive, Rate, Size, SizeOrZero, Steps
 from contrafact.core.run import Run
-from contrafact.methods._concept_tokens import QUICK, TokenSettings, TokenTraining
-from contrafact.nn.noise_schedule import Prediction
+from contrafact.methods._concept_tokens import QUICK, TokenSettings
+from contrafact.methods._noised import NoisedSettings, autoencoder_optimizer, learn_autoencoder
 from contrafact.nn.token_unet import Conditioning
 from contrafact.training.stages import stages
 
-Distance = Literal["absolute", "squared"]
-
 
 @dataclass(frozen=True)
-class EncDiff(TokenSettings):
+class EncDiff(NoisedSettings, TokenSettings):
     """Codes as concept tokens of a diffusion model.
 
     >>> import contrafact as cf
@@ -53,44 +50,22 @@ class EncDiff(TokenSettings):
         "tiny": {"codebook": 16, "levels": 2, "patch": 2, "blocks": 1, "times": 20, "decode_steps": 2, "ema": 0.5},
     }
 
-    codebook: SizeOrZero = 2048
-    """Entries of the codebook of the autoencoder in whose maps images are denoised, each of which stands for a square
-    of ``patch`` pixels; 0 denoises the pixels."""
     conditioning: Conditioning = "attention"
     """How tokens reach the denoiser: attention, or film, which scales and shifts its channels (the ablation)."""
     noised: Literal["at random", "fully"] = "at random"
     """How far images are noised in training: to a time drawn anew, or always to the last, which leaves nothing of them
     (the control)."""
-    lateness: Positive = 1.0
-    """The density of times grows as their power of this less 1: 1 is uniform, more draws them towards the noise."""
-    prediction: Prediction = "epsilon"
-    """What the denoiser says: epsilon, the noise, or the image."""
-    distance: Distance = "absolute"
-    """How far that is from what it should be."""
-    times: Size = 1000
-    """Times of the noise schedule."""
-    decode_steps: Count = 8
-    """How often the denoiser is asked for an image of codes; once where images are always noised fully."""
-    autoencoder_steps: Steps = 100_000
-    """Steps that the autoencoder with the codebook trains first."""
-    autoencoder_rate: Rate = 5.76e-4
-    """Its learning rate."""
 
     def train(self, source: ImageDataset, run: Run) -> Artefacts:
         """Train the autoencoder, if there is one, then encoder and denoiser."""
         solver_steps = self.decode_steps if self.noised == "at random" else 1
         training = self.start(source, run, self.conditioning, self.prediction, solver_steps, self.times, self.codebook)
         first_stage, schedule = training.generator.first_stage, training.generator.schedule
-        autoencoder = None
-        if first_stage is not None:
-            autoencoder = torch.optim.Adam(
-                first_stage.parameters(), self.autoencoder_rate, betas=(0.5, 0.9), fused=True
-            )
-            training.state["autoencoder"] = autoencoder
+        autoencoder = autoencoder_optimizer(first_stage, self.autoencoder_rate, training.state)
         lengths = (self.autoencoder_steps if autoencoder else 0, self.steps)
         before, after = stages(run, lengths, training.state)
         if autoencoder is not None:
-            self._learn_autoencoder(before, training, autoencoder, run)
+            learn_autoencoder(before, training, autoencoder, run)
         for step in after:
             images = training.batch()
             with torch.no_grad():
@@ -100,8 +75,7 @@ class EncDiff(TokenSettings):
             with run.autocast():
                 tokens = training.generator.tokens(training.encoder.encode(images))
                 said = training.generator.predict(noised, times_N, tokens)
-            error = said - (noise if self.prediction == "epsilon" else clean)
-            loss = error.abs().mean() if self.distance == "absolute" else error.square().mean()
+            loss = self.away(said, noise, clean)
             training.descend(loss, step)
             run.log(loss=loss)
         return training.artefacts()
@@ -110,21 +84,4 @@ class EncDiff(TokenSettings):
         """``(N,)`` times to which images of a batch are noised."""
         if self.noised == "fully":
             return torch.full((count,), self.times - 1)
-        share_N = torch.rand(count, generator=rng, dtype=torch.float64) ** (1 / self.lateness)
-        return (share_N * self.times).long().clamp(max=self.times - 1)
-
-    def _learn_autoencoder(
-        self, steps: Iterable[int], training: TokenTraining, optimizer: torch.optim.Optimizer, run: Run
-    ) -> None:
-        """Stage 1: codebook, encoder and decoder of what is denoised; then it rests."""
-        first_stage = training.generator.first_stage
-        for _ in steps:
-            with run.autocast():
-                error, distance = first_stage.loss(2 * training.batch() - 1)
-            optimizer.zero_grad(set_to_none=True)
-            (error + distance).backward()
-            run.average_gradients(first_stage.parameters())
-            optimizer.step()
-            run.log(autoencoder_error=error, codebook_distance=distance)
-        first_stage.requires_grad_(False)
-        training.generator.fit_deviation(training.glimpse(256))
+        return super().draw_times(count, rng)

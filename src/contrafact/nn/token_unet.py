@@ -224,12 +224,12 @@ class TokenBlock(nn.Module):
         self.to_tokens = TokenAttention(after, token_dim, heads) if token_dim else None
         self.feed_forward = FeedForward(after) if transformer else None
 
-    def forward(self, features: Tensor, told_NE: Tensor, tokens_NJD: Tensor) -> Tensor:
+    def forward(self, features: Tensor, told_NE: Tensor, tokens_NJD: Tensor | None) -> Tensor:
         """Features ``(N, after, H, W)``."""
         features = self.residual(features, told_NE)
         if self.to_itself is not None:
             features = self.to_itself(features)
-        if self.to_tokens is not None:
+        if self.to_tokens is not None and tokens_NJD is not None:
             features = self.to_tokens(features, tokens_NJD)
         return features if self.feed_forward is None else self.feed_forward(features)
 
@@ -239,7 +239,7 @@ class TokenUNet(nn.Module):
 
     Args:
         image_shape: ``(C, H, W)`` of what is denoised; sides that halve evenly once less than there are levels.
-        tokens: J.
+        tokens: J; 0 with ``film`` for a U-Net that is told nothing but the time.
         token_dim: D.
         channels: of the first level.
         multipliers: channels of each level, in multiples of the first one's.
@@ -280,7 +280,7 @@ class TokenUNet(nn.Module):
         sizes, told = [channels * m for m in multipliers], 4 * channels
         self.channels, self.blocks, self.conditioning = channels, blocks, conditioning
         self.time = nn.Sequential(nn.Linear(channels, told), nn.SiLU(), nn.Linear(told, told))
-        self.film = nn.Linear(tokens * token_dim, told) if conditioning == "film" else None
+        self.film = nn.Linear(tokens * token_dim, told) if conditioning == "film" and tokens else None
 
         def block(before: int, after: int) -> TokenBlock:
             return TokenBlock(before, after, told, 0 if conditioning == "film" else token_dim, heads, transformer)
@@ -303,10 +303,19 @@ class TokenUNet(nn.Module):
 
     def forward(self, noised: Tensor, times_N: Tensor, tokens_NJD: Tensor) -> Tensor:
         """What it predicts ``(N, C, H, W)`` of ``noised`` at times ``(N,)``, given tokens ``(N, J, D)``."""
-        told_NE = self.time(time_features(times_N, self.channels))
+        told_NE = self.at_time(times_N)
         if self.film is not None:
             told_NE = told_NE + self.film(tokens_NJD.flatten(1))
         told_NE = F.silu(told_NE)
+        return self.ascend(self.descend(noised, told_NE, tokens_NJD), told_NE, tokens_NJD)
+
+    def at_time(self, times_N: Tensor) -> Tensor:
+        """What blocks are told of times ``(N,)``, before the last SiLU: ``(N, E)``."""
+        told: Tensor = self.time(time_features(times_N, self.channels))
+        return told
+
+    def descend(self, noised: Tensor, told_NE: Tensor, tokens_NJD: Tensor | None = None) -> list[Tensor]:
+        """Features after each block of the way down; the bottleneck begins with the last."""
         hidden, skips = self.begin(noised), []
         for level, blocks in enumerate(self.down):
             assert isinstance(blocks, nn.ModuleList)
@@ -315,12 +324,22 @@ class TokenUNet(nn.Module):
                 skips.append(hidden)
             if level < len(self.halving):
                 hidden = self.halving[level](hidden)
-        hidden = self.middle[1](self.middle[0](hidden, told_NE, tokens_NJD), told_NE)
+        return skips
+
+    def ascend(self, skips: Sequence[Tensor], told_NE: Tensor, tokens_NJD: Tensor | None = None) -> Tensor:
+        """What is predicted ``(N, C, H, W)`` of features of the way down: the bottleneck and the way up."""
+        left = list(skips)
+        hidden = self.middle[1](self.middle[0](left[-1], told_NE, tokens_NJD), told_NE)
         for level, blocks in enumerate(self.up):
             assert isinstance(blocks, nn.ModuleList)
             for block in blocks:
-                hidden = block(torch.cat([hidden, skips.pop()], dim=1), told_NE, tokens_NJD)
+                hidden = block(torch.cat([hidden, left.pop()], dim=1), told_NE, tokens_NJD)
             if level < len(self.doubling):
                 hidden = self.doubling[level](F.interpolate(hidden, scale_factor=2.0, mode="nearest"))
         said: Tensor = self.end(F.silu(self.end_norm(hidden)))
         return said
+
+    def keep_ascent(self) -> TokenUNet:
+        """Itself with the bottleneck and the way up alone, which reads the features of another's way down."""
+        del self.begin, self.down, self.halving, self.time
+        return self
