@@ -207,7 +207,7 @@ class Recording(Run):
         yield from super().steps(total, state, what)
 
 
-RESCALED = ("attention_decoder", "encdiff")
+RESCALED = ("attention_decoder", "disdiff", "encdiff")
 """The last layer of these encoders is put into the unit of its codes' own deviation, trained or not."""
 
 

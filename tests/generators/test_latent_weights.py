@@ -77,7 +77,7 @@ def test_layer_ranges_choose_modulations():
     assert torch.equal(generator.latent_weights((5, 6)), rows[5])
 
 
-WITHOUT = ("autoencoder_kl", "diffusion", "glow", "rectified_flow", "token_diffusion", "wrap")
+WITHOUT = ("autoencoder_kl", "diffusion", "field_diffusion", "glow", "rectified_flow", "token_diffusion", "wrap")
 
 
 @pytest.mark.parametrize("name", CATALOG.names())

@@ -13,8 +13,8 @@ HEADING = "## Presets and their sources\n"
 OURS = {"quick", "quick_unsupervised", "standard", "tiny"}
 """Presets that come from no paper or program."""
 NAMES = (
-    *("cd_gan", "cmc", "contralord", "encdiff", "infogan", "infogan_cr", "moco", "noiseclr", "overlord", "simclr"),
-    *("sub_infomax", "zerodim"),
+    *("cd_gan", "cmc", "contralord", "disdiff", "encdiff", "infogan", "infogan_cr", "moco", "noiseclr", "overlord"),
+    *("simclr", "sub_infomax", "zerodim"),
 )
 
 

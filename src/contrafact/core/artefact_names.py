@@ -23,6 +23,7 @@ PLACES = {
     "directions/deformator": "contrafact.editing.deformator:DeformatorDirections",
     "encoder/conv": "contrafact.nn.encoders:ConvEncoder",
     "encoder/batch_norm": "contrafact.nn.batch_norm_encoder:BatchNormEncoder",
+    "encoder/vectors": "contrafact.nn.batch_norm_encoder:VectorEncoder",
     "encoder/locatello": "contrafact.nn.encoders:LocatelloEncoder",
     "encoder/mlp": "contrafact.nn.perceptron:MLPEncoder",
     "encoder/gaussian": "contrafact.nn.encoders:GaussianEncoder",

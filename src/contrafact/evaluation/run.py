@@ -42,6 +42,7 @@ from contrafact.evaluation.scores import add_scores, score_line
 from contrafact.metrics import CATALOG
 from contrafact.metrics.recovery import recovery, tangents
 from contrafact.nn.attributes import Predictor, load_predictor, no_predictor_message
+from contrafact.nn.batch_norm_encoder import VectorEncoder
 from contrafact.nn.factor_codes import FactorEncoder, ResidualOf, residual_dim_of
 
 DEFAULT_METRICS = ("mig", "dci")
@@ -62,8 +63,9 @@ def default_metrics(run: FinishedRun, dataset: ImageDataset | None = None) -> tu
     """What is scored unless something else is asked for.
 
     ZeroDIM's protocol, MIG, DCI and what a probe reads from the residual, where the encoder has codes of annotated
-    factors; probes, and a table of parts, where it is a contrastive one; else clustering where the run is about
-    classes; else MIG and DCI. Recovery too where the generator knows true directions.
+    factors; MIG and DCI of what a factor's vectors differ in most, where codes are vectors; probes, and a table of
+    parts, where it is a contrastive one; else clustering where the run is about classes; else MIG and DCI. Recovery
+    too where the generator knows true directions.
 
     Args:
         run: a finished run.
@@ -72,6 +74,8 @@ def default_metrics(run: FinishedRun, dataset: ImageDataset | None = None) -> tu
     static: tuple[str, ...] = ()
     if run.has("encoder") and isinstance(run.encoder, FactorEncoder) and isinstance(dataset, AnnotatedDataset):
         static = ("zerodim", *DEFAULT_METRICS, *([LEAKAGE] if residual_dim_of(run.encoder) else []))
+    elif run.has("encoder") and isinstance(run.encoder, VectorEncoder) and run.encoder.representations:
+        static = tuple(f"{metric}:principal" for metric in DEFAULT_METRICS)
     elif run.has("encoder"):
         by_class = class_factor(run, dataset) is not None
         static = usual_metrics(run.encoder) or (("clustering",) if by_class else DEFAULT_METRICS)

@@ -7,6 +7,7 @@ from contrafact.generators.class_knob import ClassKnob as ClassKnob
 from contrafact.generators.dcgan import DCGAN as DCGAN
 from contrafact.generators.diffusion import Diffusion as Diffusion
 from contrafact.generators.fastgan import FastGAN as FastGAN
+from contrafact.generators.field_diffusion import FieldDiffusion as FieldDiffusion
 from contrafact.generators.glow import Glow as Glow
 from contrafact.generators.lord import LORD as LORD
 from contrafact.generators.prog_gan import ProgGAN as ProgGAN

@@ -12,6 +12,7 @@ from contrafact.methods.deep_spectral import DeepSpectral as DeepSpectral
 from contrafact.methods.diffusion import Diffusion as Diffusion
 from contrafact.methods.dip_vae import DIPVAE as DIPVAE
 from contrafact.methods.disco import DisCo as DisCo
+from contrafact.methods.disdiff import DisDiff as DisDiff
 from contrafact.methods.encdiff import EncDiff as EncDiff
 from contrafact.methods.factor_vae import FactorVAE as FactorVAE
 from contrafact.methods.gan_features import GANFeatures as GANFeatures

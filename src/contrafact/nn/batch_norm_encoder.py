@@ -1,6 +1,6 @@
 """The encoder of DisDiff and EncDiff: stride-2 convolutions and residual blocks with batch normalisation.
 
-Shape suffixes: N images, J code dimensions.
+Shape suffixes: N images, J code dimensions, K factors, D numbers of each, F features.
 """
 
 from __future__ import annotations
@@ -78,3 +78,60 @@ class BatchNormEncoder(Encoder):
 
     def arguments(self) -> dict[str, Any]:
         return {"image_shape": self.image_shape, "code_dim": self.code_dim, "width": self.width}
+
+
+class VectorEncoder(BatchNormEncoder):
+    """Images to a vector for each of K factors, one after the other in the codes: J = K · D.
+
+    Args:
+        image_shape: ``(C, H, W)``.
+        num_factors: K.
+        factor_dim: D.
+        width: multiplies the channel count.
+
+    >>> encoder = VectorEncoder((3, 16, 16), 4, 8, 0.25).eval()
+    >>> codes = encoder(torch.zeros(2, 3, 16, 16))
+    >>> codes.shape, encoder.represent(codes, "principal").shape
+    (torch.Size([2, 32]), torch.Size([2, 4]))
+    """
+
+    def __init__(
+        self, image_shape: tuple[int, int, int], num_factors: int, factor_dim: int, width: float = 1.0
+    ) -> None:
+        self.num_factors = check_count("num_factors", num_factors)
+        self.factor_dim = check_count("factor_dim", factor_dim)
+        super().__init__(image_shape, num_factors * factor_dim, width)
+
+    @property
+    def representations(self) -> tuple[str, ...]:
+        """``principal``: the first number of each vector, where it has several."""
+        return ("principal",) if self.factor_dim > 1 else ()
+
+    def represent(self, codes: Tensor, name: str) -> Tensor:
+        """``principal`` ``(N, K)``: after :meth:`recoordinate` along principal axes, what a factor's vectors differ in
+        most."""
+        return codes[:, :: self.factor_dim] if name in self.representations else super().represent(codes, name)
+
+    @torch.no_grad()
+    def recoordinate(self, center_KD: Tensor, axes_KDD: Tensor) -> None:
+        """Give each vector from now on in other coordinates: ``(vector − center) · axes``, a product of its own each.
+
+        >>> encoder, images = VectorEncoder((1, 8, 8), 2, 3, 0.1).eval(), torch.rand(4, 1, 8, 8)
+        >>> before, center, axes = encoder(images).unflatten(1, (2, 3)), torch.randn(2, 3), torch.randn(2, 3, 3)
+        >>> encoder.recoordinate(center, axes)
+        >>> torch.allclose(encoder(images).unflatten(1, (2, 3))[:, 1], (before[:, 1] - center[1]) @ axes[1], atol=1e-5)
+        True
+        """
+        weight_KDF, bias_KD = (p.unflatten(0, (self.num_factors, -1)) for p in (self.head.weight, self.head.bias))
+        weight = axes_KDD.mT @ weight_KDF
+        bias = ((bias_KD - center_KD)[:, None] @ axes_KDD)[:, 0]
+        self.head.weight.copy_(weight.flatten(0, 1))
+        self.head.bias.copy_(bias.flatten())
+
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "image_shape": self.image_shape,
+            "num_factors": self.num_factors,
+            "factor_dim": self.factor_dim,
+            "width": self.width,
+        }
