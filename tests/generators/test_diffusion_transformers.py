@@ -44,6 +44,15 @@ def sd3(**changes):
     }))  # fmt: skip
 
 
+def flux(**changes):
+    torch.manual_seed(0)
+    return awake(diffusers.FluxTransformer2DModel(**{
+        "in_channels": 16, "num_layers": 3, "num_single_layers": 2, "attention_head_dim": 8, "num_attention_heads": 2,
+        "joint_attention_dim": 32, "pooled_projection_dim": 12, "guidance_embeds": True, "axes_dims_rope": (4, 2, 2),
+        **changes,
+    }))  # fmt: skip
+
+
 def small_vae(**changes):
     torch.manual_seed(1)
     return diffusers.AutoencoderKL(**{
@@ -218,12 +227,73 @@ def test_times_that_depend_on_the_size():
         assert generator(generator.sample(1, seed=0)).shape[2:] == size
 
 
-def clip(width, pooled):
+def of_flux(network, generator, noise, shift=0.0, edits=None):
+    """The authors' program: patches of 2 × 2, each with its place, and even steps through the library's network."""
+    told, empty = ((getattr(generator, f"{n}_TD"), getattr(generator, f"{n}_P")) for n in ("told", "empty"))
+    n, _, height, width = noise.shape
+    places = torch.tensor([[0, row, column] for row in range(height // 2) for column in range(width // 2)])
+
+    def patches(x):
+        return torch.stack([
+            torch.stack([x[:, :, r : r + 2, c : c + 2].flatten(1) for c in range(0, width, 2)], dim=1)
+            for r in range(0, height, 2)
+        ], dim=1).flatten(1, 2)  # fmt: skip
+
+    def said(text, x, sigma):
+        return network(
+            x, text[0].expand(n, -1, -1), text[1].expand(n, -1), torch.full((n,), sigma), places,
+            torch.zeros(text[0].shape[0], 3), torch.full((n,), generator.guidance),
+        ).sample  # fmt: skip
+
+    sigmas = [3 * s / (1 + 2 * s) for s in (1.0, 2 / 3, 1 / 3)] + [0.0]
+    block = network.get_submodule(generator.module)
+    handle, x = block.register_forward_hook(lambda _m, _i, out: (out[0], out[1] + shift)), patches(noise)
+    for sigma, following in pairwise(sigmas):
+        v = said(told, x, sigma)
+        if edits is not None:
+            moved = torch.cat([empty[0][:1].expand(1, -1), empty[0][1:] + edits], dim=0)
+            v = v + said((moved, empty[1]), x, sigma) - said(empty, x, sigma)
+        x = x + (following - sigma) * v
+    handle.remove()
+    y = torch.zeros_like(noise)
+    for number, (_, row, column) in enumerate(places.tolist()):
+        y[:, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2] = x[:, number].view(n, -1, 2, 2)
+    return generator.vae.decode(y / 1.5 + 0.1).sample / 2 + 0.5
+
+
+@pytest.mark.parametrize("module", [None, "single_transformer_blocks.0"])
+def test_flux_step_for_step(module):
+    generator = text_generator(flux(), guidance=3.5, size=(16, 24), module=module)
+    assert generator.module == (module or "transformer_blocks.1")
+    latent = generator.sample(2, seed=0)
+    noise = latent[:, :384].view(2, 4, 8, 12)
+    edit = torch.randn(2, 16 * 24, generator=torch.Generator().manual_seed(1))
+    shift = (edit.view(2, 16, 24) * generator.unit).transpose(1, 2)
+    with torch.no_grad():
+        assert torch.allclose(generator(latent), of_flux(flux(), generator, noise), atol=1e-5)
+        moved = latent + torch.nn.functional.pad(edit, (384, 0))
+        assert torch.allclose(generator(moved), of_flux(flux(), generator, noise, shift), atol=1e-5)
+        assert not torch.allclose(generator(moved), generator(latent), atol=1e-3)
+
+
+def test_a_shifted_prompt_of_flux():
+    generator = text_generator(flux(), guidance=3.5, size=(16, 16), space="prompt")
+    latent = generator.sample(1, seed=0)
+    edit = torch.randn(1, 32, generator=torch.Generator().manual_seed(1))
+    moved = latent + torch.nn.functional.pad(edit, (256, 0))
+    noise = latent[:, :256].view(1, 4, 8, 8)
+    with torch.no_grad():
+        assert torch.allclose(generator(moved), of_flux(flux(), generator, noise, edits=edit), atol=1e-5)
+        assert not torch.allclose(generator(moved), generator(latent), atol=1e-3)
+
+
+def clip(width, pooled=None):
     transformers = pytest.importorskip("transformers")
-    return transformers.CLIPTextModelWithProjection(
+    cls = transformers.CLIPTextModelWithProjection if pooled else transformers.CLIPTextModel
+    return cls(
         transformers.CLIPTextConfig(
             vocab_size=8, hidden_size=width, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
-            projection_dim=pooled, bos_token_id=0, eos_token_id=1, pad_token_id=1,
+            projection_dim=pooled or 4, bos_token_id=0, eos_token_id=1, pad_token_id=1,
         )
     ).eval()  # fmt: skip
 
@@ -276,6 +346,28 @@ def test_sd3_gives_the_images_of_the_librarys_own_pipeline(guidance, with_t5, tm
     np.testing.assert_allclose(images, made, atol=1e-5)
 
 
+@pytest.mark.parametrize(("guidance", "shifted"), [(3.5, True), (1.0, False), (None, False)])
+def test_flux_gives_the_images_of_the_librarys_own_pipeline(guidance, shifted, tmp_path):
+    """Dev, whose network is told its guidance and whose times depend on the size, and schnell, which is told none."""
+    torch.manual_seed(4)
+    pipeline = diffusers.FluxPipeline(
+        scheduler=flow_euler(use_dynamic_shifting=shifted), vae=flow_vae(), text_encoder=clip(12),
+        tokenizer=clip_words(tmp_path), text_encoder_2=t5(32), tokenizer_2=t5_words(),
+        transformer=flux(guidance_embeds=guidance is not None),
+    )  # fmt: skip
+    pipeline.save_pretrained(tmp_path / "flux")
+    pipeline.set_progress_bar_config(disable=True)
+    changes = {"steps": STEPS, "guidance": guidance or 1.0, "prompt": "a cat", "size": [16, 24], "space": "noise"}
+    generator = cf.load_generator(tmp_path / "flux", changes)
+    assert (generator.text, generator.pooled) == ((512, 32), 12)
+    made = pipeline(
+        ["a cat"] * 2, height=16, width=24, guidance_scale=guidance or 0.0, num_inference_steps=STEPS,
+        output_type="np", generator=torch.Generator().manual_seed(3),
+    ).images  # fmt: skip
+    images = generator(generator.sample(2, seed=3)).clamp(0, 1).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(images, made, atol=1e-5)
+
+
 def test_an_encoder_without_safetensors(tmp_path):
     _, folder = sd3_pipeline(tmp_path)
     file = folder / "text_encoder_3" / "model.safetensors"
@@ -289,10 +381,10 @@ def test_an_encoder_without_safetensors(tmp_path):
 KINDS = {
     "dit": classes_generator,
     "dit, a class, guided": lambda: classes_generator(label=2, guidance=3.0),
-    "dit, noise": lambda: classes_generator(space="noise"),
     "sd3": text_generator,
     "sd3, prompt, guided": lambda: text_generator(space="prompt", guidance=3.0),
-    "sd3, noise": lambda: text_generator(space="noise"),
+    "flux": lambda: text_generator(flux(), size=(16, 16), guidance=2.0),
+    "flux, prompt": lambda: text_generator(flux(guidance_embeds=False), size=(16, 16), space="prompt"),
 }
 
 
@@ -407,6 +499,25 @@ def test_a_folder_without_a_transformer(tmp_path):
 def test_settings_that_do_not_fit_sd3(changes, message):
     with pytest.raises(ValueError, match=message):
         text_generator(**changes)
+
+
+@pytest.mark.parametrize(
+    ("network", "changes", "message"),
+    [
+        ({"guidance_embeds": False}, {"guidance": 3.5}, "made to do without guidance.*so there is none for it"),
+        ({}, {"size": (18, 16)}, "18×16 pixels cannot be cut into the patches.*sides that 4 divides"),
+        ({}, {"scheduler": "ddim"}, "ddim follows noise, and this pipeline's network says a flow"),
+        ({}, {"steps": 0}, "FlowMatchEulerDiscreteScheduler cannot take 0 steps"),
+        ({"in_channels": 32, "out_channels": 16}, {}, "is shown 8 channels and says 4 of them; take one that says as"),
+    ],
+)
+def test_settings_that_do_not_fit_flux(network, changes, message):
+    with pytest.raises(ValueError, match=message):
+        text_generator(flux(**network), **changes)
+
+
+def test_the_size_that_flux_has_where_none_is_given():
+    assert text_generator(flux(), space="noise").image_shape == (3, 256, 256)  # 128 of each channel, by its pipeline
 
 
 def test_parts_that_do_not_belong_together():

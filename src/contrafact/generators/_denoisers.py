@@ -12,14 +12,17 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contrafact.generators._networks import Part, built, watched
 
+Guided = Literal["passes", "number", "no"]
 _BLOCK = re.compile(r"transformer_blocks\.\d+")
 
 
@@ -32,12 +35,14 @@ class Told:
         pooled: ``(N, P)`` of the whole text.
         classes: ``(N,)``.
         size: ``(H, W)`` of the images that are to come.
+        guidance: how much it is to follow the text, for those that are told such a number.
     """
 
     tokens: Tensor | None = None
     pooled: Tensor | None = None
     classes: Tensor | None = None
     size: tuple[int, int] = (0, 0)
+    guidance: float = 1.0
 
     @staticmethod
     def joined(parts: Sequence[Told]) -> Told:
@@ -47,12 +52,12 @@ class Told:
             tensors = [tensor for part in parts if (tensor := getattr(part, name)) is not None]
             return torch.cat(tensors) if tensors else None
 
-        return Told(along("tokens"), along("pooled"), along("classes"), parts[0].size)
+        return Told(along("tokens"), along("pooled"), along("classes"), parts[0].size, parts[0].guidance)
 
     def hollow(self) -> Told:
         """The same without memory or content."""
         hollow = [None if part is None else part.to("meta") for part in (self.tokens, self.pooled, self.classes)]
-        return Told(hollow[0], hollow[1], hollow[2], self.size)
+        return replace(self, tokens=hollow[0], pooled=hollow[1], classes=hollow[2])
 
 
 class Kind(ABC):
@@ -62,6 +67,7 @@ class Kind(ABC):
         has_text: whether it is told a text.
         has_pooled: whether it is always told that text's pooled embedding too.
         flow: whether it says flows, whatever the solver; else the solver decides.
+        guided: by a second pass that is told nothing, by a number that it is told, or not at all.
         classes: how many it is told one of; 0 for none.
         no_class: what it is told in place of a class, for guidance; None where there is no such thing.
         channels: of the images or latents that it is shown.
@@ -80,6 +86,7 @@ class Kind(ABC):
     flow: ClassVar[bool] = False
     square: ClassVar[bool] = False
     cut: ClassVar[str]
+    guided: Guided = "passes"
     classes: int = 0
     no_class: int | None = None
     largest: int | None = None
@@ -112,6 +119,7 @@ class UNet(Kind):
     """U-Nets of images alone (Ho, Jain & Abbeel 2020), some of which are told a class."""
 
     cut = "halved as often"
+    guided: Guided = "no"
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -131,6 +139,7 @@ class TextUNet(UNet):
     """U-Nets that attend to a text (Rombach et al. 2022, https://arxiv.org/abs/2112.10752)."""
 
     has_text = True
+    guided: Guided = "passes"
 
     def say(self, network: nn.Module, x: Tensor, time: Tensor, told: Told) -> Tensor:
         more: dict[str, Any] = {}
@@ -152,6 +161,12 @@ class Transformer(Kind):
         count = int(config.num_layers)
         self.module = f"transformer_blocks.{(count - 1) // 2}"
         self.layers = {f"block{number}": f"transformer_blocks.{number}" for number in range(count)}
+
+    def schedule(self, solver: Any, steps: int, shape: tuple[int, int, int]) -> dict[str, Any]:
+        more = {}
+        if solver.config.get("use_dynamic_shifting"):
+            more = {"mu": _shift(solver.config, shape[1] // self.grain * (shape[2] // self.grain))}
+        return {"num_inference_steps": steps, **more}
 
     @contextmanager
     def watched(self, network: nn.Module, name: str, shift: Tensor | None = None) -> Iterator[list[Tensor]]:
@@ -188,12 +203,6 @@ class SD3(Transformer):
         places = config.get("pos_embed_max_size")
         self.largest = None if places is None else int(places) * self.grain
 
-    def schedule(self, solver: Any, steps: int, shape: tuple[int, int, int]) -> dict[str, Any]:
-        more = {}
-        if solver.config.get("use_dynamic_shifting"):
-            more = {"mu": _shift(solver.config, shape[1] // self.grain * (shape[2] // self.grain))}
-        return {"num_inference_steps": steps, **more}
-
     def say(self, network: nn.Module, x: Tensor, time: Tensor, told: Told) -> Tensor:
         said: Tensor = network(
             x,
@@ -211,11 +220,51 @@ def _shift(config: Any, patches: int) -> float:
     return float(config.base_shift + share * (config.max_shift - config.base_shift))
 
 
+class Flux(Transformer):
+    """Flux dev and schnell (Black Forest Labs 2024): images are shown in patches of 2 × 2 numbers of each channel."""
+
+    has_text = has_pooled = flow = True
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.channels, self.said = self.channels // 4, self.said // 4
+        self.grain = 2
+        self.sides = [128, 128]  # its configuration says nothing of them, its pipeline this
+        self.guided = "number" if config.guidance_embeds else "no"
+        singles = {
+            f"single{number}": f"single_transformer_blocks.{number}" for number in range(config.num_single_layers)
+        }
+        self.layers = {**self.layers, **singles}
+
+    def schedule(self, solver: Any, steps: int, shape: tuple[int, int, int]) -> dict[str, Any]:
+        more = super().schedule(solver, steps, shape)
+        del more["num_inference_steps"]
+        return {**more, "sigmas": np.linspace(1.0, 1 / steps, steps)}
+
+    def say(self, network: nn.Module, x: Tensor, time: Tensor, told: Told) -> Tensor:
+        rows, columns = x.shape[2] // 2, x.shape[3] // 2
+        patches = F.pixel_unshuffle(x, 2).flatten(2).transpose(1, 2)
+        places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
+        said = network(
+            patches,
+            encoder_hidden_states=told.tokens,
+            pooled_projections=told.pooled,
+            timestep=time.expand(len(x)) / 1000,
+            img_ids=F.pad(places, (1, 0)).to(x),
+            txt_ids=torch.zeros(0 if told.tokens is None else told.tokens.shape[1], 3, device=x.device),
+            guidance=torch.full((len(x),), told.guidance, device=x.device) if self.guided == "number" else None,
+            return_dict=False,
+        )[0]
+        grid = said.transpose(1, 2).unflatten(2, (rows, columns))
+        return F.pixel_shuffle(grid, 2)
+
+
 KINDS: Mapping[str, type[Kind]] = {
     "UNet2DModel": UNet,
     "UNet2DConditionModel": TextUNet,
     "DiTTransformer2DModel": DiT,
     "SD3Transformer2DModel": SD3,
+    "FluxTransformer2DModel": Flux,
 }
 """By their names in the library."""
 DENOISERS = tuple(KINDS)
@@ -231,6 +280,11 @@ def denoiser_of(part: Part) -> tuple[nn.Module, Kind]:
             "one that is told class numbers (num_class_embeds alone) or none"
         )
     kind = KINDS[str(part["class"])](config)
+    if kind.said != kind.channels:
+        raise ValueError(
+            f"this {part['class']} is shown {kind.channels} channels and says {kind.said} of them; take one that says "
+            "as many as it is shown, not one that is shown a mask or another image besides"
+        )
     if kind.classes and kind.has_text:
         raise ValueError(
             f"this {part['class']} is told classes besides its text, which is not supported; take one that is not"

@@ -35,9 +35,10 @@ _TEXT_PARTS: dict[str, tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = {
     "StableDiffusionPipeline": ((_CLIP_WORDS, _CLIP),),
     "StableDiffusionXLPipeline": ((_CLIP_WORDS, _CLIP), (_CLIP_WORDS, _CLIP_POOLED)),
     "StableDiffusion3Pipeline": ((_CLIP_WORDS, _CLIP_POOLED), (_CLIP_WORDS, _CLIP_POOLED), (_T5_WORDS, _T5)),
+    "FluxPipeline": ((_CLIP_WORDS, _CLIP), (_T5_WORDS, _T5)),
 }
 """Classes of the tokenizers and encoders of each pipeline of texts, in their order."""
-_TRANSFORMERS = ("DiTPipeline", "StableDiffusion3Pipeline")
+_TRANSFORMERS = ("DiTPipeline", "StableDiffusion3Pipeline", "FluxPipeline")
 _PIPELINES = ("DDPMPipeline", "DDIMPipeline", "PNDMPipeline", "LDMPipeline", "DiTPipeline", *_TEXT_PARTS)
 _UNUSED = ("safety_checker", "feature_extractor", "image_encoder", "watermark")
 _RENAMED = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -249,17 +250,26 @@ def _embedded(
             more[name] = _of_transformers(transformers, path / name, parts[name][1], known) if name in parts else None
     print("embedding the prompt", file=sys.stderr)
     try:
-        pipeline = cls(**more)
-        texts = {name: None for name in inspect.signature(pipeline.encode_prompt).parameters if name[:7] == "prompt_"}
-        said = pipeline.encode_prompt(
-            prompt, device=torch.device("cpu"), num_images_per_prompt=1, do_classifier_free_guidance=True, **texts
-        )
+        told, empty = _encoded(cls(**more), prompt)
     except Exception as error:  # the documented border: a folder's text encoder fails in any way
         raise ValueError(f"{path} cannot embed a prompt: {first_line(error)}") from error
-    found = {"told_TD": said[0][0].float(), "empty_TD": said[1][0].float()}
-    if len(said) == 4:
-        found |= {"told_P": said[2][0].float(), "empty_P": said[3][0].float()}
+    found: dict[str, Tensor] = {}
+    for name, (tokens, pooled) in (("told", told), ("empty", empty)):
+        found[f"{name}_TD"] = tokens[0].float()
+        if pooled is not None:
+            found[f"{name}_P"] = pooled[0].float()
     return found
+
+
+def _encoded(pipeline: Any, prompt: str) -> list[tuple[Tensor, Tensor | None]]:
+    """Tokens and perhaps the pooled embedding that a pipeline gives a prompt, and those that it gives none."""
+    takes = inspect.signature(pipeline.encode_prompt).parameters
+    settings: dict[str, Any] = {name: None for name in takes if name.startswith("prompt_")}  # further prompts
+    settings |= {"device": torch.device("cpu"), "num_images_per_prompt": 1}
+    if "negative_prompt" in takes:
+        tokens, empty, *pooled = pipeline.encode_prompt(prompt, do_classifier_free_guidance=True, **settings)
+        return list(zip((tokens, empty), pooled or (None, None), strict=True))
+    return [pipeline.encode_prompt(text, **settings)[:2] for text in (prompt, "")]
 
 
 def _of_transformers(transformers: Any, folder: Path, named: str, known: tuple[str, ...]) -> Any:

@@ -2,7 +2,7 @@
 
 DDPM and DDIM (Ho, Jain & Abbeel 2020; Song, Meng & Ermon 2021, https://arxiv.org/abs/2010.02502), latent diffusion and
 Stable Diffusion (Rombach et al. 2022, https://arxiv.org/abs/2112.10752), XL and Turbo; transformers: DiT (Peebles & Xie
-2023, https://arxiv.org/abs/2212.09748) and Stable Diffusion 3 (Esser et al. 2024, https://arxiv.org/abs/2403.03206).
+2023, https://arxiv.org/abs/2212.09748), Stable Diffusion 3 (Esser et al. 2024, https://arxiv.org/abs/2403.03206), Flux.
 Networks and solvers are those of diffusers, so that a step here is a step there. Edits shift the bottleneck h at all
 steps (Kwon, Jeong & Uh, https://arxiv.org/abs/2210.10960; Haas et al., https://arxiv.org/abs/2303.11073), of a
 transformer what its middle block gives for each patch; the noise; or the prompt: there the difference that a shift of
@@ -48,16 +48,16 @@ class Diffusion(Sampled):
         solver: ``{"class": "DDIMScheduler", "config": {…}}``, diffusers' scheduler; a deterministic one.
         vae: the same for ``AutoencoderKL`` or ``VQModel``; None where the denoiser works on pixels.
         text: ``(T, D)`` of a prompt's embedding; None for a denoiser without text.
-        pooled: numbers of the prompt's pooled embedding (Stable Diffusion XL and 3); None without.
+        pooled: numbers of the prompt's pooled embedding (Stable Diffusion XL and 3, Flux); None without.
         steps: from noise to image; solvers of higher order take more passes than that.
         guidance: classifier-free guidance, by the text or a DiT's class: 1 is none, and each step then costs one pass,
-            not two.
+            not two. Flux dev is told the number instead.
         scheduler: another solver than the pipeline's: ddim, euler, heun, dpm, pndm, unipc, deis, lms; of a flow
             flow_euler alone.
         space: ``h``, ``noise`` or ``prompt``.
         module: the module whose output is h, by its dotted name in the denoiser; None for ``mid_block``, or the middle
             one of ``transformer_blocks``.
-        edit_guidance: what the effect of a shifted prompt is multiplied by; None for ``guidance``, at least 1.
+        edit_guidance: what the effect of a shifted prompt is multiplied by; None for ``guidance``, or 1 of Flux.
         size: ``(H, W)`` of the images; None for what the denoiser was trained on.
         prompt: the text whose embedding it holds, to be recorded.
         checkpointed: for gradients, keep only the images between steps, and compute each step again.
@@ -145,7 +145,12 @@ class Diffusion(Sampled):
             raise ValueError(f"the denoiser {name} {needed}, got text {text}")
         if kind.has_pooled and pooled is None:
             raise ValueError(f"the denoiser {name} needs the size of a text's pooled embedding, got none")
-        guided = guidance != 1 and kind.no_class is None
+        guided = guidance != 1 and kind.guided == "no"
+        if guided and text is not None:
+            raise ValueError(
+                f"this denoiser ({name}) was made to do without guidance (as Flux schnell), so there is none for it; "
+                "leave it out"
+            )
         if text is None and (guided or space == "prompt" or prompt is not None):
             what = "prompt" if prompt is not None else "guidance" if guided else "prompt space"
             raise ValueError(f"this denoiser ({name}) takes no text, so there is no {what} for it; leave it out")
@@ -179,13 +184,13 @@ class Diffusion(Sampled):
         shift = edit.unflatten(1, self._h_shape) * self.unit if self.space == "h" and edit is not None else None
         told = self._told(len(x), "told", classes)
         if self.space != "prompt" or edit is None:
-            if self.guidance == 1:
+            if self._weight == 1:
                 return self._predict(x, step, [told], shift)[0]
             without, with_it = self._predict(x, step, [self._told(len(x), "empty", classes), told], shift)
-            return without + self.guidance * (with_it - without)
+            return without + self._weight * (with_it - without)
         empty = self._told(len(x), "empty", classes)
         without, edited, with_it = self._predict(x, step, [empty, self._shifted(empty, edit), told], None)
-        guided = with_it if self.guidance == 1 else without + self.guidance * (with_it - without)
+        guided = with_it if self._weight == 1 else without + self._weight * (with_it - without)
         return guided + self._edit_guidance() * (edited - without)
 
     def effect(self, x: Tensor, step: int, edit: Tensor) -> Tensor:
@@ -309,8 +314,13 @@ class Diffusion(Sampled):
             "label": self.label,
         }
 
+    @property
+    def _weight(self) -> float:
+        """Of the pass that is told something against the one that is told nothing."""
+        return self.guidance if self._kind.guided == "passes" else 1.0
+
     def _edit_guidance(self) -> float:
-        return max(1.0, self.guidance) if self.edit_guidance is None else self.edit_guidance
+        return max(1.0, self._weight) if self.edit_guidance is None else self.edit_guidance
 
     def _class_and_edit(self, edit: Tensor | None, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Classes ``(N,)`` and the edit ``(N, E)`` among what a step takes."""
@@ -331,7 +341,8 @@ class Diffusion(Sampled):
         size = (self.image_shape[1], self.image_shape[2])
         if self.text is not None:
             tokens = getattr(self, f"{name}_TD").expand(n, -1, -1)
-            return Told(tokens, None if self.pooled is None else getattr(self, f"{name}_P").expand(n, -1), size=size)
+            pooled = None if self.pooled is None else getattr(self, f"{name}_P").expand(n, -1)
+            return Told(tokens, pooled, size=size, guidance=self.guidance)
         if classes is not None and name == "empty":
             classes = torch.full_like(classes, self._kind.no_class or 0)
         return Told(classes=classes, size=size)
