@@ -15,6 +15,7 @@ import argparse
 import functools
 import inspect
 import json
+import textwrap
 import time
 import warnings
 from pathlib import Path
@@ -45,6 +46,8 @@ SLOW = 0.01
 SAMPLES, RESAMPLES = 60, 40
 SLOW_SAMPLES, POOLED, SLOW_RESAMPLES = 40, 4, 15
 HEADING = "## Sample size"
+NOT_OF_SIZE = {"downstream"}
+"""Its scores are each of so many labels, whatever the number of points."""
 
 
 def clean(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -168,6 +171,21 @@ def covered(name: str, found: dict[str, Any]) -> dict[str, float]:
     return {key: round(held, 2) for key, held in least.items() if held < 0.87}
 
 
+def near_the_limit(least: dict[str, int], points: list[int]) -> list[str]:
+    """From how many points on scores of clean codes hold still, in words.
+
+    >>> near_the_limit({}, [100, 300])
+    ['Clean codes are within 0.05 of their score at 300 points from 100 points on.']
+    """
+    final = f"their score at {points[-1]:,} points"
+    if not least:
+        return [f"Clean codes are within 0.05 of {final} from {points[0]:,} points on."]
+    sizes = {n: [key for key, wanted in least.items() if wanted == n] for n in sorted(set(least.values()))}
+    said = " and ".join(f"{n:,} ({', '.join(keys)})" if len(sizes) > 1 else f"{n:,}" for n, keys in sizes.items())
+    text = f"Clean codes are within 0.05 of {final} from {said} points on; a result of fewer says so."
+    return textwrap.wrap(text, 118)
+
+
 def shown(value: float | None) -> str:
     """A score for a table."""
     return "–" if value is None or not np.isfinite(value) else f"{value:.3f}"
@@ -186,11 +204,11 @@ def section(name: str, found: dict[str, Any]) -> str:
             "| score | codes | " + " | ".join(f"{n:,}" for n in points) + " |",
             "|---|---|" + "---|" * len(points),
         ]
-        for key in rows[str(points[0])]["clean"]:
+        for key in rows[str(points[-1])]["clean"]:
             for kind in rows[str(points[0])]:
                 values = [rows[str(n)].get(kind, {}).get(key) for n in points]
                 lines.append(f"| {key} | {kind} | " + " | ".join(shown(v) for v in values) + " |")
-        lines.append("")
+        lines += ["", *([] if name in NOT_OF_SIZE else [*near_the_limit(enough(name, found), points), ""])]
     coverage = found["coverage"].get(name, {})
     sizes = [n for n in COVERED if str(n) in coverage]
     if sizes:
@@ -208,6 +226,9 @@ def section(name: str, found: dict[str, Any]) -> str:
             held = ["–" if cell is None else f"{cell['mean']:.2f}, {cell['limit']:.2f}" for cell in cells]
             lines.append(f"| {key} | " + " | ".join(held) + " |")
         lines.append("")
+        rare = [f"{key} ({held:.2f})" for key, held in covered(name, found).items()]
+        if rare:
+            lines += [f"Too rarely: {', '.join(rare)}; results with limits say so.", ""]
     return "\n".join(lines)
 
 

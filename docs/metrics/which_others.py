@@ -1,5 +1,7 @@
 """Measure the metrics that take more than codes and factors, for docs/which_metric.md: ``which_others.py [NAME …]``.
 
+``which_others.py pages`` prints what was measured into the metrics' own pages.
+
 Three draws of each size: of noise and clean codes where a metric takes matrices, of Gaussians as features of images,
 of six factors that an encoder mixes, and of the analytic scenes with their true directions, of which the mean colours
 of the upper and the lower half are told. Writes ``others.json``, which ``which.py`` reads.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Callable
@@ -16,7 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from which import OTHERS, SIZES, codes_and_factors
+from sample_size import HEADING, put_into, shown
+from which import FOLDER, OTHERS, SIZES, codes_and_factors, enough
 
 from contrafact import metrics as m
 from contrafact.core.dataset import FactorDataset
@@ -147,9 +151,69 @@ MEASURED: dict[str, Callable[[int, int], MetricResult]] = {
 UNITS = {"z_max_variance": "votes", "fairness": "points to fit on", "lpips": "pairs"}
 
 
+ROWS_OF = "rows of six codes, each of a factor as Shapes3D has them, with noise of deviation 0.1, and four of noise"
+FEATURES = "features of 16 dimensions, normal: of mean 0 and deviation 1, and of mean 0.3 and deviation 1.1"
+IN_SCENES = "the analytic sprite with its true directions, judged by the mean colours of its upper and its lower half"
+DRAWN = {
+    "beta_vae_score": ROWS_OF,
+    "factor_vae_score": ROWS_OF,
+    "cka": f"{ROWS_OF}; beside a noisy mixture of them",
+    "svcca": f"{ROWS_OF}; beside a noisy mixture of them",
+    "udr": f"{ROWS_OF}; three such models, their codes in other orders and with more noise",
+    "fid": FEATURES,
+    "kid": FEATURES,
+    "precision_recall": FEATURES,
+    "inception_score": "logits of ten classes, normal with deviation 3",
+    "rescoring": IN_SCENES,
+    "matched_rescoring": IN_SCENES,
+    "mds": IN_SCENES.replace("judged by", "whose attributes are"),
+    "attribute_dependency": IN_SCENES,
+    "edit_effects": IN_SCENES,
+    "ppl": "the analytic sprite, distances of pixels, space z",
+    "linear_separability": "the analytic sprite, judged by the mean colours of its upper and its lower half",
+    "lpips": "pairs of analytic sprites a step along one of their true directions apart, distances of pixels",
+    "z_max_variance": "codes that know a factor best and the others a little",
+    "fairness": "codes that know a factor best and the others a little",
+}
+"""What was drawn of each, for its page."""
+
+
+def unit_of(row: dict[str, Any]) -> str:
+    """What the numbers count."""
+    return str(row.get("unit", "latents" if "images" in row else "rows"))
+
+
+def section(name: str, row: dict[str, Any]) -> str:
+    """What a metric's page says of sample size, as Markdown."""
+    sizes = sorted(row["scores"], key=int)
+    text = f"The mean over three draws of {DRAWN[name]}. It stays within a twentieth of the last from "
+    text += f"{enough(row['scores'])} on."
+    return "\n".join(
+        [
+            HEADING,
+            "",
+            *textwrap.wrap(text, 118),
+            "",
+            f"| {unit_of(row)} | " + " | ".join(f"{int(n):,}" for n in sizes) + " |",
+            "|---|" + "---|" * len(sizes),
+            "| score | " + " | ".join(shown(row["scores"][n]) for n in sizes) + " |",
+            "",
+        ]
+    )
+
+
+def write_pages(found: dict[str, dict[str, Any]]) -> None:
+    """Put each section into its page."""
+    for name, row in found.items():
+        page = FOLDER / f"{name}.md"
+        page.write_text(put_into(page.read_text(encoding="utf-8"), section(name, row)), encoding="utf-8")
+
+
 def main() -> None:
-    """Measure those named, or all, and keep the rest."""
+    """Measure those named, or all, and keep the rest; or print what is known into the pages."""
     found = json.loads(OTHERS.read_text(encoding="utf-8")) if OTHERS.is_file() else {}
+    if sys.argv[1:] == ["pages"]:
+        return write_pages(found)
     warnings.simplefilter("ignore")
     for name in sys.argv[1:] or MEASURED:
         takes_latents = "num_latents" in CATALOG.get(name).__wrapped__.__code__.co_varnames

@@ -34,6 +34,16 @@ def test_the_table_of_other_metrics_is_up_to_date_and_whole(which):
         assert which.fools(name), f"{name}: its page does not begin 'What fools it' with a point"
 
 
+def test_pages_of_other_metrics_show_what_was_measured(which, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    others = importlib.import_module("which_others")
+    for name, row in json.loads(which.OTHERS.read_text(encoding="utf-8")).items():
+        page = (SCRIPT.parent / f"{name}.md").read_text(encoding="utf-8")
+        assert others.section(name, row) in page, "run python docs/metrics/which_others.py pages"
+    pages = {name: (SCRIPT.parent / f"{name}.md").read_text(encoding="utf-8") for name in CATALOG}
+    assert {name for name, page in pages.items() if others.HEADING not in page} == set(which.UNMEASURED)
+
+
 def test_enough_is_where_a_score_stays_near_its_last(which):
     assert which.enough({"100": 1.0, "300": 1.2, "1000": 0.98, "3000": 1.0}) == "1,000"
     assert which.enough({"100": -1.0, "300": -1.01}) == "100"
