@@ -159,6 +159,8 @@ def test_the_h_of_a_transformer_is_its_middle_blocks_output(tmp_path):
     edit = torch.randn(2, generator.edit_dim, generator=torch.Generator().manual_seed(0))
     moved = latent + torch.nn.functional.pad(edit, (256, 0))
     shift = (edit.view(2, 8, 16) * generator.unit).transpose(1, 2)
+    plain = cf.load_generator(tmp_path / "dit", {"steps": STEPS, "label": 2, "space": "noise"})
+    assert torch.equal(generator(latent), plain(latent[:, :256]))  # no shift, no change
     seen = []
 
     def hook(_module, _inputs, out):
