@@ -117,6 +117,11 @@ def test_evaluate_reports_both_values_where_they_differ():
     assert found.to_dict()["active"] == found.active
     assert found.to_csv().splitlines()[0].endswith(",active")
     assert [column.header for column in found.table().columns][2] == "active codes"
+    value, of_active = (f"{scores['mig.score']:.3f}" for scores in (found.scores(), found.active))
+    assert str(found).splitlines()[0] == "| score | value | active codes |"
+    assert f"| mig ↑ | {value} | {of_active} |" in str(found)
+    assert f"${value}$ & ${of_active}$" in found.to_latex()
+    assert "<th>active codes</th>" in found._repr_html_()
     for without in (
         evaluate(CODES, FACTORS, metrics="modularity"),
         evaluate(COLLAPSED, FACTORS, metrics="mig", active=None),

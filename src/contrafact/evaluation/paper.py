@@ -60,6 +60,7 @@ class Summary:
     Attributes:
         columns: a method's cells by full name of the score.
         notes: what a reader of the table must know.
+        compared: whether columns are methods, of which one is best.
 
     >>> summary = summarize({"ours": [{"mig.score": 0.5}, {"mig.score": 0.7}], "theirs": {"mig.score": 0.3}})
     >>> print(summary.to_markdown(digits=2))
@@ -72,6 +73,7 @@ class Summary:
 
     columns: dict[str, dict[str, Cell]]
     notes: tuple[str, ...] = ()
+    compared: bool = True
 
     def scores(self) -> list[str]:
         """Full names of all scores, in the order of their first appearance."""
@@ -81,7 +83,7 @@ class Summary:
         """Methods with the best mean, where there is more than one method and the score has a better end."""
         means = {name: cells[score].mean for name, cells in self.columns.items() if score in cells}
         direction = direction_of(score)
-        if len(means) < 2 or not direction:
+        if len(means) < 2 or not direction or not self.compared:
             return set()
         top = max(direction * value for value in means.values())
         return {name for name, value in means.items() if direction * value >= top - _BORDER}

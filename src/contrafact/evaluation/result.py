@@ -221,8 +221,8 @@ class Evaluation:
     def _summary(self) -> Summary:
         from contrafact.evaluation.paper import summarize
 
-        summary = summarize({"value": self})
-        return replace(summary, notes=(*summary.notes, *self.notes))
+        summary = summarize({"value": self, "active codes": self.active} if self.active else {"value": self})
+        return replace(summary, notes=(*summary.notes, *self.notes), compared=False)
 
     def __str__(self) -> str:
         return self.to_markdown()
@@ -241,11 +241,14 @@ class Evaluation:
             for name, value in result.scores().items():
                 low, high = self.intervals.get(f"{metric}.{name}", (None, None))
                 limits = "" if low is None else f"{low:.3f} to {high:.3f}"
-                bar = _bar(value, low, high)
-                cells = (escape(metric), escape(name), arrow, f"{value:.3f}", limits, bar, escape(result.protocol))
+                of_active = self.active.get(f"{metric}.{name}")
+                second = [] if not self.active else ["" if of_active is None else f"{of_active:.3f}"]
+                bar, protocol = _bar(value, low, high), escape(result.protocol)
+                cells = (escape(metric), escape(name), arrow, f"{value:.3f}", *second, limits, bar, protocol)
                 rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        head = "".join(f"<th>{name}</th>" for name in ("metric", "score", "", "value", "95 %", "", "protocol"))
+        titles = ("metric", "score", "", "value", *(["active codes"] if self.active else []), "95 %", "", "protocol")
+        head = "".join(f"<th>{name}</th>" for name in titles)
         return f"<table><tr>{head}</tr>{''.join(rows)}</table>{notes}"
 
     def write(self, path: str | Path) -> Path:
