@@ -109,6 +109,7 @@ RECIPE = Recipe(
     presets={"small": "quick", "paper": "paper"},
     data={"small": {"size": 16}},
     remark="small: 16 pixels and the quick presets, Shapes3D rendered here; MPI3D and Cars3D have no stand-in, and "
-    "rows on GANs want a StyleGAN2 of the data by --source, with --rows for the data it is of. DisDiff at the "
-    "paper's scale is scored on all numbers of its vectors; its release scores the first principal component of each",
+    "rows on GANs want a StyleGAN2 of the data by --source, with --rows for the data it is of. DisDiff is "
+    "scored on all numbers of its vectors, which MIG takes for rivals; its release scores the first principal "
+    "component of each, as contrafact evaluate --metrics mig:principal dci:principal does",
 )

@@ -90,7 +90,7 @@ def loss_by_hand(method, parts):
     noise = torch.randn(clean.shape, generator=parts.noise)
     times = method.draw_times(len(images), parts.noise).tolist()
     codes = encoder.encode(images)  # one batch: its statistics are shared
-    chosen = torch.randint(3, (len(images),), generator=parts.noise).tolist()
+    chosen = torch.randint(3, (len(images),), generator=parts.factors).tolist()
     encoder.eval()
     total = 0.0
     for x0, epsilon, t, code, c in zip(clean, noise, times, codes, chosen, strict=True):
@@ -201,6 +201,21 @@ def test_a_denoiser_is_frozen_and_may_be_that_of_another_run(tmp_path):
     taken = taking.fit(Blobs(), quiet(tmp_path / "taken", seed=1))
     assert fingerprint(taken.generator.unet) == frozen
     assert taken.generator.latent_dim == 4
+
+
+def test_the_control_sees_the_same_images_and_noise(tmp_path, monkeypatch):
+    drawn, noised = [], DisDiff._noised
+
+    def kept(self, parts):
+        drawn.append(noised(self, parts))
+        return drawn[-1]
+
+    monkeypatch.setattr(DisDiff, "_noised", kept)
+    for weight in (0.0, 0.05):
+        small(disentangling=weight).fit(Blobs(), quiet(tmp_path / str(weight)))
+    assert len(drawn) == 12
+    for ours, its in zip(drawn[:6], drawn[6:], strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, its, strict=True))
 
 
 def test_a_denoiser_that_does_not_fit_is_refused(tmp_path):

@@ -11,7 +11,7 @@ Deviations: fields are scaled alike in training and in sampling, where the relea
 little smaller at the first times and 0 at time 0; vector and time are told to blocks as one sum, not one after the
 other; codes come along each vector's principal axes, in units of the first, which changes nothing of the images; how
 long to train is ours, as are the autoencoder's losses (as in ``methods/encdiff.py``). ``quick`` predicts the image
-instead of the noise, under squared error with late times, and has one number in a vector.
+instead of the noise, under squared error with late times, has 8 numbers in a vector, and fields that begin as a copy.
 
 Shape suffixes: N images, K factors, D numbers of a factor's vector.
 """
@@ -48,7 +48,7 @@ class DisDiff(NoisedSettings, CodeSettings):
     >>> run = cf.methods.DisDiff.preset("quick", **small).fit(images, "runs/disdiff")
     >>> codes = run.encoder(images.batch([0, 1]))
     >>> codes.shape, run.generator(codes).shape
-    (torch.Size([2, 10]), torch.Size([2, 3, 16, 16]))
+    (torch.Size([2, 80]), torch.Size([2, 3, 16, 16]))
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -60,12 +60,11 @@ class DisDiff(NoisedSettings, CodeSettings):
             "distance": "squared",
             "lateness": 3.0,
             "num_factors": 10,
-            "factor_dim": 1,
+            "factor_dim": 8,
             "denoiser_steps": 300,
-            "steps": 400,
-            "learning_rate": 1e-3,
+            "steps": 300,
+            "learning_rate": 2e-3,
             "copied": True,
-            "disentangling": 1.0,
         },
         "tiny": {
             "codebook": 16, "levels": 2, "patch": 2, "blocks": 1, "times": 20, "decode_steps": 2, "ema": 0.5,
@@ -123,7 +122,7 @@ class DisDiff(NoisedSettings, CodeSettings):
             reconstruction = self.away(said + added.sum(dim=1), noise, clean)
             loss, logged = reconstruction, {"reconstruction": reconstruction}
             if self.disentangling:
-                chosen_N = torch.randint(self.num_factors, (len(images),), generator=parts.noise).to(run.device)
+                chosen_N = torch.randint(self.num_factors, (len(images),), generator=parts.factors).to(run.device)
                 with run.autocast():
                     terms = self._terms(parts, codes, said, added, noised, times_N, chosen_N)
                 disentangling = (terms.weight * (terms.invariant + terms.variant)).mean()
@@ -289,8 +288,9 @@ class _Parts:
     def __init__(self, source: ImageDataset, run: Run, count: int, encoder: VectorEncoder, generator: Any) -> None:
         self.source, self.run, self.encoder, self.generator = source, run, encoder, generator
         self._count, self._images, self.noise = count, run.numpy_rng("images"), run.rng("noise")
+        self.factors = run.rng("factors")  # of its own, so that the control sees the same images and noise
         self.state: dict[str, Any] = {"encoder": encoder, "generator": generator}
-        self.state |= {"images": self._images, "noise": self.noise}
+        self.state |= {"images": self._images, "noise": self.noise, "factors": self.factors}
 
     def batch(self) -> Tensor:
         """The images of a step, drawn at random."""
