@@ -208,7 +208,7 @@ class _Preconditioner:
             scaled_NP = curve_N[:, None].astype(inputs_NP.dtype) * inputs_NP
             blocks.append((scaled_NP.T @ scaled_NP).astype(np.float64) + np.diag(penalty_P))
         if not self.together:
-            self.inverse_RPP = np.stack([_inverse(block) for block in blocks])
+            self.root_RPP = np.stack([_root(block) for block in blocks])
         else:
             from scipy.linalg import block_diag
 
@@ -222,7 +222,8 @@ class _Preconditioner:
         if self.together:
             flat = self.scale_H * cho_solve(self.factor, self.scale_H * gradient_RP.ravel(), check_finite=False)
             return self.centered(flat.reshape(gradient_RP.shape))
-        return self.centered(np.matmul(self.inverse_RPP, gradient_RP[:, :, None])[:, :, 0])
+        halfway_RP1 = np.matmul(self.root_RPP, gradient_RP[:, :, None])
+        return self.centered(np.matmul(self.root_RPP.transpose(0, 2, 1), halfway_RP1)[:, :, 0])
 
 
 def _coupling(weight_N: FloatArray, likely_NR: Array) -> float:
@@ -251,12 +252,17 @@ def _factor(hessian_HH: FloatArray) -> tuple[FloatArray, Any]:
             ridge *= 10
 
 
-def _inverse(hessian_PP: FloatArray) -> FloatArray:
-    """Inverse of a Hessian by its factor: many small ones are applied quicker so."""
-    from scipy.linalg import cho_solve
+def _root(hessian_PP: FloatArray) -> FloatArray:
+    """``W`` with ``W.T @ W`` the inverse of a Hessian: many small ones are quicker applied so than by their factors.
 
-    scale_P, factor = _factor(hessian_PP)
-    return np.asarray(scale_P[:, None] * cho_solve(factor, np.diag(scale_P), check_finite=False))
+    The inverse itself would not stay positive, where codes are nearly one direction.
+    """
+    from scipy.linalg import solve_triangular
+
+    scale_P, (factor, lower) = _factor(hessian_PP)
+    unit_PP = np.eye(len(scale_P))
+    root_PP = solve_triangular(factor, unit_PP, lower=lower, trans=0 if lower else 1, check_finite=False)
+    return np.asarray(root_PP * scale_P)
 
 
 class _Descent:
