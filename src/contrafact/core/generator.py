@@ -49,6 +49,7 @@ class Generator(Artefact, ABC):
             columns of every sample are 0; None where samples differ in the columns themselves.
         sphere_dim: how many columns, from the first on, must stay as long as they are (a diffusion model's noise): ways
             between two latents turn there. 0 is none.
+        figure_span: how far figures go along a direction by default, in standard deviations: far enough to be seen.
         class_range: first and last (excluded) column of the latent that hold a one-hot class: a class knob that lies in
             the latent itself. Equal when there is none.
         truncation: what :meth:`map` and :meth:`sample` truncate to where they are not told; 1 is not at all.
@@ -87,6 +88,7 @@ class Generator(Artefact, ABC):
     edit_range: tuple[int, int] = (0, 0)
     edit_layer: str | None = None
     sphere_dim: int = 0
+    figure_span: float = 2.5
     truncation: float = 1.0
     truncated_in: Truncated = "latents"
 

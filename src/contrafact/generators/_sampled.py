@@ -25,6 +25,8 @@ from contrafact.core.generator import Generator
 
 _AT_ONCE = 2**16
 """Numbers of noise in the images made in one go where no gradients are kept: larger batches are no faster."""
+_SPAN_OF_H = 8.0
+"""As much as samples differ by changes little in h: later layers and later steps make up for it."""
 
 
 class Sampled(Generator):
@@ -62,6 +64,7 @@ class Sampled(Generator):
         self.edit_range = (first, self.latent_dim) if edit_dim else in_noise
         self.steps = check_count("steps", steps)
         self.num_layers = self.steps if edit_dim else 1
+        self.figure_span = _SPAN_OF_H if self.space == "h" else Generator.figure_span
         self.checkpointed = checkpointed
         self.gradient_steps = None if gradient_steps is None else check_count("gradient_steps", gradient_steps)
 
@@ -80,10 +83,6 @@ class Sampled(Generator):
     @abstractmethod
     def go(self, said: Tensor, x: Tensor, step: int, solver: Any) -> Tensor:
         """Where a path goes from ``x`` in a step, the network having said so."""
-
-    @abstractmethod
-    def retreat(self, after: Tensor, guess: Tensor, step: int) -> Tensor:
-        """Where the path came from, had it left with what the network says at a guess of that place."""
 
     def solver(self) -> Any:
         """What a walk carries from step to step beside its place; None where that is nothing."""
@@ -133,21 +132,6 @@ class Sampled(Generator):
         if torch.is_grad_enabled() or len(latent) <= size:
             return function(latent)
         return torch.cat([function(part) for part in latent.split(size)])
-
-    @torch.no_grad()
-    def noise_of(self, x: Tensor, rounds: int = 4) -> Tensor:
-        """The noise ``(N, C, H, W)`` whose path ends at ``x``: each step is gone back in rounds to a fixed point.
-
-        Args:
-            x: where paths end.
-            rounds: looks at the network in each step; one is the inversion of "DDIM".
-        """
-        for step in reversed(range(self.steps)):
-            guess = x
-            for _ in range(check_count("rounds", rounds)):
-                guess = self.retreat(x, guess, step)
-            x = guess
-        return x
 
     def latent_scale(self, samples: int = 4096) -> float:
         """1: noise is standard normal, and edits are in units of their own spread."""

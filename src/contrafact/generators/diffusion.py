@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from contrafact.core.catalog import unknown_name_message
+from contrafact.core.dataset import check_count
 from contrafact.core.generator import sample_latents
 from contrafact.core.progress import Progress
 from contrafact.generators._denoisers import Told, denoiser_of, noise_shape
@@ -214,8 +215,15 @@ class Diffusion(Sampled):
             solver.is_scale_input_called = True  # `scaled` does it, without what the solver notes of it
         return solver
 
-    def retreat(self, after: Tensor, guess: Tensor, step: int) -> Tensor:
-        return retreat(self._solver, self.ask(guess, step, None), after, guess, step)
+    @torch.no_grad()
+    def noise_of(self, x: Tensor, rounds: int = 4) -> Tensor:
+        """The noise ``(N, C, H, W)`` whose path ends at ``x``: each step is gone back in rounds to a fixed point."""
+        for step in reversed(range(self.steps)):
+            guess = x
+            for _ in range(check_count("rounds", rounds)):  # one is the inversion of "DDIM"
+                guess = retreat(self._solver, self.ask(guess, step, None), x, guess, step)
+            x = guess
+        return x
 
     def forward(self, latent: Tensor) -> Tensor:
         """Images ``(N, C, H, W)``."""

@@ -5,9 +5,10 @@ https://arxiv.org/abs/2209.03003. The network says the velocity v = ε − x₀ 
 the "h" of "Diffusion Models Already Have a Semantic Latent Space" (Kwon, Jeong & Uh, ICLR 2023,
 https://arxiv.org/abs/2210.10960). An edit is one shift of h at all steps, or at a range of them.
 
-Deviations: the shift acts on the whole velocity, without Asyrp's asymmetry, which costs a second pass a step and gains
-little here; h is the mean over the steps, in units of its own spread, so that a magnitude of 1 is a change such as
-samples show.
+Deviations: a step follows two velocities instead of one (Adams and Bashforth's rule), so that eight of them give images
+as sharp and as varied as 32 of Euler's; the shift acts on the whole velocity, without Asyrp's asymmetry, which costs a
+second pass a step and gains little here; h is the mean over the steps, in units of its own spread, so that a magnitude
+of 1 is a change such as samples show.
 
 Shape suffixes: N samples, F numbers of h, C channels.
 """
@@ -25,6 +26,8 @@ from contrafact.nn.unet import UNet
 
 Space = Literal["h", "noise"]
 _MEASURED = 512
+_ROUNDS, _SEARCHED = 4, 32
+"""Looks at the network in each step of the way back, and images searched at once, whose activations are all kept."""
 
 
 class RectifiedFlow(Sampled):
@@ -34,7 +37,7 @@ class RectifiedFlow(Sampled):
         image_shape: ``(C, H, W)``.
         channels: of the U-Net's levels.
         patch: pixels folded into channels, see :class:`contrafact.nn.unet.UNet`.
-        steps: K, Euler steps; each costs a pass, and more of them give sharper images.
+        steps: K; each costs a pass, and more of them give sharper images.
         space: ``h``: edits shift the bottleneck, the noise stays; ``noise``: edits move the noise.
         checkpointed: for gradients, keep only the images between steps.
         gradient_steps: how many of the last steps gradients go through; None for all.
@@ -84,11 +87,18 @@ class RectifiedFlow(Sampled):
         velocity: Tensor = self.unet(x, self._time(x, step), self._shift(edit))
         return velocity
 
-    def go(self, said: Tensor, x: Tensor, step: int, solver: Any) -> Tensor:
-        return x - said / self.steps
+    def solver(self) -> list[Tensor]:
+        """Holds the last velocity."""
+        return []
 
-    def retreat(self, after: Tensor, guess: Tensor, step: int) -> Tensor:
-        return after + self.ask(guess, step, None) / self.steps
+    def go(self, said: Tensor, x: Tensor, step: int, solver: list[Tensor]) -> Tensor:
+        before = solver.pop() if solver else None
+        solver.append(said)
+        return x - self._ahead(said, before)
+
+    def _ahead(self, said: Tensor, before: Tensor | None) -> Tensor:
+        """How far a step goes by its velocity and the last one's: Adams and Bashforth's rule of two."""
+        return (said if before is None else 1.5 * said - 0.5 * before) / self.steps
 
     def forward(self, latent: Tensor) -> Tensor:
         """Images ``(N, C, H, W)``."""
@@ -108,11 +118,13 @@ class RectifiedFlow(Sampled):
             levels = self.unet.rise(reached, self._shift(edits[-1]))
             return next(level for number, level in enumerate(levels) if f"up{number}" == layer)
         total: Tensor = torch.zeros((), device=x.device)
+        solver = self.solver()
         for step, edit in enumerate(edits):
             reached = self.unet.reach(x, self._time(x, step))
             total = total + reached.h.float()
             if step < self.steps - 1:
-                x = x - self.unet.end(list(self.unet.rise(reached, self._shift(edit)))[-1]) / self.steps
+                said = self.unet.end(list(self.unet.rise(reached, self._shift(edit)))[-1])
+                x = self.go(said, x, step, solver)
         return total / (self.steps * self.unit)
 
     @torch.no_grad()
@@ -126,9 +138,36 @@ class RectifiedFlow(Sampled):
         self.unit.fill_(1.0)
         self.unit.copy_(unit_of(self.features(self.sample(samples, rng), "h")))
 
-    def image_latents(self, images: Tensor) -> Tensor:
-        """Latents ``(N, L)`` whose paths end at images ``(N, C, H, W)``, as nearly as the steps can be gone back."""
-        return self.map(self.noise_of(2 * images - 1).flatten(1))
+    def image_latents(self, images: Tensor, descents: int = 80) -> Tensor:
+        """Latents ``(N, L)`` whose paths end at images ``(N, C, H, W)``, nearly.
+
+        The path is gone back by Euler's rule, each step in rounds to a fixed point; steps of two velocities cannot be
+        solved so, and Adam brings what they make of that noise to the images.
+
+        Args:
+            images: each is searched by itself, whatever others are in the batch.
+            descents: Adam's steps.
+        """
+        return self.map(torch.cat([self._noise_of(2 * part - 1, descents) for part in images.split(_SEARCHED)]))
+
+    def _noise_of(self, targets: Tensor, descents: int) -> Tensor:
+        with torch.no_grad():
+            x = targets
+            for step in reversed(range(self.steps)):
+                guess = x
+                for _ in range(_ROUNDS):
+                    guess = x + self.ask(guess, step, None) / self.steps
+                x = guess
+        noise = x.requires_grad_()
+        adam = torch.optim.Adam([noise], lr=0.02, betas=(0.9, 0.99))
+        rate = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(1, descents))
+        for _ in range(descents):
+            with torch.enable_grad():
+                error = (self.walk(noise, [None] * self.steps) - targets).square().sum()
+            (noise.grad,) = torch.autograd.grad(error, noise)
+            adam.step()
+            rate.step()
+        return noise.detach().flatten(1)
 
     def arguments(self) -> dict[str, Any]:
         """What the constructor takes, for files."""
