@@ -19,6 +19,7 @@ from contrafact.core.method import load_run
 from contrafact.core.whitened_directions import WhitenedDirections
 from contrafact.editing.latents import StoredLatents, edit
 from contrafact.generators.checkpoints import load_generator
+from contrafact.generators.rectified_flow import RectifiedFlow
 from contrafact.generators.stylegan2 import StyleGAN2
 from contrafact.report.subject import Subject
 from tests.report.tiny_runs import Stripes
@@ -190,6 +191,14 @@ def test_strengths_groups_and_limits_of_a_linear_generator():
     assert groups in ([groups[0]] * 2 + [1], [1] + [groups[1]] * 2)  # copies stand next to each other
     # 99 % of three standard normal numbers lie within 3.37; half the samples, of median length about 1.5, leave at 3.
     assert all(2.0 <= one["limit"] <= 3.0 for one in found)
+
+
+def test_edits_of_a_layer_may_go_as_far_as_figures_do():
+    generator = RectifiedFlow.tiny().freeze()  # all samples' latents are 0 where edits move them
+    directions = GlobalDirections.of(torch.eye(generator.edit_dim)[:2], columns=generator.edit_columns)
+    facts = Session(Subject(generator, directions.requires_grad_(False), None, None, "direction")).facts()
+    assert [found["limit"] for found in facts["directions"]] == [8.0, 8.0]
+    assert "limits are where figures end: nothing says how far edits of h may go" in facts["notes"]
 
 
 class Reads(Encoder):

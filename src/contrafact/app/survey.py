@@ -125,7 +125,8 @@ def survey(
     An image counts as like the data where its latent, and the encoder's reading of it if there is an encoder, lie no
     further from those of samples than 99 % of the samples do (:class:`Spread`). A direction's limit is the largest
     magnitude of :data:`GRID` up to which that holds for half of the samples on both sides, and the smallest of them if
-    there is none.
+    there is none. Where edits are added to a layer's activations, all samples' latents stay the same there and say
+    nothing: an encoder judges then, no further than figures go, or nobody.
 
     Args:
         generator: makes the images.
@@ -157,14 +158,21 @@ def survey(
     judged = min(_JUDGED, affordable // (2 * len(GRID)))
     if spread is not None and not judged:
         notes.append("limits are judged by latents alone: images are large, or directions many")
-    bounds = Spread(_samples(generator, _STATISTICS))
+    bounds, grid = None, GRID
+    if generator.edit_layer is None:
+        bounds = Spread(_samples(generator, _STATISTICS))
+    else:
+        further = generator.figure_span / Generator.figure_span
+        grid = tuple(round(further * step, 1) for step in GRID if step <= Generator.figure_span)
+        if spread is None or not judged:
+            notes.append(f"limits are where figures end: nothing says how far edits of {generator.edit_layer} may go")
 
     def likely(moved: Tensor) -> bool:
         if spread is None or read is None or not judged:
             return True
         return _mostly(spread.holds(read(images(moved[:judged]))))
 
-    limits = {number: _limit(directions, number, latents, bounds, likely) for number in numbers}
+    limits = {number: _limit(directions, number, latents, grid, bounds, likely) for number in numbers}
     if not images.all_finite:
         notes.append("some images hold NaN or infinite values; check the generator")
     groups = group_copies(strengths, changes)
@@ -259,18 +267,28 @@ def _codes_of_samples(images: _Images, read: Callable[[Tensor], Tensor]) -> Tens
 
 
 def _limit(
-    directions: Directions, number: int, latents: Tensor, bounds: Spread, likely: Callable[[Tensor], bool]
+    directions: Directions,
+    number: int,
+    latents: Tensor,
+    grid: Sequence[float],
+    bounds: Spread | None,
+    likely: Callable[[Tensor], bool],
 ) -> float:
-    limit, is_circle = GRID[0], directions.is_circle(number)
-    for magnitude in [step for step in GRID if step < math.pi] + [math.pi] if is_circle else GRID:
+    limit, is_circle = grid[0], directions.is_circle(number)
+    for magnitude in [step for step in grid if step < math.pi] + [math.pi] if is_circle else grid:
         for signed in (magnitude, -magnitude):
             moved = directions(latents, number, signed)
-            layers = moved if moved.ndim == 3 else moved[:, None]
-            held = bounds.holds(layers.flatten(0, 1)).unflatten(0, layers.shape[:2]).all(dim=1)
-            if not (_mostly(held) and likely(moved)):
+            if not (_all_layers_lie_in(bounds, moved) and likely(moved)):
                 return limit
         limit = magnitude
     return limit
+
+
+def _all_layers_lie_in(bounds: Spread | None, latents: Tensor) -> bool:
+    if bounds is None:
+        return True
+    layers = latents if latents.ndim == 3 else latents[:, None]
+    return _mostly(bounds.holds(layers.flatten(0, 1)).unflatten(0, layers.shape[:2]).all(dim=1))
 
 
 def _mostly(held: Tensor) -> bool:

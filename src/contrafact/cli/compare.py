@@ -49,8 +49,9 @@ class Options:
     """Images to start from."""
     frames: Panels = 7
     """Columns; odd, the middle one is the image unchanged."""
-    span: Positive = 2.5
-    """Largest step, in standard deviations of the latent space."""
+    span: Positive | None = None
+    """Largest step, in standard deviations of the latent space; by default what the generator's edits need to be seen,
+    2.5 of most and 8 of a diffusion model's h."""
     most: Panels = 6
     """Directions to compare when none are named."""
     seed: Seed = 0

@@ -29,8 +29,9 @@ class Options:
     """Page to write; by default the run's report.html."""
     samples: Panels = 4
     """Images the traversals start from."""
-    span: Positive = 2.5
-    """Largest step, in standard deviations of the latent space."""
+    span: Positive | None = None
+    """Largest step, in standard deviations of the latent space; by default what the generator's edits need to be seen,
+    2.5 of most and 8 of a diffusion model's h."""
     seed: MetricSeed = 0
     """Seed of the images to start from."""
 

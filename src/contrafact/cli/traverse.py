@@ -28,8 +28,9 @@ class Options:
     """Images to start from."""
     frames: Panels = 9
     """Columns of a strip; odd, the middle one is the image unchanged."""
-    span: Positive = 2.5
-    """Largest step, in standard deviations of the latent space."""
+    span: Positive | None = None
+    """Largest step, in standard deviations of the latent space; by default what the generator's edits need to be seen,
+    2.5 of most and 8 of a diffusion model's h."""
     most: Panels = 32
     """Directions to draw at most."""
     seed: Seed = 0
@@ -68,7 +69,8 @@ def traverse(arguments: Sequence[str]) -> None:
         raise ValueError("these pictures are not of one run alone; name a folder for them with --out")
     folder = options.out or Path(subject.folder or ".", FIGURES)
     hold(options.out or subject.folder or ".")
-    magnitude_range(options.frames, options.span)
+    span = options.span or subject.generator.figure_span
+    magnitude_range(options.frames, span)
     if options.video:
         video_writer()  # before the images are made, not after
     if options.latents is None:
@@ -80,7 +82,7 @@ def traverse(arguments: Sequence[str]) -> None:
         subject.generator,
         subject.directions,
         latents,
-        magnitude_range(2 * options.frames - 1, options.span),
+        magnitude_range(2 * options.frames - 1, span),
         most=options.most,
         only=options.directions,
         max_side=128,

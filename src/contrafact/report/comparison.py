@@ -104,7 +104,7 @@ def compare(
     *,
     samples: int = 3,
     frames: int = 7,
-    span: float = 2.5,
+    span: float | None = None,
     seed: int = 0,
     most: int = MOST,
     truncation: float | None = None,
@@ -117,7 +117,8 @@ def compare(
         which: names or numbers of the first contender's directions; none for the ``most`` that change images most.
         samples: S.
         frames: M, odd.
-        span: largest magnitude, in standard deviations of each contender's edit space.
+        span: largest magnitude, in standard deviations of each contender's edit space; by default the first one's
+            ``figure_span``.
         seed: of the samples.
         most: directions to compare when none are named.
         truncation: of the samples; by default each generator's own.
@@ -130,6 +131,7 @@ def compare(
         raise ValueError(f"a comparison needs at least two runs, got {len(contenders)}")
     _check_same_generator(contenders)
     contenders = [contender.truncated(truncation) for contender in contenders]
+    span = contenders[0].generator.figure_span if span is None else span
     magnitudes = magnitude_range(frames, span)
     latents = [
         sample_latents(c.generator, check_count("samples", samples), torch.Generator().manual_seed(seed))

@@ -236,7 +236,7 @@ def sweep_run(
     run: FinishedRun,
     samples: int = 4,
     frames: int = 9,
-    span: float = 2.5,
+    span: float | None = None,
     *,
     seed: int = 0,
     most: int = MOST,
@@ -250,7 +250,7 @@ def sweep_run(
         run: a finished run with a generator.
         samples: base samples S.
         frames: magnitudes M; odd.
-        span: largest magnitude, in standard deviations of the latent space.
+        span: largest magnitude, in standard deviations of the latent space; by default the generator's ``figure_span``.
         seed: seed of the base samples.
         most: directions to keep, the strongest.
         only: names or numbers of the directions to sweep; none for all.
@@ -260,9 +260,9 @@ def sweep_run(
     Raises:
         ValueError: the run has no generator, no such direction, or an argument is out of range.
     """
-    magnitudes = magnitude_range(frames, span)
-    rng = torch.Generator().manual_seed(seed)
     generator = run.generator.truncated(truncation)
+    magnitudes = magnitude_range(frames, generator.figure_span if span is None else span)
+    rng = torch.Generator().manual_seed(seed)
     latents = sample_latents(generator, check_count("samples", samples), rng)
     found = run.has("directions")
     directions = run.directions if found else latent_axes(generator)
@@ -328,7 +328,7 @@ def write_traversal(
     *,
     samples: int = 4,
     frames: int = 9,
-    span: float = 2.5,
+    span: float | None = None,
     seed: int = 0,
     most: int = MOST,
     only: Sequence[str | int] = (),
@@ -342,7 +342,7 @@ def write_traversal(
         out: folder; the run's ``figures`` by default.
         samples: base samples.
         frames: columns of a strip; odd.
-        span: largest magnitude, in standard deviations of the latent space.
+        span: largest magnitude, in standard deviations of the latent space; by default the generator's ``figure_span``.
         seed: seed of the base samples.
         most: directions to draw, the strongest.
         only: names or numbers of the directions to draw; none for all.
@@ -355,7 +355,7 @@ def write_traversal(
     Raises:
         ValueError: as for :func:`sweep_run` and :func:`write_sweep`.
     """
-    magnitude_range(frames, span)
+    magnitude_range(frames, 1.0 if span is None else span)
     if video:
         video_writer()  # before the images are made, not after
     smooth = sweep_run(

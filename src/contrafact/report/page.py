@@ -47,7 +47,7 @@ def write_report(
     *,
     samples: int = 4,
     frames: int = 9,
-    span: float = 2.5,
+    span: float | None = None,
     seed: int = 0,
     published: tables.Published | None = None,
     out: str | Path | None = None,
@@ -63,7 +63,7 @@ def write_report(
         dataset: images with known factors, for the variation heat map.
         samples: base samples of the traversals.
         frames: columns of a traversal strip; odd.
-        span: largest magnitude, in standard deviations of the latent space.
+        span: largest magnitude, in standard deviations of the latent space; by default the generator's ``figure_span``.
         seed: seed of the base samples and of the heat map's pairs.
         published: other people's numbers for the score table, see :func:`contrafact.report.tables.score_table`.
         out: the page; the run's ``report.html`` by default. Figures go to the folder ``figures`` beside it.
@@ -79,7 +79,7 @@ def write_report(
     path = run.folder / REPORT if out is None else Path(out)
     with claim(path.parent):
         folder = path.parent / FIGURES
-        magnitude_range(frames, span)
+        magnitude_range(frames, 1.0 if span is None else span)
         check_count("samples", samples)
         if isinstance(dataset, FactorDataset) and run.has("encoder"):
             check_images(dataset.batch([0]), run.encoder.image_shape, f"the encoder of {run.folder}")
