@@ -39,6 +39,8 @@ SHORTER = {
     "fit attribute_predictor": ["--steps", "2", "--batch-size", "8"],
     "fit interfacegan": ["--num-latents", "200", "--chosen", "0.2"],
     "fit disdiff": ["--steps", "2", "--denoiser-steps", "2", "--decode-steps", "2"],
+    "fit ganspace --generator fashion-mnist-diffusion": ["--num-samples", "40"],
+    "traverse runs/h": ["--frames", "3", "--samples", "1"],
     "fit latentclr": ["--steps", "1", "--batch-size", "2"],
     "evaluate runs/disdiff": ["--num-train", "200", "--num-test", "100", "--metrics", "mig"],
     "evaluate runs/first": ["--num-train", "200", "--num-test", "100", "--metrics", "mig"],
