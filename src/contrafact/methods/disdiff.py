@@ -65,6 +65,7 @@ class DisDiff(NoisedSettings, CodeSettings):
             "steps": 300,
             "learning_rate": 2e-3,
             "copied": True,
+            "disentangling": 1.0,
         },
         "tiny": {
             "codebook": 16, "levels": 2, "patch": 2, "blocks": 1, "times": 20, "decode_steps": 2, "ema": 0.5,
