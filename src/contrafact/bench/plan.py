@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from contrafact.bench.contents import contents_of
+from contrafact.bench.identity import identity
 from contrafact.bench.kept import kept_cells
 from contrafact.bench.recipe import LOG, Column, Recipe, Row, Scale, Trained, column_of
 from contrafact.core.catalog import slug
@@ -231,6 +232,11 @@ def method_of(bench: Bench, row: Row, **fields: Any) -> Any:
     return cls.of(**settings)
 
 
+def _identity(method: Any) -> dict[str, Any]:
+    """A method's settings, as far as they tell its cells from others."""
+    return identity(method.name(), method.hyperparameters(), method.older)
+
+
 def judge_of(bench: Bench) -> Any:
     """The method that trains the judge."""
     cls = CATALOG.get(PREDICTOR)
@@ -268,7 +274,7 @@ def _train_cell(bench: Bench, row: Row, seed: int, place: Place | None = None, g
     assert source is not None, "rows without a source are not run"
     options = dict(changes) if on_generator else data_options(bench, row, seed)
     method = method_of(bench, row, **(row.elsewhere if place else {}))
-    facts: dict[str, Any] = {"method": row.method, "settings": method.hyperparameters()}
+    facts: dict[str, Any] = {"method": row.method, "settings": _identity(method)}
     needs: tuple[Cell, ...] = ()
     begun: tuple[Cell, ...] = ()
     if row.encoder is not None:
@@ -317,7 +323,8 @@ def _sees_codes(metric: str) -> bool:
 
 def _on_top(kind: Kind, base: Cell, regression: RegressionSettings | None) -> Cell:
     """A control of a training, or an encoder regressed for it; both lie in the training's folder."""
-    facts = {"of": base.key, "regression": None if regression is None else asdict(regression)}
+    read = None if regression is None else identity("regression", asdict(regression), regression.older)
+    facts = {"of": base.key, "regression": read}
     return Cell(kind, base.row, base.seed, facts, base.method, (base,), {"regression": regression}, base.generator)
 
 
@@ -329,5 +336,5 @@ def _judge_cell(bench: Bench, train: Cell) -> Cell:
         else {"data": bench.data, "contents": contents_of(bench.data)}
     )
     method = judge_of(bench)
-    facts = {"method": PREDICTOR, "settings": method.hyperparameters(), "images of": source}
+    facts = {"method": PREDICTOR, "settings": _identity(method), "images of": source}
     return Cell("judge", train.row, 0, facts, PREDICTOR, (train,), {"method": method})

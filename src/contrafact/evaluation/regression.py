@@ -8,8 +8,9 @@ Shape suffixes: N samples, L latent dimensions, D directions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -34,7 +35,10 @@ class RegressionSettings:
         num_directions: the first so many directions are read.
         width: multiplies the encoder's channel counts.
         network: DisCo's light encoder, or the smaller one of Locatello et al. 2019.
+        older: settings that folders of older versions do not name, with the values they had.
     """
+
+    older: ClassVar[Mapping[str, Any]] = {"network": "conv"}
 
     steps: Steps = 10_000
     batch_size: Size = 256
@@ -48,11 +52,8 @@ class RegressionSettings:
         check_ranges(self, spelled=False)
 
     def recorded(self) -> dict[str, Any]:
-        """What a run's folder notes; the usual network is left out, so that folders from before it had a name fit."""
-        found = asdict(self)
-        if self.network == "conv":
-            del found["network"]
-        return found
+        """What a run's folder notes; what came later is left out where it is as it was, so that older folders fit."""
+        return {name: value for name, value in asdict(self).items() if self.older.get(name, ...) != value}
 
 
 @torch.no_grad()
