@@ -1,5 +1,6 @@
 import csv
 import io
+import itertools
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ from contrafact import metrics
 from contrafact.contract.samples import draw_factors, noisy_codes
 from contrafact.core.metric import MetricWarning
 from contrafact.evaluation import bootstrap as _bootstrap
-from contrafact.evaluation.compare import comparison_notes, comparison_table, write_comparisons
+from contrafact.evaluation.compare import comparison_notes, comparison_table, flip_p_values, write_comparisons
 from contrafact.evaluation.ranks import corrected
 from contrafact.metrics import compare, compare_runs
 
@@ -154,3 +155,17 @@ def test_sign_flips_by_counting():
     assert many == pytest.approx(1 / 1000)
     with pytest.raises(ValueError, match="expected two finite vectors of the same length"):
         compare_runs([1.0], [2.0])
+
+
+@pytest.mark.parametrize("num_runs", [4, 16])
+def test_many_pairs_at_once_are_each_tested_as_if_alone(num_runs):
+    """By a loop over the patterns where all are tried, one pair at a time where they are drawn."""
+    differences = np.random.default_rng(3).normal(size=(300, num_runs)).round(1)
+    together = flip_p_values(differences)
+    if num_runs == 4:
+        for row, p in zip(differences, together, strict=True):
+            sums = [abs(np.dot(signs, row)) for signs in itertools.product([1, -1], repeat=num_runs)]
+            assert p == np.mean([value >= abs(row.sum()) - 1e-9 for value in sums])
+    else:
+        alone = [compare_runs(np.zeros(num_runs), row) for row in differences]
+        assert together == pytest.approx(alone, abs=1e-12)

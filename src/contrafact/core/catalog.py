@@ -16,7 +16,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -61,9 +61,10 @@ def unknown_name_message(noun: str, name: str, known: Collection[str]) -> str:
 
 
 @functools.cache
-def _stems(folder: Path) -> tuple[str, ...]:
-    """Names of a folder's public modules, sorted; the package's own files do not change while it runs."""
-    return tuple(sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")))
+def _entries(root: Path, folder: str, helpers: frozenset[str]) -> Mapping[str, str]:
+    """Names of a folder's public modules, sorted, by their squeezed spelling; they do not change while it runs."""
+    stems = sorted(path.stem for path in (root / folder).glob("*.py"))
+    return {_squeeze(stem): stem for stem in stems if not stem.startswith("_") and stem not in helpers}
 
 
 class Catalog:
@@ -90,8 +91,10 @@ class Catalog:
 
     def own_names(self) -> list[str]:
         """Names of the package's own entries, sorted; imports nothing."""
-        names = _stems(PACKAGE_ROOT / self.folder)
-        return [name for name in names if name not in self._helpers]
+        return list(self._own().values())
+
+    def _own(self) -> Mapping[str, str]:
+        return _entries(PACKAGE_ROOT, self.folder, self._helpers)
 
     def names(self) -> list[str]:
         """Entry names, sorted, those of installed packages included; imports nothing."""
@@ -112,8 +115,7 @@ class Catalog:
 
     def _find(self, name: str) -> str | None:
         wanted = _squeeze(name)
-        own = next((entry for entry in self.own_names() if _squeeze(entry) == wanted), None)
-        return own or next((entry for entry in self._plugins() if _squeeze(entry) == wanted), None)
+        return self._own().get(wanted) or next((entry for entry in self._plugins() if _squeeze(entry) == wanted), None)
 
     def resolve(self, name: str) -> str:
         """The entry's name for ``name`` in any spelling (``fashion-mnist``, ``FashionMNIST``).
@@ -162,7 +164,7 @@ class Catalog:
         return text.partition("\n")[0]
 
     def _file_of(self, entry: str) -> Path | None:
-        if entry in self.own_names():
+        if entry in self._own().values():
             return PACKAGE_ROOT / self.folder / f"{entry}.py"
         try:
             spec = importlib.util.find_spec(self._plugins()[entry].module)
@@ -175,7 +177,7 @@ class Catalog:
         entry = self.resolve(name)
         if is_spelled_out(entry) and (named := admitted_module(entry)) is not None:
             return named
-        if entry in self.own_names():
+        if entry in self._own().values():
             return importlib.import_module(f"contrafact.{self.folder}.{entry}")
         return sys.modules[self.get(entry).__module__]
 
@@ -189,7 +191,7 @@ class Catalog:
         entry = self.resolve(name)
         if is_spelled_out(entry):
             return self._checked(find_in_named_files(entry), entry)
-        if entry not in self.own_names():
+        if entry not in self._own().values():
             return self._checked(load_plugin(self._plugins()[entry]), entry)
         module = self.module(entry)
         wanted = _squeeze(entry)

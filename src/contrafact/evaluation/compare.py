@@ -2,7 +2,7 @@
 
 Resampling as for confidence limits (``_bootstrap``), both codes on the same rows; Efron & Tibshirani 1993, Chapter 16.
 
-Shape suffixes: N points, B resamples, R runs.
+Shape suffixes: N points, B resamples, R runs, P pairs of methods, F patterns of signs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from contrafact.core.dataset import check_count
 from contrafact.core.frames import TableLike, columns_of
 from contrafact.core.inputs import MISSING, Missing, read_inputs
-from contrafact.core.metric import ArrayLike, Continuous, MetricWarning, as_array
+from contrafact.core.metric import ArrayLike, Continuous, FloatArray, MetricWarning, as_array
 from contrafact.evaluation.bootstrap import Data, centred_limits, deviations, draw_rows, score_rows, split_as_scored
 from contrafact.evaluation.codes import call_static, continuous_setting, resolve_metrics
 from contrafact.evaluation.ranks import Correction, corrected
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ROWWISE = " left out for a missing value in either code or a factor: row-wise deletion"
+_PAIRS_AT_ONCE = 64
+"""Pairs of methods whose runs' signs are flipped at once: some megabytes of sums."""
 PAIRWISE = " have missing values: each code and factor was compared on the rows that have both (pairwise deletion)"
 
 
@@ -272,11 +274,31 @@ def compare_runs(first: ArrayLike, second: ArrayLike, *, num_flips: int = 10_000
     a, b = (np.asarray(as_array(values), dtype=np.float64) for values in (first, second))
     if a.ndim != 1 or a.shape != b.shape or len(a) < 2 or not np.isfinite([a, b]).all():
         raise ValueError(f"expected two finite vectors of the same length of at least 2, got {a.shape} and {b.shape}")
-    difference = b - a
-    if 2 ** len(a) <= num_flips:
-        signs = 1.0 - 2.0 * ((np.arange(2 ** len(a))[:, None] >> np.arange(len(a))) & 1)
+    return float(flip_p_values((b - a)[None], num_flips=num_flips, seed=seed)[0])
+
+
+def flip_p_values(differences: FloatArray, *, num_flips: int = 10_000, seed: int = 0) -> FloatArray:
+    """:func:`compare_runs` of many pairs of methods at once, all by the same sign patterns.
+
+    Args:
+        differences: ``(P, R)`` of each pair's scores, run by run, finite.
+        num_flips: sign patterns at most.
+        seed: of the drawn patterns.
+
+    Returns:
+        ``(P,)`` p-values.
+
+    >>> flip_p_values(np.array([[0.2, 0.25, 0.16, 0.28, 0.22], [1.0, -1.0, 1.0, -1.0, 0.0]])).tolist()
+    [0.0625, 1.0]
+    """
+    num_runs = differences.shape[1]
+    if 2**num_runs <= num_flips:
+        signs_FR = 1.0 - 2.0 * ((np.arange(2**num_runs)[:, None] >> np.arange(num_runs)) & 1)
     else:
-        signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(num_flips, len(a)))
-        signs[0] = 1.0
-    sums = np.abs(signs @ difference)
-    return float(np.mean(sums >= sums[0] - 1e-12))
+        signs_FR = np.random.default_rng(seed).choice([-1.0, 1.0], size=(num_flips, num_runs))
+        signs_FR[0] = 1.0
+    found = []
+    for some in np.array_split(differences, max(1, len(differences) // _PAIRS_AT_ONCE)):
+        sums_FP = np.abs(signs_FR @ some.T)
+        found.append(np.mean(sums_FP >= sums_FP[0] - 1e-12, axis=0))
+    return np.concatenate(found)

@@ -273,7 +273,7 @@ however large, can show at 0.05; 7 runs can show one')
         p_T = studentized_range.sf(gaps_T / error * math.sqrt(2), num_methods, np.inf)
         adjusted_T, correction = p_T, "none"
     else:
-        p_T = np.array([_pair_p(values_RM[:, i], values_RM[:, j], test) for i, j in pairs])
+        p_T = _pair_p_values(np.array([values_RM[:, j] - values_RM[:, i] for i, j in pairs]), test)
         adjusted_T = corrected(p_T, correction)
     differences = tuple(
         Difference(
@@ -302,17 +302,14 @@ def _friedman(ranks_RM: FloatArray) -> float:
     return between / spread if spread > 0 else 0.0
 
 
-def _pair_p(first_R: FloatArray, second_R: FloatArray, test: str) -> float:
+def _pair_p_values(differences_TR: FloatArray, test: str) -> FloatArray:
     from scipy.stats import wilcoxon
 
-    from contrafact.evaluation.compare import compare_runs
+    from contrafact.evaluation.compare import flip_p_values
 
     if test == "flip":
-        return compare_runs(first_R, second_R)
-    difference_R = second_R - first_R
-    if not difference_R.any():
-        return 1.0
-    return float(wilcoxon(difference_R, zero_method="wilcox").pvalue)
+        return flip_p_values(differences_TR)
+    return np.array([wilcoxon(d, zero_method="wilcox").pvalue if d.any() else 1.0 for d in differences_TR])
 
 
 def paired(runs: Sequence[tuple[str, str, Mapping[str, float]]], score: str) -> dict[str, list[float]]:
