@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -27,13 +27,10 @@ from contrafact.core.dataset import AnnotatedDataset, ImageDataset, IntArray, ch
 from contrafact.core.decoding import (
     MODES,
     PICTURES,
-    Decoded,
     Item,
     TooDeepError,
     TooSmallError,
     UnusableError,
-    concealed,
-    decode,
     first_of,
     parse_background,
     shown_name,
@@ -44,11 +41,10 @@ from contrafact.data._albums import FORMS, open_album
 from contrafact.data._files import PathLike, StoredArray, cache_folder, unpack_once, write_cache
 from contrafact.data._parquet_album import ParquetAlbum
 from contrafact.data._pixels import to_images
+from contrafact.data._square import Fit, decode_square
 
 WHITE = "#ffffff"
 DEFAULT_SIDE = 64
-Fit = Literal["crop", "pad", "squeeze"]
-"""How a picture becomes square: its centre, with margins, or distorted."""
 _MUCH = 0.1
 _BLOCK_IMAGES = 256
 _BLOCK_BYTES = 2**28
@@ -285,7 +281,7 @@ class Images(ImageDataset):
 
     def _blocks(self, findings: Findings, refuse: bool) -> Iterator[npt.NDArray[np.uint8]]:
         channels, size, _ = self.image_shape
-        read = partial(_decode_picture, channels=channels, background=self.background, size=size, fit=self.fit)
+        read = partial(decode_square, channels=channels, background=self.background, size=size, fit=self.fit)
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter lock
             first = 0
             for items in self._items():
@@ -395,41 +391,6 @@ def _stamp(file: Path, folder: Path) -> bytes:
     except OSError:  # a link to nothing, which is found unusable when it is decoded
         return os.fsencode(name)
     return os.fsencode(f"{name} {stamp.st_size} {stamp.st_mtime_ns}")
-
-
-class _Fitted(NamedTuple):
-    """A picture made square: its pixels ``(size, size, channels)``, what was found of it, and the share cut off."""
-
-    pixels: npt.NDArray[np.uint8]
-    picture: Decoded
-    cut: float
-
-
-def _decode_picture(
-    item: Item | UnusableError, channels: int, background: str, size: int, fit: Fit
-) -> _Fitted | UnusableError:
-    """The picture made square, or what is wrong with it."""
-    from PIL import Image, ImageColor, ImageOps
-
-    if isinstance(item, UnusableError):
-        return item
-    try:
-        decoded = decode(item, channels, background, smallest=size, side=max if fit == "pad" else min)
-    except UnusableError as error:
-        return error
-    picture, square = decoded.picture, (size, size)
-    cut = 0.0
-    if fit == "squeeze":
-        fitted = picture.resize(square, Image.Resampling.LANCZOS)
-    elif fit == "pad":
-        margin = (*ImageColor.getrgb(background), 0) if channels == 4 else background
-        fitted = ImageOps.pad(picture, square, Image.Resampling.LANCZOS, color=margin, centering=(0.5, 0.5))
-    else:
-        fitted = ImageOps.fit(picture, square, Image.Resampling.LANCZOS, centering=(0.5, 0.5))
-        cut = 1 - min(picture.size) / max(picture.size)
-    if channels == 4:
-        fitted = concealed(fitted, background)
-    return _Fitted(np.asarray(fitted).reshape(size, size, channels), decoded, cut)
 
 
 def _part_folder(folder: Path, split: str | None) -> tuple[Path, str | None]:
