@@ -3,6 +3,7 @@
 import importlib
 import io
 import json
+import tarfile
 import zipfile
 
 import h5py
@@ -76,6 +77,26 @@ def write_parquet(folder, name="pictures.parquet", rows=slice(None)):
     table = table.replace_schema_metadata({b"huggingface": json.dumps(description).encode()})
     parquet.write_table(table, folder / name, row_group_size=5)
     return folder / name
+
+
+def write_tar(folder, name="train-000.tar", rows=range(12), kind=tarfile.USTAR_FORMAT, fields=lambda number: {}):
+    """As WebDataset's ShardWriter writes it: a picture, its class, its description and a text for each sample."""
+    with tarfile.open(folder / name, "w", format=kind) as archive:
+        for number in rows:
+            described = json.dumps({"width": SIDE, "url": "https://example.org", **fields(number)}).encode()
+            texts = {"cls": str(CLASSES[number]).encode(), "json": described, "txt": b"a caption"}
+            for ending, content in {"png": encoded(PIXELS[number]), **texts}.items():
+                member = tarfile.TarInfo(f"./{number:06}.{ending}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return folder / name
+
+
+def write_shards(folder):
+    """Two tars of five and seven pictures."""
+    write_tar(folder, "train-000.tar", range(5))
+    write_tar(folder, "train-001.tar", range(5, 12))
+    return folder
 
 
 def write_table(folder):

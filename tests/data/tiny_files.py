@@ -30,6 +30,8 @@ from contrafact.data.shapes3d import Shapes3D
 from contrafact.data.small_norb import PREFIXES as NORB_PREFIXES
 from contrafact.data.small_norb import SmallNORB
 
+from . import albums
+
 
 def grid_labels(sizes):
     return np.stack([axis.ravel() for axis in np.meshgrid(*map(np.arange, sizes), indexing="ij")], axis=1)
@@ -294,6 +296,21 @@ def write_celeba_hq(folder, monkeypatch):
     return {"path": folder}
 
 
+def write_shards(folder, monkeypatch):
+    return {"path": albums.write_shards(folder), "size": albums.SIDE}
+
+
+def write_pax_shard(folder, monkeypatch):
+    albums.write_tar(folder, kind=tarfile.PAX_FORMAT)
+    return {"path": folder, "size": albums.SIDE}
+
+
+def write_parquet_shards(folder, monkeypatch):
+    for number, rows in enumerate((slice(6), slice(6, 12))):
+        albums.write_parquet(folder, f"train-{number:05}-of-00002.parquet", rows)
+    return {"path": folder, "size": albums.SIDE}
+
+
 WRITERS = {
     "afhq": write_afhq,
     "cars3d": write_cars3d,
@@ -311,6 +328,7 @@ WRITERS = {
     "mnist": write_idx,
     "mnist_stl": write_mnist_stl,
     "mpi3d": write_mpi3d,
+    "shards": write_shards,
     "small_norb": write_small_norb,
     "stl10": write_stl10,
 }

@@ -360,11 +360,15 @@ _WRITERS["mnist_stl"]["npz"] = _write_mnist_npz
 _WRITERS["shapes3d"]["chunked"] = partial(
     _write_data, tiny_files.write_shapes3d, chunks=(8, 64, 64, 3), compression="gzip"
 )
+_WRITERS["shards"]["pax"] = partial(_write_data, tiny_files.write_pax_shard)
+if find_spec("pyarrow"):
+    _WRITERS["shards"]["parquet"] = partial(_write_data, tiny_files.write_parquet_shards)
 _WRITERS["small_norb"]["gzipped"] = partial(_write_data, tiny_files.write_small_norb, compress=True)
 
 _DATA_ARGUMENTS: dict[str, dict[str, Any]] = {
     "faces": {"size": 32},
     "fonts": {"variant": "families"},
+    "shards": {"size": albums.SIDE},
     "stl10": {"size": 48},
 }
 _DATA_WEIGHTS = {"cars3d": 0.15, "mnist_stl": 0.3, "imagenet100": 0.15}
@@ -377,6 +381,7 @@ _DATA_COVERS = {
     "mnist": ("data._idx",),
     "mpi3d": ("data._files", "data._npz"),
     "shapes3d": ("data._h5",),
+    "shards": ("data._stores", "data._shard_index", "data._tar", "data._blocks"),
 }
 
 

@@ -51,9 +51,11 @@ class RunOptions:
     """An argument of the generator that shall differ, or that its file does not say: clamp=256. May be repeated."""
     data: str | None = None
     """Images to learn from: a dataset's name (a variant after a colon), its file, or your own pictures: a folder, .zip,
-    .npz, .npy, .h5, .parquet, or .csv of files."""
+    .npz, .npy, .h5, .parquet, .csv of files; or shards, read a part at a time: .tar, {000..099}, s3://, https://."""
     path: Path | None = None
     """Of a dataset that is named: its file under another name than the published one, or its folder."""
+    cache_gb: float | None = None
+    """Of shards: how many GB of what was fetched the cache folder keeps, 10 by default."""
     size: Side | None = None
     """Side to load the images at; by default the dataset's own."""
     split: str | None = None
@@ -285,6 +287,7 @@ def _load_source(name: str, kind: str, options: RunOptions) -> Any:
         skip_damaged=options.skip_damaged,
         fit=options.fit,
         path=options.path,
+        cache_gb=options.cache_gb,
     )
 
 

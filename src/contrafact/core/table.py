@@ -222,8 +222,12 @@ def parquet_package() -> Any:
 
 
 @contextmanager
-def open_parquet(path: Path) -> Iterator[Any]:
+def open_parquet(path: Path | str, stream: Any = None) -> Iterator[Any]:
     """A parquet file of any origin, opened: its listing is of a sane size, and whatever goes wrong names the file.
+
+    Args:
+        path: the file.
+        stream: what gives its bytes, where ``path`` only names it.
 
     Raises:
         ValueError: no such file, no parquet file, or the package is not installed.
@@ -233,7 +237,7 @@ def open_parquet(path: Path) -> Iterator[Any]:
     limits = {"thrift_string_size_limit": _MOST_THRIFT, "thrift_container_size_limit": _MOST_THRIFT}
     with reading(path, "parquet file"):
         try:
-            with package.ParquetFile(path, memory_map=False, **limits) as file:
+            with package.ParquetFile(path if stream is None else stream, memory_map=False, **limits) as file:
                 yield file
         except failure as error:  # some of them are ValueErrors, which say nothing of the file
             raise ValueError(f"{path} is damaged or no parquet file ({first_line(error)}); get it again") from error

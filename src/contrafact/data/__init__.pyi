@@ -18,6 +18,7 @@ from contrafact.data.mnist import MNIST as MNIST
 from contrafact.data.mnist_stl import MNISTSTL as MNISTSTL
 from contrafact.data.mpi3d import MPI3D as MPI3D
 from contrafact.data.shapes3d import Shapes3D as Shapes3D
+from contrafact.data.shards import Shards as Shards
 from contrafact.data.small_norb import SmallNORB as SmallNORB
 from contrafact.data.stl10 import STL10 as STL10
 

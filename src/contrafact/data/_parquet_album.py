@@ -56,9 +56,9 @@ class ParquetAlbum(Album):
         known: tuple[str, ...] = ()
         for file in self._files:
             with open_parquet(file) as opened:
-                column, label = self._columns(opened, file)
-                known = known or _hub_names(opened, label)
-                paths, values = self._listed(opened, file, column, label)
+                column, label = picture_columns(opened, f"images: {file}")
+                known = known or hub_names(opened, label)
+                paths, values = _listed(opened, file, column, label)
                 names += paths
                 labels += values
             self._starts.append(len(names))
@@ -83,52 +83,6 @@ class ParquetAlbum(Album):
     def files(self) -> list[Path]:
         return list(self._files)
 
-    def _columns(self, opened: Any, file: Path) -> tuple[str, str | None]:
-        """Names of the columns of pictures and of classes."""
-        types, schema = importlib.import_module("pyarrow").types, opened.schema_arrow
-
-        def holds_pictures(kind: Any) -> bool:
-            if types.is_struct(kind):
-                inside = [kind.field(i) for i in range(kind.num_fields)]
-                return any(
-                    f.name == "bytes" and (types.is_binary(f.type) or types.is_large_binary(f.type)) for f in inside
-                )
-            return bool(types.is_binary(kind) or types.is_large_binary(kind))
-
-        pictures = [field.name for field in schema if holds_pictures(field.type)]
-        if not pictures:
-            raise ValueError(
-                f"images: {file} has no column of pictures, image: {{bytes, path}}; it has "
-                f"{', '.join(schema.names[:20]) or 'none'}"
-            )
-        column = next((name for name in IMAGE_KEYS if name in pictures), pictures[0])
-        texts_or_numbers = {
-            field.name
-            for field in schema
-            if types.is_integer(field.type) or types.is_string(field.type) or types.is_large_string(field.type)
-        }
-        return column, next((name for name in LABEL_KEYS if name in texts_or_numbers), None)
-
-    def _listed(self, opened: Any, file: Path, column: str, label: str | None) -> tuple[list[str], list[Any]]:
-        """What the pictures are called, and their classes."""
-        metadata = opened.metadata
-        groups = [metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)]
-        if any(size > _MOST_GROUP_BYTES for size in groups):
-            raise ValueError(
-                f"images: {file} has row groups of {max(groups) / 1e9:.1f} GB; write it again with smaller ones"
-            )
-        nested = f"{column}.path" in {opened.schema.column(i).path for i in range(len(opened.schema))}
-        wanted = [*([f"{column}.path"] if nested else []), *([label] if label else [])]
-        names: list[str] = []
-        labels: list[Any] = []
-        for batch in opened.iter_batches(2**14, columns=wanted, use_threads=False) if wanted else ():
-            if nested:
-                paths = batch.column(batch.schema.get_field_index(column)).to_pylist()
-                names += [str((path or {}).get("path") or "") for path in paths]
-            if label:
-                labels += batch.column(batch.schema.get_field_index(label)).to_pylist()
-        return names or [""] * metadata.num_rows, labels
-
     @contextmanager
     def opened(self) -> Iterator[Callable[[int], Item]]:
         state: dict[str, Any] = {"next": 0, "rows": iter(()), "file": -1}
@@ -136,7 +90,7 @@ class ParquetAlbum(Album):
         def rows() -> Iterator[Any]:
             for file in self._files:
                 with open_parquet(file) as opened:
-                    column, _ = self._columns(opened, file)
+                    column, _ = picture_columns(opened, f"images: {file}")
                     for batch in opened.iter_batches(_BATCH_ROWS, columns=[column], use_threads=False):
                         yield from batch.column(0)
 
@@ -156,7 +110,59 @@ class ParquetAlbum(Album):
         yield read
 
 
-def _hub_names(opened: Any, label: str | None) -> tuple[str, ...]:
+def picture_columns(opened: Any, who: str) -> tuple[str, str | None]:
+    """Names of the columns of pictures and of classes."""
+    types, schema = importlib.import_module("pyarrow").types, opened.schema_arrow
+
+    def holds_pictures(kind: Any) -> bool:
+        if types.is_struct(kind):
+            inside = [kind.field(i) for i in range(kind.num_fields)]
+            return any(f.name == "bytes" and (types.is_binary(f.type) or types.is_large_binary(f.type)) for f in inside)
+        return bool(types.is_binary(kind) or types.is_large_binary(kind))
+
+    pictures = [field.name for field in schema if holds_pictures(field.type)]
+    if not pictures:
+        raise ValueError(
+            f"{who} has no column of pictures, image: {{bytes, path}}; it has {', '.join(schema.names[:20]) or 'none'}"
+        )
+    column = next((name for name in IMAGE_KEYS if name in pictures), pictures[0])
+    texts_or_numbers = {
+        field.name
+        for field in schema
+        if types.is_integer(field.type) or types.is_string(field.type) or types.is_large_string(field.type)
+    }
+    return column, next((name for name in LABEL_KEYS if name in texts_or_numbers), None)
+
+
+def _listed(opened: Any, file: Path, column: str, label: str | None) -> tuple[list[str], list[Any]]:
+    """What the pictures are called, and their classes."""
+    metadata = opened.metadata
+    whole_groups(metadata, f"images: {file}")
+    nested = f"{column}.path" in {opened.schema.column(i).path for i in range(len(opened.schema))}
+    wanted = [*([f"{column}.path"] if nested else []), *([label] if label else [])]
+    names: list[str] = []
+    labels: list[Any] = []
+    for batch in opened.iter_batches(2**14, columns=wanted, use_threads=False) if wanted else ():
+        if nested:
+            paths = batch.column(batch.schema.get_field_index(column)).to_pylist()
+            names += [str((path or {}).get("path") or "") for path in paths]
+        if label:
+            labels += batch.column(batch.schema.get_field_index(label)).to_pylist()
+    return names or [""] * metadata.num_rows, labels
+
+
+def whole_groups(metadata: Any, who: str) -> None:
+    """Refuse row groups that fit into no memory.
+
+    Raises:
+        ValueError: one has more than 2 GiB.
+    """
+    largest = max((metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)), default=0)
+    if largest > _MOST_GROUP_BYTES:
+        raise ValueError(f"{who} has row groups of {largest / 1e9:.1f} GB; write it again with smaller ones")
+
+
+def hub_names(opened: Any, label: str | None) -> tuple[str, ...]:
     """The classes' names, where the hub's library has written them into the file."""
     text = (opened.schema_arrow.metadata or {}).get(b"huggingface")
     if text is None or label is None:

@@ -16,9 +16,12 @@ from contrafact.core.plugins import admit, is_spelled_out
 from contrafact.data import CATALOG
 from contrafact.data._albums import FORMS
 from contrafact.data._files import PathLike
+from contrafact.data._stores import is_sharded
 
 FOLDER_DATASET = "images"
 """The dataset that reads pictures of one's own."""
+SHARDED_DATASET = "shards"
+"""The one that reads them where they lie, a part at a time."""
 
 
 def load_dataset(
@@ -35,6 +38,7 @@ def load_dataset(
     skip_damaged: bool = False,
     fit: str | None = None,
     path: PathLike | None = None,
+    cache_gb: float | None = None,
 ) -> ImageDataset:
     """A dataset by name, or by the file or folder it lies in.
 
@@ -42,7 +46,9 @@ def load_dataset(
         name_or_path: a catalogued name in any spelling (``shapes3d``, ``FashionMNIST``), with a variant after a colon
             (``dsprites:noisy``); ``FILE.py:CLASS``, a dataset of your own; or a dataset's file, its folder, or pictures
             of your own in any form that :class:`~contrafact.data.images.Images` reads. A name wins over a folder of
-            that name: write ``./shapes3d`` for the folder.
+            that name: write ``./shapes3d`` for the folder. Tars, addresses (``s3://``, ``https://``) and names of
+            several files (``train-{000..099}.tar``) are shards, read a part at a time
+            (:class:`~contrafact.data.shards.Shards`); ``shards:PATH`` says so of a parquet file or a folder.
         size: image side in pixels; None keeps the dataset's own.
         split: part of the dataset (``"train"``, ``"test"``), where it has parts.
         variant: version of the dataset, where it has several.
@@ -57,6 +63,7 @@ def load_dataset(
         skip_damaged: leave out pictures of your own that cannot be used, instead of refusing all.
         fit: of your own pictures: ``crop`` to a square (the default), ``pad`` or ``squeeze``.
         path: of a dataset that is named: its file under another name than the published one, or its folder.
+        cache_gb: of shards: how many GB of what was fetched the cache folder keeps, 10 by default.
 
     Raises:
         ValueError: unknown name (the nearest one is suggested), no such file, a file of no known dataset, or an option
@@ -73,7 +80,8 @@ def load_dataset(
     pictures = {"background": background, "channels": channels, "skip_damaged": skip_damaged or None, "fit": fit}
     named = admit(str(name_or_path))
     place = {} if path is None else {"path": Path(path).expanduser()}
-    dataset = load_recorded(named, {"size": size, "split": split, "variant": variant, **pictures, **place})
+    asked = {"size": size, "split": split, "variant": variant, "cache_gb": cache_gb, **pictures, **place}
+    dataset = load_recorded(named, asked)
     if labels is not None:
         dataset.few_labels = choose_labels(dataset, labels, seed=label_seed, factors=factors)
     elif factors:
@@ -111,11 +119,15 @@ def load_recorded(text: str, asked: Mapping[str, Any]) -> ImageDataset:
     return _build(names[-1], options)
 
 
-def _find(text: str) -> tuple[list[str], Path | None, str | None]:
+def _find(text: str) -> tuple[list[str], PathLike | None, str | None]:
     """Catalogue names, path and variant that ``text`` may stand for."""
     if is_spelled_out(text):
         return [text], None, None
     name, _, variant = text.partition(":")
+    if name == SHARDED_DATASET and variant:
+        return [SHARDED_DATASET], variant, None
+    if is_sharded(text) and not Path(text).is_dir():
+        return [SHARDED_DATASET], text, None
     if name in CATALOG:
         return [CATALOG.resolve(name)], None, variant or None
     path = Path(text).expanduser()

@@ -23,7 +23,7 @@ from contrafact.core.method import FinishedRun
 from contrafact.core.places import find_place
 from contrafact.core.progress import Progress
 from contrafact.data import CATALOG as DATASETS
-from contrafact.data.load import FOLDER_DATASET, load_dataset, load_recorded
+from contrafact.data.load import FOLDER_DATASET, SHARDED_DATASET, load_dataset, load_recorded
 from contrafact.evaluation.classes import split_for_scoring
 
 BATCH = 512
@@ -97,6 +97,7 @@ def dataset_of(run: FinishedRun, data: str | None = None) -> ImageDataset | None
     source = run.config["source"]
     height, options = source["image_shape"][-1], source.get("options", {})
     if data is not None:
+        options = {option: value for option, value in options.items() if option != "files"}  # of the run's own folder
         other = load_dataset(data, size=height)
         takes = inspect.signature(type(other)).parameters
         return load_dataset(data, size=height, **options) if options.keys() & takes.keys() else other
@@ -131,15 +132,16 @@ def _load_again(wanted: Mapping[str, Any], run: FinishedRun, size: int, known: M
     name, options = wanted["name"], wanted.get("options", {})
     place = None if ":" in name else find_place(wanted, run.folder)  # a path does not carry a variant, a name does
     in_parts = name in DATASETS and "split" in inspect.signature(DATASETS.get(name)).parameters
-    if place is None and name == FOLDER_DATASET:
+    own = name in (FOLDER_DATASET, SHARDED_DATASET)
+    if place is None and own:
+        kind = "folder" if name == FOLDER_DATASET else "shards"
         raise ValueError(
-            f"{run.folder} learned from the folder {wanted['from']!r}, which is not where it was; name it with --data"
+            f"{run.folder} learned from the {kind} {wanted['from']!r}, which is not where it was; name it with --data"
         )
     split = wanted.get("split") or "test"
-    if name == FOLDER_DATASET:  # which has parts only if the run says so; and need not have the one it has not seen
+    splits = [split if in_parts else None]
+    if own:  # which has parts only if the run says so; and need not have the one it has not seen
         splits = [split, known.get("split")] if known.get("split") else [None]
-    else:
-        splits = [split if in_parts else None]
     dataset = _first_of(name, place, [{"size": size, "split": part, **options} for part in splits])
     before = known.get("fingerprint")
     if before and known.get("split") == getattr(dataset, "split", None) and before != dataset.fingerprint():
@@ -162,7 +164,7 @@ def _first_of(name: str, place: Path | None, asked: Sequence[Mapping[str, Any]])
         found = load_recorded(str(place), asked[-1])
         if found.name == name:
             return found
-    if name not in DATASETS or name == FOLDER_DATASET:
+    if name not in DATASETS or name == FOLDER_DATASET:  # shards in a folder would be taken for its pictures
         return load_recorded(str(place), asked[-1])
     return load_recorded(name, {**asked[-1], "path": place})  # a file under another name than the published one
 
