@@ -287,6 +287,7 @@ def blurred() -> Generator:
 
 
 PICTURES: dict[str, Callable[[str], Image]] = {
+    "attention_decoder": lambda name: codes(name, data=rooms(SMALL)),
     "attribute_predictor": judged_rooms,
     "beta_tcvae": lambda name: codes(name, steps=800),
     "beta_vae": lambda name: codes(name, steps=600),
@@ -295,10 +296,14 @@ PICTURES: dict[str, Callable[[str], Image]] = {
     "contralord": lambda name: translated(name, num_images=5000, latent_rate=0.05, steps=800, encoder_steps=250),
     "deep_spectral": lambda name: sliders(name, blurred(), layer="image"),
     "dip_vae": lambda name: codes(name, **SHORT_VAE),
+    "disdiff": lambda name: codes(name, "number", data=rooms(SMALL)),
     "disco": lambda name: sliders(name, blurred(), steps=120),
     "factor_vae": lambda name: codes(name, **SHORT_VAE),
     "gan_features": lambda name: clusters(name, **SMALL_GAN),
     "ganspace": lambda name: sliders(name, sharp()),
+    "gan_inversion": lambda name: codes(name, data=rooms(SMALL), steps=1000),
+    "glow": lambda name: samples(name, steps=1200),
+    "hessian_penalty": lambda name: sliders(name, blurred(), steps=100),
     "infogan": lambda name: knob(name, width=0.25, steps=600),
     "infogan_cr": lambda name: knob(name, **SMALL_GAN),
     "interfacegan": lambda name: sliders(
@@ -316,6 +321,7 @@ PICTURES: dict[str, Callable[[str], Image]] = {
     "sngan": lambda name: samples(name, **SMALL_GAN),
     "sub_infomax": halves,
     "sup_con": lambda name: nearest_garments(name, labels=0.024, steps=150),
+    "vae": lambda name: codes(name, steps=600, flow_steps=300),
     "wgan_gp": lambda name: samples(name, width=0.25, steps=1500),
     "zerodim": lambda name: translated(name, num_images=5000, steps=1000),
 }
