@@ -1,17 +1,20 @@
-"""Speed and memory of the datasets, as JSON: ``python benchmarks/data.py [--images 480000]``.
+"""Speed and memory of the datasets, as JSON: ``python benchmarks/data.py [--images 480000] [--shards 4000]``.
 
 Images a second against a plain loop that makes one image after the other in numpy, in the same process; then a file in
 the published 3dshapes.h5 layout (gzipped chunks of 15,000 x 4 x 4 x 1) streamed at random in a process of its own, with
-the highest resident memory that process ever had, the one-off unpacking included.
+the highest resident memory that process ever had, the one-off unpacking included. ``--shards`` compares JPEGs in a
+plain folder with the same in tars and parquet files, here and far away (fsspec's memory), in random batches.
 """
 
 import argparse
 import colorsys
+import io
 import json
 import os
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -19,9 +22,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
+from PIL import Image
 
+from contrafact.data._square import decode_square
 from contrafact.data.dsprites import DSprites
+from contrafact.data.images import Images
 from contrafact.data.shapes3d import SKY_COLOUR, Shapes3D
+from contrafact.data.shards import Shards
 
 BATCH = 256
 REPEATS = 15
@@ -141,12 +148,90 @@ def stream_published_layout(count):
     return {"file_mb": round(size / 1e6)} | json.loads(result.stdout)
 
 
+def write_photographs(folder, count, side=256):
+    """JPEGs of smooth noise in a folder, in eight tars, and in a parquet file."""
+    import pyarrow
+    import pyarrow.parquet
+
+    rng, encoded = np.random.default_rng(0), []
+    for _ in range(count):
+        coarse = Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
+        stream = io.BytesIO()
+        coarse.resize((side, side), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
+        encoded.append(stream.getvalue())
+    for form in ("folder", "tars"):
+        (folder / form).mkdir()
+    for number, content in enumerate(encoded):
+        (folder / "folder" / f"{number:06}.jpg").write_bytes(content)
+    for shard in range(8):
+        with tarfile.open(folder / "tars" / f"{shard}.tar", "w") as archive:
+            for number in range(shard, count, 8):
+                member = tarfile.TarInfo(f"{number:06}.jpg")
+                member.size = len(encoded[number])
+                archive.addfile(member, io.BytesIO(encoded[number]))
+    cells = pyarrow.table({"image": [{"bytes": content, "path": None} for content in encoded]})
+    pyarrow.parquet.write_table(cells, folder / "all.parquet", row_group_size=100)
+    return sum(map(len, encoded))
+
+
+def pass_rate(load, batches):
+    """Seconds to the first batch, and images a second from then on."""
+    rng, start = np.random.default_rng(0), time.perf_counter()
+    dataset = load()
+    dataset.random_batch(64, rng)
+    first, start = time.perf_counter() - start, time.perf_counter()
+    for _ in range(batches):
+        dataset.random_batch(64, rng)
+    return {
+        "first_batch_seconds": round(first, 2),
+        "images_per_second": round(64 * batches / (time.perf_counter() - start)),
+    }
+
+
+def plain_loop(folder, count):
+    """Images a second of one file after the other."""
+    rng = np.random.default_rng(0)
+
+    def make():
+        for number in rng.integers(count, size=64):
+            decode_square(folder / f"{number:06}.jpg", 3, "#ffffff", 64, "crop")
+
+    return rate(make, 64)
+
+
+def shards(count):
+    import fsspec
+
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:  # the next batch is being read ahead
+        folder = Path(name)
+        os.environ["CONTRAFACT_CACHE"] = str(folder / "cache")
+        figures = {"images": count, "mb": round(write_photographs(folder, count) / 1e6)}
+        for file in [*(folder / "tars").iterdir(), folder / "all.parquet"]:
+            fsspec.filesystem("memory").pipe_file(f"/{file.name}", file.read_bytes())
+        batches = 3 * count // 128
+        figures["folder, decoded once"] = pass_rate(lambda: Images(folder / "folder", size=64), batches)
+        figures["folder, a plain loop"] = round(plain_loop(folder / "folder", count))
+        (folder / "cache").rename(folder / "old")
+        for case, place in (
+            ("tars here", folder / "tars"),
+            ("tars far away", "memory://{0..7}.tar"),
+            ("parquet here", folder / "all.parquet"),
+            ("parquet far away", "memory://all.parquet"),
+        ):
+            figures[case] = pass_rate(lambda place=place: Shards(place, size=64), batches)
+    return figures
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--images", type=int, default=48_000, help="images in the file, a multiple of 48000; 0: no file"
     )
+    parser.add_argument("--shards", type=int, default=0, help="photographs in shards, and nothing else; 0: none")
     arguments = parser.parse_args()
+    if arguments.shards:
+        print(json.dumps({"threads": torch.get_num_threads(), **shards(arguments.shards)}, indent=2))
+        return
     os.environ["CONTRAFACT_DATA"] = tempfile.gettempdir()  # stand-ins, whatever files lie here
     rng = np.random.default_rng(0)
     figures = {"threads": torch.get_num_threads(), "batch": BATCH}

@@ -5,6 +5,7 @@ import io
 import pickle
 import subprocess
 import tarfile
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -227,6 +228,28 @@ def test_a_stream_restored_goes_on_in_the_middle_of_a_pass(tmp_path):
     other, restored = Shards(tmp_path, size=16), np.random.default_rng()
     restored.bit_generator.state = state
     assert all(torch.equal(other.random_batch(5, restored), images) for images in expected)
+
+
+def test_the_next_batch_of_a_stream_that_asks_again_is_read_ahead(tmp_path, monkeypatch):
+    albums.write_shards(tmp_path)
+    data, asked, batch = Shards(tmp_path, size=16), [], Shards.batch
+
+    def noted(self, indices):
+        asked.append((threading.current_thread() is threading.main_thread(), list(indices)))
+        return batch(self, indices)
+
+    monkeypatch.setattr(Shards, "batch", noted)
+    rng, other = np.random.default_rng(2), np.random.default_rng(3)
+    images = [data.random_batch(5, rng) for _ in range(4)]
+    data.random_batch(12, other)  # one that asks once reads nothing ahead
+    rng.random()  # nor is what was read taken where it is not what is asked for
+    images.append(data.random_batch(5, rng))
+    assert [main for main, _ in asked] == [True, True, False, False, False, True, True]
+    plain, rng = Shards(tmp_path, size=16), np.random.default_rng(2)
+    for place, expected in enumerate(images):
+        if place == 4:
+            rng.random()
+        assert torch.equal(batch(plain, plain._passes.draw(5, rng)), expected)
 
 
 def test_streams_of_two_processes_go_through_passes_of_their_own():

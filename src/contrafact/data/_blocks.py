@@ -31,7 +31,8 @@ class BlockCache:
 
     def __init__(self, folder: Path, most_bytes: int) -> None:
         self.folder, self.most_bytes = folder, most_bytes
-        self._lock, self._unseen = threading.Lock(), most_bytes  # what the folder holds at first is not known
+        self._lock, self._process = threading.Lock(), os.getpid()
+        self._unseen = most_bytes  # what the folder holds at first is not known
 
     def __reduce__(self) -> tuple[type[BlockCache], tuple[Path, int]]:
         return BlockCache, (self.folder, self.most_bytes)
@@ -76,6 +77,8 @@ class BlockCache:
         size = 8 + ends.nbytes + sum(map(len, every))
         if size > self.most_bytes * _KEPT_SHARE:
             return
+        if self._process != os.getpid():  # a lock that a thread held when this process was forked would stay so
+            self._lock, self._process = threading.Lock(), os.getpid()
         with self._lock:  # held until the file is there, else several threads would write into the same room
             self._unseen += size
             if self._unseen > self.most_bytes * _UNSEEN_SHARE:

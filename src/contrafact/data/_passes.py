@@ -41,12 +41,8 @@ class Passes:
 
         Streams of another kind than :func:`numpy.random.default_rng`'s give independent uniform draws.
         """
-        place = position(rng)
-        if place is None:
-            return rng.integers(self.count, size=n)
-        rng.bit_generator.advance(n)  # type: ignore[attr-defined]
-        stream = rng.bit_generator.state["state"]["inc"]
-        return self.at(place, n, stream)
+        found = move(rng, n)
+        return rng.integers(self.count, size=n) if found is None else self.at(found[0], n, found[1])
 
     def at(self, place: int, n: int, stream: int) -> IntArray:
         """Pictures ``(n,)`` at places ``place``, ``place + 1``, ... of all passes one after the other.
@@ -83,6 +79,15 @@ class Passes:
         places = (places + begin) % self.count
         block = np.searchsorted(ends, places, side="right")
         return self.starts_B[order[block]] + places - (ends[block] - self.sizes_B[order[block]])
+
+
+def move(rng: np.random.Generator, n: int) -> tuple[int, int] | None:
+    """Place and number of the passes that a stream is in, which then moves on by ``n``; None where it has none."""
+    place = position(rng)
+    if place is None:
+        return None
+    rng.bit_generator.advance(n)  # type: ignore[attr-defined]
+    return place, int(rng.bit_generator.state["state"]["inc"])
 
 
 def position(rng: np.random.Generator) -> int | None:

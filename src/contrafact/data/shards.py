@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -27,7 +27,7 @@ from contrafact.data._album import MOST_PICTURE_BYTES, SPLITS, Numbers, classes_
 from contrafact.data._blocks import BlockCache
 from contrafact.data._files import PathLike, cache_folder
 from contrafact.data._parquet_album import picture_columns
-from contrafact.data._passes import Passes
+from contrafact.data._passes import Passes, move
 from contrafact.data._pixels import to_images
 from contrafact.data._shard_index import Column, ShardIndex, identity, index_of
 from contrafact.data._square import Fit, Fitted, decode_square
@@ -36,6 +36,7 @@ from contrafact.data.images import DEFAULT_SIDE, WHITE
 
 CACHE_GB = 10.0
 _FETCHES = 16
+_STREAMS = 4
 _AHEAD_BYTES = 2**20
 _BATCH_ROWS = 64
 _MOST_VALUES = 1000
@@ -120,6 +121,8 @@ class Shards(ImageDataset):
         blocks = [np.bincount(index.blocks_N) for index in self._index]
         self._passes = Passes(np.concatenate(blocks))
         self._blocks = BlockCache(cache_folder() / "shards", int(self.cache_gb * 1e9))
+        self._ahead: dict[int, tuple[tuple[int, int] | None, tuple[int, Future[Tensor]] | None]] = {}
+        self._reader: ThreadPoolExecutor | None = None
         self._labels: IntArray | None = None
         columns = _shared_columns(self._index)
         self._classify(columns)
@@ -184,9 +187,31 @@ class Shards(ImageDataset):
     def random_batch(self, n: int, rng: np.random.Generator) -> Tensor:
         """The next ``n`` images of a shuffled pass, which ``rng`` leads through: float32 ``(n, C, H, W)`` in [0, 1].
 
-        Each image comes once a pass; another stream goes through other passes. See :mod:`contrafact.data._passes`.
+        Each image comes once a pass; another stream goes through other passes. See :mod:`contrafact.data._passes`. Of
+        a stream that asks again and again for as many, the next batch is read while this one is used.
         """
-        return self.batch(self._passes.draw(check_count("n", n), rng))
+        count = check_count("n", n)
+        found = move(rng, count)
+        if found is None:
+            return self.batch(rng.integers(len(self), size=count))
+        place, stream = found
+        expected, coming = self._ahead.pop(stream, (None, None))
+        if coming is not None and coming[0] == os.getpid() and expected == (place, count):
+            images = coming[1].result()
+        else:
+            images = self.batch(self._passes.at(place, count, stream))
+        coming = None
+        if expected == (place, count):  # not of one that asks once
+            rows = self._passes.at(place + count, count, stream)
+            self._reader = self._reader or ThreadPoolExecutor(1)
+            coming = os.getpid(), self._reader.submit(self.batch, rows)
+        while len(self._ahead) >= _STREAMS:
+            self._ahead.pop(next(iter(self._ahead)))
+        self._ahead[stream] = (place + count, count), coming
+        return images
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_ahead": {}, "_reader": None}
 
     def batch(self, indices: IntArray | Sequence[int] | Tensor) -> Tensor:
         checked = check_indices(self, indices)
