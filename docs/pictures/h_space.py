@@ -1,6 +1,6 @@
 """Draws docs/pictures/h-space.png: directions of a diffusion model's bottleneck on one boot.
 
-    python docs/pictures/h_space.py
+python docs/pictures/h_space.py
 """
 
 from pathlib import Path

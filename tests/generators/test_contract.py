@@ -7,6 +7,7 @@ from torch import nn
 from contrafact.contract.generator import CHECKS, TRUNCATION
 from contrafact.core.generator import Generator, architecture
 from contrafact.generators import CATALOG, ClassKnob, StyleGAN2, wrap
+from contrafact.report.figures import latent_axes
 
 
 class _Toy(nn.Module):
@@ -58,6 +59,14 @@ def truncatable(request):
 @pytest.mark.parametrize("check", TRUNCATION, ids=lambda check: check.__name__)
 def test_it_truncates_as_promised(check, truncatable):
     check(truncatable)
+
+
+def test_its_latent_axes_have_names(generator):
+    if generator.num_classes:
+        generator.fix_label(0)
+    axes = latent_axes(generator)
+    assert len(set(axes.names)) == axes.num_directions
+    assert axes(generator.sample(1, seed=0), 0, 1.0).isfinite().all()
 
 
 def test_architectures_are_found_by_name():

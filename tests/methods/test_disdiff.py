@@ -150,7 +150,7 @@ def test_the_disentangling_loss_moves_encoder_and_fields_and_no_denoiser(tmp_pat
     parts.generator.unet.requires_grad_(False)
     images, _, _, noised, times = method._noised(parts)
     codes = parts.encoder.encode(images)
-    said, added = parts.generator.parts(noised, times, codes)
+    said, added = parts.generator.asked_apart(noised, times, codes)
     running = [buffer.clone() for buffer in parts.encoder.buffers()]
     terms = method._terms(parts, codes, said, added, noised, times, torch.tensor([0, 1, 2, 0]))
     assert all(torch.equal(a, b) for a, b in zip(running, parts.encoder.buffers(), strict=True))

@@ -53,7 +53,7 @@ class FieldDiffusion(FromCodes):
     >>> codes = generator.sample(2, seed=0)
     >>> codes.shape, generator(codes).shape
     (torch.Size([2, 6]), torch.Size([2, 3, 16, 16]))
-    >>> said, fields = generator.parts(generator.noise.repeat(2, 1, 1, 1), torch.tensor([9, 9]), codes)
+    >>> said, fields = generator.asked_apart(generator.noise.repeat(2, 1, 1, 1), torch.tensor([9, 9]), codes)
     >>> fields.shape  # one for each factor
     torch.Size([2, 3, 12, 8, 8])
     """
@@ -93,6 +93,7 @@ class FieldDiffusion(FromCodes):
             "last_beta": last_beta, "betas": betas, "steps": steps,
         }  # fmt: skip
         self.end(denoised, num_factors * factor_dim)
+        self.parts = {f"factor {k}": (k * factor_dim, (k + 1) * factor_dim) for k in range(num_factors)}
 
     @classmethod
     def tiny(cls) -> FieldDiffusion:
@@ -109,7 +110,7 @@ class FieldDiffusion(FromCodes):
         told_NE = F.silu(self.unet.at_time(times_N))
         return self.unet.ascend(self.unet.descend(noised, told_NE), told_NE).float()
 
-    def parts(self, noised: Tensor, times_N: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+    def asked_apart(self, noised: Tensor, times_N: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         """What the U-Net says by itself ``(N, C, H, W)``, and what each factor adds ``(N, K, C, H, W)``, in float32.
 
         Of the noise a factor takes √(1 − ᾱ_t) times its field away; to the image it adds the field.
@@ -125,7 +126,7 @@ class FieldDiffusion(FromCodes):
         return said, fields
 
     def say(self, noised: Tensor, times_N: Tensor, codes: Tensor) -> Tensor:
-        said, added = self.parts(noised, times_N, codes)
+        said, added = self.asked_apart(noised, times_N, codes)
         return said + added.sum(dim=1)
 
     def forward(self, latent: Tensor) -> Tensor:

@@ -31,7 +31,8 @@ QUICK: Mapping[str, Any] = {
     "width": 0.5, "encoder_width": 0.5, "levels": 2, "blocks": 1, "heads": 1, "transformer": False, "patch": 2,
     "steps": 600, "batch_size": 32, "learning_rate": 4e-3, "warmup_steps": 50, "cosine": True, "ema": 0.0,
 }  # fmt: skip
-"""What every ``quick`` preset starts from: some twenty seconds of one core that has bfloat16, a minute of others, on images of 16 pixels."""
+"""What every ``quick`` preset starts from, on images of 16 pixels: some twenty seconds of one core that has bfloat16, a
+minute of others."""
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class DisDiff(NoisedSettings, CodeSettings):
             images, noise, clean, noised, times_N = self._noised(parts)
             with run.autocast():
                 codes = encoder.encode(images)
-                said, added = generator.parts(noised, times_N, codes)
+                said, added = generator.asked_apart(noised, times_N, codes)
             reconstruction = self.away(said + added.sum(dim=1), noise, clean)
             loss, logged = reconstruction, {"reconstruction": reconstruction}
             if self.disentangling:
