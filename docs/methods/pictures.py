@@ -112,13 +112,11 @@ def sliders(name: str, source: Generator, **settings: object) -> Image:
 
 def strips(swept: Sweep, labels: Sequence[str]) -> Image:
     """One sample's rows of a sweep."""
-    small = swept.frames.shape[-1] < 48
-    return sheet(
-        to_bytes(swept.frames[:, 0]), "", labels, magnitude_labels(swept.magnitudes), upscale=2 if small else 1
-    )
+    larger = max(1, 64 // swept.frames.shape[-1])
+    return sheet(to_bytes(swept.frames[:, 0]), "", labels, magnitude_labels(swept.magnitudes), upscale=larger)
 
 
-def codes(name: str, title: str = "code", data: ImageDataset | None = None, **settings: object) -> Image:
+def codes(name: str, data: ImageDataset | None = None, **settings: object) -> Image:
     """A VAE's strongest codes on one room, each with the factor it tells most of."""
     images = rooms() if data is None else data
     run = fitted(name, images, **settings)
@@ -127,10 +125,10 @@ def codes(name: str, title: str = "code", data: ImageDataset | None = None, **se
     information_JK = mig(encoded(run, images, chosen), images.factors_of(chosen)).matrix
     shares_JK = information_JK / np.log(images.factor_sizes)  # every value of a factor is as likely
     labels = []
-    for j in swept.indices:
+    for j, which in zip(swept.indices, swept.names, strict=True):
         best = int(shares_JK[j].argmax())
         told = f"{images.factor_names[best]} {shares_JK[j, best]:.2f}" if shares_JK[j, best] > 0.05 else "nothing"
-        labels.append(f"{title} {j}\n{told}")
+        labels.append(f"{which}\n{told}")
     return strips(swept, labels)
 
 
@@ -296,7 +294,7 @@ PICTURES: dict[str, Callable[[str], Image]] = {
     "contralord": lambda name: translated(name, num_images=5000, latent_rate=0.05, steps=800, encoder_steps=250),
     "deep_spectral": lambda name: sliders(name, blurred(), layer="image"),
     "dip_vae": lambda name: codes(name, **SHORT_VAE),
-    "disdiff": lambda name: codes(name, "number", data=rooms(SMALL)),
+    "disdiff": lambda name: codes(name, data=rooms(SMALL)),
     "disco": lambda name: sliders(name, blurred(), steps=120),
     "factor_vae": lambda name: codes(name, **SHORT_VAE),
     "gan_features": lambda name: clusters(name, **SMALL_GAN),

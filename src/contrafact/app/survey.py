@@ -30,7 +30,7 @@ MOST_CODES = 64
 """An encoder of more codes is not drawn as bars, nor asked whether an image is like the data."""
 COPY = 0.9
 """Absolute cosine of two directions' mean image changes from which they count as copies."""
-GRID = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
+GRID: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
 """Magnitudes that are tried for the limit, in standard deviations."""
 WITHIN = 0.99
 """Share of samples whose distance is taken for that of the data."""
