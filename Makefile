@@ -69,7 +69,8 @@ fuzz: $(DEVELOPMENT)
 kill: $(DEVELOPMENT)
 	$(BIN)/python -m tests.kill --lives 500 --races 70 --jobs 2 --seed 0
 
-# Tables computed by Ray over two nodes on this machine, of which one is killed, and by Slurm's jobs as processes.
+# Tables computed by Ray over two nodes on this machine, whose workers, driver, nodes and head are killed, and by Slurm's jobs
+# as processes: minutes, most of them waiting, so no part of `make test`.
 test-cluster: $(DEVELOPMENT)
 	$(INSTALL) ray submitit
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m cluster tests/bench/test_launch.py

@@ -34,11 +34,17 @@ class Obedient(Method):
             os.kill(os.getpid(), signal.SIGKILL)
         layer = torch.nn.Linear(1, 1)
         for step in run.steps(self.steps, {"layer": layer}):
-            if self.does == "take long":
+            if self.does.startswith("take long"):
                 time.sleep(0.1)
             run.log(loss=torch.tensor(float(step)))
         return Artefacts(directions=GlobalDirections.of(torch.eye(source.latent_dim)[:2]), generator=source)
 '''
+
+
+def told(does, steps=40):
+    """A row of it, which is named as what it does."""
+    light = RegressionSettings(steps=2, batch_size=4, width=0.1)
+    return Row(does, "obedient.py:Obedient", settings={"does": does, "steps": steps}, regression=light)
 
 
 @pytest.fixture
@@ -46,7 +52,4 @@ def own_row(tmp_path, monkeypatch):
     """Makes rows of it, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     Path("obedient.py").write_text(OWN)
-    light = RegressionSettings(steps=2, batch_size=4, width=0.1)
-    return lambda does, steps=40: Row(
-        does, "obedient.py:Obedient", settings={"does": does, "steps": steps}, regression=light
-    )
+    return told

@@ -16,7 +16,7 @@ from contrafact.bench.recipe import Column, Recipe, Row
 from contrafact.bench.results import collect
 from contrafact.bench.runner import CellsFailed, prepared, run_bench, run_cell
 from contrafact.bench.table import Scores, results_table, split_by_device
-from contrafact.core.claim import AlreadyClaimed, claim
+from contrafact.core.claim import CLAIM, AlreadyClaimed, claim
 from contrafact.evaluation.regression import RegressionSettings
 from tests.bench.conftest import OWN
 
@@ -183,6 +183,21 @@ def test_a_cell_that_somebody_computes_is_left_to_him(tmp_path):
         free.set()
         thread.join()
     assert compute(bench, first)["state"] == "done"
+
+
+def test_a_run_that_somebody_else_works_on_is_waited_for_and_is_no_failure(tmp_path, capsys):
+    bench = a_bench(tmp_path, random())
+    first = plan(bench, {"random"})[0]
+    lock = bench.cells / first.key / "run" / CLAIM
+    lock.parent.mkdir(parents=True)
+    lock.write_text('{"pid": 1, "host": "another", "command": "contrafact evaluate", "since": "2026"}')
+    with pytest.raises(AlreadyClaimed, match="contrafact evaluate"):
+        compute(bench, first)
+    assert record_of(bench, first) is None
+    threading.Timer(0.7, lock.unlink).start()
+    run_bench(bench)
+    assert record_of(bench, first)["state"] == "done"
+    assert capsys.readouterr().err.count("tiny: random, seed 0 (3 cells left)") == 1
 
 
 def test_who_waits_for_many_cells_asks_less_often(tmp_path, monkeypatch):

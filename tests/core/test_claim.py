@@ -16,7 +16,7 @@ import pytest
 from contrafact.cli import main
 from contrafact.core import claim as claims
 from contrafact.core.artefact import load_artefact
-from contrafact.core.claim import CLAIM, AlreadyClaimed, claim
+from contrafact.core.claim import CLAIM, AlreadyClaimed, claim, free_from_gone_machines
 from contrafact.core.command import running
 from contrafact.core.directions import Directions
 from contrafact.core.files import read_json
@@ -363,3 +363,33 @@ def test_on_windows_a_method_fits_and_is_read_back(tmp_path, windows):
     Toy().fit(toy_generator(), toy_run(tmp_path / "run"))
     assert not (tmp_path / "run" / CLAIM).exists()
     assert load_artefact(tmp_path / "run" / "directions.safetensors", Directions).num_directions
+
+
+def test_a_machine_that_is_gone_leaves_nothing_claimed_and_others_keep_theirs(tmp_path):
+    """Of a folder and all in it, files too; a claim that somebody holds here is his, whatever it says."""
+
+    def says(place, host):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps({"pid": 1, "host": host, "command": "contrafact", "since": "then"}))
+        return place
+
+    gone = [
+        says(tmp_path / CLAIM, "gone"),
+        says(tmp_path / "run" / CLAIM, "gone too"),
+        says(tmp_path / "run" / f".scores.jsonl{CLAIM}", "gone"),
+    ]
+    kept = [
+        says(tmp_path / "control" / CLAIM, "there"),
+        says(tmp_path / "read" / CLAIM, socket.gethostname()),
+        tmp_path / "half" / CLAIM,
+    ]
+    kept[-1].parent.mkdir()
+    kept[-1].write_text('{"pid": 1, "ho')
+    with held_elsewhere(tmp_path / "held"):
+        held = says(tmp_path / "held" / CLAIM, "gone")
+        assert free_from_gone_machines(tmp_path, ["there"]) == len(gone)
+        assert not any(path.exists() for path in gone)
+        assert all(path.exists() for path in [*kept, held])
+    with claim(tmp_path), claim(tmp_path / "run"):
+        pass
+    assert free_from_gone_machines(tmp_path / "nowhere", []) == 0

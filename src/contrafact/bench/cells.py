@@ -19,7 +19,7 @@ from contrafact.bench.plan import RUN, Bench, Cell, places_of
 from contrafact.bench.recipe import LOG, Column
 from contrafact.bench.usage import Usage
 from contrafact.core import command, own_generator
-from contrafact.core.claim import CLAIM, claim
+from contrafact.core.claim import CLAIM, AlreadyClaimed, claim
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.files import read_json, sync_folder, write_json
 from contrafact.core.generator import Generator
@@ -80,7 +80,7 @@ def compute(bench: Bench, cell: Cell, session: str = "") -> dict[str, Any]:
         session: a name that workers who began together share: what failed for one of them fails for all.
 
     Raises:
-        AlreadyClaimed: another process computes it.
+        AlreadyClaimed: another process computes it, or works on its run.
     """
     folder = bench.cells / cell.key
     with claim(folder):
@@ -114,6 +114,9 @@ def compute(bench: Bench, cell: Cell, session: str = "") -> dict[str, Any]:
                     f"its process was killed {MOST_ATTEMPTS} times and got no further; was there enough memory?"
                 )
             outcome = {"state": "done", "result": _COMPUTE[cell.kind](bench, cell)}
+        except AlreadyClaimed:  # the run, by somebody who works on it alone, or by a machine that is gone
+            _leave(folder, attempts - 1)
+            raise
         except Exception as error:
             outcome = {"state": "failed", "error": str(error), "traceback": traceback.format_exc()}
         except KeyboardInterrupt:

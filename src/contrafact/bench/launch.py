@@ -7,7 +7,6 @@ workers; Ray gets a task for each cell whose needs are finished, so that each as
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 import uuid
@@ -22,7 +21,7 @@ from contrafact.bench.plan import RUN, Bench, Cell
 from contrafact.bench.results import collect
 from contrafact.bench.runner import prepared, refuse_failed, work_by_keys
 from contrafact.core import command
-from contrafact.core.claim import AlreadyClaimed, free_from_other_machine, holder_of
+from contrafact.core.claim import AlreadyClaimed, free_from_gone_machines
 
 _RETRIES = 3
 _POLL_SECONDS = 0.5
@@ -150,12 +149,9 @@ def _state_of(ray: Any, task: Any, cell: Cell) -> str:
 
 
 def _free(bench: Bench, cell: Cell, alive: set[str]) -> None:
-    """Take a cell from a machine that is no longer there; wait a moment where it is."""
-    holder = holder_of(bench.cells / cell.key)
-    if holder is not None and holder.host not in alive | {socket.gethostname()}:
-        free_from_other_machine(bench.cells / cell.key, holder)
-        free_from_other_machine(bench.cells / cell.trained.key / RUN, holder)
-    else:
+    """Take a cell, and the run that it works on, from a machine that is no longer there; wait a moment where it is."""
+    places = {bench.cells / cell.key, bench.cells / cell.trained.key / RUN}
+    if not sum(free_from_gone_machines(place, alive) for place in places):
         time.sleep(_POLL_SECONDS)
 
 

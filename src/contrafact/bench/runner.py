@@ -112,7 +112,7 @@ def work(
         after: called behind every cell that was computed here.
     """
     session = session or uuid.uuid4().hex
-    finished, lost = set[str](), set[str]()
+    finished, lost, said = set[str](), set[str](), set[str]()
     left = list(cells)
     while left:
         before, looks = len(left), 0
@@ -125,7 +125,8 @@ def work(
             try:
                 known = record_of(bench, cell)
                 is_mine = known is None or (known["state"] != "done" and known["session"] != session)
-                if is_mine:
+                if is_mine and cell.key not in said:  # once, however often it is found to be another's
+                    said.add(cell.key)
                     _say(bench, f"{_spoken(cell)} ({len(left)} cells left)")
                 if known is None or is_mine or (known["state"] == "done" and is_left_open(bench, cell)):
                     known = compute(bench, cell, session)

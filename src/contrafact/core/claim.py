@@ -16,7 +16,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -98,29 +98,39 @@ def hold(target: str | Path) -> None:
     command.until_it_ends(claim(target))
 
 
-def holder_of(folder: str | Path) -> Holder | None:
-    """Who signed the folder's claim; None where nobody did."""
-    return _read(Path(folder) / CLAIM)
+def free_from_gone_machines(folder: str | Path, alive: Collection[str]) -> int:
+    """Delete the claims, of a folder and of all in it, of machines that are known to be gone.
 
-
-def free_from_other_machine(folder: str | Path, holder: Holder) -> None:
-    """Delete the claim of a machine that is known to be gone; whoever claims the folder by then keeps it.
+    Whoever takes one of them by then keeps it.
 
     Args:
-        folder: the claimed folder.
-        holder: who held it, as :func:`holder_of` said.
+        folder: where to look.
+        alive: names of the machines that are there; this one is.
+
+    Returns:
+        how many claims there were.
     """
-    lock = Path(folder) / CLAIM
+    freed = 0
+    for lock in sorted(Path(folder).rglob(f"*{CLAIM}")):
+        holder = _read(lock)
+        if holder is not None and holder.host not in {*alive, socket.gethostname()}:
+            freed += _free(lock, holder)
+    return freed
+
+
+def _free(lock: Path, holder: Holder) -> bool:
+    """Delete the file of a holder who is gone, unless somebody else has it by now."""
     try:
         descriptor, _ = _open(lock) if lock.exists() else (None, False)
     except OSError as error:
         raise explained(error, lock) from error
     if descriptor is None:
-        return
+        return False
     if _lock(descriptor) is not False and _is_current(lock, descriptor) and _read(lock) == holder:
         _release(lock, descriptor)
-    else:
-        os.close(descriptor)
+        return True
+    os.close(descriptor)
+    return False
 
 
 def _take(lock: Path, target: Path, deadline: float) -> int:
