@@ -91,7 +91,7 @@ class CDGAN(GANMethod):
         "quick": _QUICK,
         "quick_unsupervised": {**_QUICK, "contrast_weight": 3.0, "content_weight": 0.1},
         "standard": {**_BEYOND, "width": 0.5, "encoder_batch": 100, "steps": 6000},
-        "tiny": {"encoder": "conv", "encoder_batch": 6, "class_dim": 4, "noise_dim": 3, "unlabelled": 16},
+        "tiny": {"encoder": "conv", "encoder_batch": 10, "class_dim": 4, "noise_dim": 3, "unlabelled": 16},
     }  # fmt: skip
 
     noise_dim: Size = 40
