@@ -191,3 +191,8 @@ def test_the_critic_has_a_batch_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(ImagePool, "random_batch", lambda pool, n, rng: seen.append(n) or draw(pool, n, rng))
     fit(dataclasses.replace(SMALL, critic_batch=5, unlabelled=0), tmp_path, Stripes(labels=6))
     assert seen[:4] == [5] * 4
+
+
+def test_the_tiny_preset_has_an_image_of_each_class_of_the_data_that_tables_are_of():
+    """Fashion-MNIST's ten, which a smoke table takes wherever it is at hand."""
+    assert CDGAN.preset("tiny").encoder_batch >= 10
