@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from contrafact.core.artefact import fingerprint
+from contrafact.core.averaging import backward_and_average
 from contrafact.core.claim import claim
 from contrafact.core.command import title
 from contrafact.core.method import load_run
 from contrafact.core.processes import Processes
+from contrafact.core.run import Run
+
+from .two_processes import descents
 
 
 def torchrun(*arguments, cwd, works=True):
@@ -55,6 +60,41 @@ def test_processes_use_directions_of_their_own(both):
     assert len(first["drawn"]) == len(second["drawn"]) == 8
     assert [d for d, _ in first["drawn"]] != [d for d, _ in second["drawn"]]
     assert all(mine[1] != other[1] for mine, other in zip(first["drawn"], second["drawn"], strict=True))
+
+
+def test_gradients_are_those_of_the_joint_batch_however_they_are_exchanged(both, tmp_path):
+    _, (first, second) = both
+    alone = descents(Run(tmp_path, device="cpu", progress=False))["overlapped"]
+    for way in ("overlapped", "afterwards", "one bucket"):
+        assert first[way] == second[way] == first["afterwards"]
+        torch.testing.assert_close(torch.tensor(first[way]), torch.tensor(alone))
+
+
+class _Twins(Processes):
+    """Two processes that always have the same; notes what is sent, and which gradients are there by then."""
+
+    def __init__(self, network):
+        self.index, self.count, self.device = 0, 2, torch.device("cpu")
+        self.network, self.sent = network, []
+
+    def begin_total(self, value):
+        self.sent.append((value.numel(), sum(p.grad is not None for p in self.network.parameters())))
+        return lambda: 2 * value
+
+
+def test_gradients_are_sent_before_all_of_them_are_there():
+    network = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4), nn.Linear(4, 1))
+    unused = nn.Parameter(torch.ones(7))
+    twins = _Twins(network)
+    network(torch.ones(1, 2)).sum().backward()
+    expected = [p.grad.clone() for p in network.parameters()]
+    network.zero_grad()
+    backward_and_average(network(torch.ones(1, 2)).sum(), [unused, *network.parameters()], twins, 4 * 16)
+    assert [size for size, _ in twins.sent] == [1 + 4 + 4, 12 + 3, 6 + 7]
+    assert twins.sent[0][1] < twins.sent[1][1] <= twins.sent[2][1] == 6
+    assert all(torch.equal(p.grad, gradient) for p, gradient in zip(network.parameters(), expected, strict=True))
+    assert torch.equal(unused.grad, torch.zeros(7))
+    assert not any(p._post_accumulate_grad_hooks for p in [unused, *network.parameters()])
 
 
 def test_the_command_line_runs_in_two_processes(tmp_path):

@@ -42,8 +42,7 @@ def measure(run):
     for number in range(4):
         name, loss = list(losses())[number]
         encoder.zero_grad()
-        loss.backward()
-        run.average_gradients(encoder.parameters())
+        run.backward(loss, encoder.parameters())
         flat = torch.cat([p.grad.flatten() for p in encoder.parameters()])
         mean = gathered_rows(loss.detach()[None], run).mean()
         measured |= {name: mean, f"{name} gradient": flat.clone()}

@@ -6,6 +6,7 @@ Rank and number come from the environment variables that torchrun sets (RANK, WO
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -54,6 +55,18 @@ class Processes:
         if self.count > 1:
             dist.all_reduce(summed)
         return summed.to(value.device)
+
+    def begin_total(self, value: Tensor) -> Callable[[], Tensor]:
+        """Begin :meth:`total` of a tensor that nobody else uses; what is returned waits for the sum."""
+        summed = value.detach().to(self.device).contiguous()
+        work = dist.all_reduce(summed, async_op=True) if self.count > 1 else None
+
+        def wait() -> Tensor:
+            if work is not None:
+                work.wait()
+            return summed.to(value.device)
+
+        return wait
 
     def mean(self, value: Tensor) -> Tensor:
         """Mean over the processes, equal in each."""

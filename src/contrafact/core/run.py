@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from contrafact.core import command, going_on
 from contrafact.core.artefact import warn_of_unbuildable
+from contrafact.core.averaging import backward_and_average
 from contrafact.core.checkpoint import load_state, save_state
 from contrafact.core.claim import AlreadyClaimed, claim
 from contrafact.core.device import Precision, find_precision
@@ -89,8 +90,7 @@ class Run:
     ...         with run.autocast():
     ...             loss = network(torch.randn(8, 2, generator=rng)).square().mean()
     ...         optimizer.zero_grad()
-    ...         loss.backward()
-    ...         run.average_gradients(network.parameters())
+    ...         run.backward(loss, network.parameters())
     ...         optimizer.step()
     ...         run.log(loss=run.average(loss))
     >>> [line["step"] for line in read_log("runs/own/log.jsonl")]  # a line for every 20 steps
@@ -231,8 +231,19 @@ class Run:
 
     # -- several processes ----------------------------------------------------------------------------------------
 
+    def backward(self, loss: Tensor, parameters: Iterable[nn.Parameter]) -> None:
+        """``loss.backward()``, after which the parameters' gradients are the mean over the processes.
+
+        With several, gradients are exchanged while those of earlier layers are still computed. Gradients of other
+        parameters stay this process's own.
+        """
+        if self.world_size == 1:
+            loss.backward()
+        else:
+            backward_and_average(loss, parameters, self.processes)
+
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Mean gradient over the processes, in one message; call between ``backward`` and ``step``."""
+        """Mean gradient over the processes of gradients that are there already; :meth:`backward` does both at once."""
         if self.world_size == 1:
             return
         with_gradient = [p for p in parameters if p.requires_grad]

@@ -126,8 +126,7 @@ def regress_encoder(generator: Generator, directions: Directions, run: Run, sett
         target = coordinates_along(directions, places.float(), center)[:, :num_codes]
         loss = (codes.float() - target).square().mean()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        run.average_gradients(encoder.parameters())
+        run.backward(loss, encoder.parameters())
         optimizer.step()
         run.log(loss=loss)
     return encoder.eval().requires_grad_(False)

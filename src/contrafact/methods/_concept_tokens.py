@@ -161,8 +161,7 @@ class TokenTraining:
         """One step of AdamW at the rate of this step, and the slow copy after it."""
         self._optimizer.param_groups[0]["lr"] = self._settings.rate(step)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self._run.average_gradients(self._learned)
+        self._run.backward(loss, self._learned)
         self._optimizer.step()
         if self._settings.ema:
             follow(self._slow, self._denoiser, self._settings.ema)

@@ -227,8 +227,7 @@ class Game:
     def update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         """One descent step."""
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.run.average_gradients(p for group in optimizer.param_groups for p in group["params"])
+        self.run.backward(loss, (p for group in optimizer.param_groups for p in group["params"]))
         optimizer.step()
 
     def watch(self) -> None:

@@ -78,8 +78,7 @@ def learn_autoencoder(steps: Iterable[int], training: _Draws, optimizer: torch.o
         with run.autocast():
             error, distance = first_stage.loss(2 * training.batch() - 1)
         optimizer.zero_grad(set_to_none=True)
-        (error + distance).backward()
-        run.average_gradients(first_stage.parameters())
+        run.backward(error + distance, first_stage.parameters())
         optimizer.step()
         run.log(autoencoder_error=error, codebook_distance=distance)
     first_stage.requires_grad_(False)

@@ -129,8 +129,7 @@ class Autoencoder:
     def descend(self, loss: Tensor) -> None:
         """One step of Adam."""
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self._run.average_gradients(self.parameters)
+        self._run.backward(loss, self.parameters)
         self._optimizer.step()
         self._schedule.step()
 

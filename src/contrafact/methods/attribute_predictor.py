@@ -94,8 +94,7 @@ class AttributePredictor(Method):
             losses = [_loss(p, values_NK[:, k]) for k, p in enumerate(log_probabilities)]
             loss = torch.stack(losses).sum()
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            run.average_gradients(classifier.parameters())
+            run.backward(loss, classifier.parameters())
             optimizer.step()
             schedule.step()
             right = torch.stack([p.argmax(dim=1) == values_NK[:, k] for k, p in enumerate(log_probabilities)], dim=1)

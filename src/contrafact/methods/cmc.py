@@ -146,8 +146,7 @@ class CMC(Method):
                     ]
                 ).sum()
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            run.average_gradients(parameters)
+            run.backward(loss, parameters)
             optimizer.step()
             if self.objective != "batch":
                 everyone = gathered_rows(indices_N, run)

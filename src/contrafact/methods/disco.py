@@ -262,8 +262,7 @@ class DisCo(Method):
         for step in run.steps(cfg.steps, state):
             loss, scalars = cfg.step_loss(source, encoder, directions, classifier, rng, run, pool)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            run.average_gradients([*learned, *navigator])
+            run.backward(loss, [*learned, *navigator])
             if step < cfg.start.thaw * cfg.steps:
                 for vectors in navigator:
                     vectors.grad = None

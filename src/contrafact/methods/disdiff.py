@@ -330,8 +330,7 @@ class _Learner:
         """One step at a rate, and the slow copy after it."""
         self._optimizer.param_groups[0]["lr"] = rate
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self._run.average_gradients(self._learned)
+        self._run.backward(loss, self._learned)
         self._optimizer.step()
         if self._ema:
             follow(self._slow, self._kept, self._ema)

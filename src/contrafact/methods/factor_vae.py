@@ -81,8 +81,7 @@ class FactorVAE(Variational):
             logits = discriminator(torch.cat([codes.sample.detach(), independent]))
             critic_loss = discriminator_loss(*logits.chunk(2))
             optimizer.zero_grad(set_to_none=True)
-            critic_loss.backward()
-            run.average_gradients(critics)
+            run.backward(critic_loss, critics)
             optimizer.step()
             scalars = {"kl": divergence_J.sum(), "active": active(divergence_J), "total_correlation": correlation}
             run.log(loss=loss, reconstruction=reconstruction, discriminator=critic_loss, **scalars)

@@ -89,8 +89,7 @@ class HessianPenalty(Method):
             start_NL = latent_NL + self.shift * unit_DL[index_N]
             loss = penalty(lambda latent: self._outputs(source, latent), start_NL, corners_VND @ unit_DL, self.epsilon)
             adam.zero_grad(set_to_none=True)
-            loss.backward()
-            run.average_gradients(directions.parameters())
+            run.backward(loss, directions.parameters())
             adam.step()
             run.log(loss=loss)
         return Artefacts(directions=directions, generator=source)

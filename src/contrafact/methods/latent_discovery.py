@@ -172,8 +172,7 @@ class LatentDiscovery(Method):
         for _ in run.steps(self.steps, state):
             loss, scalars = self.step_loss(source, directions, reconstructor, rng, run)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            run.average_gradients([*reconstructor.parameters(), *moved])
+            run.backward(loss, [*reconstructor.parameters(), *moved])
             optimizer.step()
             run.log(loss=loss, **scalars)
 

@@ -160,8 +160,7 @@ class LatentCLR(Method):
         for _ in run.steps(cfg.steps, state):
             loss, scalars = cfg.step_loss(source, directions, layer, rng)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            run.average_gradients(directions.parameters())
+            run.backward(loss, directions.parameters())
             optimizer.step()
             schedule.step()
             run.log(loss=loss, **scalars)

@@ -116,8 +116,7 @@ class MoCo(ViewContrast):
             first, second = views(images_VN.flatten(0, 1).to(run.device), views_rng).chunk(2)
             loss, keys_NJ, agreement = self.step_loss(encoder, slow, queue.features, first, second, groups_rng, run)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            run.average_gradients(parameters)
+            run.backward(loss, parameters)
             optimizer.step()
             queue.push(gathered_rows(keys_NJ, run))  # after backward, which still reads what this overwrites
             run.log(loss=loss, agreement=agreement)

@@ -131,8 +131,7 @@ class SNGAN(Method):
 
 def _update(optimizer: torch.optim.Optimizer, loss: Tensor, run: Run) -> None:
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    run.average_gradients(optimizer.param_groups[0]["params"])
+    run.backward(loss, optimizer.param_groups[0]["params"])
     optimizer.step()
 
 

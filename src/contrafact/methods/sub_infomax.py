@@ -138,8 +138,7 @@ class SubInfoMax(ViewContrast):
             regulariser = self._regulariser(z_VNPD, infomax_P, permutation_rng)
             loss = infomax_P.sum() + self.weight * regulariser
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            run.average_gradients(parameters)
+            run.backward(loss, parameters)
             optimizer.step()
             named = {} if self.regulariser == "none" else {self.regulariser: regulariser}
             run.log(loss=loss, infomax=infomax_P.sum(), **named, **_each(infomax_P))

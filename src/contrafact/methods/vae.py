@@ -113,7 +113,6 @@ def _flow_step(flow: CouplingFlow, vae: Autoencoder, codes: tuple[Tensor, Tensor
     for group in optimizer.param_groups:
         group["lr"] = FLOW_RATE * rate
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    run.average_gradients(flow.parameters())
+    run.backward(loss, flow.parameters())
     optimizer.step()
     run.log(flow_nll=loss)

@@ -12,7 +12,7 @@ def gathered(features_NJ: Tensor, run: Run) -> Tensor:
     """Features ``(P·N, J)`` of all P processes, in rank order, equal in each; itself when there is one process.
 
     A loss of them is the joint batch's loss. Gradients flow to this process's own rows, scaled by P, so that
-    ``run.average_gradients`` ends with the joint batch's gradient: each process adds the part that its rows caused.
+    ``run.backward`` ends with the joint batch's gradient: each process adds the part that its rows caused.
 
     Args:
         features_NJ: this process's features, equally many in each.

@@ -234,8 +234,7 @@ def mean_square(numbers: Tensor) -> Tensor:
 def descend(optimizer: torch.optim.Optimizer, loss: Tensor, run: Run) -> None:
     """One step of ``optimizer`` down ``loss``, with the mean gradient of all processes."""
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    run.average_gradients(p for group in optimizer.param_groups for p in group["params"])
+    run.backward(loss, (p for group in optimizer.param_groups for p in group["params"]))
     optimizer.step()
 
 
