@@ -35,7 +35,7 @@ from contrafact.data._stores import Ahead, Store, is_remote, without_secrets
 from contrafact.data.images import DEFAULT_SIDE, WHITE
 
 CACHE_GB = 10.0
-_FETCHES = 16
+_FETCHES, _ROW_GROUPS = 16, 2  # at once: row groups may be large
 _STREAMS = 4
 _AHEAD_BYTES = 2**20
 _BATCH_ROWS = 64
@@ -224,21 +224,27 @@ class Shards(ImageDataset):
             wanted.setdefault((shard, int(self._index[shard].blocks_N[within])), []).append((place, within))
         read = partial(decode_square, channels=channels, background=self.background, size=size, fit=self.fit)
 
-        def fill(item: tuple[tuple[int, int], list[tuple[int, int]]]) -> None:
+        def fetch(item: tuple[tuple[int, int], list[tuple[int, int]]]) -> list[bytes]:
             (shard, block), chosen = item
-            found = self._encoded(shard, block, [within for _, within in chosen])
-            for (place, within), content in zip(chosen, found, strict=True):
-                picture = read(content) if content else UnusableError("holds no bytes")
-                if not isinstance(picture, Fitted):
-                    raise ValueError(self._refusal(shard, within, picture))
-                pixels[place] = picture.pixels
+            return self._encoded(shard, block, [within for _, within in chosen])
 
-        if len(wanted) < 2:
-            for item in wanted.items():
-                fill(item)
-        else:
-            with ThreadPoolExecutor(os.cpu_count() if self._is_direct(0) else _FETCHES) as pool:
-                list(pool.map(fill, wanted.items()))
+        def fill(item: tuple[int, int, int, bytes]) -> None:
+            shard, place, within, content = item
+            picture = read(content) if content else UnusableError("holds no bytes")
+            if not isinstance(picture, Fitted):
+                raise ValueError(self._refusal(shard, within, picture))
+            pixels[place] = picture.pixels
+
+        several = any(self._is_parquet(shard) for shard, _ in wanted)
+        with ThreadPoolExecutor(_ROW_GROUPS if several else _FETCHES) as pool:
+            found = list(pool.map(fetch, wanted.items()))
+        items = [
+            (shard, place, within, content)
+            for ((shard, _), chosen), contents in zip(wanted.items(), found, strict=True)
+            for (place, within), content in zip(chosen, contents, strict=True)
+        ]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter lock
+            list(pool.map(fill, items))
         return to_images(pixels, size) if len(pixels) else torch.zeros((0, *self.image_shape))
 
     def _refusal(self, shard: int, within: int, picture: UnusableError) -> str:
