@@ -53,7 +53,7 @@ def test_it_equals_the_original():
     np.testing.assert_allclose(result.per_factor, ORIGINAL_W, atol=1e-5)  # its tables are float32
     np.testing.assert_allclose(result.per_factor_z, ORIGINAL_Z, atol=1e-5)
     assert [result.score, result.z] == pytest.approx([1.7411674646806858, 4.0033994], rel=1e-5)
-    assert (result.num_train, result.protocol) == (300, "linear_separability_n600_keep0.5")
+    assert (result.num_train, result.protocol) == (300, "linear_separability_svm_C1_n600_keep0.5")
 
 
 def plane(latents, present):

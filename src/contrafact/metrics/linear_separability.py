@@ -73,7 +73,7 @@ def _share(latents: FloatArray, present_N: BoolArray) -> float:
     if present_N.all() or not present_N.any():
         return 1.0
     # The primal problem has the same optimum as the dual, is found without a seed and sooner for many latents.
-    side_N = LinearSVC(dual=False).fit(latents, present_N).predict(latents)
+    side_N = LinearSVC(C=1.0, dual=False).fit(latents, present_N).predict(latents)
     return math.exp(conditional_entropy(side_N.astype(bool), present_N))
 
 
@@ -149,7 +149,7 @@ def linear_separability(
     z_A, w_A = np.array(shares).T[[0, -1]]
     return LinearSeparabilityResult(
         score=float(w_A.prod()),
-        protocol=f"linear_separability_n{num_latents}_keep{keep:g}",
+        protocol=f"linear_separability_svm_C1_n{num_latents}_keep{keep:g}",
         num_train=num_kept,
         per_factor=w_A,
         seed=seed,
