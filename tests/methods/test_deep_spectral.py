@@ -9,6 +9,7 @@ from contrafact.generators import BigGAN, StyleGAN2, wrap
 from contrafact.generators.analytic import Analytic
 from contrafact.generators.glow import Glow
 from contrafact.generators.prog_gan import ProgGAN
+from contrafact.generators.rectified_flow import RectifiedFlow
 from contrafact.generators.sngan import SNGAN
 from contrafact.generators.vae import VAE
 from contrafact.methods.deep_spectral import DeepSpectral, gram_product
@@ -183,3 +184,22 @@ def test_a_module_without_forward_mode_is_differentiated_all_the_same():
 
     found, expected = (gram_product(each, latents, block) for each in (attending, written_out))
     assert torch.allclose(found, expected, rtol=1e-2, atol=1e-3 * float(expected.abs().max()))
+
+
+def test_a_group_norm_in_channels_last_has_no_forward_mode_either():
+    torch.manual_seed(0)
+    flow = RectifiedFlow((1, 16, 16), channels=(8, 16), steps=2, space="noise").freeze()
+    with torch.no_grad():
+        for weights in flow.parameters():
+            weights.add_(torch.randn_like(weights), alpha=0.1)
+    latents, block = flow.sample(2, seed=0), torch.randn(256, 3)
+
+    def h(base, shift):
+        return flow.features(base + shift, "h").flatten(1)
+
+    jacobians = [
+        torch.autograd.functional.jacobian(lambda s, z=z: h(z[None], s[None])[0], torch.zeros(256)) for z in latents
+    ]
+    expected = sum(jacobian.T @ jacobian @ block for jacobian in jacobians)
+    found = gram_product(h, latents, block)
+    assert (found - expected).abs().max() < 2e-3 * expected.abs().max()
