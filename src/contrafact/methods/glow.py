@@ -47,7 +47,7 @@ class Glow(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"affine": True, "num_steps": 48, "bits": 8, "learning_rate": 1e-3},
         "quick": {
-            "num_blocks": 3, "num_steps": 6, "filters": 48, "affine": True, "steps": 2500, "batch_size": 32,
+            "num_blocks": 3, "num_steps": 6, "filters": 48, "steps": 2500, "batch_size": 32,
             "learning_rate": 1e-3, "cosine": True,
         },
         "tiny": {"num_blocks": 2, "num_steps": 2, "filters": 8, "affine": True, "batch_size": 4},
