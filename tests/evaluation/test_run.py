@@ -190,6 +190,22 @@ def bright(images):
 bright.names = ("red", "green", "blue")
 
 
+def test_a_predictor_sees_images_as_pictures_show_them(disco_folder, monkeypatch):
+    """A generator does not clamp, and an edit may leave [0, 1] by more than a predictor takes."""
+    run, seen = load_run(disco_folder), []
+    kind, made = type(run.generator), type(run.generator).forward
+    monkeypatch.setattr(kind, "forward", lambda self, latent: 5 * made(self, latent) - 2)
+
+    def watching(images):
+        seen.append([float(end) for end in images.aminmax()])
+        return bright(images)
+
+    assert run.generator(run.generator.sample(8, seed=0)).max() > 1.5
+    evaluate_run(run, metrics=["rescoring"], predictor=FunctionPredictor(watching, "watching"))
+    assert np.array(seen).min() >= 0
+    assert np.array(seen).max() <= 1
+
+
 def test_a_predictor_judges_what_directions_do(disco_folder):
     run = load_run(disco_folder)
     results = dict(evaluate_run(run, metrics=["rescoring,mds"], seed=4, predictor=FunctionPredictor(bright, "bright")))

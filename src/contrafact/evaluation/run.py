@@ -5,12 +5,13 @@ Shape suffixes: N images, J code dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from contrafact.core.command import quoted
 from contrafact.core.dataset import AnnotatedDataset, FactorDataset, ImageDataset
@@ -301,8 +302,8 @@ def _judged(
     generator = run.generator.to(device)
     if isinstance(judge, torch.nn.Module):
         judge.to(device)
-    names = judge.learn_names(generator(generator.sample(2, torch.Generator().manual_seed(seed))))
-    answer = judge.labels if name == "mds" else judge.scores
+    names = judge.learn_names(generator(generator.sample(2, torch.Generator().manual_seed(seed))).clamp(0, 1))
+    answer = _of_pictures(judge.labels if name == "mds" else judge.scores)
     if info_of(name).kind == "generators":
         result: MetricResult = CATALOG.get(name)(
             generator, answer, num_latents=num_latents, seed=seed, attributes=names
@@ -310,6 +311,11 @@ def _judged(
     else:
         result = CATALOG.get(name)(generator, run.directions.to(device), answer, seed=seed, attributes=names)
     return result
+
+
+def _of_pictures(answer: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+    """An answer to images as pictures show them: an edit may leave [0, 1] by far."""
+    return lambda images: answer(images.clamp(0, 1))
 
 
 _NO_EXTRACTOR = (
@@ -330,7 +336,7 @@ def _embedded(
     if judge is not None:
         if isinstance(judge, torch.nn.Module):
             judge.to(device)
-        names = judge.learn_names(generator(generator.sample(2, torch.Generator().manual_seed(seed))))
-        told = {"predictor": judge.scores, "attributes": names}
+        names = judge.learn_names(generator(generator.sample(2, torch.Generator().manual_seed(seed))).clamp(0, 1))
+        told = {"predictor": _of_pictures(judge.scores), "attributes": names}
     result: MetricResult = CATALOG.get(EMBEDDED)(generator, run.directions.to(device), embed, seed=seed, **told)
     return result
