@@ -1,4 +1,4 @@
-"""Draws a diffusion model's bottleneck on a boot and on photographs: docs/pictures/h-space.png, h-space-photographs.png.
+"""Draws a diffusion model's bottleneck at work: docs/pictures/h-space.png, h-space-photographs.png.
 
 python docs/pictures/h_space.py
 """
