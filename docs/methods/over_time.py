@@ -62,6 +62,7 @@ def point(name: str, part: float, seed: int) -> dict[str, float]:
 def draw(points: dict[str, list[dict[str, float]]], path: Path) -> None:
     """D over seconds, a line through the seeds' means, a dot for each run."""
     figure, axes = pyplot.subplots(figsize=(6.4, 3.6), layout="constrained")
+    ends = []
     for name, found in points.items():
         steps = sorted({one["steps"] for one in found})
         means = [
@@ -71,7 +72,12 @@ def draw(points: dict[str, list[dict[str, float]]], path: Path) -> None:
         ]  # fmt: skip
         (line,) = axes.plot(*means, label=name)
         axes.plot([one["seconds"] for one in found], [one["D"] for one in found], ".", color=line.get_color())
-        axes.annotate(name, (means[0][-1], means[1][-1]), textcoords="offset points", xytext=(6, -3), fontsize=9)
+        ends.append((means[1][-1], means[0][-1], name, line.get_color()))
+    lowest = 0.0
+    for height, right, name, colour in sorted(ends):  # names do not stand on one another
+        lowest = max(height, lowest)
+        axes.annotate(name, (right, lowest), textcoords="offset points", xytext=(8, -3), fontsize=9, color=colour)
+        lowest += 0.027
     axes.set_xscale("log")
     axes.set_xlabel("processor seconds of training")
     axes.set_ylabel("D of DCI, Shapes3D")
