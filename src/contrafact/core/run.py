@@ -243,7 +243,14 @@ class Run:
             backward_and_average(loss, parameters, self.processes)
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Mean gradient over the processes of gradients that are there already; :meth:`backward` does both at once."""
+        """Mean gradient over the processes of gradients that are there already; :meth:`backward` does both at once.
+
+        >>> layer = torch.nn.Linear(2, 1)
+        >>> layer(torch.ones(3, 2)).sum().backward()
+        >>> Run("runs/own").average_gradients(layer.parameters())
+        >>> layer.weight.grad.tolist()  # one process: as they were
+        [[3.0, 3.0]]
+        """
         if self.world_size == 1:
             return
         with_gradient = [p for p in parameters if p.requires_grad]
