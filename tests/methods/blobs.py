@@ -1,8 +1,10 @@
 """A dataset of sixteen images with two factors, learnable in seconds."""
 
 import numpy as np
+import pytest
 import torch
 
+from contrafact.core.artefact import fingerprint
 from contrafact.core.dataset import FewLabels, ImageDataset, check_indices
 
 
@@ -30,3 +32,26 @@ class Blobs(ImageDataset):
         values = np.stack(np.divmod(rows, 4), axis=1)
         self.few_labels = FewLabels(rows, values, ("row", "column"), (4, 4))
         return self
+
+
+def check_resumes(method, stops, run_in, tmp_path, monkeypatch):
+    """A run that is ended at each of the given batches and taken up again ends where a whole one does."""
+    whole = method.fit(Blobs(), run_in(tmp_path / "whole", log_every=1))
+    batch = ImageDataset.random_batch
+    for stop_at in stops:
+        calls = []
+
+        def stop(self, *args, calls=calls, stop_at=stop_at):
+            calls.append(1)
+            if len(calls) == stop_at:
+                raise KeyboardInterrupt
+            return batch(self, *args)
+
+        monkeypatch.setattr(ImageDataset, "random_batch", stop)
+        folder = tmp_path / f"cut {stop_at}"
+        with pytest.raises(KeyboardInterrupt):
+            method.fit(Blobs(), run_in(folder, log_every=1, save_every=0))
+        monkeypatch.setattr(ImageDataset, "random_batch", batch)
+        resumed = method.fit(Blobs(), run_in(folder, log_every=1, save_every=0, resume=True))
+        assert fingerprint(resumed.encoder) == fingerprint(whole.encoder)
+        assert fingerprint(resumed.generator) == fingerprint(whole.generator)

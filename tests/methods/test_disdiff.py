@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from contrafact.core.artefact import fingerprint
-from contrafact.core.dataset import ImageDataset
 from contrafact.core.method import load_run
 from contrafact.core.run import Run
 from contrafact.evaluation.run import default_metrics
 from contrafact.methods.attention_decoder import AttentionDecoder
 from contrafact.methods.disdiff import DisDiff, disentangling_terms, principal_axes
-from tests.methods.blobs import Blobs
+from tests.methods.blobs import Blobs, check_resumes
 
 SMALL = {
     "width": 0.125, "encoder_width": 0.1, "num_factors": 3, "factor_dim": 2, "batch_size": 4, "times": 20,
@@ -168,25 +167,7 @@ def test_the_disentangling_loss_moves_encoder_and_fields_and_no_denoiser(tmp_pat
 @pytest.mark.parametrize("codebook", [0, 8])
 def test_a_resumed_run_ends_where_it_would_have_in_every_stage(codebook, tmp_path, monkeypatch):
     method = small(autoencoder_steps=3, codebook=codebook, ema=0.5)
-    whole = method.fit(Blobs(), quiet(tmp_path / "whole", log_every=1))
-    batch = ImageDataset.random_batch
-    for stop_at in (6,) if codebook else (2, 5):
-        calls = []
-
-        def stop(self, *args, calls=calls, stop_at=stop_at):
-            calls.append(1)
-            if len(calls) == stop_at:
-                raise KeyboardInterrupt
-            return batch(self, *args)
-
-        monkeypatch.setattr(ImageDataset, "random_batch", stop)
-        folder = tmp_path / f"cut {stop_at}"
-        with pytest.raises(KeyboardInterrupt):
-            method.fit(Blobs(), quiet(folder, log_every=1, save_every=0))
-        monkeypatch.setattr(ImageDataset, "random_batch", batch)
-        resumed = method.fit(Blobs(), quiet(folder, log_every=1, save_every=0, resume=True))
-        assert fingerprint(resumed.encoder) == fingerprint(whole.encoder)
-        assert fingerprint(resumed.generator) == fingerprint(whole.generator)
+    check_resumes(method, (6,) if codebook else (2, 5), quiet, tmp_path, monkeypatch)
 
 
 def test_a_denoiser_is_frozen_and_may_be_that_of_another_run(tmp_path):

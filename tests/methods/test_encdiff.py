@@ -5,11 +5,9 @@ import math
 import pytest
 import torch
 
-from contrafact.core.artefact import fingerprint
-from contrafact.core.dataset import ImageDataset
 from contrafact.core.run import Run
 from contrafact.methods.encdiff import EncDiff
-from tests.methods.blobs import Blobs
+from tests.methods.blobs import Blobs, check_resumes
 
 SMALL = {
     "width": 0.125, "encoder_width": 0.1, "latent_dim": 3, "token_dim": 4, "batch_size": 4, "times": 20,
@@ -92,25 +90,7 @@ def test_the_control_sees_no_image():
 @pytest.mark.parametrize("codebook", [0, 8])
 def test_a_resumed_run_ends_where_it_would_have_in_either_stage(codebook, tmp_path, monkeypatch):
     method = small(steps=4, autoencoder_steps=4, codebook=codebook, ema=0.5)
-    whole = method.fit(Blobs(), quiet(tmp_path / "whole", log_every=1))
-    batch = ImageDataset.random_batch
-    for stop_at in (3, 6) if codebook else (3,):
-        calls = []
-
-        def stop(self, *args, calls=calls, stop_at=stop_at):
-            calls.append(1)
-            if len(calls) == stop_at:
-                raise KeyboardInterrupt
-            return batch(self, *args)
-
-        monkeypatch.setattr(ImageDataset, "random_batch", stop)
-        folder = tmp_path / f"cut {stop_at}"
-        with pytest.raises(KeyboardInterrupt):
-            method.fit(Blobs(), quiet(folder, log_every=1, save_every=0))
-        monkeypatch.setattr(ImageDataset, "random_batch", batch)
-        resumed = method.fit(Blobs(), quiet(folder, log_every=1, save_every=0, resume=True))
-        assert fingerprint(resumed.encoder) == fingerprint(whole.encoder)
-        assert fingerprint(resumed.generator) == fingerprint(whole.generator)
+    check_resumes(method, (3, 6) if codebook else (3,), quiet, tmp_path, monkeypatch)
 
 
 def test_codes_come_in_units_of_their_own_deviation_and_are_drawn_as_they_are_distributed(tmp_path):

@@ -139,6 +139,16 @@ def test_a_function_of_images_judges(generator, tmp_path):
     assert light > dark + 0.02
 
 
+def test_a_predictor_sees_images_as_pictures_show_them(generator, tmp_path, monkeypatch):
+    made = type(generator).forward
+    monkeypatch.setattr(type(generator), "forward", lambda self, latent: 5 * made(self, latent) - 2)
+    (tmp_path / "mine.py").write_text(
+        "def judge(images):\n    assert 0 <= images.min() and images.max() <= 1\n    return images.mean(dim=(2, 3))\n"
+    )
+    assert generator(generator.sample(8, seed=0)).max() > 1.5
+    InterFaceGAN(**SMALL, predictor=f"{tmp_path}/mine.py:judge").fit(generator, quiet(tmp_path / "run"))
+
+
 def test_a_classifier_judges_one_value_of_a_factor(tmp_path):
     torch.manual_seed(0)
     generator = VAE(4, (3, 16, 16), width=0.1)

@@ -16,7 +16,7 @@ NOISE = np.random.RandomState(0).randn(600, 3)
 
 
 class Painter(Generator):
-    """Images whose channels are the latent, from a table of noise."""
+    """Images whose channels tell the latent, from a table of noise."""
 
     latent_dim = prior_dim = 3
     image_shape = (3, 1, 1)
@@ -34,11 +34,11 @@ class Painter(Generator):
         return torch.stack([z[:, 0] + 0.5 * z[:, 1] ** 2, z[:, 1] * z[:, 2], z[:, 2]], dim=1)
 
     def forward(self, latent):
-        return latent[:, :, None, None]
+        return 0.5 + latent[:, :, None, None] / 100
 
 
 def log_odds(images):
-    a, b, c = images[:, :, 0, 0].double().T
+    a, b, c = 100 * (images[:, :, 0, 0].double().T - 0.5)
     return torch.stack([a - 0.5, 0.7 * b + 0.3 * a * c, 0.3 * (a**2 + b**2 + c**2) - 1.0], dim=1)
 
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from contrafact.core.decoding import Decoded, Item, UnusableError, concealed, decode
+from contrafact.core.catalog import unknown_name_message
+from contrafact.core.decoding import MODES, Decoded, Item, UnusableError, concealed, decode
 
 Fit = Literal["crop", "pad", "squeeze"]
 """How a picture becomes square: its centre, with margins, or distorted."""
+
+
+def check_look(fit: str, channels: int) -> None:
+    """Refuse other ways to become square, and other channels, than there are (ValueError)."""
+    if fit not in get_args(Fit):
+        raise ValueError(unknown_name_message("fit", str(fit), get_args(Fit)))
+    if isinstance(channels, bool) or channels not in MODES:
+        raise ValueError(f"channels must be 3 (RGB), 1 (grey) or 4 (RGB and opacity), got {channels!r}")
 
 
 class Fitted(NamedTuple):

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,6 @@ from torch import Tensor
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import AnnotatedDataset, ImageDataset, IntArray, check_count, check_indices
 from contrafact.core.decoding import (
-    MODES,
     PICTURES,
     Item,
     TooDeepError,
@@ -41,7 +40,7 @@ from contrafact.data._albums import FORMS, open_album
 from contrafact.data._files import PathLike, StoredArray, cache_folder, unpack_once, write_cache
 from contrafact.data._parquet_album import ParquetAlbum
 from contrafact.data._pixels import to_images
-from contrafact.data._square import Fit, decode_square
+from contrafact.data._square import Fit, check_look, decode_square
 
 WHITE = "#ffffff"
 DEFAULT_SIDE = 64
@@ -136,10 +135,7 @@ class Images(ImageDataset):
         split: str | None = None,
     ) -> None:
         self.folder = Path(path).expanduser()
-        if fit not in get_args(Fit):
-            raise ValueError(unknown_name_message("fit", str(fit), get_args(Fit)))
-        if isinstance(channels, bool) or channels not in MODES:
-            raise ValueError(f"channels must be 3 (RGB), 1 (grey) or 4 (RGB and opacity), got {channels!r}")
+        check_look(fit, channels)
         self.background = parse_background(background)
         checked = None if size is None else check_count("size", size)
         self.source, self.fit = str(self.folder), fit

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.dataset import AnnotatedDataset, ImageDataset, IntArray, check_count, check_indices
-from contrafact.core.decoding import MODES, UnusableError, parse_background, shown_name
+from contrafact.core.decoding import UnusableError, parse_background, shown_name
 from contrafact.core.progress import Progress
 from contrafact.core.table import open_parquet
 from contrafact.data._album import MOST_PICTURE_BYTES, SPLITS, Numbers, classes_of, numbered_classes, part_of
@@ -30,7 +30,7 @@ from contrafact.data._parquet_album import picture_columns
 from contrafact.data._passes import Passes, move
 from contrafact.data._pixels import to_images
 from contrafact.data._shard_index import Column, ShardIndex, identity, index_of
-from contrafact.data._square import Fit, Fitted, decode_square
+from contrafact.data._square import Fit, Fitted, check_look, decode_square
 from contrafact.data._stores import Ahead, Store, is_remote, without_secrets
 from contrafact.data.images import DEFAULT_SIDE, WHITE
 
@@ -100,10 +100,7 @@ class Shards(ImageDataset):
         cache_gb: float = CACHE_GB,
     ) -> None:
         side = DEFAULT_SIDE if size is None else check_count("size", size)
-        if fit not in get_args(Fit):
-            raise ValueError(unknown_name_message("fit", str(fit), get_args(Fit)))
-        if isinstance(channels, bool) or channels not in MODES:
-            raise ValueError(f"channels must be 3 (RGB), 1 (grey) or 4 (RGB and opacity), got {channels!r}")
+        check_look(fit, channels)
         if split is not None and split not in SPLITS:
             raise ValueError(unknown_name_message("part", split, list(SPLITS)))
         if not (isinstance(cache_gb, int | float) and cache_gb > 0):

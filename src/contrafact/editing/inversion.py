@@ -34,6 +34,8 @@ _GLIMPSE = 32
 _CENTER_SAMPLES = 4096
 _SAMPLES_PER_CODE = 4
 _WARM_UP, _EXPLORED = 0.05, 0.2
+_GONE_BACK = 8
+"""Images whose latents a generator is asked for at once: each may take a second, and somebody looks at the bar."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ def _known(generator: Generator, images: Tensor, settings: InversionSettings, pr
     """What the architecture itself says of images' latents; None where it says nothing."""
     latents, made = [], []
     with Progress("inverting", len(images), enabled=progress) as bar:
-        for part in images.split(settings.batch_size or images_at_once(generator)):
+        for part in images.split(settings.batch_size or min(_GONE_BACK, images_at_once(generator))):
             found = generator.image_latents(part.to(generator.device))
             if found is None:
                 return None

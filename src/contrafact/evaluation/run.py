@@ -5,18 +5,18 @@ Shape suffixes: N images, J code dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from contrafact.core.command import quoted
 from contrafact.core.dataset import AnnotatedDataset, FactorDataset, ImageDataset
 from contrafact.core.encoder import Encoder
 from contrafact.core.encoding import Codes
+from contrafact.core.generator import Generator
 from contrafact.core.method import FinishedRun, load_run
 from contrafact.core.metric import MetricResult
 from contrafact.evaluation.classes import (
@@ -300,10 +300,8 @@ def _judged(
 ) -> MetricResult:
     """How well the run's directions change what the judge sees, or the generator's latents tell it."""
     generator = run.generator.to(device)
-    if isinstance(judge, torch.nn.Module):
-        judge.to(device)
-    names = judge.learn_names(generator(generator.sample(2, torch.Generator().manual_seed(seed))).clamp(0, 1))
-    answer = _of_pictures(judge.labels if name == "mds" else judge.scores)
+    names = _names_of(judge, generator, seed, device)
+    answer = judge.labels if name == "mds" else judge.scores
     if info_of(name).kind == "generators":
         result: MetricResult = CATALOG.get(name)(
             generator, answer, num_latents=num_latents, seed=seed, attributes=names
@@ -313,9 +311,11 @@ def _judged(
     return result
 
 
-def _of_pictures(answer: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
-    """An answer to images as pictures show them: an edit may leave [0, 1] by far."""
-    return lambda images: answer(images.clamp(0, 1))
+def _names_of(judge: Predictor, generator: Generator, seed: int, device: torch.device | str) -> tuple[str, ...]:
+    """What the judge, moved to the device, calls its attributes."""
+    if isinstance(judge, torch.nn.Module):
+        judge.to(device)
+    return judge.learn_names(generator(generator.sample(2, torch.Generator().manual_seed(seed))).clamp(0, 1))
 
 
 _NO_EXTRACTOR = (
@@ -334,9 +334,6 @@ def _embedded(
     embed = extractor_of(extractor)
     generator, told = run.generator.to(device), {}
     if judge is not None:
-        if isinstance(judge, torch.nn.Module):
-            judge.to(device)
-        names = judge.learn_names(generator(generator.sample(2, torch.Generator().manual_seed(seed))).clamp(0, 1))
-        told = {"predictor": _of_pictures(judge.scores), "attributes": names}
+        told = {"predictor": judge.scores, "attributes": _names_of(judge, generator, seed, device)}
     result: MetricResult = CATALOG.get(EMBEDDED)(generator, run.directions.to(device), embed, seed=seed, **told)
     return result

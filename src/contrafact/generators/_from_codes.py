@@ -74,6 +74,17 @@ class FromCodes(Generator):
         self.patch, self.prediction, self.steps = patch, prediction, steps
         return (ENTRY_DIM if codebook else channels * patch**2, height // patch, width // patch)
 
+    @staticmethod
+    def first_channels(width: float) -> int:
+        """Channels of the U-Net's first level: 64 times the width, a multiple of 8.
+
+        Raises:
+            ValueError: a width that is not positive.
+        """
+        if not width > 0:
+            raise ValueError(f"width must be positive, got {width}")
+        return max(8, 8 * round(8 * width))
+
     def end(self, denoised: tuple[int, int, int], latent_dim: int) -> None:
         """Draw the noise, and let codes be normal until they are measured."""
         self.latent_dim = self.prior_dim = latent_dim

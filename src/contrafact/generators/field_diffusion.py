@@ -80,10 +80,8 @@ class FieldDiffusion(FromCodes):
         steps: int = 8,
     ) -> None:
         super().__init__()
-        if not width > 0:
-            raise ValueError(f"width must be positive, got {width}")
         denoised = self.begin(image_shape, patch, codebook, prediction, (times, first_beta, last_beta, betas), steps)
-        hidden = max(8, 8 * round(8 * width))
+        hidden = self.first_channels(width)
         self.unet = TokenUNet(denoised, 0, 0, hidden, multipliers, blocks, heads, "film", transformer)
         self.fields = GradientFields(denoised, num_factors, factor_dim, hidden, multipliers, blocks, heads, transformer)
         self._arguments = {

@@ -77,10 +77,8 @@ class TokenDiffusion(FromCodes):
         steps: int = 8,
     ) -> None:
         super().__init__()
-        if not width > 0:
-            raise ValueError(f"width must be positive, got {width}")
         denoised = self.begin(image_shape, patch, codebook, prediction, (times, first_beta, last_beta, betas), steps)
-        hidden = max(8, 8 * round(8 * width))
+        hidden = self.first_channels(width)
         self.tokens = ConceptTokens(check_count("latent_dim", latent_dim), token_dim)
         self.unet = TokenUNet(
             denoised, latent_dim, token_dim, hidden, multipliers, blocks, heads, conditioning, transformer

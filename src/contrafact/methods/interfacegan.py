@@ -134,12 +134,12 @@ class InterFaceGAN(Method):
             predictor = load_predictor(self.predictor)
             if isinstance(predictor, nn.Module):
                 predictor.to(run.device)
-            known = predictor.learn_names(source(source.sample(2, torch.Generator().manual_seed(0))))
+            known = predictor.learn_names(source(source.sample(2, torch.Generator().manual_seed(0))).clamp(0, 1))
 
             def look(latent_NL: Tensor, names: Sequence[str]) -> Tensor:
                 with run.autocast():
                     images = source(latent_NL)
-                return predictor.margins(images.float(), names)
+                return predictor.margins(images.float().clamp(0, 1), names)
 
             return look, known
         known = getattr(source, "factor_names", ())

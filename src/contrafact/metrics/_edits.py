@@ -60,12 +60,14 @@ def scores_by_name(attributes: Sequence[str], per_attribute: Array | None) -> di
 
 
 def answers_to(predictor: Predictor, images: Tensor, may_miss: bool = False) -> Array:
-    """The predictor's answers ``(n, A)`` to images; nan of those it cannot judge, where it ``may_miss`` some.
+    """The predictor's answers ``(n, A)`` to images, as pictures show them: an edit may leave [0, 1] by far.
+
+    They are nan of those it cannot judge, where it ``may_miss`` some.
 
     Raises:
         ValueError: not one row of finite numbers per image.
     """
-    answers = as_array(run(predictor, images))
+    answers = as_array(run(predictor, images.clamp(0, 1)))
     answers = answers[:, None] if answers.ndim == 1 else answers
     if answers.ndim != 2 or len(answers) != len(images):
         raise ValueError(
