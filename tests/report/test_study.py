@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from contrafact.core.directions import GlobalDirections
 from contrafact.core.pictures import to_bytes
@@ -65,8 +66,6 @@ def test_everybody_gets_every_direction_once_in_an_order_of_their_own(pack):
 
 def test_pictures_show_what_the_key_says(pack, contenders):
     """Backwards, unchanged, forwards, from the pool's latents: made again one by one."""
-    from PIL import Image
-
     key = json.loads((pack / "key.json").read_text())
     pool = contenders[0].generator.sample(6, torch.Generator().manual_seed(5))
     for picture, seen in key["participants"]["participant_02"]["pictures"].items():
@@ -81,6 +80,25 @@ def test_pictures_show_what_the_key_says(pack, contenders):
         assert all(cells_found(shown, cell, 6) >= 1 for cell in cells)
         left = np.asarray(shown)[14 : 14 + 96, 28 - 14 : 28 - 14 + 96]
         np.testing.assert_array_equal(left, np.kron(cells[0], np.ones((6, 6, 1), np.uint8)))
+
+
+@pytest.mark.parametrize(("asked", "expected"), [({}, [2.5, 8.0]), ({"magnitude": 3.0}, [3.0, 3.0])])
+def test_images_move_as_far_as_each_generators_figures_do(tmp_path, asked, expected):
+    """As a diffusion model's h needs; a magnitude that is asked for wins."""
+    near, far = Analytic("sprite", size=16), Analytic("sprite", size=16)
+    far.figure_span = 8.0
+    size = GlobalDirections.of(near.true_directions()[2:3])
+    contenders = [Contender("near", near, size), Contender("far", far, size)]
+    settings = StudySettings(participants=1, images=1, pool=1, **asked)
+    folder = make_study(contenders, tmp_path / "study", settings=settings)
+    key = json.loads((folder / "key.json").read_text())
+    assert [described["magnitude"] for described in key["directions"]] == expected
+    pool = near.sample(1, torch.Generator().manual_seed(0))
+    for picture, seen in key["participants"]["participant_01"]["pictures"].items():
+        left, right = (to_bytes(near(size(pool, 0, s * expected[seen["direction"]])))[0] for s in (-1.0, 1.0))
+        shown = Image.open(folder / "participant_01" / picture).convert("RGB")
+        assert cells_found(shown, left, 6) >= 1
+        assert cells_found(shown, right, 6) >= 1
 
 
 def test_nothing_a_participant_gets_names_a_method_or_a_direction(pack):

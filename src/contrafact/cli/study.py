@@ -40,8 +40,9 @@ class Options:
     """make: images in each picture."""
     pool: Size = 100
     """make: images they are drawn from."""
-    magnitude: Positive = 2.5
-    """make: how far images move left and right, in standard deviations of the latent space."""
+    magnitude: Positive | None = None
+    """make: how far images move left and right, in standard deviations of the latent space; by default each generator's
+    own span of figures: 2.5, and 8 in a diffusion model's h."""
     truncation: Share | None = None
     """make: pulls images towards the mean: 1 leaves them, 0 is the mean; by default the generator's own."""
     seed: Seed = 0

@@ -50,7 +50,7 @@ class StudySettings:
         participants: P; each gets a file, pictures and an order of their own.
         images: rows of a picture.
         pool: images that all pictures are drawn from (the paper's 100).
-        magnitude: how far left and right are, in standard deviations.
+        magnitude: how far left and right are, in standard deviations; by default each generator's ``figure_span``.
         seed: of the pool, of what each participant sees, and of the orders.
         truncation: of the pool; by default each generator's own.
     """
@@ -58,7 +58,7 @@ class StudySettings:
     participants: Count = 10
     images: Panels = 3
     pool: Size = 100
-    magnitude: Positive = 2.5
+    magnitude: Positive | None = None
     seed: Seed = 0
     truncation: Share | None = None
 
@@ -102,6 +102,7 @@ def make_study(
         for rank, c in enumerate(contenders)
     ]
     contenders = [contender.truncated(settings.truncation) for contender in contenders]
+    spans = [c.generator.figure_span if settings.magnitude is None else settings.magnitude for c in contenders]
     items = [(rank, number) for rank, numbers in enumerate(chosen) for number in numbers]
     rng = np.random.default_rng(settings.seed)
     pools = [
@@ -114,7 +115,7 @@ def make_study(
             order, questions = rng.permutation(len(items)), rng.permutation(list(QUESTIONS)).tolist()
             # Each row a draw without repetition, all rows in one call.
             drawn = rng.permuted(np.tile(np.arange(settings.pool), (len(items), 1)), axis=1)[:, : settings.images]
-            panels = _panels(contenders, pools, chosen, drawn, settings.magnitude)
+            panels = _panels(contenders, pools, chosen, drawn, spans)
             pictures = {f"{place:0{len(str(len(items)))}}.png": int(item) for place, item in enumerate(order, 1)}
             for picture, item in pictures.items():
                 save_png(sheet(panels[item]), folder / name / picture)
@@ -126,7 +127,12 @@ def make_study(
             seen = {p: {"direction": item, "images": drawn[item].tolist()} for p, item in pictures.items()}
             participants[name] = {"questions": questions, "pictures": seen}
     described = [
-        {"run": contenders[rank].label, "number": number, "name": contenders[rank].directions.names[number]}
+        {
+            "run": contenders[rank].label,
+            "number": number,
+            "name": contenders[rank].directions.names[number],
+            "magnitude": spans[rank],
+        }
         for rank, number in items
     ]
     facts = {"settings": dataclasses.asdict(settings), "questions": QUESTIONS, "directions": described}
@@ -140,16 +146,16 @@ def _panels(
     pools: Sequence[Tensor],
     chosen: Sequence[Sequence[int]],
     drawn: npt.NDArray[np.int64],
-    magnitude: Positive,
+    spans: Sequence[float],
 ) -> list[ByteArray]:
     """For each item, all contenders' one after the other, its rows of three images ``(S, 3, H, W, 3)``."""
     num_images = drawn.shape[1]
     drawn_per_run = np.split(drawn, np.cumsum([len(numbers) for numbers in chosen])[:-1])
     panels: list[ByteArray] = []
-    for contender, pool, numbers, mine in zip(contenders, pools, chosen, drawn_per_run, strict=True):
+    for contender, pool, numbers, mine, span in zip(contenders, pools, chosen, drawn_per_run, spans, strict=True):
         grid = (len(numbers), num_images, 3)
         start, index = torch.from_numpy(mine).flatten(), torch.tensor(numbers)
-        steps = torch.tensor([-magnitude, 0.0, magnitude])
+        steps = torch.tensor([-span, 0.0, span])
         made = []
         for cells in torch.arange(math.prod(grid)).split(images_at_once(contender.generator)):
             item, row, step = torch.unravel_index(cells, grid)
