@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -193,6 +194,26 @@ def takes_labels_where_it_has_classes(generator: Generator) -> None:
     expect_refusal(lambda: generator.sample(2, rng, high), "label", advice)
 
 
+def goes_to_another_class(generator: Generator) -> None:
+    """Fixed to one class, it can be had of another, with the same noise; itself it stays as it is."""
+    if generator.label is not None:
+        return
+    if generator.num_classes == 0:
+        advice = "leave of_class() as it is where there are no classes"
+        expect_refusal(lambda: generator.of_class(0), "fixed to no class", advice)
+        return
+    first, second = copy.deepcopy(generator), copy.deepcopy(generator)
+    first.fix_label(0)
+    second.fix_label(1)
+    latent = _sample(first, 2)
+    before, other = first(latent), first.of_class(1)
+    advice = "fix_label() must set plain attributes, and forward() must read self.label"
+    expect(torch.equal(_sample(other, 2), _sample(second, 2)), f"of_class(1) draws other latents: {advice}")
+    expect(torch.equal(other(latent), second(latent)), f"of_class(1) makes other images than fix_label(1): {advice}")
+    expect(torch.equal(first(latent), before), f"of_class(1) changes the generator itself: {advice}")
+    expect(other.label == 1 and first.label == 0, f"of_class(1) has the label {other.label}: {advice}")
+
+
 def stops_at_a_layer(generator: Generator) -> None:
     """Its layers have names, ``features`` stops at each, and gradients come back from it."""
     latent = _sample(generator, 2).requires_grad_()
@@ -262,6 +283,7 @@ CHECKS = (
     draws_by_seed,
     makes_the_same_image_again,
     takes_labels_where_it_has_classes,
+    goes_to_another_class,
     stops_at_a_layer,
     is_kept_whole_by_a_file,
     knows_its_latents_spread,

@@ -43,6 +43,7 @@ class Generator(Artefact, ABC):
         feature_margin: pixels around the image that maps smaller than it have on each side (StyleGAN3's).
         num_classes: classes of a conditional generator whose class is open, 0 otherwise.
         label: the class a conditional generator is fixed to, None otherwise.
+        class_count: classes that a generator with a ``label`` could have been fixed to, 0 otherwise.
         edit_range: first and last (excluded) column of the latent that edits move, where the others (a diffusion
             model's noise) stay as they are in an edit. Equal when edits move all of it.
         edit_layer: layer whose activations the columns of ``edit_range`` are added to, in the same unit, so that the
@@ -84,6 +85,7 @@ class Generator(Artefact, ABC):
     feature_margin: int = 0
     num_classes: int = 0
     label: int | None = None
+    class_count: int = 0
     class_range: tuple[int, int] = (0, 0)
     edit_range: tuple[int, int] = (0, 0)
     edit_layer: str | None = None
@@ -388,7 +390,32 @@ class Generator(Artefact, ABC):
             raise ValueError(f"this {type(self).__name__} has no classes to choose from: give it no label")
         if not 0 <= label < self.num_classes:
             raise ValueError(f"label must be a class from 0 to {self.num_classes - 1}, got {label}")
-        self.label, self.num_classes = int(label), 0
+        self.label, self.class_count, self.num_classes = int(label), self.num_classes, 0
+
+    def of_class(self, label: int) -> Self:
+        """This generator, fixed to a class, fixed to another one: the same noise and edits, images of other things.
+
+        The weights are shared, not copied.
+
+        Raises:
+            ValueError: no class is fixed, or no such class.
+
+        >>> from contrafact.generators import BigGAN
+        >>> generator = BigGAN.tiny()
+        >>> generator.fix_label(1)
+        >>> other = generator.of_class(4)
+        >>> other.label, generator.label, torch.equal(other.sample(2, seed=0), generator.sample(2, seed=0))
+        (4, 1, True)
+        """
+        if self.label is None:
+            raise ValueError(
+                f"this {type(self).__name__} is fixed to no class, so that there is no other; where it has classes, "
+                'fix one when loading it, {"label": 0} (--set label=0)'
+            )
+        other = copy.copy(self)
+        other.label, other.num_classes = None, self.class_count
+        other.fix_label(label)
+        return other
 
     def check_condition(self, label: Tensor | None, truncation: float | None) -> float:
         """The truncation to use, the generator's own in place of None.

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -126,6 +128,7 @@ class Wrapped(Generator):
         self.latent_dim, self.num_layers = given.latent_dim, given.num_layers
         self.class_range = (given.noise_dim, given.latent_dim)
         self.label = given.classes.label
+        self.class_count = 0 if self.label is None else given.classes.count
         self.name = name
         self.module, self._sample, self._map, self._output = module, sample, map, output
         if noise_seed is not None and (isinstance(noise_seed, bool) or not isinstance(noise_seed, int)):
@@ -142,6 +145,11 @@ class Wrapped(Generator):
         for layer in self.layer_names:
             if layer not in ran:
                 raise ValueError(unknown_name_message("layer (of those that run once)", layer, ran))
+
+    def fix_label(self, label: int) -> None:
+        super().fix_label(label)
+        self.given = copy.copy(self.given)
+        self.given.classes = dataclasses.replace(self.given.classes, label=label)
 
     def _probe(self, latent: Tensor, range_assumed: bool) -> tuple[int, int, int]:
         with torch.enable_grad():
