@@ -25,6 +25,7 @@ from contrafact.core.dataset import FactorDataset
 from contrafact.core.directions import GlobalDirections
 from contrafact.core.metric import MetricResult
 from contrafact.generators.analytic import Analytic
+from contrafact.generators.wrap import wrap
 
 FOLDER = Path(__file__).parent / "pictures"
 GREY, BLUE, ORANGE = "#7d8590", "#2f6fdb", "#e07b39"
@@ -496,6 +497,34 @@ def draw_edit_effects(axes: tuple[Axes, Axes]) -> None:
     axes[0].set_title("a step of ±3", fontsize=8)
     curves = {names[d]: np.array([result.identity[d] for result in results]) for d in (0, 3)}
     lines(axes[1], sizes, curves, "magnitude (identity above)")
+
+
+def draw_class_transfer(axes: tuple[Axes, Axes]) -> None:
+    rng = torch.Generator().manual_seed(0)
+    shared, own = torch.randn(1, 4, 48, generator=rng), torch.randn(6, 4, 48, generator=rng)
+    parts = torch.tensor([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
+
+    class Mixed(torch.nn.Module):
+        """Six classes: the first changes as all do, each next one less so."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            part = parts[:, None, None]
+            self.weights = torch.nn.Parameter(((1 - part) * shared + part * own) / 8)
+
+        def forward(self, latent: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+            return torch.tanh(torch.einsum("nl,nlp->np", latent, self.weights[label])).view(-1, 3, 4, 4)
+
+    generator = wrap(Mixed(), 4, image_range=(-1.0, 1.0), num_classes=6, label=0)
+    directions = GlobalDirections.of(torch.eye(4))
+    each = [metrics.class_transfer(generator, directions, classes=[c], num_latents=100) for c in range(1, 6)]
+    heat(axes[0], np.concatenate([result.matrix for result in each], axis=1), "direction", "class")
+    axes[0].set_xticks(range(5), [f"{part:g}" for part in parts[1:].tolist()])
+    axes[0].set_xlabel("part of the class that is its own")
+    curves = {"score": [each[0].own], "similarity": [each[0].own_similarity]}
+    for name, values in curves.items():
+        values += [getattr(result, name) for result in each]
+    lines(axes[1], parts.numpy(), {n: np.array(v) for n, v in curves.items()}, "part of the class that is its own")
 
 
 def draw_mds(axes: tuple[Axes, Axes]) -> None:

@@ -24,8 +24,10 @@ from which import FOLDER, OTHERS, SIZES, codes_and_factors, enough
 
 from contrafact import metrics as m
 from contrafact.core.dataset import FactorDataset
+from contrafact.core.directions import GlobalDirections
 from contrafact.core.metric import MetricResult
 from contrafact.generators.analytic import Analytic
+from contrafact.generators.wrap import wrap
 from contrafact.metrics import CATALOG
 from contrafact.nn.attributes import FunctionPredictor
 
@@ -123,6 +125,28 @@ def pairs(n: int, seed: int) -> MetricResult:
         return m.lpips(SCENES(latents), SCENES(moved), extractor=lambda images: [images])
 
 
+class Classes(torch.nn.Module):
+    """Images of ten classes, which mix eight factors as all do, and as much as they alone do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        rng = torch.Generator().manual_seed(0)
+        weights = torch.randn(1, 8, 48, generator=rng) + torch.randn(10, 8, 48, generator=rng)
+        self.weights = torch.nn.Parameter(weights / 8)
+
+    def forward(self, latent: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        SCENES.made += len(latent)
+        return torch.tanh(torch.einsum("nl,nlp->np", latent, self.weights[label])).view(-1, 3, 4, 4)
+
+
+def transfer(n: int, seed: int) -> MetricResult:
+    """The factors of one class in the nine others."""
+    made = SCENES.made
+    generator = wrap(Classes(), 8, image_range=(-1.0, 1.0), num_classes=10, label=0)
+    SCENES.made = made  # wrapping it tries a few
+    return m.class_transfer(generator, GlobalDirections.of(torch.eye(8)), num_latents=n, seed=seed)
+
+
 MEASURED: dict[str, Callable[[int, int], MetricResult]] = {
     "beta_vae_score": votes("beta_vae_score"),
     "factor_vae_score": votes("factor_vae_score"),
@@ -138,6 +162,7 @@ MEASURED: dict[str, Callable[[int, int], MetricResult]] = {
     "mds": edits("mds", lambda images: (colours(images) > 0.5).long()),
     "attribute_dependency": edits("attribute_dependency", JUDGE.scores),
     "edit_effects": edits("edit_effects", colours),
+    "class_transfer": transfer,
     "ppl": lambda n, seed: m.ppl(
         SCENES, extractor=lambda images: [images], space="z", epsilon=1e-2, num_latents=n, seed=seed
     ),
@@ -169,6 +194,7 @@ DRAWN = {
     "mds": IN_SCENES.replace("judged by", "whose attributes are"),
     "attribute_dependency": IN_SCENES,
     "edit_effects": IN_SCENES,
+    "class_transfer": "ten classes that mix eight factors as all do, and as much as they alone do; pixels",
     "ppl": "the analytic sprite, distances of pixels, space z",
     "linear_separability": "the analytic sprite, judged by the mean colours of its upper and its lower half",
     "lpips": "pairs of analytic sprites a step along one of their true directions apart, distances of pixels",

@@ -13,9 +13,10 @@ from contrafact.evaluation.run import REGRESSION, check_asked, default_metrics, 
 from contrafact.evaluation.sampling import dataset_of, encode, factors_of, sample_indices
 from contrafact.evaluation.scores import read_scores
 from contrafact.generators.analytic import Analytic
+from contrafact.generators.biggan import BigGAN
 from contrafact.methods.attribute_predictor import AttributePredictor
 from contrafact.methods.random import Random
-from contrafact.metrics import CATALOG, edit_effects, linear_separability, mds, rescoring
+from contrafact.metrics import CATALOG, class_transfer, edit_effects, linear_separability, mds, rescoring
 from contrafact.metrics.mig import mig
 from contrafact.nn.attributes import FunctionPredictor
 from tests.conftest import quiet
@@ -288,3 +289,17 @@ def test_no_metric_and_an_unknown_metric(vae_folder, tmp_path):
         evaluate_run(tmp_path / "r")
     with pytest.raises(ValueError, match="unknown metric 'migg'; did you mean 'mig'"):
         evaluate_run(vae_folder, metrics=["migg"])
+
+
+def test_directions_of_a_class_are_measured_in_the_others_and_need_a_class(tmp_path):
+    generator = BigGAN.tiny()
+    torch.nn.init.normal_(generator.embed.weight, std=2.0)
+    generator.freeze().fix_label(1)
+    run = Random(num_directions=3).fit(generator, quiet(tmp_path / "random"))
+    ((name, result),) = evaluate_run(run, metrics=["class_transfer"])
+    alone = class_transfer(generator, run.directions)
+    assert name == "class_transfer"
+    assert result.scores() == pytest.approx(alone.scores())
+    assert result.classes == (0, 2, 3, 4)
+    with pytest.raises(ValueError, match="class transfer needs a conditional generator"):
+        evaluate_run(Random().fit(Analytic(), quiet(tmp_path / "free")), metrics=["class_transfer"])

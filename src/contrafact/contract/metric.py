@@ -18,6 +18,7 @@ from contrafact.contract.samples import Counter, Flags, draw_factors, noisy_code
 from contrafact.core.directions import GlobalDirections
 from contrafact.core.metric import MetricInfo, MetricResult
 from contrafact.generators.analytic import Analytic
+from contrafact.generators.biggan import BigGAN
 from contrafact.metrics import CATALOG
 
 FACTORS = draw_factors(240, seed=3)
@@ -96,6 +97,12 @@ class Subject:
         if self.info.kind == "generators":
             role = "extractor" if "extractor" in self.parameters else "predictor"
             return self.metric(generator, **{role: self.judge}, **given)
+        if "classes" in self.parameters:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                conditional = BigGAN.tiny()
+            conditional.fix_label(0)
+            return self.metric(conditional.freeze(), GlobalDirections.of(torch.eye(4)), **given)
         directions = GlobalDirections.random(generator.latent_dim, 2, torch.Generator().manual_seed(0))
         if self.name == "recovery":
             return self.metric(directions.vectors().detach(), generator.true_directions()[:2], **given)

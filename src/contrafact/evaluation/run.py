@@ -55,6 +55,8 @@ JUDGED = ("rescoring", "matched_rescoring", "mds", "attribute_dependency", "line
 """Metrics in which an attribute predictor judges images: edited ones, or what the generator makes of noise."""
 EMBEDDED = "edit_effects"
 """Metric in which an extractor's features of edited images are compared."""
+TRANSFER = "class_transfer"
+"""Metric in which edits of a class are compared with those of others, of a generator that has several."""
 CONTROL, REGRESSION = "control", "regression"
 """Folders inside a run's: its control, and the encoder made for a run that found directions only."""
 Who = Literal["run", "control"]
@@ -116,7 +118,8 @@ def evaluate_run(
             latents), or its name (:func:`load_predictor`). Their latents depend on the generator and ``seed`` alone, so
             that methods are compared on the same ones.
         extractor: whose features FID and KID compare: a classifier of the data's by default (which then needs labels),
-            ``inception``, or ``FILE.py:FUNCTION``. Edit effects need one of the latter two.
+            ``inception``, or ``FILE.py:FUNCTION``. Edit effects need one of the latter two; class transfer compares
+            pixels without.
 
     Returns:
         ``(metric, result)`` in the order asked for.
@@ -167,10 +170,12 @@ def evaluate_run(
             results[name] = _judged(name, scored, judge, num_train, seed, device)
         elif name == EMBEDDED:
             results[name] = _embedded(scored, extractor, seed, device, judge)
+        elif name == TRANSFER:
+            results[name] = _transferred(scored, extractor, seed, device)
         elif name not in encoded and name not in drawn:
             raise ValueError(f"{name} needs more than a run and its data; call contrafact.metrics.{name} from Python")
     ordered = [(name, results[name]) for name in dict.fromkeys([*(n for n in names if n in results), *results])]
-    about: dict[str, Any] = {"recovery": None, EMBEDDED: None, **dict.fromkeys(JUDGED, judge)}
+    about: dict[str, Any] = {"recovery": None, EMBEDDED: None, TRANSFER: None, **dict.fromkeys(JUDGED, judge)}
     add_scores(run.folder, [score_line(n, r, who, about.get(n, dataset), seed) for n, r in ordered])
     return ordered
 
@@ -191,7 +196,7 @@ def check_asked(
     """
     targets = [parse_target(part.strip()) for name in metrics for part in name.split(",")]
     for metric in (target.metric for target in targets if target.metric != "all"):
-        known = metric in (*IMAGE_METRICS, *JUDGED, EMBEDDED, "recovery")
+        known = metric in (*IMAGE_METRICS, *JUDGED, EMBEDDED, TRANSFER, "recovery")
         if not known and info_of(metric).kind not in ("static", "interventional"):
             raise ValueError(f"{metric} needs more than a run and its data; call contrafact.metrics.{metric}")
         if metric in JUDGED and predictor is None:
@@ -336,4 +341,12 @@ def _embedded(
     if judge is not None:
         told = {"predictor": judge.scores, "attributes": _names_of(judge, generator, seed, device)}
     result: MetricResult = CATALOG.get(EMBEDDED)(generator, run.directions.to(device), embed, seed=seed, **told)
+    return result
+
+
+def _transferred(run: FinishedRun, extractor: str | None, seed: int, device: torch.device | str) -> MetricResult:
+    """Whether the run's directions do the same in other classes of its generator."""
+    embed = None if extractor is None else extractor_of(extractor)
+    generator, directions = run.generator.to(device), run.directions.to(device)
+    result: MetricResult = CATALOG.get(TRANSFER)(generator, directions, extractor=embed, seed=seed)
     return result

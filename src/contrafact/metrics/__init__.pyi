@@ -17,6 +17,7 @@ from contrafact.evaluation.tables import evaluate_files as evaluate_files
 from contrafact.metrics.attribute_dependency import attribute_dependency as attribute_dependency
 from contrafact.metrics.beta_vae_score import beta_vae_score as beta_vae_score
 from contrafact.metrics.cka import cka as cka
+from contrafact.metrics.class_transfer import class_transfer as class_transfer
 from contrafact.metrics.clustering import clustering as clustering
 from contrafact.metrics.dci import dci as dci
 from contrafact.metrics.dci_es import dci_es as dci_es
