@@ -186,6 +186,21 @@ def test_a_module_without_forward_mode_is_differentiated_all_the_same():
     assert torch.allclose(found, expected, rtol=1e-2, atol=1e-3 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize(
+    ("error", "passes"), [(RuntimeError("sizes differ"), 2), (torch.OutOfMemoryError("no memory left"), 1)]
+)
+def test_what_fails_without_forward_mode_too_is_raised_and_too_little_memory_at_once(error, passes):
+    seen = []
+
+    def failing(latent, shift):
+        seen.append(len(latent))
+        raise error
+
+    with pytest.raises(type(error), match=str(error)):
+        gram_product(failing, torch.zeros(3, 4), torch.eye(4)[:, :2])
+    assert seen == [6] * passes
+
+
 def test_a_group_norm_in_channels_last_has_no_forward_mode_either():
     torch.manual_seed(0)
     flow = RectifiedFlow((1, 16, 16), channels=(8, 16), steps=2, space="noise").freeze()
