@@ -99,6 +99,45 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path, monkeypatch):
     assert fingerprint(resumed.generator) == fingerprint(whole.generator)
 
 
+@pytest.mark.filterwarnings("ignore:mode collapse", "ignore:z is not read")
+@pytest.mark.parametrize("labels", [None, 12])
+def test_a_centred_encoder_trains_with_and_without_labels_and_resumes(tmp_path, monkeypatch, labels):
+    method = dataclasses.replace(SMALL, centred=True, encoder_rate=1e-3)
+    whole = fit(method, tmp_path / "whole", Stripes(labels=labels))
+    plain = fit(dataclasses.replace(method, centred=False), tmp_path / "plain", Stripes(labels=labels))
+    assert fingerprint(whole.encoder) != fingerprint(plain.encoder)
+    turns = []
+
+    def interrupted(self, step, original=RealImages.all):
+        turns.append(step)
+        if len(turns) == 2:
+            stopped._stop_signal = 2
+        return original(self, step)
+
+    stopped = Run(tmp_path / "run", device="cpu", precision="float32", progress=False, log_every=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(RealImages, "all", interrupted)
+        with pytest.raises(RunInterrupted, match="stopped after step 2 of 4"):
+            method.fit(Stripes(labels=labels), stopped)
+    resumed = fit(method, tmp_path / "run", Stripes(labels=labels), resume=True)
+    assert fingerprint(resumed.encoder) == fingerprint(whole.encoder)
+    assert fingerprint(load_run(tmp_path / "run").encoder) == fingerprint(resumed.encoder)
+
+
+@pytest.mark.filterwarnings("ignore:mode collapse", "ignore:z is not read")
+def test_without_labels_the_contrast_starts_on_its_plateau_unless_centred(tmp_path):
+    started = {}
+    for centred in (False, True):
+        method = dataclasses.replace(
+            SMALL, centred=centred, steps=1, class_dim=50, batch_size=64, width=0.25, reading="outside"
+        )
+        run = Run(tmp_path / str(centred), device="cpu", precision="float32", progress=False, log_every=1)
+        method.fit(Stripes(), run)
+        started[centred] = run.last_line["contrast"]
+    assert abs(started[False] - math.log(63)) < 0.01  # all features alike: each of the 63 others is as likely
+    assert abs(started[True] - math.log(63)) > 0.2
+
+
 @pytest.mark.filterwarnings("ignore:mode collapse")
 def test_it_learns_from_labels_and_the_knob_follows_them(tmp_path):
     method = dataclasses.replace(

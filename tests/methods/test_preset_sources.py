@@ -10,7 +10,7 @@ from contrafact.methods import CATALOG
 
 PAGES = Path(__file__).parents[2] / "docs" / "methods"
 HEADING = "## Presets and their sources\n"
-OURS = {"quick", "quick_unsupervised", "standard", "tiny"}
+OURS = {"quick", "quick_unsupervised", "quick_centred", "standard", "tiny"}
 """Presets that come from no paper or program."""
 NAMES = (
     *("cd_gan", "cmc", "contralord", "disdiff", "encdiff", "infogan", "infogan_cr", "moco", "noiseclr", "overlord"),

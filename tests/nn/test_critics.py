@@ -79,3 +79,31 @@ def test_a_softmax_head_gives_probabilities():
     encoder = ClassEncoder((1, 28, 28), 5, 3, width=0.1, head="softmax").eval()
     probabilities = encoder(torch.rand(2, 1, 28, 28))[:, :5]
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(2))
+
+
+@pytest.mark.parametrize("kind", ["conv", "resnet18"])
+def test_centred_codes_are_the_plain_ones_standardised_over_the_batch(kind, tmp_path):
+    plain, images = ClassEncoder((1, 28, 28), 5, 3, kind, width=0.1), torch.rand(40, 1, 28, 28)
+    centred = ClassEncoder((1, 28, 28), 5, 3, kind, width=0.1, centred=True)
+    centred.body = plain.body
+    with torch.no_grad():
+        raw, _ = plain.body(images).split([5, 3], dim=1)
+        f, e = centred.heads(images)
+    standard = (raw - raw.mean(dim=0)) / (raw.var(dim=0, correction=0) + 1e-5).sqrt()
+    torch.testing.assert_close(f, standard / standard.norm(dim=1, keepdim=True), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(e, plain.body(images)[:, 5:].detach(), atol=1e-5, rtol=1e-4)
+    assert centred.heads(images[:0])[0].shape == (0, 5)
+    save_artefact(centred.eval(), tmp_path / "encoder.safetensors")
+    again = load_artefact(tmp_path / "encoder.safetensors", Encoder)
+    assert fingerprint(again) == fingerprint(centred)
+    torch.testing.assert_close(again(images[:1]), centred(images[:1]))  # one image: by the batches seen
+
+
+def test_a_fresh_encoder_tells_images_apart_only_if_centred():
+    torch.manual_seed(0)
+    images, likeness = torch.rand(64, 1, 28, 28), {}
+    for centred in (False, True):
+        f, _ = ClassEncoder((1, 28, 28), 50, 3, width=0.25, centred=centred).heads(images)
+        likeness[centred] = float((f @ f.T).fill_diagonal_(0).sum() / (64 * 63))
+    assert likeness[False] > 0.7
+    assert abs(likeness[True]) < 0.05

@@ -7,8 +7,9 @@ the other datasets'.
 Where the paper is silent: Adam 1e-4 (0.5, 0.9) for all three networks, c balanced in the encoder's batch, one critic
 step. Options beyond it, all off by default: augmentation of the anchors, the sum outside the logarithm (SupCon's better
 reading), unlabelled real images that join the contrast under the class of the nearest anchor centre, a moving average
-of the encoder, a learning rate of the encoder's own; and crops of generated images, the authors' later program's
-(github.com/learninginvision/CoDeGAN). What each is worth is in docs/methods/cd_gan.md.
+of the encoder, a learning rate of the encoder's own, class codes centred over the batch; and crops of generated
+images, the authors' later program's (github.com/learninginvision/CoDeGAN). What each is worth is in
+docs/methods/cd_gan.md.
 
 Shape suffixes: N images, J code dimensions, K classes.
 """
@@ -68,6 +69,7 @@ class CDGAN(GANMethod):
 
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"
     label_kinds: ClassVar[tuple[LabelKind, ...]] = ()
+    older: ClassVar[Mapping[str, Any]] = {"centred": False}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "unsupervised": {"contrast_weight": 100.0},
@@ -90,6 +92,7 @@ class CDGAN(GANMethod):
         },
         "quick": _QUICK,
         "quick_unsupervised": {**_QUICK, "contrast_weight": 3.0, "content_weight": 0.1},
+        "quick_centred": {**_QUICK, "contrast_weight": 0.3, "content_weight": 0.5, "centred": True},
         "standard": {**_BEYOND, "width": 0.5, "encoder_batch": 100, "steps": 6000},
         "tiny": {"encoder": "conv", "encoder_batch": 10, "class_dim": 4, "noise_dim": 3, "unlabelled": 16},
     }  # fmt: skip
@@ -100,6 +103,9 @@ class CDGAN(GANMethod):
     """Dimensions of the class code f, of unit length."""
     encoder: ClassEncoderChoice = "conv"
     """Encoder: conv (the critic's trunk), residual, resnet18 (CIFAR-10), or one of your own."""
+    centred: bool = False
+    """Give every dimension of f mean 0 and variance 1 over the batch before it is given unit length. Without labels the
+    contrast else starts where all features are alike, and leaves that plateau late and all at once, or never."""
     contrast_weight: Weight = 50.0
     """β₁, weight of the contrastive loss; 0 is the ablation: no class loss at all."""
     content_weight: Weight = 5e-4
@@ -140,7 +146,9 @@ class CDGAN(GANMethod):
         labelled = source.few_labels is not None and len(source.few_labels) > 0
         anchors = Anchors(source, run.device) if labelled else None
         with run.seeded_init("encoder"):
-            encoder = ClassEncoder(source.image_shape, self.class_dim, self.noise_dim, self.encoder, self.width)
+            encoder = ClassEncoder(
+                source.image_shape, self.class_dim, self.noise_dim, self.encoder, self.width, centred=self.centred
+            )
         encoder.to(run.device)
         average = MovingAverage(encoder, self.average)
         optimizer = self.adam(encoder.parameters(), self.encoder_rate or self.learning_rate)

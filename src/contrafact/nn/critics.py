@@ -217,6 +217,8 @@ class ClassEncoder(Encoder):
         trunk: a trunk of this kind and width to share (InfoGAN's Q stands on its critic's); None for one of its own.
         hidden: width of a layer with batch normalisation and leaky ReLU between the trunk and the codes (Q's 128 on
             MNIST); 0 for none. A ResNet and a module of yours have none.
+        centred: give every dimension of f mean 0 and variance 1 over the batch, and afterwards over the batches seen,
+            before it is given unit length. Without, a fresh encoder's f is much the same for all images.
 
     >>> ClassEncoder((1, 28, 28), class_dim=10, content_dim=3, width=0.1)(torch.rand(2, 1, 28, 28)).shape
     torch.Size([2, 13])
@@ -232,6 +234,7 @@ class ClassEncoder(Encoder):
         head: Head = "unit",
         trunk: nn.Module | None = None,
         hidden: int = 0,
+        centred: bool = False,
     ) -> None:
         super().__init__()
         if head not in ("unit", "softmax", "plain"):
@@ -244,7 +247,9 @@ class ClassEncoder(Encoder):
         self.content_dim, self.code_dim = content_dim, class_dim + content_dim
         # A dictionary holds a module without making it a part of this one.
         self.head_name, self._arguments = head, {"kind": kind, "width": width, "head": head}
-        self._arguments |= {"hidden": hidden} if hidden else {}  # files of before have no such argument
+        # Files of before have no such arguments.
+        self._arguments |= ({"hidden": hidden} if hidden else {}) | ({"centred": True} if centred else {})
+        self.centre = nn.BatchNorm1d(self.class_dim, affine=False) if centred else None
         self.body: nn.Module
         if isinstance(kind, nn.Module):
             self.body = HeadedEncoder(kind, self.image_shape, self.code_dim)
@@ -263,6 +268,8 @@ class ClassEncoder(Encoder):
         """f ``(N, class_dim)`` before the softmax, of unit length where told so, and e ``(N, content_dim)``."""
         codes: Tensor = self.body(images).float()
         f, e = codes.split([self.class_dim, self.content_dim], dim=1)
+        if self.centre is not None and len(f):  # no images have no mean
+            f = self.centre(f)
         return (F.normalize(f, dim=1) if self.head_name == "unit" else f), e
 
     def encode(self, images: Tensor) -> Tensor:
