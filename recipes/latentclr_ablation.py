@@ -38,5 +38,5 @@ RECIPE = Recipe(
     sources={"small": "shapes3d-64", "paper": "shapes3d-64"},
     remark="rooms of 64 pixels, ten directions unless the row says otherwise (with more of them the best is better by "
     "chance), judged by a predictor of their factors; recovery of eight true directions of a scene, where every row "
-    "contrasts the image. Transfer between classes is not a row: it needs a BigGAN of yours",
+    "contrasts the image. Transfer between classes has a table of its own, `contrafact bench latentclr-transfer`",
 )
