@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from contrafact.bench.divided import finished, processes_of, run_of, train_divided
 from contrafact.bench.plan import RUN, Bench, Cell, places_of
 from contrafact.bench.recipe import LOG, Column
-from contrafact.bench.usage import Usage
+from contrafact.bench.usage import Usage, Used
 from contrafact.core import command, own_generator
 from contrafact.core.claim import CLAIM, AlreadyClaimed, claim
 from contrafact.core.dataset import ImageDataset
@@ -113,7 +114,10 @@ def compute(bench: Bench, cell: Cell, session: str = "") -> dict[str, Any]:
                 raise RuntimeError(
                     f"its process was killed {MOST_ATTEMPTS} times and got no further; was there enough memory?"
                 )
-            outcome = {"state": "done", "result": _COMPUTE[cell.kind](bench, cell)}
+            result = _COMPUTE[cell.kind](bench, cell)
+            for used in result.pop("used", ()):
+                usage.add(used)
+            outcome = {"state": "done", "result": result}
         except AlreadyClaimed:  # the run, by somebody who works on it alone, or by a machine that is gone
             _leave(folder, attempts - 1)
             raise
@@ -188,9 +192,15 @@ def _run_of(bench: Bench, cell: Cell) -> FinishedRun:
 
 
 def _train(bench: Bench, cell: Cell) -> Result:
-    source = source_of_cell(cell)
-    run = Run(bench.cells / cell.key / RUN, seed=cell.seed, device=bench.device, resume=True)
-    return {"seconds": cell.options["method"].fit(source, run).result["seconds"]}
+    processes, used = processes_of(bench, cell), list[Used]()
+    run = finished(bench, cell)
+    if run is None and processes > 1:
+        used = train_divided(bench, cell, processes)
+        run = finished(bench, cell)
+        assert run is not None, "each of them said that it had finished"
+    elif run is None:
+        run = cell.options["method"].fit(source_of_cell(cell), run_of(bench, cell))
+    return {"seconds": run.result["seconds"], "processes": run.config.get("processes", 1), "used": used}
 
 
 def _read(bench: Bench, cell: Cell) -> Result:
@@ -231,7 +241,12 @@ def _score(bench: Bench, cell: Cell) -> Result:
         elif (place := next(elsewhere, None)) is not None:
             values |= _measure(bench, cell, columns, _run_of(bench, place), who, None)
     trained = load_run(run.folder / CONTROL) if who == "control" else run
-    return {"scores": values, "seconds": trained.result["seconds"], "source": _name_of_source(run, cell.trained)}
+    return {
+        "scores": values,
+        "seconds": trained.result["seconds"],
+        "source": _name_of_source(run, cell.trained),
+        "processes": trained.config.get("processes", 1),
+    }
 
 
 def _images(bench: Bench, run: FinishedRun) -> ImageDataset | None:

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from contrafact.bench.cells import is_done, source_of_cell
+from contrafact.bench.divided import processes_of
 from contrafact.bench.plan import RUN, Bench, Cell, can_run, method_of, plan, source_of
 from contrafact.bench.recipe import LOG, Row, column_of
 from contrafact.core.generator import Generator
@@ -88,7 +89,7 @@ def _checked_plan(bench: Bench, asked: set[str]) -> list[Cell]:
                 warnings.simplefilter("ignore")  # said when the cell is run
                 run = Run(bench.cells / cell.key / RUN, seed=cell.seed, device=bench.device)
                 source = source_of_cell(cell)
-                method = cell.options["method"]
+                method = cell.options["method"].share(processes_of(bench, cell))
                 method.check_source(source.to(run.device) if isinstance(source, Generator) else source, run)
         except ValueError as error:
             if bench.source is None or cell.options["source"] != bench.source:

@@ -2,6 +2,7 @@
 
 Nothing here decides who computes what; that is the folder's doing (:mod:`contrafact.bench.runner`). Slurm starts
 workers; Ray gets a task for each cell whose needs are finished, so that each asks for its own processors and GPUs.
+Of a training that several processes share, each has as many.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from contrafact.bench.cells import compute, record_of
 from contrafact.bench.check import asked_rows, check
+from contrafact.bench.divided import processes_of
 from contrafact.bench.plan import RUN, Bench, Cell
 from contrafact.bench.results import collect
 from contrafact.bench.runner import prepared, refuse_failed, work_by_keys
@@ -37,8 +39,8 @@ class Cluster:
         address: of a Ray cluster that runs (``auto``, ``host:6379``), or the submitit executor (``local`` for processes
             of this machine); empty for the usual one.
         workers: most cells at once.
-        cpus: processors of a cell.
-        gpus: GPUs of a cell, or a part of one.
+        cpus: processors of a cell; of a training, of each of its processes.
+        gpus: GPUs of a cell, or a part of one; of a training, of each of its processes.
         minutes: time limit of a Slurm job.
         options: further options of a Slurm job by their names there, such as ``partition``.
     """
@@ -51,6 +53,22 @@ class Cluster:
     minutes: int = 24 * 60
     options: Mapping[str, str] = field(default_factory=dict)
 
+    def needs(self, processes: int) -> tuple[int, float]:
+        """Processors and GPUs of what so many processes compute together.
+
+        Raises:
+            ValueError: a part of a GPU for each of several processes, which must have one each.
+
+        >>> Cluster("ray", cpus=4, gpus=1).needs(2)
+        (8, 2)
+        """
+        if processes > 1 and self.gpus % 1:
+            raise ValueError(
+                f"each of {processes} processes trains on a GPU of its own, so --gpus must be a whole number; got "
+                f"{self.gpus:g}"
+            )
+        return self.cpus * processes, self.gpus * processes
+
 
 def run_on(bench: Bench, cluster: Cluster) -> str:
     """Compute a recipe's cells on a cluster that sees the bench's folders under the same names.
@@ -62,6 +80,7 @@ def run_on(bench: Bench, cluster: Cluster) -> str:
         ValueError: what :func:`~contrafact.bench.runner.run_bench` refuses, or a package that is not installed.
         CellsFailed: cells raised.
     """
+    cluster.needs(bench.processes)
     cells = check(bench, asked_rows(bench))
     collect(bench)  # where the table cannot be written, say so now
     if cluster.kind == "slurm":
@@ -81,7 +100,8 @@ def _submit(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> None:
         raise ValueError("--on slurm needs submitit: pip install 'contrafact[slurm]'") from error
     logs = bench.out / "slurm"
     executor = submitit.AutoExecutor(folder=logs, cluster=cluster.address or "slurm")
-    shared = {"timeout_min": cluster.minutes, "cpus_per_task": cluster.cpus, "gpus_per_node": int(cluster.gpus)}
+    cpus, gpus = cluster.needs(max((processes_of(bench, cell) for cell in cells), default=1))
+    shared = {"timeout_min": cluster.minutes, "cpus_per_task": cpus, "gpus_per_node": int(gpus)}
     executor.update_parameters(
         name=f"contrafact-{bench.name}", **shared, **{f"slurm_{name}": value for name, value in cluster.options.items()}
     )
@@ -89,7 +109,7 @@ def _submit(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> None:
     line = command.recorded()
     with executor.batch():
         submitted = [
-            executor.submit(work_by_keys, bench, keys, session, cluster.cpus, line, 0.95 * seconds)
+            executor.submit(work_by_keys, bench, keys, session, cpus, line, 0.95 * seconds)
             for _ in range(min(cluster.workers, len(cells)))
         ]
     ids = ", ".join(str(job.job_id) for job in submitted)
@@ -105,7 +125,7 @@ def _compute_by_ray(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> No
     mine = not ray.is_initialized()
     if mine:
         ray.init(address=cluster.address or None, log_to_driver=False, include_dashboard=False, logging_level="warning")
-    remote = ray.remote(num_cpus=cluster.cpus, num_gpus=cluster.gpus, max_retries=_RETRIES)(compute_by_key)
+    remote = ray.remote(max_retries=_RETRIES)(compute_by_key)
     session, line, here = uuid.uuid4().hex, command.recorded(), str(Path.cwd())
     finished = {cell.key for cell in cells if (record := record_of(bench, cell)) and record["state"] == "done"}
     lost = set[str]()
@@ -117,7 +137,9 @@ def _compute_by_ray(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> No
             for cell in cells:
                 ready = cell.key not in given and all(need.key in finished for need in cell.needs)
                 if ready and len(tasks) < cluster.workers:
-                    tasks[remote.remote(bench, cell.key, session, cluster.cpus, line, here)] = cell
+                    cpus, gpus = cluster.needs(processes_of(bench, cell))
+                    task = remote.options(num_cpus=cpus, num_gpus=gpus)
+                    tasks[task.remote(bench, cell.key, session, cpus, line, here)] = cell
             if not tasks:
                 return
             done, _ = ray.wait(list(tasks), timeout=_POLL_SECONDS)

@@ -20,6 +20,7 @@ from contrafact.bench.identity import identity
 from contrafact.bench.kept import kept_cells
 from contrafact.bench.recipe import LOG, Column, Recipe, Row, Scale, Trained, column_of
 from contrafact.core.catalog import slug
+from contrafact.core.ranges import Panels, check_value
 from contrafact.core.settings import check_names
 from contrafact.core.tiny import tiny
 from contrafact.evaluation.regression import RegressionSettings
@@ -59,6 +60,8 @@ class Bench:
         store: folder of the cells, which recipes may share; by default ``cells`` in ``out``.
         generators: seeds of the generators that are trained first; by default those that the recipe says.
         kept: a ``results.json`` whose scores are not computed again, though their runs may not be here.
+        processes: how many train a method together, each with its share of a step's images
+            (:mod:`contrafact.bench.divided`); all else is one process's work.
     """
 
     name: str
@@ -74,9 +77,11 @@ class Bench:
     store: Path | None = None
     generators: tuple[int, ...] | None = None
     kept: Path | None = None
+    processes: int = 1
 
     def __post_init__(self) -> None:
-        """Leave out the columns of other scales."""
+        """Leave out the columns of other scales, and refuse no processes at all (ValueError)."""
+        check_value("processes", self.processes, Panels)
         every = self.recipe.columns
         here = {title: entry for title, entry in every.items() if self.scale in column_of(entry).scales}
         if len(here) < len(every):

@@ -75,6 +75,8 @@ def _known(cell: Mapping[str, Any]) -> Scores:
 def _scores(row: str, record: Mapping[str, Any]) -> Scores:
     result, device = record["result"], record["environment"]["device"]
     cost = {name: record.get(name) for name in ("processor_seconds", "peak_memory", "machine", "commit")}
+    if result.get("processes", 1) > 1:
+        cost["processes"] = result["processes"]
     return Scores(
         row,
         record["seed"],

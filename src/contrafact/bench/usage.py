@@ -9,13 +9,20 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from contrafact.core.catalog import PACKAGE_ROOT
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+class Used(NamedTuple):
+    """What another process used: seconds of a processor, and the most bytes, where the system tells."""
+
+    processor_seconds: float
+    peak_memory: int | None
 
 
 class Usage:
@@ -28,19 +35,27 @@ class Usage:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._wall, self._processor = time.perf_counter(), time.process_time()
+        self._others_seconds, self._others_memory = 0.0, 0
         _forget_peak()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
+    def add(self, used: Used) -> None:
+        """Count another process's too, which worked at the same time."""
+        self._others_seconds += used.processor_seconds
+        self._others_memory += used.peak_memory or 0
+
     def so_far(self) -> dict[str, Any]:
         """Seconds, bytes, machine, commit and date, as they may stand in a JSON file.
 
-        ``peak_memory`` is that of the process while it worked; None where the system does not tell it.
+        ``peak_memory`` is that of the process while it worked, with those that were added; None where the system does
+        not tell it.
         """
+        peak = _peak()
         facts: dict[str, Any] = {
             "wall_seconds": round(time.perf_counter() - self._wall, 3),
-            "processor_seconds": round(time.process_time() - self._processor, 3),
-            "peak_memory": _peak(),
+            "processor_seconds": round(time.process_time() - self._processor + self._others_seconds, 3),
+            "peak_memory": None if peak is None else peak + self._others_memory,
             "machine": platform.node(),
             "commit": commit(),
             "date": time.strftime("%Y-%m-%d"),

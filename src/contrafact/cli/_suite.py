@@ -57,6 +57,7 @@ def _refuse_changes(options: Options) -> None:
         raise ValueError("--set and --called are of a method; name it: contrafact bench mine.py:Mine --suite NAME")
     given = [f"--{field}" for field in _FIXED if getattr(options, field) is not None]
     given += ["--scale"] if options.scale != "small" else []
+    given += ["--processes"] if options.processes > 1 else []
     if given:
         raise ValueError(f"a suite's protocol is the same for everybody; leave out {' and '.join(given)}")
 

@@ -51,6 +51,9 @@ class Options:
     runs/bench/cells."""
     jobs: Panels = 1
     """Processes that compute cells side by side."""
+    processes: Panels = 1
+    """Processes that train a method together, each with its share of a step's images, on a GPU of its own where there
+    are GPUs; scores, controls and methods without gradients take one."""
     budget: str | None = None
     """Time after which to stop, such as 90s, 30m, 2h: what is under way is saved, and goes on the next time."""
     keep: Folder | None = None
@@ -76,9 +79,9 @@ class Options:
     """Who computes the cells: local, this machine; ray, or ray:ADDRESS for a cluster that runs; slurm. All must see the
     folders under the same names."""
     cpus: Panels = 1
-    """Processors of a cell on a cluster."""
+    """Processors of a cell on a cluster; of a training, of each of its --processes."""
     gpus: float = 0.0
-    """GPUs of a cell on a cluster; a part of one, such as 0.25, with Ray."""
+    """GPUs of a cell on a cluster, of a training of each of its --processes; a part of one, such as 0.25, with Ray."""
     minutes: Panels = 720
     """Time limit of a Slurm worker; what is under way is saved before, and --jobs of them share the cells."""
     slurm: tuple[str, ...] = ()
@@ -187,6 +190,7 @@ def _job(options: Options, name: str) -> Bench:
         options.rows,
         top / CELLS if options.out is None else None,
         None if options.generators is None else seeds_of(options.generators, "generators"),
+        processes=options.processes,
     )
 
 
@@ -262,6 +266,8 @@ def _reproduce(options: Options, kept: Path, budget: float) -> None:
 
     if options.on != "local":
         raise ValueError("--keep computes on this machine; leave out --on, and keep what --table collects")
+    if options.processes > 1:
+        raise ValueError("--keep takes any machine's time, a process at a time; leave out --processes, or --keep")
     if options.scale == "smoke":
         raise ValueError("numbers of the smoke scale mean nothing, so there is nothing to keep; leave out --keep")
     fields = ("plan", "table", "cell", "source", "data", "predictor", "rows", "generators", "out")

@@ -25,7 +25,7 @@ BEGUN_FROM = "begun_from"
 _NOT_COMPARED = ("command", "environment", "format", CHANGES)
 _NEWER = ("source.fingerprint", "source.labels.fingerprint", "source.arguments", "source.given")
 """What older versions did not write down."""
-_FREE = ("precision", "processes")
+_FREE = ("precision", "processes", "joint_batch")
 """What may change besides hyperparameters."""
 
 Difference = tuple[Any, Any]

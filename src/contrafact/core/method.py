@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from torch import nn
 
@@ -85,6 +85,46 @@ class Method(Configured, ABC):
     def grows(self) -> str:
         """The field that may be larger when a run is resumed, to train on: how many steps the last stage has."""
         return "steps"
+
+    def shared_settings(self) -> tuple[str, ...]:
+        """Settings that count the images of a step: of several processes that divide it, each takes its share of them.
+
+        Of a method that descends along gradients, which has a rate, all that are called a batch. One whose step is
+        counted otherwise overrides this; without any the method is not divided, and one process trains it.
+
+        >>> from contrafact.methods import CDGAN, GANSpace, VAE
+        >>> VAE().shared_settings(), CDGAN().shared_settings(), GANSpace().shared_settings()
+        (('batch_size',), ('batch_size', 'critic_batch', 'encoder_batch'), ())
+        """
+        settings = self.hyperparameters()
+        if not any(name.endswith("rate") for name in settings):
+            return ()
+        return tuple(name for name in settings if name.endswith(("batch", "batch_size")))
+
+    def share(self, processes: int) -> Self:
+        """The settings of each of several processes that divide a step's images among them.
+
+        Args:
+            processes: how many.
+
+        Raises:
+            ValueError: a number of images that they cannot divide.
+
+        >>> from contrafact.methods import VAE
+        >>> VAE(batch_size=64).share(4).batch_size
+        16
+        """
+        if processes == 1:
+            return self
+        settings = self.hyperparameters()
+        counts = {name: settings[name] for name in self.shared_settings()}
+        for name, count in counts.items():
+            if count % processes:
+                raise ValueError(
+                    f"{processes} processes cannot divide a step of {self.name()}: {name} is {count}; take a number of "
+                    "processes that divides it"
+                )
+        return self.changed(**{name: count // processes for name, count in counts.items()})
 
     def budget(self) -> Budget:
         """What a control may spend that trains an encoder along random directions, to be fair to this method.
@@ -176,9 +216,10 @@ class Method(Configured, ABC):
     def _fit_in(self, source: Generator | ImageDataset, run: Run) -> FinishedRun:
         if isinstance(source, Generator):
             source.to(run.device).freeze()
-        self.check_source(source, run)
+        share = self.share(run.world_size) if run.joint_batch else self
+        share.check_source(source, run)
         with run.claimed():
-            artefacts = self._fit(source, run)
+            artefacts = self._fit(source, run, share)
         encoder = getattr(self, "encoder", None)
         return FinishedRun.holding(
             run.folder,
@@ -187,8 +228,8 @@ class Method(Configured, ABC):
             encoder if isinstance(encoder, nn.Module) else None,
         )
 
-    def _fit(self, source: Generator | ImageDataset, run: Run) -> Artefacts:
-        """:meth:`fit` in a folder that nobody else writes to."""
+    def _fit(self, source: Generator | ImageDataset, run: Run, share: Self) -> Artefacts:
+        """:meth:`fit` in a folder that nobody else writes to; ``share`` has this process's settings."""
         withdrawal = Withdrawal(run)
         run.start(
             {
@@ -212,7 +253,7 @@ class Method(Configured, ABC):
             ).artefacts()
         begin = time.monotonic()
         with withdrawal, outside.training():
-            returned = self.train(source, run)
+            returned = share.train(source, run)
         artefacts = self._checked(returned, run)
         if artefacts.generator is not None and isinstance(source, ImageDataset):
             origin = {

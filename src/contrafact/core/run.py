@@ -73,6 +73,8 @@ class Run:
         keep_checkpoint: keep the last checkpoint of the finished run, so that it can train on with more steps.
         change: names of hyperparameters, ``precision`` or ``processes`` that may differ from what a resumed run was
             started with.
+        joint_batch: of several processes, each takes its share of a step's images, so that a step sees as many as one
+            process would take; else each takes all that the settings say.
         begin_from: folder of a finished run whose weights to begin with, where names and shapes fit.
 
     Raises:
@@ -116,6 +118,7 @@ class Run:
         keep_checkpoint: bool = False,
         change: Sequence[str] = (),
         begin_from: str | Path | None = None,
+        joint_batch: bool = False,
     ) -> None:
         if not str(folder).strip():
             raise ValueError("the run folder's name is empty; give one, such as --out runs/first")
@@ -132,6 +135,7 @@ class Run:
             raise ValueError("--change is for a run that goes on; give --resume too, or the options themselves")
         self._begin_from = None if begin_from is None else Path(begin_from)
         self._has_begun = False
+        self.joint_batch = joint_batch
         self._record = Record(self.folder, tuple(name.replace("-", "_") for name in change), self._begin_from)
         self.last_line: dict[str, float] = {}
         self._pending: list[dict[str, Tensor]] = []
@@ -199,6 +203,8 @@ class Run:
                 finished and what is asked for would need a checkpoint that was not kept.
         """
         full = {**config, "seed": self.seed, "precision": self.precision, "processes": self.world_size}
+        if self.joint_batch and self.world_size > 1:
+            full["joint_batch"] = True
         self._record.start(full, environment(self.device), self.resume, grows, self.processes, older or {})
 
     # -- randomness and precision ---------------------------------------------------------------------------------

@@ -159,6 +159,12 @@ class DisCo(Method):
             empty.pop("code_dim", None)
         return self.changed(**empty) if empty else self
 
+    def shared_settings(self) -> tuple[str, ...]:
+        """The edits of a step; each process contrasts along directions of its own."""
+        if self.edits.batching == "all_pairs":
+            return ("samples_per_direction",)
+        return ("num_queries", "num_positives", "num_negatives")
+
     def budget(self) -> Budget:
         """As many steps, and images encoded in each; the ten directions that Table 1 reads, however many are sought."""
         return Budget(self.resolved().steps, self.edits.images_per_step(), self.encoder_width, 10)

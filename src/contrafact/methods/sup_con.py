@@ -74,6 +74,10 @@ class SupCon(Method):
     learning_rate: Rate = 1e-3
     """Adam's learning rate at the start; it falls to zero along a cosine."""
 
+    def shared_settings(self) -> tuple[str, ...]:
+        """Images of every class."""
+        return ("anchors_per_class",)
+
     def check_source(self, source: ImageDataset, run: Run) -> None:
         """Refuse images without labels of every class."""
         Anchors(source, torch.device("cpu"))

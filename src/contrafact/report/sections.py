@@ -296,7 +296,9 @@ def settings_section(run: FinishedRun) -> Section:
     source = dict(config.get("source", {}))
     if run.has("generator"):
         source |= {f"generator: {key}": value for key, value in run.generator.note.items()}
-    rest: dict[str, Any] = {key: config[key] for key in ("seed", "precision", "processes") if key in config}
+    rest: dict[str, Any] = {
+        key: config[key] for key in ("seed", "precision", "processes", "joint_batch") if key in config
+    }
     about = html.escape(METHODS.summary(method)) if method in METHODS else ""
     program, *arguments = config.get("command") or ["(command not recorded)"]
     command = shlex.join([Path(program).name, *(without_home(str(argument)) for argument in arguments)])

@@ -35,7 +35,8 @@ CARD, STRIP = "README.md", "strip.png"
 UNKNOWN_LICENSE = "unknown"
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]{0,40}")
 _MARK = "library_name: contrafact"
-_KEPT = ("format", "method", "hyperparameters", "source", "seed", "precision", "processes", "environment")
+_HOW = ("seed", "precision", "processes", "joint_batch")
+_KEPT = ("format", "method", "hyperparameters", "source", *_HOW, "environment")
 _ENVIRONMENT = ("contrafact", "torch", "python")
 _FILES = frozenset(
     (CARD, STRIP, CONFIG, RESULT, LOG, SCORES, "encoder.safetensors", "directions.safetensors", "generator.safetensors")
