@@ -2,7 +2,13 @@
 
 import contextlib
 import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -305,6 +311,58 @@ def test_workers_of_their_own_are_replaced_when_they_die_but_not_forever(tmp_pat
         for out in ("out", "alone")
     ]
     assert scores[0] == scores[1], "who computes it, and beside whom, changes nothing"
+
+
+def test_workers_begin_once_for_several_recipes_and_one_that_fails_stops_no_other(tmp_path, own_row, monkeypatch):
+    rows = {"fails": own_row("raise"), "works": own_row("work")}
+    benches = [admitted(replace(a_bench(tmp_path / name, row), name=name)) for name, row in rows.items()]
+    refused = replace(a_bench(tmp_path / "refused", random()), source="nowhere")
+    begun = []
+    process = multiprocessing.get_context("spawn").Process
+    start = process.start
+
+    def counted(worker):
+        begun.append(worker)
+        start(worker)
+
+    monkeypatch.setattr(process, "start", counted)
+    runner.run_ahead([benches[0], refused, benches[1]], 2, None, "together")
+    assert len(begun) == 2
+    monkeypatch.setattr(runner, "compute", lambda *_: pytest.fail("computed again"))
+    with pytest.raises(CellsFailed, match="1 of 3 cells of fails failed"):
+        run_bench(benches[0], session="together")
+    assert run_bench(benches[1], session="together").splitlines()[2].startswith("| work | 0.")
+    with pytest.raises(ValueError, match="nowhere"):
+        run_bench(refused, session="together")
+
+
+def test_a_driver_that_is_told_to_end_ends_its_workers_too(tmp_path, own_row):
+    own_row("take long")
+    Path("drive.py").write_text(
+        "from pathlib import Path\nfrom contrafact.bench.runner import run_bench\n"
+        "from tests.bench.conftest import told\nfrom tests.bench.test_cells import a_bench, admitted\n"
+        "if __name__ == '__main__':\n"
+        "    run_bench(admitted(a_bench(Path('out'), told('take long', 100_000))), jobs=2)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    driver = subprocess.Popen([sys.executable, "drive.py"], env=environment, start_new_session=True)
+    try:
+        until = time.monotonic() + 120
+        while not Path("begun-take long").exists():
+            assert driver.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        driver.terminate()
+        assert driver.wait(timeout=100) != 0
+        with pytest.raises(ProcessLookupError):  # nobody of its group is left
+            while time.monotonic() < until:
+                os.killpg(driver.pid, 0)
+                time.sleep(0.1)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(driver.pid, signal.SIGKILL)
+    (begun,) = (tmp_path / "out" / "cells").glob("obedient*-seed0-*")
+    assert (begun / "run" / "checkpoint.pt").exists()
 
 
 @pytest.mark.slow

@@ -6,10 +6,12 @@ share is the folder: one that is killed frees its cell at once, and another goes
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -64,10 +66,29 @@ def run_bench(bench: Bench, jobs: int = 1, budget: float | None = None, session:
     if jobs == 1 and budget is None:
         work(bench, cells, session, after=_now_and_then(lambda: collect(bench)))
     else:
-        _work_together(bench, cells, jobs, budget, session or uuid.uuid4().hex)
+        _work_together([(bench, cells)], jobs, budget, session or uuid.uuid4().hex, lambda: collect(bench))
     table = collect(bench)
     refuse_failed(bench, cells)
     return table
+
+
+def run_ahead(benches: Iterable[Bench], jobs: int, budget: float | None, session: str) -> None:
+    """Compute the cells of several recipes, one recipe after the other, by workers that are started once for all.
+
+    :func:`run_bench` in the same session then finds them finished, writes each table and says what failed.
+
+    Args:
+        benches: recipes; one that is refused is left to :func:`run_bench`, which says why.
+        jobs: worker processes.
+        budget: seconds after which to stop, with what is under way saved; None for no limit.
+        session: the name by which :func:`run_bench` leaves alone what failed here.
+    """
+    parts = []
+    for bench in benches:
+        with contextlib.suppress(ValueError):
+            parts.append((bench, check(bench, asked_rows(bench))))
+    if parts:
+        _work_together(parts, jobs, budget, session)
 
 
 def _now_and_then(write: Callable[[], object]) -> Callable[[], None]:
@@ -127,7 +148,7 @@ def work(
                 is_mine = known is None or (known["state"] != "done" and known["session"] != session)
                 if is_mine and cell.key not in said:  # once, however often it is found to be another's
                     said.add(cell.key)
-                    _say(bench, f"{_spoken(cell)} ({len(left)} cells left)")
+                    _say(bench.name, f"{_spoken(cell)} ({len(left)} cells left)")
                 if known is None or is_mine or (known["state"] == "done" and is_left_open(bench, cell)):
                     known = compute(bench, cell, session)
             except AlreadyClaimed:
@@ -142,8 +163,8 @@ def work(
             time.sleep(max(_POLL_SECONDS, _LOOK_SECONDS * looks))
 
 
-def _say(bench: Bench, text: str) -> None:
-    print(f"{bench.name}: {text}", file=sys.stderr)
+def _say(name: str, text: str) -> None:
+    print(f"{name}: {text}", file=sys.stderr)
 
 
 def _spoken(cell: Cell) -> str:
@@ -152,39 +173,59 @@ def _spoken(cell: Cell) -> str:
     return f"{what[cell.kind]}{spoken(cell)}"
 
 
-def _work_together(bench: Bench, cells: Sequence[Cell], jobs: int, budget: float | None, session: str) -> None:
-    """:func:`work` in ``jobs`` processes of their own; one that dies is replaced while there is work."""
+def _work_together(
+    parts: Sequence[tuple[Bench, Sequence[Cell]]],
+    jobs: int,
+    budget: float | None,
+    session: str,
+    write: Callable[[], object] = lambda: None,
+) -> None:
+    """:func:`work` in ``jobs`` processes of their own; one that dies is replaced while there is work.
+
+    ``write`` is called every now and then. Who is told to end lets the workers save what is under way, and ends them.
+    """
     deadline = None if budget is None else time.monotonic() + budget
     context = multiprocessing.get_context("spawn")
     threads = max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // jobs))  # no more than the user allows
-    keys = [cell.key for cell in cells]
+    name = parts[0][0].name if len(parts) == 1 else "bench"
+    asked = [(bench, [cell.key for cell in cells]) for bench, cells in parts]
+    number = sum(len(cells) for _, cells in parts)
 
     def hire() -> BaseProcess:
-        worker = context.Process(target=work_by_keys, args=(bench, keys, session, threads, command.recorded()))
+        worker = context.Process(target=_work_in_turn, args=(asked, session, threads, command.recorded()))
         worker.start()
         return worker
 
-    workers = [hire() for _ in range(min(jobs, len(cells)))]
-    most = len(workers) + MOST_ATTEMPTS * len(cells)
-    hired, written = len(workers), time.monotonic()
+    workers = list[BaseProcess]()
+    wrote = _now_and_then(write)
+    # A thread of somebody's program may not say what signals do; there they do what they did.
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _interrupt) if is_main else None
     try:
+        workers += [hire() for _ in range(min(jobs, number))]
+        most = len(workers) + MOST_ATTEMPTS * number
+        hired = len(workers)
         while any(worker.exitcode != 0 for worker in workers):
             time.sleep(_POLL_SECONDS)
             if deadline is not None and time.monotonic() > deadline:
-                _say(bench, "the time is up; what is under way is saved, run it again to go on")
+                _say(name, "the time is up; what is under way is saved, run it again to go on")
                 return
             for place, worker in enumerate(workers):
                 if worker.exitcode not in (None, 0):
                     if hired == most:
-                        raise ValueError(f"{bench.name}: workers die (exit {worker.exitcode}) before they do anything")
-                    _say(bench, f"a worker was killed (exit {worker.exitcode}); another begins")
+                        raise ValueError(f"{name}: workers die (exit {worker.exitcode}) before they do anything")
+                    _say(name, f"a worker was killed (exit {worker.exitcode}); another begins")
                     workers[place] = hire()
                     hired += 1
-            if time.monotonic() - written > _TABLE_SECONDS:
-                collect(bench)
-                written = time.monotonic()
+            wrote()
     finally:
         _stop(workers)
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _stop(workers: Iterable[BaseProcess]) -> None:
@@ -199,9 +240,18 @@ def _stop(workers: Iterable[BaseProcess]) -> None:
             worker.kill()
 
 
+def _work_in_turn(
+    parts: Sequence[tuple[Bench, Sequence[str]]], session: str, threads: int, line: Sequence[str]
+) -> None:
+    """:func:`work_by_keys` of one recipe after the other; who finds nothing left to do there goes on to the next."""
+    for bench, keys in parts:
+        if not work_by_keys(bench, keys, session, threads, line):
+            return
+
+
 def work_by_keys(
     bench: Bench, keys: Sequence[str], session: str, threads: int, line: Sequence[str], seconds: float | None = None
-) -> None:
+) -> bool:
     """:func:`work` in a process that was started for it.
 
     Args:
@@ -211,12 +261,11 @@ def work_by_keys(
         threads: of torch.
         line: the command that asked for it.
         seconds: when to save what is under way and stop.
+
+    Returns:
+        whether all is done, rather than stopped.
     """
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, _interrupt)
     if seconds is not None:  # training loops save at SIGTERM
         signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))
         signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -224,7 +273,8 @@ def work_by_keys(
         with command.running(line[1:]):
             work(bench, prepared(bench, set(keys), threads), session)
     except KeyboardInterrupt:
-        pass  # saved; who stopped us says so
+        return False  # saved; who stopped us says so
+    return True
 
 
 def prepared(bench: Bench, keys: set[str], threads: int) -> list[Cell]:

@@ -150,13 +150,13 @@ def _drawn(options: Options, job: Bench) -> list[Path]:
     return draw(recipe, cells, job.out, job.name)
 
 
-def run_where_asked(options: Options, job: Bench, budget: float | None) -> str:
-    """The recipe's table, computed where ``--on`` says."""
+def run_where_asked(options: Options, job: Bench, budget: float | None, session: str | None = None) -> str:
+    """The recipe's table, computed where ``--on`` says; what failed in the session already is left alone here."""
     where, _, address = options.on.partition(":")
     if where == "local" and not address:
         from contrafact.bench.runner import run_bench
 
-        return run_bench(job, options.jobs, budget)
+        return run_bench(job, options.jobs, budget, session)
     if where not in ("ray", "slurm"):
         raise ValueError(f"--on takes local, ray, ray:ADDRESS or slurm; got {options.on!r}")
     if budget is not None:
@@ -226,9 +226,12 @@ def seconds_of(text: str) -> float:
 
 def _run_all(options: Options, budget: float | None) -> None:
     """Every recipe that can run, with one budget for all."""
+    import dataclasses
     import time
+    import uuid
 
     from contrafact.bench.recipe import recipe_names
+    from contrafact.bench.runner import run_ahead
 
     jobs, refused = [], list[tuple[str, str]]()
     for name in recipe_names():
@@ -245,14 +248,17 @@ def _run_all(options: Options, budget: float | None) -> None:
         print_plan(jobs, options.jobs)
         return
     until = None if budget is None else time.monotonic() + budget
-    failures = []
+    session, failures = uuid.uuid4().hex, []
+    if options.on == "local" and options.jobs > 1 and not options.table:
+        run_ahead(jobs, options.jobs, budget, session)
+        options = dataclasses.replace(options, jobs=1)
     for job in jobs:
         left = None if until is None else until - time.monotonic()
         if options.table or (left is not None and left <= 0):
             _print_collected(job)
             continue
         try:
-            print(f"{job.recipe.title}\n\n{run_where_asked(options, job, left)}\n")
+            print(f"{job.recipe.title}\n\n{run_where_asked(options, job, left, session)}\n")
         except ValueError as error:
             failures.append(f"{job.name}: {error}")
             print(f"contrafact: {failures[-1]}", file=sys.stderr)
