@@ -41,6 +41,7 @@ def test_settings_that_tell_rows_apart_stay():
     rows = smoked(load_recipe("disco-table6")).rows
     assert [row.settings["threshold"] for row in rows] == [0.7, 0.8, 0.9, 0.95, 0.98]
     assert {row.settings["steps"] for row in rows} == {2}
+    assert smoked(load_recipe("disco-table3")).num_latents < 10, "of metrics of edits"
 
 
 def test_what_is_not_at_hand_is_replaced(tmp_path):

@@ -225,6 +225,15 @@ def test_a_predictor_judges_what_directions_do(disco_folder):
     assert [line["data"]["source"] for line in read_scores(disco_folder)] == ["bright", "bright", "another"]
 
 
+def test_edits_start_from_as_many_latents_as_are_asked_for(disco_folder):
+    judge = FunctionPredictor(bright, "bright")
+    asked = {"metrics": ["rescoring,mds"], "seed": 4, "predictor": judge, "num_latents": 30}
+    results = dict(evaluate_run(load_run(disco_folder), **asked))
+    assert [result.num_train for result in results.values()] == [30, 30]
+    with pytest.raises(ValueError, match="num_latents"):
+        evaluate_run(load_run(disco_folder), **asked | {"num_latents": 0})
+
+
 def test_a_predictor_judges_what_latents_tell(disco_folder):
     def left(images):  # brighter than the right
         return 0.5 + bright(images[..., :8]) - bright(images[..., 8:])

@@ -274,7 +274,9 @@ def _measure(
         judges = (bench.cells / need.key / RUN for need in cell.needs if need.kind == "judge")
         judge = (bench.judge or str(next(judges))) if set(metrics) & set(JUDGED) else None
         num_train, device = cell.row.num_images or recipe.num_train, find_device(bench.device)
-        evaluate_run(run, images, metrics, num_train, recipe.num_test, 0, who, device, judge)
+        evaluate_run(
+            run, images, metrics, num_train, recipe.num_test, 0, who, device, judge, num_latents=recipe.num_latents
+        )
         scores |= {line["metric"]: line for line in read_scores(run.folder) if line["of"] == who}
     trained = load_run(run.folder / CONTROL) if who == "control" else run
     if trained.log:  # an untrained control has none

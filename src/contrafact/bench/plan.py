@@ -310,10 +310,11 @@ def _score_cell(bench: Bench, row: Row, seed: int, train: Cell) -> Cell:
         needs += [_train_cell(bench, row, seed, place) for place in places_of(bench.recipe) if place[0] is not None]
     if bench.judge is None and set(metrics) & set(JUDGED):
         needs.append(_judge_cell(bench, train))
+    latents = [] if bench.recipe.num_latents is None else [bench.recipe.num_latents]
     facts = {
         "of": [cell.key for cell in needs],
         "columns": {title: column_of(entry)[:_MEASURED] for title, entry in bench.recipe.columns.items()},
-        "images": [row.num_images or bench.recipe.num_train, bench.recipe.num_test],
+        "images": [row.num_images or bench.recipe.num_train, bench.recipe.num_test, *latents],
         "data": bench.data,
         "predictor": bench.judge,
         "contents": [contents_of(bench.data), contents_of(bench.judge)],

@@ -132,6 +132,7 @@ class Recipe:
         regression: encoder of rows that find directions only, at each scale.
         num_train: images that metrics are fitted on.
         num_test: held-out images.
+        num_latents: how many edits start from in metrics of directions; None for each metric's own number.
         best: also print the best seed, in brackets, for papers that report nothing else.
         predictor: who judges edited images unless somebody else is asked for, as :func:`load_predictor` takes it.
         against: row that every other one is tested against, seed by seed, in a second table.
@@ -155,6 +156,7 @@ class Recipe:
     regression: Mapping[Scale, RegressionSettings] = field(default_factory=dict)
     num_train: int = 10_000
     num_test: int = 5_000
+    num_latents: int | None = None
     best: bool = False
     predictor: str | None = None
     against: str = ""

@@ -26,7 +26,7 @@ from contrafact.methods import CATALOG
 SMOKE: Scale = "smoke"
 STAND_IN = "shapes3d"
 """Data and generator in place of those that are not at hand."""
-STEPS, TRAIN, TEST, LABELS = 2, 200, 100, 40
+STEPS, TRAIN, TEST, LATENTS, LABELS = 2, 200, 100, 8, 40
 BATCH = 12
 """Images of a step: every class of ten has one, as a class knob needs."""
 REGRESSION = RegressionSettings(steps=STEPS, batch_size=4, num_directions=4, width=0.1)
@@ -56,6 +56,7 @@ def smoked(recipe: Recipe) -> Recipe:
         regression={SMOKE: REGRESSION},
         num_train=TRAIN,
         num_test=TEST,
+        num_latents=LATENTS,
         predictor=None,
         remark="smoke: structure only, the numbers mean nothing",
     )

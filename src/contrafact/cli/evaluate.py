@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _OF_A_RUN = (
     *("data", "labels", "generator", "changes", "predictor", "extractor", "control"),
-    *("num_train", "num_test", "device"),
+    *("num_train", "num_test", "num_latents", "device"),
 )
 _OF_FILES = (
     *("factors", "codes_test", "factors_test", "id", "missing", "continuous", "resamples", "active"),
@@ -68,6 +68,8 @@ class Options:
     """Images that metrics are fitted on."""
     num_test: Count = 5_000
     """Held-out images."""
+    num_latents: Count | None = None
+    """Latents that edits start from, in metrics of directions; by default as many as each metric takes by itself."""
     codes: Path | None = None
     """Instead of a run: a file of codes (N, J): .npy, .npz, .pt, .csv, .tsv, .parquet, or - for stdin. An .npz or .pt
     may hold everything."""
@@ -298,6 +300,7 @@ def _evaluate_run(options: Options, folder: Path) -> None:
                 device,
                 predictor=options.predictor,
                 extractor=options.extractor,
+                num_latents=options.num_latents,
             )
             _print_results(results)
             of_each[who] = Evaluation(dict(results))

@@ -100,6 +100,7 @@ def evaluate_run(
     device: torch.device | str = "cpu",
     predictor: Predictor | str | None = None,
     extractor: str | None = None,
+    num_latents: int | None = None,
 ) -> list[tuple[str, MetricResult]]:
     """Score a run, or its control, and note the scores in the run's ``scores.jsonl``.
 
@@ -120,6 +121,8 @@ def evaluate_run(
         extractor: whose features FID and KID compare: a classifier of the data's by default (which then needs labels),
             ``inception``, or ``FILE.py:FUNCTION``. Edit effects need one of the latter two; class transfer compares
             pixels without.
+        num_latents: how many edits start from, in metrics of directions that somebody judges; by default as many as the
+            metric takes by itself.
 
     Returns:
         ``(metric, result)`` in the order asked for.
@@ -167,11 +170,12 @@ def evaluate_run(
         elif name in JUDGED:
             if judge is None:
                 raise ValueError(no_predictor_message(name, run.generator))
-            results[name] = _judged(name, scored, judge, num_train, seed, device)
+            is_of_edits = info_of(name).kind == "directions"
+            results[name] = _judged(name, scored, judge, num_latents if is_of_edits else num_train, seed, device)
         elif name == EMBEDDED:
-            results[name] = _embedded(scored, extractor, seed, device, judge)
+            results[name] = _embedded(scored, extractor, num_latents, seed, device, judge)
         elif name == TRANSFER:
-            results[name] = _transferred(scored, extractor, seed, device)
+            results[name] = _transferred(scored, extractor, num_latents, seed, device)
         elif name not in encoded and name not in drawn:
             raise ValueError(f"{name} needs more than a run and its data; call contrafact.metrics.{name} from Python")
     ordered = [(name, results[name]) for name in dict.fromkeys([*(n for n in names if n in results), *results])]
@@ -301,18 +305,15 @@ def _recovery(run: FinishedRun, seed: int) -> MetricResult:
 
 @torch.no_grad()
 def _judged(
-    name: str, run: FinishedRun, judge: Predictor, num_latents: int, seed: int, device: torch.device | str
+    name: str, run: FinishedRun, judge: Predictor, num_latents: int | None, seed: int, device: torch.device | str
 ) -> MetricResult:
     """How well the run's directions change what the judge sees, or the generator's latents tell it."""
     generator = run.generator.to(device)
     names = _names_of(judge, generator, seed, device)
     answer = judge.labels if name == "mds" else judge.scores
-    if info_of(name).kind == "generators":
-        result: MetricResult = CATALOG.get(name)(
-            generator, answer, num_latents=num_latents, seed=seed, attributes=names
-        )
-    else:
-        result = CATALOG.get(name)(generator, run.directions.to(device), answer, seed=seed, attributes=names)
+    moved = (run.directions.to(device),) if info_of(name).kind == "directions" else ()
+    sizes = {} if num_latents is None else {"num_latents": num_latents}
+    result: MetricResult = CATALOG.get(name)(generator, *moved, answer, seed=seed, attributes=names, **sizes)
     return result
 
 
@@ -331,22 +332,31 @@ _NO_EXTRACTOR = (
 
 @torch.no_grad()
 def _embedded(
-    run: FinishedRun, extractor: str | None, seed: int, device: torch.device | str, judge: Predictor | None
+    run: FinishedRun,
+    extractor: str | None,
+    num_latents: int | None,
+    seed: int,
+    device: torch.device | str,
+    judge: Predictor | None,
 ) -> MetricResult:
     """How far the run's directions move images in the extractor's features, and what they change for the judge."""
     if extractor is None:
         raise ValueError(_NO_EXTRACTOR)
     embed = extractor_of(extractor)
-    generator, told = run.generator.to(device), {}
+    generator = run.generator.to(device)
+    told: dict[str, Any] = {} if num_latents is None else {"num_latents": num_latents}
     if judge is not None:
-        told = {"predictor": judge.scores, "attributes": _names_of(judge, generator, seed, device)}
+        told |= {"predictor": judge.scores, "attributes": _names_of(judge, generator, seed, device)}
     result: MetricResult = CATALOG.get(EMBEDDED)(generator, run.directions.to(device), embed, seed=seed, **told)
     return result
 
 
-def _transferred(run: FinishedRun, extractor: str | None, seed: int, device: torch.device | str) -> MetricResult:
+def _transferred(
+    run: FinishedRun, extractor: str | None, num_latents: int | None, seed: int, device: torch.device | str
+) -> MetricResult:
     """Whether the run's directions do the same in other classes of its generator."""
     embed = None if extractor is None else extractor_of(extractor)
     generator, directions = run.generator.to(device), run.directions.to(device)
-    result: MetricResult = CATALOG.get(TRANSFER)(generator, directions, extractor=embed, seed=seed)
+    sizes = {} if num_latents is None else {"num_latents": num_latents}
+    result: MetricResult = CATALOG.get(TRANSFER)(generator, directions, extractor=embed, seed=seed, **sizes)
     return result
