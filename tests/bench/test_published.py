@@ -119,6 +119,12 @@ def contralord_table1():
     return of_rows(rows, ("top 1", "top 5"), accuracies)
 
 
+def contralord_table3(columns, rows=("LORD", "OverLORD", "ContraLORD")):
+    """Some columns of its seven; the last two have no number in LORD's row."""
+    lines = lines_of("contralord_table3")[-len(rows) :]
+    return of_rows(rows, columns, [[line[place] for place in columns.values()] for line in lines])
+
+
 def swept(table, rows):
     """A line per value of what is swept, which it begins with."""
     return of_rows(rows, FACTORS, [line[-6:] for line in lines_of(table)])
@@ -197,6 +203,10 @@ EXPECTED = {
     "cd-gan-table3": cifar10(),
     "contralord-table1": contralord_table1(),
     "contralord-table2": contralord_table2(),
+    "contralord-table3": contralord_table3({"FID": 3, "LPIPS": 4}),
+    "contralord-table3-celeba-hq": contralord_table3(
+        {"FID, female to male": 5, "FID, male to female": 6}, ("OverLORD", "ContraLORD")
+    ),
     "contralord-table4": of_rows(
         (
             *("none", "reconstruction", "reconstruction, latents", "reconstruction, latents, content"),

@@ -34,6 +34,7 @@ from contrafact.evaluation.result import info_of
 from contrafact.evaluation.run import CONTROL, JUDGED, LEAKAGE, REGRESSION, Who, evaluate_run
 from contrafact.evaluation.sampling import dataset_of
 from contrafact.evaluation.scores import read_scores
+from contrafact.evaluation.translation import TRANSLATIONS
 from contrafact.generators.checkpoints import load_generator
 from contrafact.methods import CATALOG
 from contrafact.nn.factor_codes import residual_dim_of
@@ -264,7 +265,7 @@ def _measure(
     """The columns' numbers."""
     recipe = bench.recipe
     asked = dict.fromkeys(column.metric for column in columns.values() if column.metric != LOG)
-    metrics = tuple(m for m in asked if run.has("generator") or m not in IMAGE_METRICS)
+    metrics = tuple(m for m in asked if run.has("generator") or m not in (*IMAGE_METRICS, *TRANSLATIONS))
     if not run.has("directions"):  # a row of codes alone, beside others that have both
         metrics = tuple(m for m in metrics if info_of(parse_target(m).metric).kind != "directions")
     if run.has("encoder") and not residual_dim_of(run.encoder):  # nothing is kept that could have leaked

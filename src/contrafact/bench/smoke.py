@@ -20,6 +20,7 @@ from contrafact.data.load import load_dataset
 from contrafact.evaluation.classes import IMAGE_METRICS
 from contrafact.evaluation.regression import RegressionSettings
 from contrafact.evaluation.run import CONTROL
+from contrafact.evaluation.translation import TRANSLATIONS
 from contrafact.generators.checkpoints import WEIGHTS, load_generator
 from contrafact.methods import CATALOG
 
@@ -45,10 +46,11 @@ def smoked(recipe: Recipe) -> Recipe:
     (('smoke',), 2, 200)
     """
     columns = {title: column_of(entry) for title, entry in recipe.columns.items()}
+    featured = (*IMAGE_METRICS, *TRANSLATIONS)
     return replace(
         recipe,
         rows=tuple(_row(recipe, row) for row in recipe.rows),
-        columns={title: _column(column) for title, column in columns.items() if column.metric not in IMAGE_METRICS},
+        columns={title: _column(column) for title, column in columns.items() if column.metric not in featured},
         presets={},
         sources={SMOKE: STAND_IN},
         data={},

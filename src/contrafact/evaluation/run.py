@@ -40,6 +40,7 @@ from contrafact.evaluation.sampling import (
     names_of_factors,
 )
 from contrafact.evaluation.scores import add_scores, score_line
+from contrafact.evaluation.translation import TRANSLATIONS, translation_scores
 from contrafact.metrics import CATALOG
 from contrafact.metrics.recovery import recovery, tangents
 from contrafact.nn.attributes import Predictor, load_predictor, no_predictor_message
@@ -120,7 +121,8 @@ def evaluate_run(
             that methods are compared on the same ones.
         extractor: whose features FID and KID compare: a classifier of the data's by default (which then needs labels),
             ``inception``, or ``FILE.py:FUNCTION``. Edit effects need one of the latter two; class transfer compares
-            pixels without.
+            pixels without. Of translations between classes see
+            :func:`~contrafact.evaluation.translation.translation_scores`.
         num_latents: how many edits start from, in metrics of directions that somebody judges; by default as many as the
             metric takes by itself.
 
@@ -150,9 +152,10 @@ def evaluate_run(
     kinds = {name: "static" if name == "all" else info_of(target.metric).kind for name, target in targets.items()}
     encoded = [name for name in names if kinds[name] in ("static", "interventional")]
     drawn = [name for name in names if name in IMAGE_METRICS]
+    translated = [name for name in names if name in TRANSLATIONS]
     judge = load_predictor(predictor) if isinstance(predictor, str) else predictor
     results: dict[str, MetricResult] = {}
-    if encoded or drawn:
+    if encoded or drawn or translated:
         if dataset is None:
             dataset = dataset_of(run)
             dataset = None if dataset is None else scored_part(run, dataset)
@@ -161,6 +164,8 @@ def evaluate_run(
                 f"the generator of {run.folder} does not say what images it was trained on; name them with --data"
             )
         results |= image_scores(drawn, scored.generator, dataset, num_train, seed, device, extractor) if drawn else {}
+        if translated:
+            results |= translation_scores(translated, scored, dataset, num_train, seed, device, extractor)
         if encoded:
             sizes = Sizes(num_train, num_test, seed)
             results |= _encoded_scores(run, scored.encoder.to(device), dataset, {n: targets[n] for n in encoded}, sizes)
@@ -176,7 +181,7 @@ def evaluate_run(
             results[name] = _embedded(scored, extractor, num_latents, seed, device, judge)
         elif name == TRANSFER:
             results[name] = _transferred(scored, extractor, num_latents, seed, device)
-        elif name not in encoded and name not in drawn:
+        elif name not in results:
             raise ValueError(f"{name} needs more than a run and its data; call contrafact.metrics.{name} from Python")
     ordered = [(name, results[name]) for name in dict.fromkeys([*(n for n in names if n in results), *results])]
     about: dict[str, Any] = {"recovery": None, EMBEDDED: None, TRANSFER: None, **dict.fromkeys(JUDGED, judge)}
@@ -199,7 +204,8 @@ def check_asked(
         ValueError: unknown metric, predictor or extractor, or a metric that needs more than a run.
     """
     targets = [parse_target(part.strip()) for name in metrics for part in name.split(",")]
-    for metric in (target.metric for target in targets if target.metric != "all"):
+    asked = (target.metric for target in targets if target.metric != "all" and str(target) not in TRANSLATIONS)
+    for metric in asked:
         known = metric in (*IMAGE_METRICS, *JUDGED, EMBEDDED, TRANSFER, "recovery")
         if not known and info_of(metric).kind not in ("static", "interventional"):
             raise ValueError(f"{metric} needs more than a run and its data; call contrafact.metrics.{metric}")
