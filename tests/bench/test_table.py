@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from contrafact.bench.recipe import Recipe, Row
+from contrafact.bench.recipe import Recipe, Row, load_recipe
 from contrafact.bench.table import Scores, paired_table, standings_table
 
 COLUMNS = {"gap": ("mig", "score"), "loss": ("log", "loss")}
@@ -72,3 +72,14 @@ def test_the_lower_mean_is_the_best_where_the_metric_says_so():
 def test_nothing_stands_where_nothing_is_shared(scores):
     by_row = {name: cells(name, scores.get(name, [])) for name in ("control", "ours", "other")}
     assert standings_table(RECIPE, by_row) == ""
+
+
+def test_translations_are_better_where_they_vary_more_and_what_stands_beside_is_not_ranked():
+    recipe = load_recipe("contralord-table3")
+    titles = ("FID", "FID, untranslated", "LPIPS", "LPIPS, real")
+    cells = {
+        name: [Scores(name, seed, dict.fromkeys(titles, value), 1.0, "x", "cpu") for seed in (0, 1)]
+        for name, value in (("LORD", 0.1), ("OverLORD", 0.9))
+    }
+    lines = standings_table(recipe, cells).splitlines()[2:]
+    assert [line.split(" | ")[:2] for line in lines] == [["| FID", "LORD (1.0)"], ["| LPIPS", "OverLORD (1.0)"]]

@@ -14,6 +14,7 @@ from contrafact.evaluation.compare import compare_runs
 from contrafact.evaluation.ranks import Ranking, corrected, rank_methods, smallest_p
 from contrafact.evaluation.representations import parse_target
 from contrafact.evaluation.run import CONTROL
+from contrafact.evaluation.translation import BESIDE, LPIPS, TRANSLATIONS
 
 
 class Scores(NamedTuple):
@@ -147,8 +148,8 @@ def standings_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> st
     """
     body = []
     for title in recipe.columns:
-        ranked = ranked_rows(recipe, cells, title)
-        if len(ranked) < 2:
+        ranked, column = ranked_rows(recipe, cells, title), column_of(recipe.columns[title])
+        if len(ranked) < 2 or (column.metric in TRANSLATIONS and column.scalar in BESIDE):
             continue
         ranking = ranking_of(recipe, title, ranked)
         rank = dict(zip(ranking.methods, ranking.mean_ranks, strict=True))
@@ -164,7 +165,8 @@ def standings_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> st
 
 def is_higher_better(recipe: Recipe, title: str) -> bool:
     """Which end of a column's metric is the better one."""
-    return info_of(parse_target(column_of(recipe.columns[title]).metric).metric).higher_is_better
+    metric = column_of(recipe.columns[title]).metric
+    return metric == LPIPS or info_of(parse_target(metric).metric).higher_is_better  # of translations: their variety
 
 
 def ranked_rows(recipe: Recipe, cells: Mapping[str, Sequence[Scores]], title: str) -> dict[str, list[float]]:
