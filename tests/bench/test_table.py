@@ -79,7 +79,7 @@ def test_translations_are_better_where_they_vary_more_and_what_stands_beside_is_
     titles = ("FID", "FID, untranslated", "LPIPS", "LPIPS, real")
     cells = {
         name: [Scores(name, seed, dict.fromkeys(titles, value), 1.0, "x", "cpu") for seed in (0, 1)]
-        for name, value in (("LORD", 0.1), ("OverLORD", 0.9))
+        for name, value in (("LORD", 0.1), ("OverLORD", 0.9), ("ContraLORD", 0.5))
     }
     lines = standings_table(recipe, cells).splitlines()[2:]
     assert [line.split(" | ")[:2] for line in lines] == [["| FID", "LORD (1.0)"], ["| LPIPS", "OverLORD (1.0)"]]
