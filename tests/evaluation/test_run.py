@@ -156,8 +156,9 @@ def test_interventional_metrics_hold_factors_fixed(vae_folder, tmp_path, monkeyp
     monkeypatch.setattr(evaluate, "CATALOG", Spy(seen))
     results = dict(evaluate_run(vae_folder, metrics=["beta_vae_score", "mig"], seed=8, **SMALL))
     assert list(results) == ["beta_vae_score", "mig"]
-    ((codes, dataset, seed),) = seen
-    assert (dataset.name, seed) == ("shapes3d", 8)
+    ((codes, dataset, *numbers),) = seen
+    assert dataset.name == "shapes3d"
+    assert numbers == [8, 300, 50], "the seed; votes, no more than are asked for and no more than its own"
     indices = np.array([7, 99])
     np.testing.assert_allclose(codes.at(indices), encode(load_run(vae_folder).encoder, dataset, indices), atol=1e-5)
 
@@ -172,8 +173,8 @@ class Spy:
         return CATALOG.resolve(name)
 
     def get(self, name):
-        def score(codes, dataset, *, seed):
-            self.seen.append((codes, dataset, seed))
+        def score(codes, dataset, *, seed, num_train=10_000, num_test=50):
+            self.seen.append((codes, dataset, seed, num_train, num_test))
             return MetricResult(score=0.5, protocol="spied", num_train=1)
 
         return score

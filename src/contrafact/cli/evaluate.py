@@ -65,9 +65,9 @@ class Options:
     """Also make and score a control: random directions on the same generator, read by an encoder that costs what the
     run's did; of a run without directions, its encoder untrained."""
     num_train: Count = 10_000
-    """Images that metrics are fitted on."""
+    """Images that metrics are fitted on; and the most votes, where factors are held fixed."""
     num_test: Count = 5_000
-    """Held-out images."""
+    """Held-out images, or votes."""
     num_latents: Count | None = None
     """Latents that edits start from, in metrics of directions; by default as many as each metric takes by itself."""
     codes: Path | None = None

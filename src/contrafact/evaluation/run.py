@@ -5,7 +5,8 @@ Shape suffixes: N images, J code dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -111,8 +112,8 @@ def evaluate_run(
         metrics: names, ``all`` for every one that needs nothing but codes and factors, ``NAME:z`` for a static one of
             the encoder's representation z; by default :func:`default_metrics`. FID, KID and Inception Score take a
             generator.
-        num_train: images that metrics are fitted on.
-        num_test: held-out images.
+        num_train: images that metrics are fitted on, and the most votes that interventional ones are.
+        num_test: held-out images, or votes.
         seed: of the sample of images, and of metrics with randomness of their own.
         who: ``control`` scores the control in the run's folder instead.
         device: where to encode.
@@ -278,8 +279,17 @@ def _encoded_scores(
                 f"{dataset.name} has no factors to hold fixed, which {interventional[-1]} needs; leave it out"
             )
         codes = Codes(encoder, dataset, BATCH)  # each distinct image is encoded once for all of them
-        results |= {name: CATALOG.get(name)(codes, dataset, seed=sizes.seed) for name in interventional}
+        for name in interventional:
+            metric = CATALOG.get(name)
+            results[name] = metric(codes, dataset, seed=sizes.seed, **_no_more_than(sizes, metric))
     return results
+
+
+def _no_more_than(sizes: Sizes, metric: Callable[..., object]) -> dict[str, int]:
+    """The metric's own numbers of votes and images, or the fewer that are asked for."""
+    asked = {"num_train": sizes.num_train, "num_test": sizes.num_test, "num_variance": sizes.num_train}
+    own = inspect.signature(metric).parameters
+    return {name: min(own[name].default, number) for name, number in asked.items() if name in own}
 
 
 def _cluster(encoder: Encoder, dataset: ImageDataset, factor: str, sizes: Sizes) -> MetricResult:
