@@ -18,16 +18,21 @@ def smoke(name, out, **options):
     return Bench(name, smoked(load_recipe(name)), out, SMOKE, (0,), **options)
 
 
+def is_of_a_class(row):
+    """Whether the row is about a class of the user's own generator, for which there is no stand-in."""
+    return row.scales == ("paper",) and "label" in row.changes
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_row_of_every_recipe_has_it_and_is_tiny(name, tmp_path):
     bench, recipe = smoke(name, tmp_path), load_recipe(name)
     assert [row.name for row in bench.recipe.rows] == [row.name for row in recipe.rows]
     cells = list(score_cells(bench, {row.name for row in recipe.rows}))
     assert [cell.row.name for cell in cells] == [
-        row.name for row in recipe.rows if row.method == CONTROL or row.method in CATALOG
+        row.name for row in recipe.rows if row.method == CONTROL or (row.method in CATALOG and not is_of_a_class(row))
     ]
     for row in bench.recipe.rows:
-        if row.method not in CATALOG:
+        if row.method not in CATALOG or not row.scales:
             continue
         settings = method_of(bench, row).hyperparameters()
         steps = {name: value for name, value in settings.items() if name == "steps" or name.endswith("_steps")}
@@ -54,7 +59,7 @@ def test_what_is_not_at_hand_is_replaced(tmp_path):
     generator, images = recipe.rows
     assert (generator.source, images.source) == (STAND_IN, STAND_IN)
     assert "layer" not in generator.settings
-    assert images.data == {"size": 16, "labels": 40}
+    assert images.data == {"size": 16, "labels": 40, "factors": ("floor-hue",)}
     assert list(recipe.columns) == ["MIG", "r"], "no classifier is trained for FID"
     assert recipe.columns["r"].generator == STAND_IN
 

@@ -19,7 +19,7 @@ from contrafact.core.tiny import tiny
 from contrafact.data.load import load_dataset
 from contrafact.evaluation.classes import IMAGE_METRICS
 from contrafact.evaluation.regression import RegressionSettings
-from contrafact.evaluation.run import CONTROL
+from contrafact.evaluation.run import CONTROL, JUDGED
 from contrafact.evaluation.translation import TRANSLATIONS
 from contrafact.generators.checkpoints import WEIGHTS, load_generator
 from contrafact.methods import CATALOG
@@ -27,6 +27,8 @@ from contrafact.methods import CATALOG
 SMOKE: Scale = "smoke"
 STAND_IN = "shapes3d"
 """Data and generator in place of those that are not at hand."""
+CLASS = "floor-hue"
+"""Its factor in place of their classes."""
 STEPS, TRAIN, TEST, LATENTS, LABELS = 2, 200, 100, 8, 40
 BATCH = 12
 """Images of a step: every class of ten has one, as a class knob needs."""
@@ -65,7 +67,10 @@ def smoked(recipe: Recipe) -> Recipe:
 
 
 def _column(column: Column) -> Column:
-    """On the generator that it names, or on the stand-in."""
+    """On the generator that it names, or on the stand-in; of attributes by place the first, which any judge has."""
+    if column.metric in JUDGED:
+        name, *places = column.scalar.split(".")
+        column = column._replace(scalar=".".join([name, *("0" for _ in places)]))
     if column.generator is None or _has_generator(column.generator, json.dumps(dict(column.changes))):
         return column
     return column._replace(generator=STAND_IN, changes={})
@@ -93,6 +98,8 @@ def _row(recipe: Recipe, row: Row) -> Row:
         return replace(small, source=_trained(recipe, source, scale))
     if source is not None and _has_generator(source, json.dumps(dict(row.changes))):
         return replace(small, source=source)
+    if "label" in row.changes:  # no generator that comes with the package has classes to stand in
+        return replace(plain, scales=())
     # Layers are of the generator that is not there.
     fit = {name: value for name, value in settings.items() if name not in _OF_A_GENERATOR}
     return replace(small, settings=fit, source=STAND_IN, changes={})
@@ -112,7 +119,8 @@ def _settings(recipe: Recipe, row: Row, scale: Scale, more: Mapping[str, Any] | 
 
 def _trained(recipe: Recipe, trained: Trained, scale: Scale) -> Trained:
     """One generator, hardly trained."""
-    name, data = _data(trained.source, json.dumps({**recipe.data.get(scale, {}), **trained.data}))
+    asked = {**recipe.data.get(scale, {}), **trained.data}
+    name, data = _data(trained.source, json.dumps(asked), "size" not in asked)  # not every network takes every side
     return Trained(trained.method, name, _settings(recipe, trained.row(), scale), data=data, seeds=trained.seeds[:1])
 
 
@@ -140,4 +148,6 @@ def _data(name: str, options: str, is_small: bool = True) -> tuple[str, Mapping[
         except ValueError:
             continue
         return name, {**asked, **({} if side is None else {"size": side})}
-    return STAND_IN, {"size": _SIDES[0], **({"labels": LABELS} if "labels" in asked else {})}
+    # Labels of one factor, which a method of classes needs, and others do with.
+    few = {"labels": LABELS, "factors": (CLASS,)} if "labels" in asked else {}
+    return STAND_IN, {"size": _SIDES[0], **few}
