@@ -56,6 +56,7 @@ NOT_FOREIGN = {
     "app.server": "reads the page's own style and script",
     "bench.recipe": "recipes are code",
     "bench.cells": "records that it has written itself; runs by their reader",
+    "bench.divided": "what the process that starts it has just written, in a folder of its own",
     "bench.forecast": "records of cells",
     "bench.kept": "results that it has written itself",
     "bench.reproduce": "results that it has just written itself",
