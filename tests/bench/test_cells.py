@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from contrafact.bench import cells as bench_cells
 from contrafact.bench import runner
@@ -318,16 +319,19 @@ def test_workers_begin_once_for_several_recipes_and_one_that_fails_stops_no_othe
     benches = [admitted(replace(a_bench(tmp_path / name, row), name=name)) for name, row in rows.items()]
     refused = replace(a_bench(tmp_path / "refused", random()), source="nowhere")
     begun = []
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     process = multiprocessing.get_context("spawn").Process
     start = process.start
 
     def counted(worker):
-        begun.append(worker)
+        begun.append(os.environ["OPENBLAS_NUM_THREADS"])
         start(worker)
 
     monkeypatch.setattr(process, "start", counted)
     runner.run_ahead([benches[0], refused, benches[1]], 2, None, "together")
-    assert len(begun) == 2
+    share = max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // 2))
+    assert begun == [str(share)] * 2
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
     monkeypatch.setattr(runner, "compute", lambda *_: pytest.fail("computed again"))
     with pytest.raises(CellsFailed, match="1 of 3 cells of fails failed"):
         run_bench(benches[0], session="together")

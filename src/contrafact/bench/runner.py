@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -37,6 +37,8 @@ _LOOK_SECONDS = 0.02
 """For each cell that is looked at: a thousand workers on one folder must not drown its file server in questions."""
 _TABLE_SECONDS = 10.0
 """Between two tables written while workers are at work."""
+_POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What pools of threads that NumPy and SciPy bring read when they are loaded: workers' would wait for each other's."""
 _STOP_SECONDS = 60.0
 """What a worker may take to save itself."""
 
@@ -193,7 +195,8 @@ def _work_together(
 
     def hire() -> BaseProcess:
         worker = context.Process(target=_work_in_turn, args=(asked, session, threads, command.recorded()))
-        worker.start()
+        with _environment(dict.fromkeys(_POOLS, str(threads))):
+            worker.start()
         return worker
 
     workers = list[BaseProcess]()
@@ -222,6 +225,21 @@ def _work_together(
         _stop(workers)
         if is_main:
             signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Variables that processes begun meanwhile have otherwise."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
