@@ -78,9 +78,8 @@ def test_it_reads_no_label_but_the_few(tmp_path):
     assert fingerprint(first.encoder) != fingerprint(other.encoder)
 
 
-@pytest.mark.filterwarnings("ignore:mode collapse")
-def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path, monkeypatch):
-    whole = fit(SMALL, tmp_path / "whole", Stripes(labels=12))
+def stopped_and_resumed(method, folder, labels, monkeypatch):
+    """A run that is stopped after its second step and goes on."""
     turns = []
 
     def interrupted(self, step, original=RealImages.all):
@@ -89,12 +88,18 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path, monkeypatch):
             stopped._stop_signal = 2
         return original(self, step)
 
-    stopped = Run(tmp_path / "run", device="cpu", precision="float32", progress=False, log_every=2)
+    stopped = Run(folder, device="cpu", precision="float32", progress=False, log_every=2)
     with monkeypatch.context() as patch:
         patch.setattr(RealImages, "all", interrupted)
         with pytest.raises(RunInterrupted, match="stopped after step 2 of 4"):
-            SMALL.fit(Stripes(labels=12), stopped)
-    resumed = fit(SMALL, tmp_path / "run", Stripes(labels=12), resume=True)
+            method.fit(Stripes(labels=labels), stopped)
+    return fit(method, folder, Stripes(labels=labels), resume=True)
+
+
+@pytest.mark.filterwarnings("ignore:mode collapse")
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path, monkeypatch):
+    whole = fit(SMALL, tmp_path / "whole", Stripes(labels=12))
+    resumed = stopped_and_resumed(SMALL, tmp_path / "run", 12, monkeypatch)
     assert fingerprint(resumed.encoder) == fingerprint(whole.encoder)
     assert fingerprint(resumed.generator) == fingerprint(whole.generator)
 
@@ -106,20 +111,7 @@ def test_a_centred_encoder_trains_with_and_without_labels_and_resumes(tmp_path, 
     whole = fit(method, tmp_path / "whole", Stripes(labels=labels))
     plain = fit(dataclasses.replace(method, centred=False), tmp_path / "plain", Stripes(labels=labels))
     assert fingerprint(whole.encoder) != fingerprint(plain.encoder)
-    turns = []
-
-    def interrupted(self, step, original=RealImages.all):
-        turns.append(step)
-        if len(turns) == 2:
-            stopped._stop_signal = 2
-        return original(self, step)
-
-    stopped = Run(tmp_path / "run", device="cpu", precision="float32", progress=False, log_every=2)
-    with monkeypatch.context() as patch:
-        patch.setattr(RealImages, "all", interrupted)
-        with pytest.raises(RunInterrupted, match="stopped after step 2 of 4"):
-            method.fit(Stripes(labels=labels), stopped)
-    resumed = fit(method, tmp_path / "run", Stripes(labels=labels), resume=True)
+    resumed = stopped_and_resumed(method, tmp_path / "run", labels, monkeypatch)
     assert fingerprint(resumed.encoder) == fingerprint(whole.encoder)
     assert fingerprint(load_run(tmp_path / "run").encoder) == fingerprint(resumed.encoder)
 

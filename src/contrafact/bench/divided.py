@@ -33,6 +33,9 @@ from contrafact.core.run import Run, find_device
 if TYPE_CHECKING:
     from contrafact.core.method import FinishedRun
 
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What pools of threads read when they are loaded, torch's and those that NumPy and SciPy bring: processes that work
+side by side else wait for each other's."""
 _JOB = "job.pickle"
 _SAVE_SECONDS = 60.0
 """What the processes may take to save themselves."""
@@ -93,7 +96,7 @@ def train_divided(bench: Bench, cell: Cell, processes: int) -> list[Used]:
         job = _Job(bench, cell.key, threads, command.recorded())
         (folder / _JOB).write_bytes(pickle.dumps(job))
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        environment = {**os.environ, **dict.fromkeys(POOLS, str(threads))}
         # A session of its own: Ctrl-C in a terminal reaches this process alone, which tells the others once.
         launcher = subprocess.Popen(
             [*torchrun, "-m", __spec__.name, name], stdin=subprocess.PIPE, env=environment, start_new_session=True

@@ -23,6 +23,7 @@ import torch
 
 from contrafact.bench.cells import MOST_ATTEMPTS, compute, is_left_open, record_of
 from contrafact.bench.check import asked_rows, check
+from contrafact.bench.divided import POOLS
 from contrafact.bench.plan import Bench, Cell, plan, spoken
 from contrafact.bench.recipe import methods_of
 from contrafact.bench.results import collect
@@ -37,8 +38,6 @@ _LOOK_SECONDS = 0.02
 """For each cell that is looked at: a thousand workers on one folder must not drown its file server in questions."""
 _TABLE_SECONDS = 10.0
 """Between two tables written while workers are at work."""
-_POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""What pools of threads that NumPy and SciPy bring read when they are loaded: workers' would wait for each other's."""
 _STOP_SECONDS = 60.0
 """What a worker may take to save itself."""
 
@@ -195,7 +194,7 @@ def _work_together(
 
     def hire() -> BaseProcess:
         worker = context.Process(target=_work_in_turn, args=(asked, session, threads, command.recorded()))
-        with _environment(dict.fromkeys(_POOLS, str(threads))):
+        with _environment(dict.fromkeys(POOLS, str(threads))):
             worker.start()
         return worker
 
