@@ -65,6 +65,12 @@ def test_factors_of_interest_are_annotated_unless_others_are_named():
     assert np.bincount(shape.classes).tolist() == [25, 25, 24] or np.ptp(np.bincount(shape.classes)) == 1
 
 
+def test_one_name_alone_is_one_factor():
+    one, listed = (load_dataset("shapes3d", size=16, labels=40, factors=given) for given in ("shape", ["shape"]))
+    assert one.few_labels.names == listed.few_labels.names == ("shape",)
+    assert (one.few_labels.indices == listed.few_labels.indices).all()
+
+
 def test_a_file_of_them_is_read_again(toy, tmp_path):
     chosen = choose_labels(toy, 9, seed=4)
     chosen.save(tmp_path / "labels.csv")

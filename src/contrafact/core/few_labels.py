@@ -30,7 +30,7 @@ def choose_labels(
     amount: Any,
     *,
     seed: int = 0,
-    factors: Sequence[str] | None = None,
+    factors: Sequence[str] | str | None = None,
 ) -> FewLabels:
     """Annotate some of a dataset's images.
 
@@ -44,7 +44,7 @@ def choose_labels(
             whichever it looks like.
         seed: of the choice.
         factors: which factors of a factor dataset, by default its ``factors_of_interest``, else all; which columns of a
-            table, by default all.
+            table, by default all. One name alone is one factor.
 
     Raises:
         ValueError: a dataset that knows no labels, an unknown factor, more labels than images, a value without an
@@ -55,6 +55,8 @@ def choose_labels(
     >>> chosen.names, chosen.values.shape
     (('floor hue', 'wall hue', 'object hue'), (100, 3))
     """
+    if isinstance(factors, str):
+        factors = [factors]
     if is_in_memory(amount):
         return labels_of_table(table_in_memory(amount), dataset, _scheme(dataset), factors)
     number = _number(amount, len(dataset))

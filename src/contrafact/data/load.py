@@ -32,7 +32,7 @@ def load_dataset(
     variant: str | None = None,
     labels: Any = None,
     label_seed: int = 0,
-    factors: Sequence[str] | None = None,
+    factors: Sequence[str] | str | None = None,
     background: str | None = None,
     channels: int | None = None,
     skip_damaged: bool = False,
@@ -56,8 +56,8 @@ def load_dataset(
             DataFrame, a dictionary of columns or an array (:func:`~contrafact.core.few_labels.choose_labels`); None for
             none.
         label_seed: seed of the choice of annotated images.
-        factors: factors to annotate, by default the dataset's factors of interest; or columns of the table to take, by
-            default all.
+        factors: factors to annotate, or one, by default the dataset's factors of interest; or columns of the table to
+            take, by default all.
         background: of your own pictures: the colour that see-through parts are laid on, white by default.
         channels: of your own pictures: 3 (RGB, the default), 1 (grey), or 4 (RGB and opacity).
         skip_damaged: leave out pictures of your own that cannot be used, instead of refusing all.
