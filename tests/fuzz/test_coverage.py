@@ -57,7 +57,7 @@ NOT_FOREIGN = {
     "bench.recipe": "recipes are code",
     "bench.cells": "records that it has written itself; runs by their reader",
     "bench.divided": "what the process that starts it has just written, in a folder of its own",
-    "bench.forecast": "records of cells",
+    "bench.usual": "records of cells, results of the project",
     "bench.kept": "results that it has written itself",
     "bench.reproduce": "results that it has just written itself",
     "bench.suite": "results that it has written itself, or that came with the package",

@@ -1,18 +1,15 @@
-"""How long the cells of a recipe may take, from those that are finished."""
+"""How long the cells of a recipe may take, from those that are finished, here or elsewhere."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from contrafact.bench.cells import BEGUN, RECORD, record_of
+from contrafact.bench.cells import BEGUN, record_of
 from contrafact.bench.check import asked_rows
 from contrafact.bench.plan import Bench, Cell, plan, spoken
 from contrafact.bench.simulate import Work, Workers, simulate
-from contrafact.core.files import read_json
+from contrafact.bench.usual import Kind, Times, finished, shipped
 
 
 class Line(NamedTuple):
@@ -24,6 +21,7 @@ class Line(NamedTuple):
         state: ``done``, ``failed``, ``begun`` or ``to do``.
         seconds: how long it took, or may take; None where nothing like it has been computed.
         needs: keys of cells that must be finished before.
+        is_elsewhere: whether those seconds were measured on another machine.
     """
 
     key: str
@@ -31,21 +29,17 @@ class Line(NamedTuple):
     state: str
     seconds: float | None
     needs: tuple[str, ...]
+    is_elsewhere: bool = False
 
 
 def forecast(bench: Bench) -> list[Line]:
     """Every cell of a recipe, the most useful first, with what is known of its time.
 
-    A cell is expected to take what the median of finished cells of its kind and method at its scale took, wherever they
-    were computed.
+    A cell is expected to take what the median of finished cells of its kind and method took, of the same recipe where
+    there are some, else of any at its scale; where none is finished here, what those took that the package knows of.
     """
-    taken: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for path in sorted(bench.cells.glob(f"*/{RECORD}")):
-        record = read_json(path)
-        if record["state"] == "done":
-            taken[record["kind"], record["method"], record["scale"]].append(record["wall_seconds"])
-    usual = {kind: float(np.median(seconds)) for kind, seconds in taken.items()}
-    return [_line(bench, cell, usual) for cell in plan(bench, asked_rows(bench))]
+    times = Times(finished(bench.cells), shipped())
+    return [_line(bench, cell, times) for cell in plan(bench, asked_rows(bench))]
 
 
 def shared_among(lines: Sequence[Line], workers: int) -> float:
@@ -64,12 +58,12 @@ def shared_among(lines: Sequence[Line], workers: int) -> float:
     return simulate(cells, Workers(workers)).makespan
 
 
-def _line(bench: Bench, cell: Cell, usual: Mapping[tuple[str, str, str], float]) -> Line:
+def _line(bench: Bench, cell: Cell, times: Times) -> Line:
     record = record_of(bench, cell)
     begun = (bench.cells / cell.key / BEGUN).exists()
     state = record["state"] if record is not None else "begun" if begun else "to do"
-    seconds = usual.get((cell.kind, cell.method, bench.scale))
+    needs, what = tuple(need.key for need in cell.needs), f"{cell.kind}: {spoken(cell)}"
     if record is not None and state == "done":
-        seconds = record["wall_seconds"]
-    what = f"{cell.kind}: {spoken(cell)}"
-    return Line(cell.key, what, state, seconds, tuple(need.key for need in cell.needs))
+        return Line(cell.key, what, state, record["wall_seconds"], needs)
+    seconds, is_here = times.of(Kind(cell.kind, cell.method, bench.scale, bench.name)) or (None, True)
+    return Line(cell.key, what, state, seconds, needs, not is_here)

@@ -326,7 +326,7 @@ def print_plan(jobs: Sequence[Bench], workers: int) -> None:
     from contrafact.bench.forecast import Line, forecast, shared_among
 
     seen = set[str]()
-    states, hours, unknown, every = Counter[str](), 0.0, 0, list[Line]()
+    states, hours, unknown, foreign, every = Counter[str](), 0.0, 0, 0, list[Line]()
     for job in jobs:
         lines = forecast(job)
         print(f"{job.name}: {job.recipe.title}")
@@ -343,12 +343,14 @@ def print_plan(jobs: Sequence[Bench], workers: int) -> None:
             if line.state != "done":
                 hours += (line.seconds or 0.0) / 3600
                 unknown += line.seconds is None
+                foreign += line.is_elsewhere
     told = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     rest = f"; what is left may take {hours:.1f} h of one process" if hours else ""
     if hours and workers > 1:
         rest += f", {shared_among(every, workers) / 3600:.1f} h of {workers}"
+    source = f"; of {foreign} cells by what such took on another machine" if foreign else ""
     more = f"; of {unknown} the time is not known: nothing like them is finished" if unknown else ""
-    print(f"{len(seen)} cells: {told}{rest}{more}")
+    print(f"{len(seen)} cells: {told}{rest}{source}{more}")
 
 
 def _spoken(seconds: float) -> str:
