@@ -284,6 +284,13 @@ def blurred() -> Generator:
     return cf.load_generator("shapes3d")
 
 
+def unnamed_sliders(name: str) -> Image:
+    """Directions of a denoiser, whose rooms of 16 pixels are too blurred for the predictor to name what changes."""
+    run = fitted(name, fitted("encdiff", rooms(SMALL)).generator, steps=120, batch_size=4)
+    swept = sweep_run(run, 1, FRAMES, SPAN, most=ROWS)
+    return strips(swept, swept.names)
+
+
 PICTURES: dict[str, Callable[[str], Image]] = {
     "attention_decoder": lambda name: codes(name, data=rooms(SMALL)),
     "attribute_predictor": judged_rooms,
@@ -300,10 +307,10 @@ PICTURES: dict[str, Callable[[str], Image]] = {
     "gan_features": lambda name: clusters(name, **SMALL_GAN),
     "ganspace": lambda name: sliders(name, sharp()),
     "gan_inversion": lambda name: codes(name, data=rooms(SMALL), steps=1000),
-    "glow": lambda name: samples(name, steps=1200),
+    "glow": lambda name: samples(name, steps=4000),
     "hessian_penalty": lambda name: sliders(name, blurred(), steps=100),
     "infogan": lambda name: knob(name, width=0.25, steps=600),
-    "infogan_cr": lambda name: knob(name, **SMALL_GAN),
+    "infogan_cr": lambda name: knob(name, width=0.25, steps=3000),
     "interfacegan": lambda name: sliders(
         name, blurred(), num_latents=4000, predictor=str(RUNS / "attribute_predictor")
     ),
@@ -311,12 +318,13 @@ PICTURES: dict[str, Callable[[str], Image]] = {
     "latent_discovery": lambda name: sliders(name, blurred(), steps=150),
     "lord": lambda name: rewritten(name, factor_dim=16, steps=1200, encoder_steps=400),
     "moco": lambda name: nearest_garments(name, steps=250),
+    "noiseclr": unnamed_sliders,
     "overlord": lambda name: rewritten(name, correlated="none", steps=1000, encoder_steps=400, synthesis_steps=50),
     "random": lambda name: sliders(name, sharp()),
     "sefa": lambda name: sliders(name, sharp()),
     "semi_supervised_vae": lambda name: codes(name, data=rooms(labels=100), **SHORT_VAE),
     "simclr": lambda name: nearest_garments(name, steps=120),
-    "sngan": lambda name: samples(name, **SMALL_GAN),
+    "sngan": lambda name: samples(name, width=0.25, steps=4000),
     "sub_infomax": halves,
     "sup_con": lambda name: nearest_garments(name, labels=0.024, steps=150),
     "vae": lambda name: codes(name, steps=600, flow_steps=300),
