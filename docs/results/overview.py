@@ -183,6 +183,11 @@ def drawn() -> dict[str, Path]:
     return files
 
 
+def on(results: dict[str, Any]) -> str:
+    """The generator of a whole table."""
+    return f", {results['source'].split()[0]}" if results.get("source") else ""
+
+
 def draw() -> None:
     """Draw them anew."""
     for table, file in drawn().items():
@@ -192,7 +197,8 @@ def draw() -> None:
 
 def pictured() -> str:
     """The pictures, each with its table's name."""
-    titles = {table: json.loads((FOLDER / f"{table}.json").read_text(encoding="utf-8"))["title"] for table in drawn()}
+    tables = {table: json.loads((FOLDER / f"{table}.json").read_text(encoding="utf-8")) for table in drawn()}
+    titles = {table: told["title"] + on(told) for table, told in tables.items()}
     return "\n".join(f"![{titles[table]}: every run](pictures/{file.name})\n" for table, file in drawn().items())
 
 
