@@ -27,8 +27,8 @@ RECIPE = Recipe(
     columns={
         TITLES[0]: Column("fid:translation", "per_factor.1"),
         TITLES[1]: Column("fid:translation", "per_factor.0"),
-        "FID, untranslated": Column("fid:translation", "untranslated"),
-        "FID, rebuilt": Column("fid:translation", "rebuilt"),
+        "FID, untranslated": Column("fid:translation", "untranslated", better="neither"),
+        "FID, rebuilt": Column("fid:translation", "rebuilt", better="neither"),
     },
     presets={"paper": "paper"},
     data={"paper": {"size": 128, "labels": 29_000, "factors": ["Male"]}},

@@ -6,13 +6,13 @@ more of it; of each method's ten directions the best is chosen on some latents a
 the other three attributes meanwhile stands beside it, in deviations.
 """
 
-from contrafact.bench.recipe import Recipe, Row
+from contrafact.bench.recipe import Column, Recipe, Row
 from contrafact.nn.face_judges import NAMES
 
 TEN = {"num_directions": 10}  # the best of more would be better by chance
 METRIC = "matched_rescoring"
-EFFECTS = {name: (METRIC, f"per_factor.{number}") for number, name in enumerate(NAMES)}
-SIDES = {f"{name}: others": (METRIC, f"side.{number}") for number, name in enumerate(NAMES)}
+EFFECTS = {name: Column(METRIC, f"per_factor.{number}") for number, name in enumerate(NAMES)}
+SIDES = {f"{name}: others": Column(METRIC, f"side.{number}", better="lower") for number, name in enumerate(NAMES)}
 
 RECIPE = Recipe(
     title="What directions of a generator of faces change, and what else",
@@ -38,7 +38,7 @@ RECIPE = Recipe(
         Row("random", "random", settings=TEN),
     ),
     columns={title: column for pair in zip(EFFECTS.items(), SIDES.items(), strict=True) for title, column in pair}
-    | {"lost": (METRIC, "lost")},
+    | {"lost": Column(METRIC, "lost", better="lower")},
     presets={"small": "quick", "paper": "paper"},
     sources={"small": "faces", "paper": "faces"},
     predictor="faces",

@@ -16,7 +16,7 @@ def test_every_recipe_names_things_that_exist(name):
     assert recipe.title
     assert recipe.table
     assert len({row.name for row in recipe.rows}) == len(recipe.rows)
-    for metric, _, generator, changes, _ in map(column_of, recipe.columns.values()):
+    for metric, _, generator, changes, *_ in map(column_of, recipe.columns.values()):
         assert metric == "log" or metric.partition(":")[0] in METRICS
         assert generator is None or load_generator(generator, changes)
     presets: set[str] = set()

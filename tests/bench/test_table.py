@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from contrafact.bench.recipe import Recipe, Row, load_recipe
-from contrafact.bench.table import Scores, paired_table, standings_table
+from contrafact.bench.recipe import Column, Recipe, Row, load_recipe
+from contrafact.bench.table import Scores, is_higher_better, paired_table, standings_table
 
 COLUMNS = {"gap": ("mig", "score"), "loss": ("log", "loss")}
 RECIPE = Recipe("t", "t", tuple(Row(name, "vae") for name in ("control", "ours", "other")), COLUMNS, against="control")
@@ -83,3 +83,21 @@ def test_translations_are_better_where_they_vary_more_and_what_stands_beside_is_
     }
     lines = standings_table(recipe, cells).splitlines()[2:]
     assert [line.split(" | ")[:2] for line in lines] == [["| FID", "LORD (1.0)"], ["| LPIPS", "OverLORD (1.0)"]]
+
+
+def test_a_recipe_says_which_end_of_a_column_is_better_where_its_metric_does_not():
+    ends = {"high": None, "others": "lower", "beside": "neither"}
+    columns = {title: Column("matched_rescoring", title, better=better) for title, better in ends.items()}
+    recipe = Recipe("t", "t", RECIPE.rows[:2], columns)
+    by_row = {
+        name: [Scores(name, seed, dict.fromkeys(ends, value + 0.1 * seed), 1.0, "x", "cpu") for seed in (0, 1)]
+        for name, value in (("control", 1.0), ("ours", 2.0))
+    }
+    lines = standings_table(recipe, by_row).splitlines()[2:]
+    assert [line.split(" | ")[:2] for line in lines] == [["| high", "ours (1.0)"], ["| others", "control (1.0)"]]
+
+
+def test_what_a_direction_of_a_face_changes_besides_had_better_be_little():
+    recipe = load_recipe("faces")
+    lower = {title for title in recipe.columns if not is_higher_better(recipe, title)}
+    assert lower == {"years: others", "male: others", "turn: others", "mouth: others", "lost"}

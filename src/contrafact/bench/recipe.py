@@ -31,6 +31,8 @@ class Column(NamedTuple):
             own source.
         changes: arguments of that generator, as :func:`load_generator` takes them.
         scales: scales at which the column makes sense.
+        better: which end is the better one, where it is not its metric's: ``higher``, ``lower``, or ``neither``, of a
+            number to compare others with; None for the metric's.
     """
 
     metric: str
@@ -38,6 +40,7 @@ class Column(NamedTuple):
     generator: str | None = None
     changes: Mapping[str, Any] = {}
     scales: tuple[Scale, ...] = ("smoke", "small", "paper")
+    better: Literal["higher", "lower", "neither"] | None = None
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,11 @@ import numpy as np
 from contrafact.bench.plan import Bench, method_of
 from contrafact.bench.recipe import Recipe, Row, Scale, column_of, recipe_folder
 from contrafact.bench.results import RESULTS
-from contrafact.bench.table import Scores
+from contrafact.bench.table import Scores, is_higher_better
 from contrafact.core.catalog import slug, unknown_name_message
 from contrafact.core.files import read_json, write_json
 from contrafact.core.plugins import load_spelled_out
 from contrafact.core.settings import check_names
-from contrafact.evaluation.result import info_of
 from contrafact.evaluation.standings import Entry, Standings
 from contrafact.methods import CATALOG
 
@@ -194,7 +193,7 @@ def standings(suite: Suite, name: str, out: Path) -> Standings:
     own = [read_json(path)["rows"] for path in sorted(out.glob(f"{_ENTRY}*/{RESULTS}"))]
     entries = [entry for row, line in shared.items() for entry in _entries(row, line, False)]
     entries += [entry for rows in own for row, line in rows.items() for entry in _entries(row, line, True)]
-    titles = {title: info_of(column_of(entry).metric).higher_is_better for title, entry in suite.recipe.columns.items()}
+    titles = {title: is_higher_better(suite.recipe, title) for title in suite.recipe.columns}
     return Standings(suite.recipe.title, titles, tuple(entries))
 
 

@@ -14,7 +14,6 @@ from contrafact.evaluation.compare import compare_runs
 from contrafact.evaluation.ranks import Ranking, corrected, rank_methods, smallest_p
 from contrafact.evaluation.representations import parse_target
 from contrafact.evaluation.run import CONTROL
-from contrafact.evaluation.translation import BESIDE, LPIPS, TRANSLATIONS
 
 
 class Scores(NamedTuple):
@@ -143,13 +142,13 @@ def standings_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> st
     """Markdown: for each column the two rows with the best means, each with its mean rank, and whether they differ.
 
     Over the places that all rows with two runs share: the difference of the means, its two-sided p-value by flips of
-    sign, and the smallest one that so few pairs can give. A column of the log has no best end, and is left out; empty
-    where no column has two rows of two runs.
+    sign, and the smallest one that so few pairs can give. A column of the log, or of which neither end is the better,
+    is left out; empty where no column has two rows of two runs.
     """
     body = []
     for title in recipe.columns:
-        ranked, column = ranked_rows(recipe, cells, title), column_of(recipe.columns[title])
-        if len(ranked) < 2 or (column.metric in TRANSLATIONS and column.scalar in BESIDE):
+        ranked = ranked_rows(recipe, cells, title)
+        if len(ranked) < 2:
             continue
         ranking = ranking_of(recipe, title, ranked)
         rank = dict(zip(ranking.methods, ranking.mean_ranks, strict=True))
@@ -164,17 +163,20 @@ def standings_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> st
 
 
 def is_higher_better(recipe: Recipe, title: str) -> bool:
-    """Which end of a column's metric is the better one."""
-    metric = column_of(recipe.columns[title]).metric
-    return metric == LPIPS or info_of(parse_target(metric).metric).higher_is_better  # of translations: their variety
+    """Which end of a column is the better one: what the recipe says, else the metric's."""
+    column = column_of(recipe.columns[title])
+    if column.better is not None or column.metric == LOG:
+        return column.better != "lower"
+    return info_of(parse_target(column.metric).metric).higher_is_better
 
 
 def ranked_rows(recipe: Recipe, cells: Mapping[str, Sequence[Scores]], title: str) -> dict[str, list[float]]:
     """A column's numbers by row, over the places (seed, generator, device) that all rows with two or more share.
 
-    Nothing of a column of the log, and nothing where fewer than two places are shared.
+    Nothing of a column of the log or one without a better end, and nothing where fewer than two places are shared.
     """
-    if column_of(recipe.columns[title]).metric == LOG:
+    column = column_of(recipe.columns[title])
+    if column.metric == LOG or column.better == "neither":
         return {}
     found = {
         row.name: {cell.place: cell.scores[title] for cell in cells[row.name] if title in cell.scores}
@@ -208,8 +210,7 @@ def _seeds(cells: Sequence[Scores]) -> str:
 def _best(recipe: Recipe, title: str, values: Sequence[float]) -> str:
     if not recipe.best or len(values) < 2:
         return ""
-    metric = recipe.columns[title][0]
-    return f" ({max(values) if metric == LOG or info_of(metric).higher_is_better else min(values):.3f})"
+    return f" ({max(values) if is_higher_better(recipe, title) else min(values):.3f})"
 
 
 def _published(numbers: tuple[float, float | None] | None) -> str:

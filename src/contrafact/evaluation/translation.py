@@ -38,8 +38,6 @@ from contrafact.nn.features import Extractor, extractor_name, feature_parts
 FID, LPIPS = "fid:translation", "lpips:translation"
 TRANSLATIONS = (FID, LPIPS)
 """Names of the two, where metrics are asked for."""
-BESIDE = ("untranslated", "rebuilt", "real")
-"""Scores that say what the others mean, and have no best end."""
 _BATCH = 256
 
 
