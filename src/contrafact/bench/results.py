@@ -114,7 +114,7 @@ def _write(bench: Bench, rows: Mapping[str, Sequence[Scores]], failed: Mapping[s
         "title": recipe.title,
         "table": recipe.table,
         "scale": bench.scale,
-        "source": ", ".join(dict.fromkeys(cell.source for cell in cells)),
+        "source": ", ".join(dict.fromkeys(cell.source for cell in cells if cell.source)),
         "command": shlex.join(command.recorded()),
         "environment": environment(device),
         "date": time.strftime("%Y-%m-%d"),
