@@ -5,7 +5,7 @@ No table of a paper: ContraLORD's Table 2 has 100 labels alone, and prints Locat
 or the VAE's other seven codes.
 """
 
-from contrafact.bench.recipe import Recipe, Row
+from contrafact.bench.recipe import Column, Recipe, Row
 
 METHODS = {
     "labels only": "labels_only",
@@ -29,7 +29,10 @@ RECIPE = Recipe(
         "C": ("zerodim", "completeness"),
         "I": ("zerodim", "informativeness"),
         "MIG": ("zerodim", "mig"),
-        **{f"leak, {hue} hue": ("linear_probe:residual", f"per_factor.{k}") for k, hue in enumerate(HUES)},
+        **{
+            f"leak, {hue} hue": Column("linear_probe:residual", f"per_factor.{k}", better="lower")
+            for k, hue in enumerate(HUES)
+        },
     },
     presets={"small": "quick", "paper": "paper"},
     data={"small": {"size": 16}},
