@@ -128,3 +128,18 @@ def test_preludes_and_cuts_belong_to_what_the_pages_show():
     for page, cuts in SHORTER.items():
         shown = "".join(BLOCK.findall((DOCS / page).read_text()))
         assert [long for long in cuts if long not in shown] == []
+
+
+PICTURE = re.compile(r"!\[([^\]]{20,})\]\(([^)]+)\)")
+
+
+@pytest.mark.parametrize("name", cf.methods.CATALOG)
+def test_a_methods_page_says_when_to_use_it_and_shows_what_it_gives(name):
+    page = DOCS / "methods" / f"{name}.md"
+    text = page.read_text()
+    assert text.startswith("**Use it when** ")
+    shown = PICTURE.findall(text)
+    assert shown, "draw one by docs/methods/pictures.py"
+    for _, place in shown:
+        with Image.open(page.parent / place) as picture:
+            picture.verify()

@@ -1,6 +1,6 @@
 """Draws a picture for each method's page, from short runs: docs/methods/pictures/NAME.webp.
 
-    python docs/methods/pictures.py              # all of them, a quarter of an hour of one core
+    python docs/methods/pictures.py              # all of them, half an hour of one core
     python docs/methods/pictures.py sefa moco    # some
 
 Runs are kept in runs/pictures and taken up again; delete one to make it anew. They are the quick presets at seed 0,
@@ -255,6 +255,17 @@ def samples(name: str, **settings: object) -> Image:
     return sheet(to_bytes(images.unflatten(0, (4, 12))), "", upscale=3)
 
 
+def found_again(name: str, **settings: object) -> Image:
+    """Test images, and under each what the generator makes of the latent that was found for it."""
+    run, test = fitted(name, digits(), **settings), digits("test")
+    images = test.batch(np.concatenate([np.flatnonzero(test.labels == kind)[:2] for kind in range(10)]))
+    with torch.no_grad():
+        made = run.generator(run.encoder(images).roll(-run.encoder.class_dim, dims=1))  # a code has the class first
+    halves = [(images[k : k + 10], made[k : k + 10]) for k in (0, 10)]
+    cells = torch.stack([row for pair in halves for row in pair])
+    return sheet(to_bytes(cells), "", ["image", "found"] * 2, upscale=3)
+
+
 def clusters(name: str, **settings: object) -> Image:
     """Ten clusters of the codes of test images, named after the class that they hold most of."""
     run, test = fitted(name, digits(), **settings), digits("test")
@@ -306,7 +317,7 @@ PICTURES: dict[str, Callable[[str], Image]] = {
     "factor_vae": lambda name: codes(name, **SHORT_VAE),
     "gan_features": lambda name: clusters(name, **SMALL_GAN),
     "ganspace": lambda name: sliders(name, sharp()),
-    "gan_inversion": lambda name: codes(name, data=rooms(SMALL), steps=1000),
+    "gan_inversion": lambda name: found_again(name, **SMALL_GAN | {"steps": 3000}),
     "glow": lambda name: samples(name, steps=4000),
     "hessian_penalty": lambda name: sliders(name, blurred(), steps=100),
     "infogan": lambda name: knob(name, width=0.25, steps=600),
@@ -328,7 +339,7 @@ PICTURES: dict[str, Callable[[str], Image]] = {
     "sub_infomax": halves,
     "sup_con": lambda name: nearest_garments(name, labels=0.024, steps=150),
     "vae": lambda name: codes(name, steps=600, flow_steps=300),
-    "wgan_gp": lambda name: samples(name, width=0.25, steps=1500),
+    "wgan_gp": lambda name: samples(name, width=0.25, steps=6000),
     "zerodim": lambda name: translated(name, num_images=5000, steps=1000),
 }
 
