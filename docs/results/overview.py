@@ -1,7 +1,7 @@
 """Write docs/results.md, this folder's tables and pictures from its JSON files: ``python docs/results/overview.py``.
 
 Every number of the page is in a JSON file that ``contrafact bench`` wrote; which table shows a method on some data is
-decided by the number of seeds, then by date, never by its scores.
+decided by the number of seeds, then whether it is a paper's, then by date, never by its scores.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ INTRO = """# Results
 
 Every number that was measured here, from the files in `docs/results/` that `contrafact bench` wrote, by
 `python docs/results/overview.py`. A line shows the first two scores of its table, mean ± standard deviation over so
-many seeds; where several tables have a method on the same data it is from the one with the most seeds, then the
-newest, and there from the method's first row: never the best. Scores of different tables are comparable only where
-they have the same budget; each table says its own.
+many seeds; where several tables have a method on the same data it is from the one with the most seeds, then one of a
+paper before one of ours, then the newest, and there from the method's first row: never the best. Scores of different
+tables are comparable only where they have the same budget; each table says its own.
 
 ## Methods × data
 
@@ -111,7 +111,7 @@ def matrix(rows: list[Measured]) -> str:
     chosen: dict[tuple[str, str], Measured] = {}
     for row in rows:
         kept = chosen.get((row.method, row.data))
-        if kept is None or (row.seeds, row.date, kept.recipe) > (kept.seeds, kept.date, row.recipe):
+        if kept is None or (*rank(row), kept.recipe) > (*rank(kept), row.recipe):
             chosen[row.method, row.data] = row
     lines = [["method", "data", "scores", "seeds", "row of table"], ["---"] * 5]
     for method in CATALOG:
@@ -121,6 +121,11 @@ def matrix(rows: list[Measured]) -> str:
             lines.append([link, data, scores(row), str(row.seeds), f"{row.row}, `{row.recipe}`"])
             link = ""
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def rank(row: Measured) -> tuple[int, bool, str]:
+    """What decides between tables: seeds, whether it is a paper's, its date."""
+    return row.seeds, not load_recipe(row.recipe).table.startswith("none"), row.date
 
 
 def scores(row: Measured) -> str:

@@ -41,6 +41,14 @@ def test_more_seeds_are_chosen_before_better_scores(overview):
         assert "few" not in overview.matrix(rows)
 
 
+def test_a_papers_table_is_chosen_before_a_newer_one_of_ours(overview):
+    ours = overview.Measured("contralord-budgets", "ours", "zerodim", "a", {"D": [0.9, 0.9]}, 2, "2026-11-30")
+    paper = ours._replace(recipe="contralord-table2", row="a paper's", date="2026-11-01")
+    for rows in ([ours, paper], [paper, ours]):
+        assert "a paper's" in overview.matrix(rows)
+        assert "ours" not in overview.matrix(rows)
+
+
 def test_every_method_has_a_number_or_is_named_as_having_none(overview):
     page = overview.PAGE.read_text(encoding="utf-8")
     assert [name for name in CATALOG if f"[{name}](reference/methods/{name}.md)" not in page] == []
