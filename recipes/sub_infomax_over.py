@@ -1,7 +1,7 @@
 """SubInfoMax on the paper's own form of data at 32 pixels: digits over garments, the Hessian regulariser over λ.
 
-As `sub-infomax-digits`, but for a digit that lies somewhere on the garment, as MNIST's do on STL-10's photographs; both
-classes are within reach of a short run, which those two are not of ours.
+As `sub-infomax-digits`, but for a digit that lies somewhere on the garment, as MNIST's do on STL-10's photographs. Its
+pixels say about as much of one class as of the other; the contrast learns the garment alone.
 """
 
 from contrafact.bench.recipe import Recipe, Row
