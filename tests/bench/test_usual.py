@@ -59,7 +59,7 @@ def test_what_is_finished_is_taken_down_and_what_nobody_measured_stays(tmp_path)
 
 def test_what_comes_with_the_package_is_of_its_own_recipes_and_methods():
     known = shipped()
-    assert len(known) > 50
+    assert len(known) > 100
     assert {kind.recipe for kind in known} <= set(recipe_names())
     assert {kind.method for kind in known} <= set(CATALOG.names())
     assert all(seconds >= 0 for seconds in known.values())
