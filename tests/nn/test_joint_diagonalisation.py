@@ -1,4 +1,4 @@
-"""The diagonaliser against matrices whose frame is known, a search over all frames, and another optimiser."""
+"""The diagonaliser against matrices whose frame is known, a search over all frames, and other optimisers."""
 
 import numpy as np
 import pytest
@@ -76,6 +76,42 @@ def test_gradient_ascent_over_rotations_goes_no_higher():
         reached.append(float(value.detach()))
     assert max(reached) <= criterion(matrices, found.frame_RR) * (1 + 1e-9)
     assert max(reached) >= criterion(matrices, found.frame_RR) * 0.99
+
+
+def one_plane_after_the_other(matrices: np.ndarray, sweeps: int = 60) -> np.ndarray:
+    """Cardoso & Souloumiac 1996, Section 2, from the identity: h(A) = (a_ii - a_jj, a_ij + a_ji), the leading
+    eigenvector (x, y) of Σ h hᵀ, then c = √((x + 1) / 2), s = y / (2 c).
+    """
+    turned, frame = matrices.copy(), np.eye(matrices.shape[1])
+    for _ in range(sweeps):
+        for i in range(len(frame)):
+            for j in range(i + 1, len(frame)):
+                h = np.stack([turned[:, i, i] - turned[:, j, j], turned[:, i, j] + turned[:, j, i]])
+                x, y = np.linalg.eigh(h @ h.T)[1][:, -1]
+                x, y = (x, y) if x >= 0 else (-x, -y)
+                c = np.sqrt((x + 1) / 2)
+                rotation = np.eye(len(frame))
+                rotation[[i, i, j, j], [i, j, i, j]] = c, y / (2 * c), -y / (2 * c), c
+                turned, frame = rotation @ turned @ rotation.T, rotation @ frame
+    return frame
+
+
+@pytest.mark.parametrize(("count", "side"), [(4, 6), (60, 8)])
+def test_turning_planes_one_after_the_other_ends_at_the_same_frame(count, side):
+    """Of matrices that nearly share a frame, so that there is one optimum; more of them than entries, and fewer."""
+    truth, rng = frame_of(2, side), np.random.default_rng(3)
+    matrices = np.einsum("kd,dr,ds->krs", rng.uniform(0, 1, (count, side)), truth, truth)
+    matrices += 0.03 * (noise := rng.standard_normal((count, side, side))) + 0.03 * noise.transpose(0, 2, 1)
+    found, expected = joint_diagonaliser(matrices, rng).frame_RR, one_plane_after_the_other(matrices)
+    cosines = np.abs(found @ expected.T)
+    np.testing.assert_allclose(cosines.max(axis=1), 1.0, atol=1e-9)
+    assert sorted(cosines.argmax(axis=1)) == list(range(side))
+
+
+def test_a_start_between_two_optima_is_left():
+    """In the frame given every plane's derivative is 0, and its best turn is an eighth of a circle."""
+    flat = np.array([[[1.0, 0.5], [0.5, 1.0]], [[2.0, -1.0], [-1.0, 2.0]]])
+    assert joint_diagonaliser(flat, np.random.default_rng(0), restarts=1).share == pytest.approx(1.0, abs=1e-12)
 
 
 def test_the_frame_is_orthonormal_and_repeatable():
