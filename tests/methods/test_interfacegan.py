@@ -89,6 +89,15 @@ def test_held_out_latents_are_not_fitted_on(monkeypatch):
     assert fitted == [(140, 0.5)]
 
 
+def test_latents_that_nobody_could_judge_are_left_out():
+    latents, scores, _ = example()
+    hidden = np.random.default_rng(2).normal(size=(30, 4)) * 9
+    found = boundary(np.concatenate([hidden, latents]), np.concatenate([np.full(30, np.nan), scores]), 0.1, 0.0)
+    np.testing.assert_array_equal(found.normal, boundary(latents, scores, 0.1, 0.0).normal)
+    with pytest.raises(ValueError, match=r"a share of 0\.1 of 5 latents leaves none"):
+        boundary(latents, np.where(np.arange(500) < 5, scores, np.nan), 0.1, 0.0)
+
+
 def test_too_few_latents_and_attributes_that_do_not_vary():
     latents = np.random.default_rng(0).normal(size=(100, 3))
     with pytest.raises(ValueError, match=r"a share of 0.005 of 100 latents leaves none to separate; raise num_latents"):

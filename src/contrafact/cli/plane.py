@@ -30,7 +30,7 @@ class Options:
     up: Positional[str]
     """Name or number of the direction from bottom to top."""
     predictor: str | None = None
-    """Who reads the images: a run of attribute_predictor, or FILE.py:FUNCTION."""
+    """Who reads the images: a run of attribute_predictor, FILE.py:FUNCTION, faces or silhouette."""
     encoder: FileOrFolder | None = None
     """Or a run folder or encoder.safetensors whose codes are mapped; by default the run's encoder."""
     out: Folder | None = None

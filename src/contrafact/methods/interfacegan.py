@@ -58,8 +58,8 @@ class InterFaceGAN(Method):
     }
 
     predictor: str | None = None
-    """Attribute predictor: a run of attribute_predictor, its encoder.safetensors, or FILE.py:FUNCTION; empty: the true
-    factors of a generator that knows them (analytic)."""
+    """Attribute predictor: a run of attribute_predictor, its encoder.safetensors, FILE.py:FUNCTION, faces, or
+    silhouette; empty: the true factors of a generator that knows them (analytic)."""
     attributes: tuple[str, ...] = ()
     """Attributes to find, such as "floor hue", or "floor hue:3" for one value against the others; by default all."""
     condition_on: tuple[str, ...] = ()
@@ -200,8 +200,8 @@ def boundary(
 
     Args:
         latent_NL: latents.
-        scores_N: how much of the attribute each one's image has.
-        chosen: share of them taken as positive, and as negative.
+        scores_N: how much of the attribute each one's image has; nan where that cannot be said, which leaves it out.
+        chosen: share of the others taken as positive, and as negative.
         held_out: share of those kept to measure accuracy on.
         penalty: C of the support vector machine.
         rng: divides the chosen latents.
@@ -211,13 +211,14 @@ def boundary(
     """
     from sklearn.svm import SVC
 
-    count = int(len(scores_N) * chosen)
+    judged = np.flatnonzero(~np.isnan(scores_N))
+    count = int(len(judged) * chosen)
     kept = int(count * (1 - held_out))
     if kept < 1:
         raise ValueError(
-            f"a share of {chosen:g} of {len(scores_N)} latents leaves none to separate; raise num_latents or chosen"
+            f"a share of {chosen:g} of {len(judged)} latents leaves none to separate; raise num_latents or chosen"
         )
-    order = np.argsort(scores_N, kind="stable")
+    order = judged[np.argsort(scores_N[judged], kind="stable")]
     lowest, highest = order[:count], order[-count:]
     if not scores_N[highest].min() > scores_N[lowest].max():
         raise ValueError(

@@ -53,7 +53,7 @@ class JointDiagonal(Method):
     }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {},
-        "tiny": {"num_latents": 100, "encoder_images": 32},
+        "tiny": {"num_latents": 128, "encoder_images": 32},
     }
 
     num_directions: Size = 16

@@ -24,12 +24,14 @@ from contrafact.core.generator import Generator
 from contrafact.core.method import load_run
 from contrafact.core.metric import as_array
 from contrafact.core.plugins import is_spelled_out, load_spelled_out
-from contrafact.nn import face_judges
+from contrafact.nn import face_judges, silhouette
 from contrafact.nn.encoders import ConvEncoder
 from contrafact.nn.own_encoder import Backbone, HeadedEncoder, own_argument
 
 FACES = "faces"
 """In place of a predictor: judges of faces that other packages hold."""
+SILHOUETTE = "silhouette"
+"""In place of a predictor: measures of one object on a plain ground."""
 
 
 class Predictor(ABC):
@@ -223,7 +225,8 @@ def load_predictor(source: str | Path) -> Predictor:
     Args:
         source: a run folder of ``attribute_predictor``, an ``encoder.safetensors`` of one, or ``FILE.py:FUNCTION``, a
             function of yours, whose file is run; or ``faces``, networks of other packages
-            (:mod:`contrafact.nn.face_judges`).
+            (:mod:`contrafact.nn.face_judges`); or ``silhouette``, area, lightness, width, height and slant of one
+            object on a plain ground (:mod:`contrafact.nn.silhouette`).
 
     Raises:
         ValueError: none of these, or an encoder that predicts no attributes.
@@ -234,6 +237,8 @@ def load_predictor(source: str | Path) -> Predictor:
     if text == FACES:
         face_judges.check_installed()
         return FunctionPredictor(face_judges.judge, text)
+    if text == SILHOUETTE:
+        return FunctionPredictor(silhouette.measure, text)
     path = Path(text)
     if path.is_dir():
         encoder = load_run(path).encoder
@@ -242,7 +247,7 @@ def load_predictor(source: str | Path) -> Predictor:
     else:
         raise ValueError(
             f"{text!r} is no attribute predictor: expected a run folder (contrafact fit attribute_predictor "
-            "--data ...), its encoder.safetensors, FILE.py:FUNCTION, or faces"
+            "--data ...), its encoder.safetensors, FILE.py:FUNCTION, faces or silhouette"
         )
     if not isinstance(encoder, AttributeClassifier):
         raise ValueError(
