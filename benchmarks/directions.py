@@ -1,12 +1,14 @@
 """GANSpace's streamed PCA against scikit-learn's IncrementalPCA, memory against the number of samples, SeFa's time.
 
-    python benchmarks/directions.py [--samples 1000000] [--only pca|memory|sefa|deep] [--threads 1]
+    python benchmarks/directions.py [--samples 1000000] [--only pca|memory|sefa|deep|joint] [--threads 1]
 
 PCA: W of a StyleGAN2 (512 dimensions, 8 mapping layers, random weights) is drawn batch by batch; both see the same
 batches, of 2000 as in GANSpace's release, and only their own work is timed. Times are processor time, so that other
 load on the machine counts little. Memory: the whole method runs in a process of its own, whose peak is what the system
 says.
 DeepSpectral: one product with the mean Gram matrix against the same from Jacobians made row by row.
+Joint diagonalisation: Gram matrices of a generator's pixels, from one start, against pyRiemann's translation of the
+authors' program (pip install pyriemann; left out where it is not installed).
 """
 
 from __future__ import annotations
@@ -26,8 +28,12 @@ from contrafact.core.run import Run
 from contrafact.generators import StyleGAN2
 from contrafact.generators.checkpoints import load_generator
 from contrafact.methods import GANSpace, SeFa
+from contrafact.methods._joint_frame import answering, gram_matrices
 from contrafact.methods.deep_spectral import gram_product
+from contrafact.nn.joint_diagonalisation import joint_diagonaliser
+from contrafact.nn.responses import watch
 from contrafact.nn.spectral import StreamedCovariance, leading_eigenvectors
+from contrafact.nn.whitening import whitening
 
 BATCH, COMPONENTS = 2000, 80
 
@@ -127,15 +133,47 @@ def deep() -> None:
     )
 
 
+def joint() -> None:
+    try:
+        from pyriemann.geometry.ajd import rjd
+    except ImportError:
+        print("joint diagonalisation: pyriemann is not installed, so there is nothing to compare with")
+        return
+    for name in ("shapes3d", "fashion-mnist"):
+        generator, rng = load_generator(name), torch.Generator().manual_seed(0)
+        white = whitening(generator.sample(20_000, rng))
+        watched, bases = [watch("pixels", generator.image_shape)], generator.sample(256, rng)
+        if len(white.axes_RL) > 32:
+            white = white.turned(answering(generator, white, watched, bases, 32, None, rng))
+        matrices = gram_matrices(generator, white, watched, bases, 0.3)[0].matrices("per_response").numpy()
+        begin = time.process_time()
+        theirs = rjd(matrices, eps=1e-8, n_iter_max=1000)[1]
+        middle = time.process_time()
+        ours = joint_diagonaliser(matrices, np.random.default_rng(0), restarts=1)
+        end = time.process_time()
+        share = np.square(np.einsum("krr->kr", theirs)).sum() / np.square(matrices).sum()
+        print(
+            f"joint diagonalisation of {matrices.shape}, {name}: pyRiemann {middle - begin:.2f} s, ours "
+            f"{end - middle:.3f} s, {(middle - begin) / (end - middle):.0f} times as fast; shares on the diagonal "
+            f"{share:.8f} and {ours.share:.8f}"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--samples", type=int, default=1_000_000)
-    parser.add_argument("--only", choices=("pca", "memory", "sefa", "deep"))
+    parser.add_argument("--only", choices=("pca", "memory", "sefa", "deep", "joint"))
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(f"torch {torch.__version__}, {options.threads} thread(s)")
-    parts = {"sefa": sefa, "deep": deep, "pca": lambda: pca(options.samples), "memory": lambda: memory(options.samples)}
+    parts = {
+        "sefa": sefa,
+        "deep": deep,
+        "joint": joint,
+        "pca": lambda: pca(options.samples),
+        "memory": lambda: memory(options.samples),
+    }
     for name, part in parts.items():
         if options.only in (None, name):
             part()
