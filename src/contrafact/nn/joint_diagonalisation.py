@@ -3,8 +3,8 @@
 The criterion is that of Cardoso & Souloumiac, "Jacobi angles for simultaneous diagonalization", SIAM J. Matrix Anal.
 Appl. 17(1), 1996, and so is the angle by which a plane is best turned, in closed form for all matrices at once. They
 turn one plane after the other; here all planes turn together, by their own angles or a part of them so that the
-criterion grows, since that is a few products of matrices, until no plane would turn. A tenth of the time, for the same
-frame.
+criterion grows, since that is a few products of matrices, until it grows no more: the same frame, many times as fast
+(benchmarks/README.md).
 
 Shape suffixes: K matrices, R their side, E = R (R + 1) / 2 different entries of each.
 """
@@ -18,11 +18,11 @@ import numpy.typing as npt
 from scipy.linalg import expm
 
 _SWEEPS = 1000
-# Turns this small change a sum of squared entries by less than float64 resolves.
+# Turns this small, in radians, change a sum of squared entries by less than float64 resolves.
 _STILL = 1e-8
 # Planes that turn together spoil each other's turns; half a radian is where that begins to cost more than it gains.
 _LONGEST = 0.5
-# Part of the criterion that rounding may take from a step that gains less than that.
+# Part of all squared entries that rounding may take or give: a step that gains less than that is the last.
 _ROUNDING = 1e-13
 _SHORTEST = 1e-6
 
@@ -92,10 +92,10 @@ def _compressed(matrices_KRR: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
 
 
 def _ascend(matrices_KRR: npt.NDArray[np.float64], start_RR: npt.NDArray[np.float64], total: float) -> JointFrame:
-    """Uphill from one start until no plane would turn."""
+    """Uphill from one start until nothing is gained."""
     frame_RR = start_RR
     turned_KRR = frame_RR @ matrices_KRR @ frame_RR.T
-    reached, sweeps = _criterion(turned_KRR), 0
+    share, sweeps = _diagonal(turned_KRR) / total, 0
     while sweeps < _SWEEPS:
         sweeps += 1
         angles_RR = _angles(turned_KRR, total)
@@ -106,18 +106,20 @@ def _ascend(matrices_KRR: npt.NDArray[np.float64], start_RR: npt.NDArray[np.floa
         while part > _SHORTEST:
             tried_RR = expm(part * angles_RR) @ frame_RR
             tried_KRR = tried_RR @ matrices_KRR @ tried_RR.T
-            value = _criterion(tried_KRR)
-            if value >= reached * (1 - _ROUNDING):
+            gained = _diagonal(tried_KRR) / total - share
+            if gained >= -_ROUNDING:
                 break
             part /= 2
         else:
             break
-        frame_RR, turned_KRR, reached = tried_RR, tried_KRR, value
-    return JointFrame(frame_RR, reached / total, sweeps)
+        frame_RR, turned_KRR, share = tried_RR, tried_KRR, share + gained
+        if gained <= _ROUNDING:
+            break
+    return JointFrame(frame_RR, share, sweeps)
 
 
-def _criterion(turned_KRR: npt.NDArray[np.float64]) -> float:
-    """Sum of squared diagonal entries."""
+def _diagonal(turned_KRR: npt.NDArray[np.float64]) -> float:
+    """Sum of squared diagonal entries, the criterion."""
     return float(np.square(np.einsum("krr->kr", turned_KRR)).sum())
 
 
