@@ -1,0 +1,101 @@
+"""Draw what each method's best direction for each attribute does to one image: face-directions.png and the like.
+
+    contrafact bench faces --seeds 3
+    python docs/pictures/judged_directions.py faces
+    contrafact bench garments --seeds 5
+    python docs/pictures/judged_directions.py garments
+
+Nothing is named by eye: columns are the judge's attributes, and above each strip stands what the judge says the step
+changes at images that did not choose the direction. From left to right: two steps back, one, the image itself, one step
+forwards, two; every step changes images equally.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+import contrafact as cf
+from contrafact.bench.recipe import load_recipe
+from contrafact.core.catalog import slug
+from contrafact.core.pictures import save_png, to_bytes
+from contrafact.evaluation.scores import read_scores
+from contrafact.report.figures import traversal
+from contrafact.report.sheets import PAPER, label_width, sheet, stack
+
+STEPS = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+
+
+class Sheet(NamedTuple):
+    """How a recipe's picture is drawn.
+
+    Attributes:
+        picture: its file.
+        seed: of the latent whose image is edited.
+        said: how an effect on each attribute is spoken, in the judge's order.
+        rows: what is drawn; all rows where empty.
+        upscale: pixels of the picture for each of an image's.
+    """
+
+    picture: str
+    seed: int
+    said: tuple[str, ...]
+    rows: tuple[str, ...] = ()
+    upscale: int = 1
+
+
+SHEETS = {
+    # The face of docs/pictures/faces.png.
+    "faces": Sheet("face-directions.png", 57, ("{:+.1f} years", "{:+.2f} male", "{:+.1f}° turn", "{:+.2f} % mouth")),
+    "garments": Sheet(
+        "garment-directions.png",
+        0,
+        ("{:+.1f} % area", "{:+.1f} % lightness", "{:+.1f} % width", "{:+.1f} % height", "{:+.1f}° slant"),
+        ("joint diagonal", "LatentCLR", "GANSpace", "random", "InterFaceGAN, told (ceiling)"),
+        2,
+    ),
+}
+
+
+def row(asked: Sheet, name: str, folder: Path, width: int) -> Image.Image:
+    """A method's strips beside each other, one for each attribute."""
+    run = cf.load_run(folder)
+    found = next(line["result"] for line in read_scores(folder) if line["metric"] == "matched_rescoring")
+    start = run.generator.sample(1, seed=asked.seed)
+    strips = []
+    for number, spoken in enumerate(asked.said):
+        best, effect = found["best"][number], found["per_factor"][number]
+        forwards = np.sign(found["matrix"][best][number]) * found["steps"][best]
+        frames = traversal(run.generator, run.directions, start, forwards * STEPS, indices=[best])[:, 0]
+        said = f"{spoken.format(effect)} (direction {best})"
+        labels, least = ((), 0) if number else ([name], width)
+        strips.append(sheet(to_bytes(frames), said, labels, upscale=asked.upscale, min_label_width=least))
+    return beside(strips)
+
+
+def beside(pictures: list[Image.Image]) -> Image.Image:
+    whole = Image.new("RGB", (sum(p.width for p in pictures), max(p.height for p in pictures)), PAPER)
+    left = 0
+    for picture in pictures:
+        whole.paste(picture, (left, 0))
+        left += picture.width
+    return whole
+
+
+def main() -> None:
+    recipe = sys.argv[1] if len(sys.argv) > 1 else "faces"
+    asked = SHEETS[recipe]
+    bench = Path("runs", "bench", f"{recipe}-small")
+    names = asked.rows or tuple(row.name for row in load_recipe(recipe).rows)
+    folders = {name: bench / slug(name) / "seed0" for name in names}
+    width = label_width(names)
+    rows = [row(asked, name, folder, width) for name, folder in folders.items() if (folder / "scores.jsonl").exists()]
+    save_png(stack(rows), Path(__file__).with_name(asked.picture))
+
+
+if __name__ == "__main__":
+    main()
