@@ -6,7 +6,7 @@ import re
 import pytest
 
 from contrafact.bench.check import asked_rows
-from contrafact.bench.forecast import forecast
+from contrafact.bench.forecast import forecast, forecasts
 from contrafact.bench.plan import Bench, plan
 from contrafact.bench.recipe import load_recipe, recipe_names
 from contrafact.bench.usual import Kind, Times, shipped, take_down
@@ -93,3 +93,14 @@ def test_tables_that_were_computed_have_their_own_times(name):
     recipe = load_recipe(name)
     methods = {row.method for row in recipe.rows if row.method in CATALOG.names() and "small" in row.scales}
     assert methods <= {kind.method for kind in shipped() if kind.recipe == name and kind.kind == "train"}
+
+
+def test_recipes_that_share_a_folder_read_its_cells_once(tmp_path, monkeypatch):
+    names = ("disco-table6", "disco-table2")
+    benches = [Bench(name, load_recipe(name), tmp_path / name, seeds=(0,), store=tmp_path / "cells") for name in names]
+    read = []
+    monkeypatch.setattr("contrafact.bench.forecast.finished", lambda cells: read.append(cells) or iter(()))
+    alone = [forecast(bench) for bench in benches]
+    read.clear()
+    assert [lines for _, lines in forecasts(benches)] == alone
+    assert read == [tmp_path / "cells"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from contrafact.bench.cells import BEGUN, record_of
@@ -38,8 +39,16 @@ def forecast(bench: Bench) -> list[Line]:
     A cell is expected to take what the median of finished cells of its kind and method took, of the same recipe where
     there are some, else of any at its scale; where none is finished here, what those took that the package knows of.
     """
-    times = Times(finished(bench.cells), shipped())
-    return [_line(bench, cell, times) for cell in plan(bench, asked_rows(bench))]
+    return next(forecasts([bench]))[1]
+
+
+def forecasts(benches: Iterable[Bench]) -> Iterator[tuple[Bench, list[Line]]]:
+    """:func:`forecast` of each; the finished cells of a folder that they share are read once."""
+    known: dict[Path, Times] = {}
+    for bench in benches:
+        if bench.cells not in known:
+            known[bench.cells] = Times(finished(bench.cells), shipped())
+        yield bench, [_line(bench, cell, known[bench.cells]) for cell in plan(bench, asked_rows(bench))]
 
 
 def shared_among(lines: Sequence[Line], workers: int) -> float:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contrafact.bench.check import asked_rows
-from contrafact.bench.forecast import Line, forecast
+from contrafact.bench.forecast import Line, forecasts
 from contrafact.bench.kept import kept_cells
 from contrafact.bench.plan import CELLS, Bench, plan
 from contrafact.bench.recipe import Scale, load_recipe, recipe_names
@@ -122,8 +122,7 @@ def reproduce(asked: Reproduction, budget: float) -> list[str]:
 def outstanding(asked: Reproduction) -> tuple[int, float, int]:
     """Cells that are left, hours of one process that they may take, and of how many of them no time is known."""
     lines: dict[str, Line] = {}
-    for bench in asked.benches():
-        if bench.seeds == asked.seeds:
-            lines |= {line.key: line for line in forecast(bench) if line.state != "done"}
+    for _, found in forecasts(bench for bench in asked.benches() if bench.seeds == asked.seeds):
+        lines |= {line.key: line for line in found if line.state != "done"}
     known = [line.seconds for line in lines.values() if line.seconds is not None]
     return len(lines), sum(known) / 3600, len(lines) - len(known)

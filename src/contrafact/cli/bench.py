@@ -323,12 +323,11 @@ def _compute_cell(job: Bench, key: str) -> None:
 
 def print_plan(jobs: Sequence[Bench], workers: int) -> None:
     """Cells by recipe, and how long what is left may take, from cells of the same kind that are finished."""
-    from contrafact.bench.forecast import Line, forecast, shared_among
+    from contrafact.bench.forecast import Line, forecasts, shared_among
 
     seen = set[str]()
     states, hours, unknown, foreign, every = Counter[str](), 0.0, 0, 0, list[Line]()
-    for job in jobs:
-        lines = forecast(job)
+    for job, lines in forecasts(jobs):
         print(f"{job.name}: {job.recipe.title}")
         for line in lines:
             mark = "" if line.key not in seen else " (also above)"
