@@ -96,6 +96,8 @@ def test_latents_that_nobody_could_judge_are_left_out():
     np.testing.assert_array_equal(found.normal, boundary(latents, scores, 0.1, 0.0).normal)
     with pytest.raises(ValueError, match=r"a share of 0\.1 of 5 latents leaves none"):
         boundary(latents, np.where(np.arange(500) < 5, scores, np.nan), 0.1, 0.0)
+    with pytest.raises(ValueError, match="could judge none of 500 images"):
+        boundary(latents, np.full(500, np.nan), 0.1, 0.0)
 
 
 def test_too_few_latents_and_attributes_that_do_not_vary():

@@ -99,13 +99,18 @@ def test_both_spaces_are_one_where_nothing_is_mapped():
 
 
 def test_an_attribute_of_all_images_is_noted():
-    result = linear_separability(Painter(), lambda images: log_odds(images).abs() + 1.0, num_latents=40)
+    result = linear_separability(Painter(), lambda images: 0.6 + 0.4 * probabilities(images), num_latents=40)
     assert result.score == 1.0
     assert result.notes[1] == "attribute 1 is present in all images kept, and counts as separated"
     never = linear_separability(
-        Painter(), lambda images: -log_odds(images)[:, 0].abs(), num_latents=40, attributes=("hat",)
+        Painter(), lambda images: 0.4 * probabilities(images)[:, 0], num_latents=40, attributes=("hat",)
     )
     assert never.notes == ("hat is absent from all images kept, and counts as separated",)
+
+
+def test_measures_that_the_threshold_does_not_divide_are_refused():
+    with pytest.raises(ValueError, match=r"are no probabilities, and none or all are above the threshold 0\.5"):
+        linear_separability(Painter(), lambda images: log_odds(images).abs() + 1.0, num_latents=40)
 
 
 @pytest.mark.parametrize(

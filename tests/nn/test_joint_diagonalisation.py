@@ -108,10 +108,27 @@ def test_turning_planes_one_after_the_other_ends_at_the_same_frame(count, side):
     assert sorted(cosines.argmax(axis=1)) == list(range(side))
 
 
-def test_a_start_between_two_optima_is_left():
-    """In the frame given every plane's derivative is 0, and its best turn is an eighth of a circle."""
-    flat = np.array([[[1.0, 0.5], [0.5, 1.0]], [[2.0, -1.0], [-1.0, 2.0]]])
-    assert joint_diagonaliser(flat, np.random.default_rng(0), restarts=1).share == pytest.approx(1.0, abs=1e-12)
+@pytest.mark.parametrize(
+    "matrices",
+    [
+        np.einsum("ki,kj->kij", *2 * [np.array([[1.0, 1.0], [1.0, -1.0]])]),
+        np.stack([np.ones((4, 4)) - np.eye(4), np.eye(4) - np.ones((4, 4))]),
+        np.stack([np.diag([1.0, 1.0, 1.0], 1) + np.diag([1.0, 1.0, 1.0], -1)] * 2)
+        * np.array([1.0, -1.0])[:, None, None],
+        np.random.default_rng(0).standard_normal((6, 5, 5)),
+        np.random.default_rng(0).standard_normal((40, 5, 5)),
+    ],
+)
+@pytest.mark.parametrize("restarts", [1, 6])
+def test_starts_between_two_optima_and_matrices_that_are_not_symmetric(matrices, restarts):
+    """Where an eighth of a circle either way is best, the frame stays orthonormal, and the start is left."""
+    found = joint_diagonaliser(matrices, np.random.default_rng(0), restarts)
+    np.testing.assert_allclose(found.frame_RR @ found.frame_RR.T, np.eye(len(found.frame_RR)), atol=1e-12)
+    parts = (matrices + matrices.transpose(0, 2, 1)) / 2
+    assert found.share == pytest.approx(criterion(parts, found.frame_RR) / np.square(parts).sum(), abs=1e-12)
+    assert found.share >= criterion(parts, np.eye(len(found.frame_RR))) / np.square(parts).sum()
+    if len(matrices) == 2:  # all of these share a frame
+        assert found.share == pytest.approx(1.0, abs=1e-9)
 
 
 def test_the_frame_is_orthonormal_and_repeatable():

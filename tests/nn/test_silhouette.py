@@ -94,6 +94,11 @@ def test_what_is_no_batch_of_images_is_refused(shape):
         measure(torch.zeros(shape))
 
 
+def test_bytes_are_refused():
+    with pytest.raises(ValueError, match=r"images from 0 to 1, got torch\.uint8; divide bytes by 255"):
+        measure(torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
+
+
 def test_it_is_a_predictor_by_name():
     predictor = load_predictor("silhouette")
     assert predictor.learn_names(rectangle()) == NAMES

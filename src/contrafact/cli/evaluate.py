@@ -53,7 +53,8 @@ class Options:
     predictor: str | None = None
     """Who judges images, for rescoring, matched_rescoring, mds, attribute_dependency, linear_separability and, beside
     its extractor, edit_effects: a run of attribute_predictor, FILE.py:FUNCTION, faces (networks of packages), or
-    silhouette (area, lightness, width, height and slant of one object on a plain ground)."""
+    silhouette (area, lightness, width, height and slant of one object on a plain ground). The last two measure, and
+    are nothing for mds and linear_separability, which ask for a yes or no."""
     extractor: str | None = None
     """Whose features fid and kid compare: inception, dinov2:PATH (its weights), or FILE.py:FUNCTION from images
     (n, C, H, W) in [0, 1] to features (n, D); by default a classifier trained on the data's labels. edit_effects needs

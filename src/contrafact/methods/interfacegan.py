@@ -207,11 +207,13 @@ def boundary(
         rng: divides the chosen latents.
 
     Raises:
-        ValueError: too few latents, or scores that are the same at both ends.
+        ValueError: no or too few latents that were judged, or scores that are the same at both ends.
     """
     from sklearn.svm import SVC
 
     judged = np.flatnonzero(~np.isnan(scores_N))
+    if not len(judged):
+        raise ValueError(f"the predictor could judge none of {len(scores_N)} images")
     count = int(len(judged) * chosen)
     kept = int(count * (1 - held_out))
     if kept < 1:

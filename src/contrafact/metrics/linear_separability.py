@@ -106,7 +106,8 @@ def linear_separability(
         score in [1, 2^A], lower is more separable: of the edit space. ``z`` is the prior's.
 
     Raises:
-        ValueError: the predictor misbehaves, or a setting is out of range.
+        ValueError: the predictor misbehaves, answers that are no probabilities all lie on one side of the threshold, or
+            a setting is out of range.
 
     >>> import torch
     >>> import contrafact as cf
@@ -141,6 +142,12 @@ def linear_separability(
         kept = np.argsort(-np.abs(margins_N), kind="stable")[:num_kept]
         present_N = margins_N[kept] > 0
         if present_N.all() or not present_N.any():
+            found = margins_N + threshold
+            if found.min() < 0 or found.max() > 1:
+                raise ValueError(
+                    f"the predictor's answers, from {found.min():.3g} to {found.max():.3g}, are no probabilities, and "
+                    f"none or all are above the threshold {threshold:g}; give one that divides them"
+                )
             answer = "present in" if present_N.all() else "absent from"
             notes.append(
                 f"{names[a] if names else f'attribute {a}'} is {answer} all images kept, and counts as separated"

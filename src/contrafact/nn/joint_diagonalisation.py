@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import expm
 
-_SWEEPS = 1000
+_SWEEPS = 5000
 # Turns this small, in radians, change a sum of squared entries by less than float64 resolves.
 _STILL = 1e-8
 # Planes that turn together spoil each other's turns; half a radian is where that begins to cost more than it gains.
@@ -50,7 +50,8 @@ def joint_diagonaliser(
     the eigenvectors of the matrices' mean, then random frames.
 
     Args:
-        matrices_KRR: symmetric matrices ``(K, R, R)``; a matrix weighs as the square of its norm.
+        matrices_KRR: symmetric matrices ``(K, R, R)``, or of others their symmetric parts; a matrix weighs as the
+            square of its norm.
         rng: draws the random starts.
         restarts: how many starts, at least 1.
 
@@ -66,6 +67,7 @@ def joint_diagonaliser(
     matrices = np.asarray(matrices_KRR, dtype=np.float64)
     if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2] or 0 in matrices.shape:
         raise ValueError(f"expected symmetric matrices of shape (K, R, R), got {matrices.shape}")
+    matrices = (matrices + matrices.transpose(0, 2, 1)) / 2
     total = float(np.square(matrices).sum())
     if not 0 < total < np.inf:
         raise ValueError("the matrices must be finite and not all zero: nothing could be told apart in them")
@@ -136,8 +138,10 @@ def _angles(turned_KRR: npt.NDArray[np.float64], total: float) -> npt.NDArray[np
     length_R = np.diag(gram_RR)
     flat_RR = length_R[:, None] + length_R - 2 * gram_RR - 4 * squares_RR
     cross_RR = 4 * (products_RR - products_RR.T)
-    angles_RR: npt.NDArray[np.float64] = 0.25 * np.arctan2(cross_RR, flat_RR)
-    # Where every turn is as good as any, or it is the plane of a row and itself.
+    angles_RR = 0.25 * np.arctan2(cross_RR, flat_RR)
+    # Where every turn is as good as any.
     angles_RR[np.hypot(flat_RR, cross_RR) <= np.finfo(float).eps * total] = 0.0
-    np.fill_diagonal(angles_RR, 0.0)
-    return angles_RR
+    # A plane has two entries, each other's reverse, and one decides: where an eighth of a circle is best either way is,
+    # and rounding may say one thing of the one and another of the other.
+    upper_RR: npt.NDArray[np.float64] = np.triu(angles_RR, 1)
+    return upper_RR - upper_RR.T

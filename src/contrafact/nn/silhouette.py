@@ -24,16 +24,16 @@ FAINTEST = 0.005
 
 
 def measure(images: Tensor) -> Tensor:
-    """What an object looks like from afar, :data:`NAMES` ``(N, 5)`` in float64; nan where there is none.
+    """What an object looks like from afar, :data:`NAMES` ``(N, 5)`` in float64 on the CPU; nan where there is none.
 
-    The ground is the median of the image's outermost pixels, in each channel. Of several objects the numbers are those
-    of all together.
+    The ground is the median of the image's outermost pixels, in each channel, so that an object may cover nearly half
+    of the border. Of several objects the numbers are those of all together.
 
     Args:
         images: ``(N, C, H, W)`` in [0, 1], of at least two pixels each way.
 
     Raises:
-        ValueError: another shape.
+        ValueError: another shape, or whole numbers, such as bytes.
 
     >>> image = torch.zeros(1, 1, 20, 20)
     >>> image[..., 5:15, 8:12] = 0.5  # 10 pixels high, 4 wide
@@ -44,7 +44,9 @@ def measure(images: Tensor) -> Tensor:
         raise ValueError(
             f"silhouettes are measured in images (N, C, H, W) of at least 2 pixels each way, got {tuple(images.shape)}"
         )
-    images = images.detach().double().clamp(0, 1)
+    if not images.is_floating_point():
+        raise ValueError(f"silhouettes are measured in images from 0 to 1, got {images.dtype}; divide bytes by 255")
+    images = images.detach().cpu().double().clamp(0, 1)  # not every device has float64
     height, width = images.shape[2:]
     edges = (images[:, :, 0], images[:, :, -1], images[:, :, 1:-1, 0], images[:, :, 1:-1, -1])
     border_NCP = torch.cat(edges, dim=2)
@@ -56,8 +58,8 @@ def measure(images: Tensor) -> Tensor:
     area = 1 / part_NHW.square().sum(dim=(1, 2)) / (height * width)
     lightness = (part_NHW * images.mean(dim=1)).sum(dim=(1, 2))
     # Rows count downwards, and slant is seen upwards.
-    y_H = -torch.arange(height, dtype=images.dtype, device=images.device)
-    x_W = torch.arange(width, dtype=images.dtype, device=images.device)
+    y_H = -torch.arange(height, dtype=images.dtype)
+    x_W = torch.arange(width, dtype=images.dtype)
     by_row_NH, by_column_NW = part_NHW.sum(dim=2), part_NHW.sum(dim=1)
     y_NH = y_H - (by_row_NH @ y_H)[:, None]
     x_NW = x_W - (by_column_NW @ x_W)[:, None]
