@@ -20,8 +20,9 @@ import numpy as np
 from PIL import Image
 
 import contrafact as cf
+from contrafact.bench.check import asked_rows
+from contrafact.bench.plan import CELLS, Bench, score_cells
 from contrafact.bench.recipe import load_recipe
-from contrafact.core.catalog import slug
 from contrafact.core.pictures import save_png, to_bytes
 from contrafact.evaluation.scores import read_scores
 from contrafact.report.figures import traversal
@@ -53,9 +54,9 @@ SHEETS = {
     "faces": Sheet("face-directions.png", 57, ("{:+.1f} years", "{:+.2f} male", "{:+.1f}° turn", "{:+.2f} % mouth")),
     "garments": Sheet(
         "garment-directions.png",
-        0,
+        27,
         ("{:+.1f} % area", "{:+.1f} % lightness", "{:+.1f} % width", "{:+.1f} % height", "{:+.1f}° slant"),
-        ("joint diagonal", "LatentCLR", "GANSpace", "random", "InterFaceGAN, told (ceiling)"),
+        ("joint diagonal", "GANSpace", "random", "InterFaceGAN, told (ceiling)"),
         2,
     ),
 }
@@ -88,10 +89,11 @@ def beside(pictures: list[Image.Image]) -> Image.Image:
 
 def main() -> None:
     recipe = sys.argv[1] if len(sys.argv) > 1 else "faces"
-    asked = SHEETS[recipe]
-    bench = Path("runs", "bench", f"{recipe}-small")
-    names = asked.rows or tuple(row.name for row in load_recipe(recipe).rows)
-    folders = {name: bench / slug(name) / "seed0" for name in names}
+    asked, top = SHEETS[recipe], Path("runs", "bench")
+    bench = Bench(recipe, load_recipe(recipe), top / f"{recipe}-small", seeds=(0,), store=top / CELLS)
+    cells = {cell.row.name: cell for cell in score_cells(bench, asked_rows(bench))}
+    names = asked.rows or tuple(cells)
+    folders = {name: bench.cells / cells[name].needs[0].key / "run" for name in names}
     width = label_width(names)
     rows = [row(asked, name, folder, width) for name, folder in folders.items() if (folder / "scores.jsonl").exists()]
     save_png(stack(rows), Path(__file__).with_name(asked.picture))
