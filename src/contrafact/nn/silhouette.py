@@ -17,8 +17,6 @@ from torch import Tensor
 NAMES = ("area", "lightness", "width", "height", "slant")
 """Percent of the image's pixels; percent of white, of the object; percent of the image's width; percent of its height;
 degrees by which upright lines lean to the right."""
-MIRRORED = ("slant",)
-"""Attributes that change sign in a mirror."""
 FAINTEST = 0.005
 """Mean difference from the ground below which there is nothing to measure."""
 
