@@ -6,13 +6,9 @@ more of it; of each method's ten directions the best is chosen on some latents a
 the other three attributes meanwhile stands beside it, in deviations.
 """
 
+from contrafact.bench.judged import FRAME_ALONE, METRIC, TEN, effect_columns
 from contrafact.bench.recipe import Column, Recipe, Row
 from contrafact.nn.face_judges import NAMES
-
-TEN = {"num_directions": 10}  # the best of more would be better by chance
-METRIC = "matched_rescoring"
-EFFECTS = {name: Column(METRIC, f"per_factor.{number}") for number, name in enumerate(NAMES)}
-SIDES = {f"{name}: others": Column(METRIC, f"side.{number}", better="lower") for number, name in enumerate(NAMES)}
 
 RECIPE = Recipe(
     title="What directions of a generator of faces change, and what else",
@@ -28,17 +24,10 @@ RECIPE = Recipe(
             settings=TEN,
             small={"steps": 150, "samples_per_direction": 6, "encoder_width": 0.25},
         ),
-        Row(
-            "joint diagonal",
-            "joint_diagonal",
-            # Only directions are judged, so that the encoder need not learn.
-            settings={**TEN, "find_circles": False, "steps": 1, "encoder_images": 128},
-            small={"num_bases": 32},
-        ),
+        Row("joint diagonal", "joint_diagonal", settings=FRAME_ALONE, small={"num_bases": 32}),
         Row("random", "random", settings=TEN),
     ),
-    columns={title: column for pair in zip(EFFECTS.items(), SIDES.items(), strict=True) for title, column in pair}
-    | {"lost": Column(METRIC, "lost", better="lower")},
+    columns={**effect_columns(NAMES), "lost": Column(METRIC, "lost", better="lower")},
     presets={"small": "quick", "paper": "paper"},
     sources={"small": "faces", "paper": "faces"},
     predictor="faces",

@@ -6,23 +6,17 @@ each. As in ``faces``, every step changes the image equally, and of each method'
 some latents and measured on others.
 """
 
+from contrafact.bench.judged import FRAME_ALONE, METRIC, TEN, effect_columns
 from contrafact.bench.recipe import Column, Recipe, Row
 from contrafact.nn.silhouette import NAMES
-
-TEN = {"num_directions": 10}  # the best of more would be better by chance
-# Only directions are judged, so that the encoder need not learn.
-OURS = {**TEN, "find_circles": False, "steps": 1, "encoder_images": 128}
-METRIC = "matched_rescoring"
-EFFECTS = {name: Column(METRIC, f"per_factor.{number}", better="higher") for number, name in enumerate(NAMES)}
-SIDES = {f"{name}: others": Column(METRIC, f"side.{number}", better="lower") for number, name in enumerate(NAMES)}
 
 RECIPE = Recipe(
     title="What directions of a generator of garments change",
     table="none: ours, after Yüksel et al. 2021, Table 1",
     rows=(
-        Row("joint diagonal", "joint_diagonal", settings=OURS),
-        Row("white axes", "joint_diagonal", settings={**OURS, "frame": "axes"}),
-        Row("random white frame", "joint_diagonal", settings={**OURS, "frame": "random"}),
+        Row("joint diagonal", "joint_diagonal", settings=FRAME_ALONE),
+        Row("white axes", "joint_diagonal", settings={**FRAME_ALONE, "frame": "axes"}),
+        Row("random white frame", "joint_diagonal", settings={**FRAME_ALONE, "frame": "random"}),
         Row("DeepSpectral, image", "deep_spectral", settings={**TEN, "layer": "image"}),
         Row("GANSpace", "ganspace", settings=TEN),
         Row("SeFa", "sefa", settings=TEN),
@@ -32,8 +26,7 @@ RECIPE = Recipe(
         Row("random", "random", settings=TEN),
         Row("InterFaceGAN, told (ceiling)", "interfacegan", settings={"predictor": "silhouette"}),
     ),
-    columns={"all five": Column(METRIC, "score")}
-    | {title: column for pair in zip(EFFECTS.items(), SIDES.items(), strict=True) for title, column in pair},
+    columns={"all five": Column(METRIC, "score"), **effect_columns(NAMES)},
     presets={"small": "quick", "paper": "quick"},
     sources={"small": "fashion-mnist", "paper": "fashion-mnist"},
     predictor="silhouette",

@@ -5,9 +5,9 @@
     contrafact bench garments --seeds 5
     python docs/pictures/judged_directions.py garments
 
-Nothing is named by eye: columns are the judge's attributes, and above each strip stands what the judge says the step
-changes at images that did not choose the direction. From left to right: two steps back, one, the image itself, one step
-forwards, two; every step changes images equally.
+Nothing is named by eye: the judge's attributes are columns (faces) or rows (garments), and with each strip stands what
+the judge says a step changes at images that did not choose the direction. The image itself is in the middle, steps back
+are left of it and steps forwards right; every step changes images equally.
 """
 
 from __future__ import annotations
