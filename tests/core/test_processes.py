@@ -127,6 +127,31 @@ def test_processes_that_are_refused_a_folder_end_together(tmp_path):
     assert "internal error" not in done.stderr
 
 
+LEAVES = """
+import atexit, pathlib, sys, torch
+from contrafact.core.processes import Processes
+
+# what is registered first is called last
+atexit.register(lambda: pathlib.Path(f"{sys.argv[1]}{both.index}").write_text(str(torch.distributed.is_initialized())))
+both = Processes(torch.device("cpu"))
+waits = [both.begin_total(torch.ones(1000)) for _ in range(100)]
+assert all(wait()[0] == 2 for wait in waits)
+if sys.argv[1] == "failed":
+    raise SystemError
+"""
+
+
+@pytest.mark.parametrize("name", ["done", "failed"])
+def test_processes_leave_their_group_before_the_interpreter_goes(tmp_path, name):
+    (tmp_path / "script.py").write_text(LEAVES)
+    torchrun("script.py", name, cwd=tmp_path, works=name == "done")
+    there = [path.read_text() for path in tmp_path.glob(f"{name}*")]
+    if name == "done":  # else Gloo's threads abort the process, now and then
+        assert there == ["False"] * 2
+    else:
+        assert "True" in there
+
+
 def test_a_process_alone_exchanges_with_itself():
     alone, value = Processes(torch.device("cpu")), torch.tensor([1.0, 2.0])
     assert (alone.index, alone.count, alone.is_main) == (0, 1, True)

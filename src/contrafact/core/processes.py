@@ -5,7 +5,9 @@ Rank and number come from the environment variables that torchrun sets (RANK, WO
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,6 +16,17 @@ import torch.distributed as dist
 from torch import Tensor
 
 T = TypeVar("T")
+
+
+def _leave() -> None:
+    """Leave the group while the interpreter is whole.
+
+    Torch's own teardown comes after it, when Gloo's threads may still run: then the process aborts, and torchrun
+    calls a finished run a failed one. A process that ends by an error does not wait for others: its launcher ends
+    them.
+    """
+    if dist.is_initialized() and getattr(sys, "last_value", None) is None:
+        dist.destroy_process_group()
 
 
 class Processes:
@@ -38,6 +51,7 @@ class Processes:
             torch.cuda.set_device(self.device)
         if not dist.is_initialized():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            atexit.register(_leave)
 
     @property
     def is_main(self) -> bool:
