@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from contrafact.core.progress import watched
 from contrafact.core.run import Run
 from contrafact.generators import StyleGAN2, wrap
 from contrafact.generators.analytic import Analytic
@@ -115,6 +116,23 @@ def test_the_low_rank_start_finds_the_dimensions_that_are_answered_to():
     frame = answering(generator, white, [watch("pixels", (1, 8, 8))], generator.sample(16, seed=0), 3, None, rng)
     spanned = torch.linalg.qr((frame.float() @ white.dual_RL).T)[0]
     assert torch.linalg.svdvals(spanned.T @ reads).min() > 0.999
+
+
+def test_the_search_says_how_far_it_is(tmp_path):
+    """Seven dimensions of nine: 4 · 8 bases for the choice, 8 images and 2 · 7 beside each for the differences."""
+    seen = []
+    few = JointDiagonal.of(**{**TINY, "max_dimensions": 7, "images_per_batch": 30})
+    with watched(lambda what, done, total: seen.append((what, done, total))):
+        few.fit(smooth_generator(9).float(), quiet(tmp_path))
+    for what, total in {
+        "choosing dimensions": 32,
+        "differentiating images": 8 * (1 + 2 * 7),
+        "drawing images": 32,
+    }.items():
+        done = [d for name, d, t in seen if name == what and t == total]
+        assert len(done) > 1
+        assert done == sorted(done)
+        assert done[-1] == total
 
 
 def test_the_directions_of_a_scene_are_recovered(tmp_path):

@@ -303,7 +303,7 @@ class Run:
         self._truncate_log(first)
         last_save = time.monotonic()
         writer = self._tensorboard_writer()
-        with self._catch_signals(), Progress(what, total, first, self._show_progress and self.is_main) as bar:
+        with self._catch_signals(), self.progress(what, total, first) as bar:
             for step in range(first, total):
                 yield step
                 bar.advance()
@@ -322,6 +322,14 @@ class Run:
                     last_save = time.monotonic()
                 if stop and done != total:
                     raise RunInterrupted(f"stopped after step {done} of {total}; {command.how_to_go_on()}")
+
+    def progress(self, what: str, total: int, first: int = 0) -> Progress:
+        """A progress bar for work outside :meth:`steps`, where this run shows any.
+
+        >>> with Run("runs/own", progress=False).progress("sampling", 512) as bar:
+        ...     bar.advance(128)
+        """
+        return Progress(what, total, first, self._show_progress and self.is_main)
 
     def log(self, **scalars: Tensor | float) -> None:
         """Note scalars of this step; lines of the log are means over ``log_every`` steps."""

@@ -8,7 +8,7 @@ channels, F their entries.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -32,6 +32,10 @@ CANDIDATES: tuple[Response, ...] = ("pixels", "moments", "spectrum")
 """What is chosen from. A random encoder is no candidate: its outputs mix everything, so any frame looks good to it."""
 # Responses that answer less than this share of the strongest one are left out: their Gram matrices are noise.
 _FAINT = 0.02
+
+
+def _uncounted(images: int) -> None:
+    """Nobody asked how far it is."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,13 @@ def joint_frame(source: Generator, run: Run, cfg: Frame, num_directions: int) ->
     latents = source.sample(cfg.num_latents, run.rng("whitening", shared=True))
     white = whitening(latents)
     bases = source.sample(cfg.num_bases, run.rng("bases", shared=True))
-    if len(white.axes_RL) > cfg.max_dimensions:
-        frame = answering(source, white, watched, bases, cfg.max_dimensions, layers, run.rng("probes", shared=True))
-        white = white.turned(frame)
-    grams = gram_matrices(source, white, watched, bases, cfg.step, layers, cfg.images_per_batch)
+    rank = min(len(white.axes_RL), cfg.max_dimensions)
+    if len(white.axes_RL) > rank:
+        with run.progress("choosing dimensions", len(_repeated(bases, rank))) as bar:
+            probes = run.rng("probes", shared=True)
+            white = white.turned(answering(source, white, watched, bases, rank, layers, probes, bar.advance))
+    with run.progress("differentiating images", len(bases) * (1 + 2 * rank)) as bar:
+        grams = gram_matrices(source, white, watched, bases, cfg.step, layers, cfg.images_per_batch, bar.advance)
     frame_VR, note = _frame_of(dict(zip(kinds, grams, strict=True)), run, cfg)
     pixels = grams[0]
     frame_VR = frame_VR[pixels.profiles(frame_VR).sum(dim=0).argsort(descending=True)]
@@ -182,6 +189,7 @@ def gram_matrices(
     step: float,
     layers: tuple[int, int] | None = None,
     images_per_batch: int = 512,
+    advance: Callable[[int], None] = _uncounted,
 ) -> list[Grams]:
     """Gram matrices of the responses' derivatives, by central differences along the white axes, a few bases at a time.
 
@@ -193,19 +201,20 @@ def gram_matrices(
         step: of the differences, in standard deviations.
         layers: layers that the step acts on; None for all.
         images_per_batch: images at a time.
+        advance: told how many images more there are, ``B (1 + 2R)`` in all.
 
     Returns:
         those of every kind.
     """
     axes, rank = white.axes_RL, len(white.axes_RL)
-    spreads = _spreads(source, watched, bases_BL, images_per_batch)
+    spreads = _spreads(source, watched, bases_BL, images_per_batch, advance)
     halves: list[list[Tensor]] = [[] for _ in watched]
     per_base: list[list[Tensor]] = [[] for _ in watched]
     for half in bases_BL.chunk(2):
         sums: list[Tensor | float] = [0.0] * len(watched)
         for batch in half.split(max(1, images_per_batch // (2 * rank))):
             ahead, back = (
-                _answers(source, watched, _moved(source, batch, sign * step * axes, layers), images_per_batch)
+                _answers(source, watched, _moved(source, batch, sign * step * axes, layers), images_per_batch, advance)
                 for sign in (1.0, -1.0)
             )
             for number, (plus, minus) in enumerate(zip(ahead, back, strict=True)):
@@ -233,19 +242,25 @@ def _shifted(source: Generator, latent_NL: Tensor, shift_NL: Tensor, layers: tup
     return latent_NL[:, None] + mask * shift_NL[:, None]
 
 
-def _answers(source: Generator, watched: list[Watch], latents: Tensor, images_per_batch: int) -> list[Tensor]:
+def _answers(
+    source: Generator, watched: list[Watch], latents: Tensor, images_per_batch: int, advance: Callable[[int], None]
+) -> list[Tensor]:
     """What each kind of response says of the images of latents, ``(N, P, C)``."""
     parts: list[list[Tensor]] = [[] for _ in watched]
     for batch in latents.split(images_per_batch):
         images = source(batch).float()
         for part, response in zip(parts, watched, strict=True):
             part.append(response(images))
+        advance(len(batch))
     return [torch.cat(part) for part in parts]
 
 
-def _spreads(source: Generator, watched: list[Watch], bases_BL: Tensor, images_per_batch: int) -> list[Tensor]:
+def _spreads(
+    source: Generator, watched: list[Watch], bases_BL: Tensor, images_per_batch: int, advance: Callable[[int], None]
+) -> list[Tensor]:
     """Standard deviation of every response over the bases ``(P, C)``; those that hardly vary count no more for it."""
-    found = [answers.double().std(dim=0) for answers in _answers(source, watched, bases_BL, images_per_batch)]
+    answers = _answers(source, watched, bases_BL, images_per_batch, advance)
+    found = [answers_BPC.double().std(dim=0) for answers_BPC in answers]
     return [spread.clamp_min(1e-2 * float(spread.max()) + 1e-12) for spread in found]
 
 
@@ -257,15 +272,15 @@ def answering(
     count: int,
     layers: tuple[int, int] | None,
     rng: torch.Generator,
+    advance: Callable[[int], None] = _uncounted,
 ) -> Tensor:
     """Orthonormal white directions ``(count, R)`` that the responses answer to most, from one backward pass a base.
 
     The gradient of a random projection of all responses has the mean JᵀJ as its second moment, so the leading
     eigenvectors of the gradients' are estimated with as many passes as there are bases, however large the space.
     """
-    bases = bases_BL if len(bases_BL) >= 4 * count else bases_BL.repeat(-(-4 * count // len(bases_BL)), 1)
     gradients = []
-    for batch in bases.split(16):
+    for batch in _repeated(bases_BL, count).split(16):
         shift = torch.zeros(len(batch), len(white.axes_RL), dtype=batch.dtype, device=batch.device, requires_grad=True)
         images = source(_shifted(source, batch, shift @ white.axes_RL, layers)).float()
         projected = torch.zeros((), device=batch.device)
@@ -274,6 +289,12 @@ def answering(
             probe = torch.randn(answers.shape, generator=rng).to(answers.device)
             projected = projected + (answers * probe).sum() / answers.detach().std(dim=0).norm().clamp_min(1e-12)
         gradients.append(torch.autograd.grad(projected, shift)[0].double().cpu())
+        advance(len(batch))
     gradient_NR = torch.cat(gradients)
     vectors_RR: Tensor = torch.linalg.svd(gradient_NR, full_matrices=False)[2]
     return vectors_RR[:count]
+
+
+def _repeated(bases_BL: Tensor, count: int) -> Tensor:
+    """The bases, as often as it takes to have four for each of ``count`` directions."""
+    return bases_BL.repeat(max(1, -(-4 * count // len(bases_BL))), 1)

@@ -27,7 +27,6 @@ from contrafact.core.directions import GlobalDirections
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, Method
 from contrafact.core.metric import FloatArray
-from contrafact.core.progress import Progress
 from contrafact.core.ranges import Count, Keep, Layer, Positive, Range, Share
 from contrafact.core.run import Run
 from contrafact.nn.attributes import load_predictor, no_predictor_message
@@ -168,7 +167,7 @@ class Boundary(NamedTuple):
 def _scored(score: Judge, latent_NL: Tensor, attributes: Sequence[str], run: Run) -> FloatArray:
     """Scores ``(N, A)`` of all latents, a batch at a time."""
     parts = []
-    with Progress("scoring images", len(latent_NL), enabled=run.is_main) as progress:
+    with run.progress("scoring images", len(latent_NL)) as progress:
         for batch in latent_NL.split(IMAGES_AT_ONCE):
             parts.append(score(batch, attributes).double().cpu().numpy())
             progress.advance(len(batch))
@@ -181,7 +180,7 @@ def _places(source: Generator, latent_NL: Tensor, run: Run) -> npt.NDArray[Any]:
     if source.edit_layer is None:
         return source.edit_coordinates(latent_NL).cpu().numpy()
     parts = []
-    with Progress("reading activations", len(latent_NL), enabled=run.is_main) as progress:
+    with run.progress("reading activations", len(latent_NL)) as progress:
         for batch in latent_NL.split(IMAGES_AT_ONCE):
             parts.append(source.edit_coordinates(batch).float().cpu().numpy())
             progress.advance(len(batch))
