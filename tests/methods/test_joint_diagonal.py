@@ -118,6 +118,34 @@ def test_the_low_rank_start_finds_the_dimensions_that_are_answered_to():
     assert torch.linalg.svdvals(spanned.T @ reads).min() > 0.999
 
 
+def test_the_low_rank_start_needs_no_round_number_of_bases_nor_memory_for_all():
+    """17 bases are not 16 and a single one; in pieces of three, gradients are the same up to the order of sums."""
+    generator, white = smooth_generator(9), white_of(9)
+    bases, response = generator.sample(17, seed=0).double(), watch("pixels", (3, 8, 8))
+    white = Whitening(*(part.double() for part in white))
+    whole, pieces = (
+        answering(generator, white, [response], bases, 4, None, torch.Generator().manual_seed(0), size)
+        for size in (16, 3)
+    )
+    assert bool(whole.isfinite().all())
+    assert torch.linalg.svdvals(whole @ pieces.T).min() > 1 - 1e-6
+
+
+def test_large_images_are_made_a_few_at_a_time(tmp_path):
+    """None of a search's or an encoder's images need a batch of more than two million pixels."""
+    largest = []
+
+    class Large(torch.nn.Module):
+        def forward(self, latent):
+            largest.append(len(latent))
+            return latent.sigmoid()[:, :, None, None].expand(-1, 3, 256, 256) * torch.linspace(0, 1, 256)
+
+    generator = wrap(Large(), 3, image_range=(0, 1)).freeze()
+    few = {"num_latents": 100, "num_bases": 12, "encoder_images": 70, "steps": 1, "batch_size": 2, "encoder_width": 0.1}
+    JointDiagonal.of(**few, find_circles=False).fit(generator, quiet(tmp_path))
+    assert max(largest) == 32
+
+
 def test_the_search_says_how_far_it_is(tmp_path):
     """Seven dimensions of nine: 4 · 8 bases for the choice, 8 images and 2 · 7 beside each for the differences."""
     seen = []

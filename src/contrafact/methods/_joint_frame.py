@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contrafact.core.generator import Generator
+from contrafact.core.generator import Generator, images_at_once
 from contrafact.core.ranges import Count, Layer, Positive, Size
 from contrafact.core.run import Run
 from contrafact.core.settings import Group
@@ -26,12 +26,16 @@ from contrafact.nn.joint_diagonalisation import joint_diagonaliser
 from contrafact.nn.responses import Response, Watch, watch
 from contrafact.nn.spectral import oriented
 from contrafact.nn.whitening import Whitening, whitening
+from contrafact.training.piecewise import in_pieces
+from contrafact.training.step_memory import graph_bytes, refuse_too_much
 
 GramKind = Literal["per_response", "per_base", "both"]
 CANDIDATES: tuple[Response, ...] = ("pixels", "moments", "spectrum")
 """What is chosen from. A random encoder is no candidate: its outputs mix everything, so any frame looks good to it."""
 # Responses that answer less than this share of the strongest one are left out: their Gram matrices are noise.
 _FAINT = 0.02
+# Latents whose images' responses are brought to one scale, when the dimensions that are answered to are chosen.
+_BASES_AT_ONCE = 16
 
 
 def _uncounted(images: int) -> None:
@@ -62,11 +66,15 @@ class Frame(Group):
     restarts: Size = 6
     """Starts of the diagonalisation; the best is kept."""
     images_per_batch: Size = 512
-    """Images generated at a time."""
+    """Images generated at a time; fewer above 64 pixels, 32 at 256."""
     first_layer: Layer | None = None
     """First layer of a style-based generator the directions act on; empty for all."""
     last_layer: Layer | None = None
     """One past the last such layer."""
+
+    def batch(self, source: Generator) -> int:
+        """Images of a generator at a time."""
+        return min(self.images_per_batch, 2 * images_at_once(source))
 
 
 def joint_frame(source: Generator, run: Run, cfg: Frame, num_directions: int) -> WhitenedDirections:
@@ -90,9 +98,10 @@ def joint_frame(source: Generator, run: Run, cfg: Frame, num_directions: int) ->
     if len(white.axes_RL) > rank:
         with run.progress("choosing dimensions", len(_repeated(bases, rank))) as bar:
             probes = run.rng("probes", shared=True)
-            white = white.turned(answering(source, white, watched, bases, rank, layers, probes, bar.advance))
+            found = answering(source, white, watched, bases, rank, layers, probes, cfg.batch(source), bar.advance)
+        white = white.turned(found)
     with run.progress("differentiating images", len(bases) * (1 + 2 * rank)) as bar:
-        grams = gram_matrices(source, white, watched, bases, cfg.step, layers, cfg.images_per_batch, bar.advance)
+        grams = gram_matrices(source, white, watched, bases, cfg.step, layers, cfg.batch(source), bar.advance)
     frame_VR, note = _frame_of(dict(zip(kinds, grams, strict=True)), run, cfg)
     pixels = grams[0]
     frame_VR = frame_VR[pixels.profiles(frame_VR).sum(dim=0).argsort(descending=True)]
@@ -272,17 +281,31 @@ def answering(
     count: int,
     layers: tuple[int, int] | None,
     rng: torch.Generator,
+    images_per_batch: int = _BASES_AT_ONCE,
     advance: Callable[[int], None] = _uncounted,
 ) -> Tensor:
     """Orthonormal white directions ``(count, R)`` that the responses answer to most, from one backward pass a base.
 
     The gradient of a random projection of all responses has the mean JᵀJ as its second moment, so the leading
     eigenvectors of the gradients' are estimated with as many passes as there are bases, however large the space.
+
+    Raises:
+        ValueError: there is no memory for the gradients of ``images_per_batch`` images.
     """
+    at_once = min(images_per_batch, _BASES_AT_ONCE)
+
+    def moved(bases: Tensor, shift: Tensor) -> Tensor:
+        return _shifted(source, bases, shift @ white.axes_RL, layers)
+
+    nothing = bases_BL.new_zeros(_BASES_AT_ONCE, len(white.axes_RL))
+    image = graph_bytes(lambda shift: source(moved(bases_BL[:1].expand(len(shift), -1), shift)), _learned(nothing[:2]))
+    refuse_too_much(image * at_once, source.device, "set a smaller images_per_batch, to which it is proportional")
     gradients = []
-    for batch in _repeated(bases_BL, count).split(16):
-        shift = torch.zeros(len(batch), len(white.axes_RL), dtype=batch.dtype, device=batch.device, requires_grad=True)
-        images = source(_shifted(source, batch, shift @ white.axes_RL, layers)).float()
+    bases = _repeated(bases_BL, count)
+    # Alike in size, so that none has a single latent, which would vary by nothing.
+    for batch in bases.tensor_split(-(-len(bases) // _BASES_AT_ONCE)):
+        shift = _learned(nothing[: len(batch)])
+        images = in_pieces(source, moved(batch, shift), at_once if at_once < len(batch) else 0).float()
         projected = torch.zeros((), device=batch.device)
         for response in watched:
             answers = response(images)
@@ -293,6 +316,10 @@ def answering(
     gradient_NR = torch.cat(gradients)
     vectors_RR: Tensor = torch.linalg.svd(gradient_NR, full_matrices=False)[2]
     return vectors_RR[:count]
+
+
+def _learned(values: Tensor) -> Tensor:
+    return values.clone().requires_grad_()
 
 
 def _repeated(bases_BL: Tensor, count: int) -> Tensor:

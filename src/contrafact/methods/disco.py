@@ -38,7 +38,7 @@ from contrafact.methods._contrast import Contrast
 from contrafact.methods._edits import Edits
 from contrafact.methods._joint_frame import Frame, joint_frame
 from contrafact.nn.trainable import EncoderChoice, NavigatorKind, trainable_directions, trainable_encoder
-from contrafact.training.edit_pool import EditPool
+from contrafact.training.edit_pool import EditPool, check_pool
 from contrafact.training.piecewise import in_pieces, mixes_rows
 from contrafact.training.step_memory import graph_bytes, refuse_too_much
 
@@ -200,6 +200,8 @@ class DisCo(Method):
         """Refuse directions and an encoder that do not fit the generator."""
         if self.start.initial_directions != JOINT_DIAGONAL:
             self._directions(source, run)
+        if self.edits.pool:  # before the directions are looked for, which may take an hour
+            check_pool(source, self.num_directions, self.edits.pool)
         if mixes_rows(self._encoder(source, run)) and self.images_at_once:
             raise ValueError(
                 "images_at_once takes a step's images apart, but this encoder normalises over its batch; set it to 0"

@@ -98,7 +98,7 @@ class JointDiagonal(Method):
         count = max(1, min(self.encoder_images, _POOL_BYTES // (2 * channels * height * width)))
         latents, images = source.sample(count, run.rng("pool")), []
         with torch.no_grad(), run.autocast(), run.progress("drawing images", count) as bar:
-            for batch in latents.split(self.frame_search.images_per_batch):
+            for batch in latents.split(self.frame_search.batch(source)):
                 images.append(source(batch).clamp(0, 1).half())
                 bar.advance(len(batch))
         pool, targets = torch.cat(images), directions.coordinates(latents)

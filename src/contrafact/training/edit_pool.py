@@ -5,6 +5,7 @@ Shape suffixes: P pooled latents, D directions, S edits of a step, C, H, W image
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,10 +13,9 @@ import torch
 from torch import Tensor
 
 from contrafact.core.directions import Directions
-from contrafact.core.generator import Generator
+from contrafact.core.generator import Generator, images_at_once
 
 MOST_BYTES = 1 << 31
-_IMAGES_PER_BATCH = 512
 
 
 class EditPool(NamedTuple):
@@ -61,20 +61,12 @@ class EditPool(NamedTuple):
             ValueError: more images than two gigabytes hold.
         """
         count = directions.num_directions
-        needed = 2 * size * (count + 1) * source.image_shape[0] * source.image_shape[1] * source.image_shape[2]
-        if needed > MOST_BYTES:
-            raise ValueError(
-                f"a pool of {size} latents with {count} edits each takes {needed / 2**30:.1f} GiB of images, more than "
-                f"{MOST_BYTES >> 30}; ask for at most {size * MOST_BYTES // needed} (pool)"
-            )
+        check_pool(source, count, size)
         latents = source.sample(size, rng)
         magnitude_PD = magnitudes(size * count, rng).view(size, count).to(latents.device)
         before, after = [], []
-        for batch, steps in zip(
-            latents.split(max(1, _IMAGES_PER_BATCH // count)),
-            magnitude_PD.split(max(1, _IMAGES_PER_BATCH // count)),
-            strict=True,
-        ):
+        at_once = max(1, 2 * images_at_once(source) // count)
+        for batch, steps in zip(latents.split(at_once), magnitude_PD.split(at_once), strict=True):
             before.append(source(batch).half())
             index = torch.arange(count, device=latents.device).repeat(len(batch))
             repeated = batch.repeat_interleave(count, dim=0)
@@ -93,3 +85,13 @@ class EditPool(NamedTuple):
         of_edit = chosen.repeat(len(index_S) // bases)
         after = self.after_PDCHW[of_edit, index_S].float()
         return self.before_PCHW[chosen].float(), after, self.magnitude_PD[of_edit, index_S]
+
+
+def check_pool(source: Generator, directions: int, size: int) -> None:
+    """Refuse (ValueError) a pool of ``size`` latents, each with so many edits, that two gigabytes do not hold."""
+    needed = 2 * size * (directions + 1) * math.prod(source.image_shape)
+    if needed > MOST_BYTES:
+        raise ValueError(
+            f"a pool of {size} latents with {directions} edits each takes {needed / 2**30:.1f} GiB of images, more "
+            f"than {MOST_BYTES >> 30}; ask for at most {size * MOST_BYTES // needed} (pool)"
+        )
