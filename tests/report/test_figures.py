@@ -6,6 +6,8 @@ from PIL import Image
 from contrafact.core.directions import GlobalDirections
 from contrafact.core.generator import Generator, sample_latents
 from contrafact.core.pictures import to_bytes
+from contrafact.core.whitened_directions import WhitenedDirections
+from contrafact.generators import wrap
 from contrafact.generators.stylegan2 import StyleGAN2
 from contrafact.report.figures import (
     STILL,
@@ -306,3 +308,28 @@ def test_write_traversal_goes_to_the_run_by_default(finished_codes):
 def test_write_traversal_refuses_even_frames(finished):
     with pytest.raises(ValueError, match="frames must be odd"):
         write_traversal(finished, frames=4)
+
+
+def test_a_circle_is_turned_around_and_says_radians():
+    """Two of three white vectors are a circle, in a generator that shows the three coordinates as grey levels."""
+    module = torch.nn.Sequential(
+        torch.nn.Sigmoid(), torch.nn.Unflatten(1, (3, 1, 1)), torch.nn.Upsample(scale_factor=8)
+    )
+    generator = wrap(module, 3, image_range=(0, 1)).freeze()
+    directions = WhitenedDirections.of(torch.eye(3), torch.eye(3), torch.zeros(3), [[0], [1, 2]], ["size", "hue"])
+    latents = torch.tensor([[0.5, 2.0, 0.0]])
+    smooth = sweep(generator, directions, latents, magnitude_range(9, generator.figure_span))
+    swept = smooth.thinned(2)
+    hue, size = swept.names.index("hue"), swept.names.index("size")
+    for m, part in enumerate((-1, -0.5, 0, 0.5, 1)):
+        angle, step = part * 0.9 * np.pi, part * generator.figure_span
+        turned = torch.tensor([0.5, 2 * np.cos(angle), 2 * np.sin(angle)]).sigmoid()
+        moved = torch.tensor([0.5 + step, 2.0, 0.0]).sigmoid()
+        torch.testing.assert_close(swept.frames[hue, 0, m, :, 0, 0], turned.float(), atol=1e-5, rtol=0)
+        torch.testing.assert_close(swept.frames[size, 0, m, :, 0, 0], moved.float(), atol=1e-5, rtol=0)
+    assert swept.steps_of(hue) == ["−2.83 rad", "−1.41 rad", "0", "+1.41 rad", "+2.83 rad"]
+    assert swept.steps_of(size)[0].endswith(" σ")
+    assert swept.labels[hue].splitlines()[2] == "turns ±2.83 rad"
+    assert len(swept.labels[size].splitlines()) == 2
+    half = sweep(generator, directions, latents, magnitude_range(3, generator.figure_span / 2))
+    assert half.steps_of(half.names.index("hue"))[-1] == "+1.41 rad"

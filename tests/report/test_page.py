@@ -119,8 +119,8 @@ def test_explorer_sheets_hold_the_frames(finished, report):
     explored = json.loads(data)
     _, step = _detail(finished, 2, 5)
     swept = sweep_run(finished, 2, 4 * step + 1, 2.5)
-    assert explored["labels"][0] == "−2.5 σ"
-    assert len(explored["labels"]) == 4 * step + 1
+    assert explored["directions"][0]["labels"][0] == "−2.5 σ"
+    assert len(explored["directions"][0]["labels"]) == explored["steps"] == 4 * step + 1
     assert [d["name"] for d in explored["directions"]] == list(swept.names)
     for number in (0, 5):
         address = explored["directions"][number]["sheet"]

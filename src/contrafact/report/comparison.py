@@ -247,6 +247,7 @@ def _row_labels(compared: Comparison, direction: int) -> list[str]:
         name = contender.directions.names[match.index]
         why = "named so" if match.by_name else f"{match.alike:.2f} alike"
         turned = ", reversed" if match.sign < 0 else ""
+        name += "\nradians of a circle" if contender.directions.is_circle(match.index) else ""
         leading = contender is compared.contenders[0]
         rows.append(f"{contender.label}\n{name}" + ("" if leading else f"\n{why}{turned}"))
     return rows

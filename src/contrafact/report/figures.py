@@ -6,6 +6,7 @@ Shape suffixes: D directions, S base samples, M magnitudes, C channels, H height
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -35,6 +36,8 @@ FloatArray = npt.NDArray[np.float64]
 FIGURES = "figures"
 MOST = 64
 """Directions drawn at most unless asked otherwise: pages and folders of more are no longer looked at."""
+TURN = 0.9 * math.pi
+"""How far figures turn around a circle each way, in radians: not by half a turn, where both ends are the same image."""
 STILL = 1 / 32
 """A direction does nothing visible when no pixel of any frame changes by more than this (8 grey levels of 255)."""
 
@@ -54,6 +57,8 @@ class Sweep:
         kind: ``direction``, or ``code`` for a generator's latent axes; names the files.
         copy_of: for each of the D the name of the stronger one that changes pictures alike, or None; empty where nobody
             looked.
+        angles: ``(M,)`` in radians, for the directions that turn around circles.
+        circles: for each of the D whether it does; empty where none do.
     """
 
     frames: Tensor
@@ -65,17 +70,30 @@ class Sweep:
     found: int
     kind: str = "direction"
     copy_of: tuple[str | None, ...] = ()
+    angles: FloatArray | None = None
+    circles: tuple[bool, ...] = ()
 
     @property
     def labels(self) -> list[str]:
-        """Each direction's name and change, and whose copy it is, on lines of their own."""
+        """Each direction's name and change, how far it turns, and whose copy it is, on lines of their own."""
         texts = [f"{name}\nchange {change:.3f}" for name, change in zip(self.names, self.change, strict=True)]
+        for position in np.flatnonzero(self.circles):
+            texts[position] += f"\nturns ±{self.steps_of(int(position))[-1].removeprefix('+')}"
         same = self.copy_of or [None] * len(texts)
         return [text if of is None else f"{text}\nlike {of}" for text, of in zip(texts, same, strict=True)]
 
+    def steps_of(self, position: int) -> list[str]:
+        """The magnitudes of one direction, counted from the strongest, with their unit."""
+        if self.angles is not None and self.circles and self.circles[position]:
+            return magnitude_labels(self.angles, "rad")
+        return magnitude_labels(self.magnitudes)
+
     def thinned(self, step: int) -> Sweep:
         """The same sweep with only every ``step``-th magnitude; the middle one must stay."""
-        return dataclasses.replace(self, frames=self.frames[:, :, ::step], magnitudes=self.magnitudes[::step])
+        angles = None if self.angles is None else self.angles[::step]
+        return dataclasses.replace(
+            self, frames=self.frames[:, :, ::step], magnitudes=self.magnitudes[::step], angles=angles
+        )
 
 
 def magnitude_range(frames: int, span: float) -> FloatArray:
@@ -125,7 +143,7 @@ def traversal(
         generator: makes the images.
         directions: moves the latents.
         latents: base latents ``(S, L)``, or ``(S, num_layers, L)``.
-        magnitudes: M of them, in standard deviations.
+        magnitudes: ``(M,)``, in standard deviations, or radians of a circle; or ``(D, M)``, each direction's own.
         indices: directions to sweep; all by default.
         max_side: area-average images down to at most this side, for overviews of large generators.
         batch_size: images made at once; by default as suits their size.
@@ -139,8 +157,8 @@ def traversal(
     check_fit(directions, generator)
     home = next(chain(directions.parameters(), directions.buffers()), latents).device
     chosen = torch.arange(directions.num_directions) if indices is None else torch.as_tensor(list(indices))
-    steps = torch.as_tensor(np.asarray(magnitudes), dtype=torch.float32, device=home)
-    grid = (len(chosen), len(latents), len(steps))
+    steps_DM = torch.as_tensor(np.atleast_2d(magnitudes), dtype=torch.float32, device=home).expand(len(chosen), -1)
+    grid = (len(chosen), len(latents), steps_DM.shape[1])
     latents = latents.to(home)
     parts = []
     total = int(np.prod(grid))
@@ -148,7 +166,7 @@ def traversal(
     with Progress("drawing images", total) as bar:
         for cell in torch.arange(total).split(at_once):
             d, s, m = (axis.to(home) for axis in torch.unravel_index(cell, grid))
-            moved = directions(latents[s], chosen.to(home)[d], steps[m])
+            moved = directions(latents[s], chosen.to(home)[d], steps_DM[d, m])
             images = generator(moved.to(generator.device)).float()
             if max_side is not None and max(images.shape[-2:]) > max_side:
                 factor = max_side / max(images.shape[-2:])
@@ -192,6 +210,9 @@ def sweep(
 ) -> Sweep:
     """:func:`traversal` of the ``most`` directions that change the picture most, strongest first.
 
+    Those that turn around a circle are turned by :data:`TURN` each way where the magnitudes end at the generator's
+    ``figure_span``, and by a part of it where they end before.
+
     Args:
         generator: makes the images.
         directions: moves the latents.
@@ -207,12 +228,18 @@ def sweep(
     """
     asked = dict.fromkeys(directions.index(name) for name in only)
     chosen = np.array([*asked]) if asked else np.arange(directions.num_directions)
+    angles = (magnitudes / generator.figure_span).clip(-1, 1) * TURN
+    turns = np.array([directions.is_circle(number) for number in range(directions.num_directions)])
+
+    def steps_of(numbers: npt.NDArray[np.int64]) -> FloatArray:
+        return np.where(turns[numbers, None], angles, magnitudes)
+
     if not asked and directions.num_directions > check_count("most", most):
         # Hundreds of full sweeps would not fit in memory: the two ends of one or two samples rank them well enough.
-        ends = magnitudes[[0, len(magnitudes) // 2, -1]]
+        ends = steps_of(chosen)[:, [0, len(magnitudes) // 2, -1]]
         glimpse = traversal(generator, directions, latents[:2], ends, max_side=32)
         chosen = np.argsort(-pixel_change(glimpse)[0], kind="stable")[:most]
-    frames = traversal(generator, directions, latents, magnitudes, indices=chosen.tolist(), max_side=max_side)
+    frames = traversal(generator, directions, latents, steps_of(chosen), indices=chosen.tolist(), max_side=max_side)
     change, largest = pixel_change(frames)
     order = np.lexsort((-change, largest <= STILL))
     frames = frames[torch.from_numpy(order)]
@@ -229,6 +256,8 @@ def sweep(
         found=len(asked) or directions.num_directions,
         kind=kind,
         copy_of=tuple(alike),
+        angles=angles,
+        circles=tuple(turns[chosen[order]].tolist()),
     )
 
 
@@ -270,21 +299,21 @@ def sweep_run(
     return sweep(generator, directions, latents, magnitudes, most=most, only=only, max_side=max_side, kind=kind)
 
 
-def magnitude_labels(magnitudes: FloatArray) -> list[str]:
+def magnitude_labels(magnitudes: FloatArray, unit: str = "σ") -> list[str]:
     """``−2.5 σ`` … ``0`` … ``+2.5 σ``.
 
     >>> magnitude_labels(np.array([-1.25, 0.0, 2.0]))
     ['−1.25 σ', '0', '+2 σ']
     """
     texts = [f"{m:+.2f}".rstrip("0").rstrip(".").replace("-", "−") for m in magnitudes]
-    return ["0" if m == 0 else f"{text} σ" for m, text in zip(magnitudes, texts, strict=True)]
+    return ["0" if m == 0 else f"{text} {unit}" for m, text in zip(magnitudes, texts, strict=True)]
 
 
 def strip(swept: Sweep, position: int) -> Image:
     """One direction: a row per base sample, a column per magnitude. ``position`` counts from the strongest."""
     title = f"{swept.names[position]} · mean pixel change {swept.change[position]:.3f}"
     labels = [f"sample {s}" for s in range(swept.frames.shape[1])]
-    return sheet(to_bytes(swept.frames[position]), title, labels, magnitude_labels(swept.magnitudes))
+    return sheet(to_bytes(swept.frames[position]), title, labels, swept.steps_of(position))
 
 
 def traversal_sheet(swept: Sweep, sample: int = 0) -> Image:

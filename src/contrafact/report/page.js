@@ -25,8 +25,8 @@ function startExplorer(box, sweep) {
   const choices = [...box.querySelectorAll(".choices button")];
   const samples = [...box.querySelectorAll(".small button")];
   const large = box.querySelector(".large");
-  const middle = Math.floor(sweep.labels.length / 2);
-  const state = { sheet: null, sample: 0, playing: false, forward: true, last: 0 };
+  const middle = Math.floor(sweep.steps / 2);
+  const state = { sheet: null, direction: 0, sample: 0, playing: false, forward: true, last: 0 };
 
   function drawCell(canvas, sample, step) {
     const { width, height } = sweep;
@@ -49,8 +49,9 @@ function startExplorer(box, sweep) {
 
   function draw() {
     const step = Number(slider.value);
-    readout.textContent = sweep.labels[step];
-    slider.setAttribute("aria-valuetext", sweep.labels[step]);
+    const label = sweep.directions[state.direction].labels[step];
+    readout.textContent = label;
+    slider.setAttribute("aria-valuetext", label);
     if (!state.sheet) return;
     drawCell(large, state.sample, step);
     samples.forEach((button, sample) => drawCell(button.firstElementChild, sample, step));
@@ -65,6 +66,7 @@ function startExplorer(box, sweep) {
     await sheet.decode();
     if (title.textContent !== sweep.directions[number].name) return; // another one was chosen meanwhile
     state.sheet = sheet;
+    state.direction = number;
     draw();
     explorer.dataset.ready = number;
   }
@@ -77,7 +79,7 @@ function startExplorer(box, sweep) {
 
   function tick(time) {
     if (!state.playing) return;
-    const last = sweep.labels.length - 1;
+    const last = sweep.steps - 1;
     if (time - state.last > 2200 / last) {
       state.last = time;
       const step = Number(slider.value);

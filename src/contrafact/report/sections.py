@@ -101,10 +101,12 @@ def _data_addresses(pictures: Sequence[ByteArray]) -> list[str]:
 
 def _explorer(swept: Sweep, addresses: Sequence[str]) -> str:
     num_samples, steps, _, height, width = swept.frames.shape[1:]
-    directions = [{"name": n, "sheet": a} for n, a in zip(swept.names, addresses, strict=True)]
-    labels = magnitude_labels(swept.magnitudes)
+    directions = [
+        {"name": name, "sheet": address, "labels": swept.steps_of(position)}
+        for position, (name, address) in enumerate(zip(swept.names, addresses, strict=True))
+    ]
     # "</" inside a script element would end it, whatever a direction is called.
-    data = json.dumps({"width": width, "height": height, "labels": labels, "directions": directions}).replace(
+    data = json.dumps({"width": width, "height": height, "steps": steps, "directions": directions}).replace(
         "<", "\\u003c"
     )
     top = max(float(swept.change.max()), 1e-3)
@@ -114,6 +116,7 @@ def _explorer(swept: Sweep, addresses: Sequence[str]) -> str:
         f'title="mean pixel change {change:.3f}"></meter></button>'
         for name, change in zip(swept.names, swept.change, strict=True)
     )
+    around = ", or radians where a direction turns around a circle, as a hue does" if any(swept.circles) else ""
     canvas = f'<canvas width="{width}" height="{height}"'
     thumbnails = "".join(
         f'<button aria-pressed="false" aria-label="enlarge sample {s}">{canvas}></canvas></button>'
@@ -121,7 +124,7 @@ def _explorer(swept: Sweep, addresses: Sequence[str]) -> str:
     )
     return f"""
 <p>Pick a {swept.kind} (those that change most come first), move the slider, pick one of the samples to enlarge it.
-Magnitudes are in standard deviations σ of the latent space.</p>
+Magnitudes are in standard deviations σ of the latent space{around}.</p>
 <noscript><p class="missing">The explorer needs JavaScript; the strips below show the same images.</p></noscript>
 <div class="explorer" id="explorer">
 <div class="choices" role="group" aria-label="{swept.kind}s">{choices}</div>
@@ -138,18 +141,21 @@ Magnitudes are in standard deviations σ of the latent space.</p>
 
 
 def _strips(swept: Sweep, addresses: Sequence[str]) -> str:
-    low, high = magnitude_labels(swept.magnitudes)[:: len(swept.magnitudes) - 1]
-    num_samples, _, _, height, width = swept.frames.shape[1:]
-    shape = f"{width * len(swept.magnitudes)} / {height * num_samples}"
+    num_samples, steps, _, height, width = swept.frames.shape[1:]
+    shape = f"{width * steps} / {height * num_samples}"
     figures = []
     alike = swept.copy_of or [None] * len(swept.names)
-    for name, change, of, address in zip(map(html.escape, swept.names), swept.change, alike, addresses, strict=True):
+    shown = zip(map(html.escape, swept.names), swept.change, alike, addresses, strict=True)
+    for position, (name, change, of, address) in enumerate(shown):
+        low, high = swept.steps_of(position)[:: steps - 1]
+        turns = f", {low} to {high}" if swept.circles and swept.circles[position] else ""
         beside = "" if of is None else f", like {html.escape(of)}"
         said = f"{num_samples} samples moved along {name} from {low} to {high}; mean pixel change {change:.3f}"
         figures.append(
-            f"<figure><figcaption><h3>{name}</h3><span>change {change:.3f}{beside}</span></figcaption>"
+            f"<figure><figcaption><h3>{name}</h3><span>change {change:.3f}{beside}{turns}</span></figcaption>"
             f'<img style="aspect-ratio: auto {shape}" decoding="async" src="{address}" alt="{said}"></figure>'
         )
+    low, high = magnitude_labels(swept.magnitudes)[:: steps - 1]
     text = (
         f"<p>A row per sample, from {low} (left) to {high} (right), the unchanged image in the middle. "
         "<em>Change</em> is the mean absolute change of a pixel over the sweep, black to white being 1.</p>"
