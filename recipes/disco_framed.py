@@ -43,6 +43,6 @@ RECIPE = Recipe(
     num_train=5_000,
     num_test=2_500,
     remark="every encoder is Locatello's; regressed: 900 steps of 128 of 6,000 images; contrast: 16 directions and "
-    "eight edits of each a step, 600 steps; free: the directions are trained too, from new images at each step; recovery is "
-    "of directions alone, on a scene of eight factors; other generators by --source",
+    "eight edits of each a step, 600 steps; free: the directions are trained too, from new images at each step; "
+    "recovery is of directions alone, on a scene of eight factors; other generators by --source",
 )
