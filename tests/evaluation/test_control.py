@@ -6,7 +6,7 @@ Costs are counted by hooks while networks run, never read from settings.
 import json
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pytest
@@ -107,15 +107,27 @@ def test_the_control_of_disco_costs_what_the_run_did(edits, regressed, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("preset", "steps", "images", "width"),
-    [("released", 70_000, 256, 1.0), ("paper", 100_000, 256, 1.0), ("quick", 800, 132, 0.5)],
+    ("preset", "steps", "images", "width", "slope"),
+    [("released", 70_000, 256, 1.0, 0.01), ("paper", 100_000, 256, 1.0, 0.0), ("quick", 800, 132, 0.5, 0.2)],
 )
-def test_the_control_of_disco_is_the_one_of_the_recorded_tables(preset, steps, images, width, disco_folder):
+def test_the_control_of_disco_is_the_one_of_the_recorded_tables(preset, steps, images, width, slope, disco_folder):
     config = json.loads((disco_folder / "config.json").read_text())
     config["hyperparameters"] = DisCo.preset(preset).hyperparameters()
     (disco_folder / "config.json").write_text(json.dumps(config))
     expected = RegressionSettings(steps=steps, batch_size=images, learning_rate=1e-3, num_directions=10, width=width)
-    assert budget_of(load_run(disco_folder)) == expected
+    assert budget_of(load_run(disco_folder)) == replace(expected, slope=slope)
+
+
+def test_a_control_has_the_slope_of_its_run_or_the_one_it_was_made_with(tmp_path):
+    run = DisCo.of(**{**TINY_DISCO, "encoder_slope": 0.01}).fit(Analytic.tiny(), quiet(tmp_path / "r"))
+    finished = load_run(tmp_path / "r")
+    control = fit_control(finished, device="cpu")
+    assert control.encoder.arguments()["slope"] == run.encoder.arguments()["slope"] == 0.01
+    older = json.loads((control.folder / "config.json").read_text())
+    del older["hyperparameters"]["slope"]  # as versions before wrote it
+    (control.folder / "config.json").write_text(json.dumps(older))
+    assert budget_of(finished).slope == 0.2
+    assert fit_control(finished, device="cpu").folder == control.folder
 
 
 def test_the_directions_of_a_control_are_drawn_from_the_seed(disco_folder):

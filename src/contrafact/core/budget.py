@@ -15,6 +15,7 @@ class Budget:
         steps: training steps.
         images_per_step: images that the encoder sees in each of them.
         encoder_width: multiplies the channel counts of the light encoder.
+        encoder_slope: of the light encoder's leaky ReLU.
         num_directions: how many directions are read from images; None for all that the run found.
     """
 
@@ -22,13 +23,14 @@ class Budget:
     images_per_step: int | None = None
     encoder_width: float | None = None
     num_directions: int | None = None
+    encoder_slope: float | None = None
 
     @classmethod
     def of_settings(cls, settings: Mapping[str, Any]) -> Budget:
         """What settings of the usual names say: ``steps``, ``batch_size``, and ``encoder_width`` or else ``width``.
 
         >>> Budget.of_settings({"steps": 100, "batch_size": 64, "width": 0.5})
-        Budget(steps=100, images_per_step=64, encoder_width=0.5, num_directions=None)
+        Budget(steps=100, images_per_step=64, encoder_width=0.5, num_directions=None, encoder_slope=None)
         """
         width = settings.get("encoder_width", settings.get("width"))
         return cls(settings.get("steps"), settings.get("batch_size"), width)

@@ -61,6 +61,9 @@ def budget_of(run: FinishedRun) -> RegressionSettings:
         raise ValueError(f"a control of {run.folder} trains no encoder: the run found no directions")
     budget = settings_of(run).budget()
     given = {"steps": budget.steps, "batch_size": budget.images_per_step, "width": budget.encoder_width}
+    # A control that is there already, perhaps of a version that knew one slope only, stays what it is.
+    done = (run.folder / CONTROL / RESULT).exists()
+    given["slope"] = _recorded(load_run(run.folder / CONTROL)).slope if done else budget.encoder_slope
     read = budget.num_directions or run.directions.num_directions
     return RegressionSettings(num_directions=read, **{name: v for name, v in given.items() if v is not None})  # type: ignore[arg-type]
 

@@ -18,9 +18,10 @@ from torch import Tensor
 from contrafact.core.directions import Directions
 from contrafact.core.encoder import Encoder
 from contrafact.core.generator import Generator, images_at_once
-from contrafact.core.ranges import Rate, Size, Steps, Width, check_ranges
+from contrafact.core.ranges import Rate, Share, Size, Steps, Width, check_ranges
 from contrafact.core.run import Run
 from contrafact.core.whitened_directions import WhitenedDirections
+from contrafact.nn.encoders import SLOPE
 from contrafact.nn.trainable import fresh_encoder
 
 
@@ -35,10 +36,11 @@ class RegressionSettings:
         num_directions: the first so many directions are read.
         width: multiplies the encoder's channel counts.
         network: DisCo's light encoder, or the smaller one of Locatello et al. 2019.
+        slope: of the light encoder's leaky ReLU; DisCo's released program has 0.01.
         older: settings that folders of older versions do not name, with the values they had.
     """
 
-    older: ClassVar[Mapping[str, Any]] = {"network": "conv"}
+    older: ClassVar[Mapping[str, Any]] = {"network": "conv", "slope": SLOPE}
 
     steps: Steps = 10_000
     batch_size: Size = 256
@@ -46,6 +48,7 @@ class RegressionSettings:
     num_directions: Size = 10
     width: Width = 1.0
     network: Literal["conv", "locatello"] = "conv"
+    slope: Share = SLOPE
 
     def __post_init__(self) -> None:
         """Refuse values out of range (ValueError)."""
@@ -113,7 +116,8 @@ def regress_encoder(generator: Generator, directions: Directions, run: Run, sett
     generator, directions = generator.to(run.device), directions.to(run.device)
     center = _center(generator, run.rng("center", shared=True))
     with run.seeded_init("encoder"):
-        encoder = fresh_encoder(settings.network, generator.image_shape, num_codes, settings.width).to(run.device)
+        kind = (settings.network, generator.image_shape, num_codes, settings.width)
+        encoder = fresh_encoder(*kind, slope=settings.slope).to(run.device)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=settings.learning_rate)
     rng = run.rng("latents")
     state = {"encoder": encoder, "optimizer": optimizer, "rng": rng}

@@ -167,7 +167,8 @@ class DisCo(Method):
 
     def budget(self) -> Budget:
         """As many steps, and images encoded in each; the ten directions that Table 1 reads, however many are sought."""
-        return Budget(self.resolved().steps, self.edits.images_per_step(), self.encoder_width, 10)
+        cfg = self.resolved()
+        return Budget(cfg.steps, self.edits.images_per_step(), self.encoder_width, 10, cfg.encoder_slope)
 
     def check_options(self) -> None:
         """Refuse settings that do not go together, those of the formulation included."""
