@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from contrafact.core.artefact import fingerprint
 from contrafact.core.dataset import FewLabels
@@ -227,3 +228,20 @@ def test_the_critic_has_a_batch_of_its_own(tmp_path, monkeypatch):
 def test_the_tiny_preset_has_an_image_of_each_class_of_the_data_that_tables_are_of():
     """Fashion-MNIST's ten, which a smoke table takes wherever it is at hand."""
     assert CDGAN.preset("tiny").encoder_batch >= 10
+
+
+def test_weight_decay_is_of_generator_and_encoder_alone(tmp_path):
+    decays = {}
+
+    def note(optimizer, *_):
+        decays[id(optimizer)] = optimizer.param_groups[0]["weight_decay"]
+
+    hook = register_optimizer_step_pre_hook(note)
+    try:
+        fit(dataclasses.replace(SMALL, steps=1, weight_decay=0.5), tmp_path / "decayed", Stripes(labels=6))
+        assert sorted(decays.values()) == [0.0, 0.5, 0.5]  # the critic's, generator's and encoder's
+        decays.clear()
+        fit(dataclasses.replace(SMALL, steps=1), tmp_path / "plain", Stripes(labels=6))
+        assert set(decays.values()) == {0.0}
+    finally:
+        hook.remove()

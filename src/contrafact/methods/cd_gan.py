@@ -69,7 +69,7 @@ class CDGAN(GANMethod):
 
     labels: ClassVar[Literal["none", "optional", "few"]] = "few"
     label_kinds: ClassVar[tuple[LabelKind, ...]] = ()
-    older: ClassVar[Mapping[str, Any]] = {"centred": False}
+    older: ClassVar[Mapping[str, Any]] = {"centred": False, "weight_decay": 0.0}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "unsupervised": {"contrast_weight": 100.0},
@@ -80,7 +80,7 @@ class CDGAN(GANMethod):
         "cifar10_unsupervised": {**_CIFAR10, "content_weight": 0.01},
         "later_program": {
             "class_dim": 120, "encoder_batch": 300, "contrast_weight": 100.0, "reading": "outside", "crops": True,
-            "steps": 562_500,
+            "steps": 562_500, "weight_decay": 2.5e-5,
         },
         "dsprites": {
             **_SNGAN, "noise_dim": 52, "class_dim": 40, "batch_size": 300, "encoder_batch": 1200,
@@ -136,6 +136,8 @@ class CDGAN(GANMethod):
     """Share of the steps after which unlabelled images join."""
     encoder_rate: RateOrZero = 0.0
     """Adam's learning rate of the encoder, falling along a cosine; 0 takes learning_rate and keeps it."""
+    weight_decay: Weight = 0.0
+    """L2 penalty that Adam adds to the gradients of generator and encoder, not of the critic."""
     average: Keep = 0.0
     """Moving average of the encoder that is kept and that names unlabelled images; 0 for none."""
 
@@ -152,6 +154,8 @@ class CDGAN(GANMethod):
         encoder.to(run.device)
         average = MovingAverage(encoder, self.average)
         optimizer = self.adam(encoder.parameters(), self.encoder_rate or self.learning_rate)
+        for group in (*game.generator_optimizer.param_groups, *optimizer.param_groups):
+            group["weight_decay"] = self.weight_decay
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._decay)
         real = RealImages(self, anchors, game.pool, average.module, run)
         state = game.state() | {"encoder": encoder, "average": average, "encoder_optimizer": optimizer}
