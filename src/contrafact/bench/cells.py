@@ -64,6 +64,22 @@ def is_done(bench: Bench, cell: Cell) -> bool:
     return record is not None and record["state"] == "done"
 
 
+def error_of(bench: Bench, cell: Cell, given_up: Mapping[str, str]) -> str:
+    """What went wrong with a cell; empty where nothing has.
+
+    Args:
+        bench: recipe and folders.
+        cell: which.
+        given_up: what went wrong outside of cells' computation, by key: their records do not say.
+    """
+    record = record_of(bench, cell)
+    if record is not None and record["state"] == "done":
+        return ""
+    if record is None or cell.key in given_up:
+        return given_up.get(cell.key, "")
+    return str(record["error"]) or "it raised without a word"
+
+
 def is_left_open(bench: Bench, cell: Cell) -> bool:
     """Whether a finished cell's folder still says that it is under way: a power cut took the last deletions back."""
     folders = (bench.cells / cell.key, bench.cells / cell.key / RUN)

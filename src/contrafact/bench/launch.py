@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contrafact.bench.cells import compute, record_of
+from contrafact.bench.cells import compute, is_done, record_of
 from contrafact.bench.check import asked_rows, check
 from contrafact.bench.divided import processes_of
 from contrafact.bench.plan import RUN, Bench, Cell
@@ -78,7 +78,7 @@ def run_on(bench: Bench, cluster: Cluster) -> str:
 
     Raises:
         ValueError: what :func:`~contrafact.bench.runner.run_bench` refuses, or a package that is not installed.
-        CellsFailed: cells raised.
+        CellsFailed: cells raised, or Ray gave their tasks up.
     """
     cluster.needs(bench.processes)
     cells = check(bench, asked_rows(bench))
@@ -86,9 +86,9 @@ def run_on(bench: Bench, cluster: Cluster) -> str:
     if cluster.kind == "slurm":
         _submit(bench, cells, cluster)
         return collect(bench)
-    _compute_by_ray(bench, cells, cluster)
-    table = collect(bench)
-    refuse_failed(bench, cells)
+    given_up = _compute_by_ray(bench, cells, cluster)
+    table = collect(bench, given_up)
+    refuse_failed(bench, cells, given_up)
     return table
 
 
@@ -116,8 +116,12 @@ def _submit(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> None:
     print(f"{bench.name}: submitted {ids}; their output is in {logs}; --table collects what is done", file=sys.stderr)
 
 
-def _compute_by_ray(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> None:
-    """A task for each cell, as soon as its needs are finished; one whose worker or node dies is given to another."""
+def _compute_by_ray(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> dict[str, str]:
+    """A task for each cell, as soon as its needs are finished; one whose worker or node dies is given to another.
+
+    Returns:
+        why Ray gave a cell's task up, by the cell's key: its record says nothing of that.
+    """
     try:
         import ray
     except ImportError as error:
@@ -127,8 +131,8 @@ def _compute_by_ray(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> No
         ray.init(address=cluster.address or None, log_to_driver=False, include_dashboard=False, logging_level="warning")
     remote = ray.remote(max_retries=_RETRIES)(compute_by_key)
     session, line, here = uuid.uuid4().hex, command.recorded(), str(Path.cwd())
-    finished = {cell.key for cell in cells if (record := record_of(bench, cell)) and record["state"] == "done"}
-    lost = set[str]()
+    finished = {cell.key for cell in cells if is_done(bench, cell)}
+    lost, given_up = set[str](), dict[str, str]()
     tasks: dict[Any, Cell] = {}
     written = time.monotonic()
     try:
@@ -141,18 +145,24 @@ def _compute_by_ray(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> No
                     task = remote.options(num_cpus=cpus, num_gpus=gpus)
                     tasks[task.remote(bench, cell.key, session, cpus, line, here)] = cell
             if not tasks:
-                return
+                return given_up
             done, _ = ray.wait(list(tasks), timeout=_POLL_SECONDS)
             for task in done:
                 cell = tasks.pop(task)
-                state = _state_of(ray, task, cell)
+                try:
+                    state = str(ray.get(task))
+                except ray.exceptions.RayError as error:  # raised before or behind the work itself, or lost its worker
+                    state = "done" if is_done(bench, cell) else "failed"
+                    if state == "failed":
+                        given_up[cell.key] = _cause(ray, error)
+                        print(f"{cell.key}: {given_up[cell.key]}", file=sys.stderr)
                 print(f"{bench.name}: {cell.key} {state}; {len(cells) - len(finished)} cells to go", file=sys.stderr)
                 if state == "claimed":  # by another driver, or by a machine that is gone
                     _free(bench, cell, {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]})
                 else:
                     (finished if state == "done" else lost).add(cell.key)
             if time.monotonic() - written > _TABLE_SECONDS:
-                collect(bench)
+                collect(bench, given_up)
                 written = time.monotonic()
     finally:
         for task in tasks:
@@ -161,13 +171,10 @@ def _compute_by_ray(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> No
             ray.shutdown()
 
 
-def _state_of(ray: Any, task: Any, cell: Cell) -> str:
-    """What became of a task; one that Ray gave up has failed."""
-    try:
-        return str(ray.get(task))
-    except ray.exceptions.RayError as error:
-        print(f"{cell.key}: {str(error).strip().splitlines()[0]}", file=sys.stderr)
-        return "failed"
+def _cause(ray: Any, error: Exception) -> str:
+    """What went wrong in a line: the last of a task's traceback, the first of what Ray itself says and explains."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1 if isinstance(error, ray.exceptions.RayTaskError) else 0]
 
 
 def _free(bench: Bench, cell: Cell, alive: set[str]) -> None:

@@ -21,7 +21,7 @@ from types import FrameType
 
 import torch
 
-from contrafact.bench.cells import MOST_ATTEMPTS, compute, is_left_open, record_of
+from contrafact.bench.cells import MOST_ATTEMPTS, compute, error_of, is_left_open, record_of
 from contrafact.bench.check import asked_rows, check
 from contrafact.bench.divided import POOLS
 from contrafact.bench.plan import Bench, Cell, plan, spoken
@@ -105,20 +105,28 @@ def _now_and_then(write: Callable[[], object]) -> Callable[[], None]:
     return called
 
 
-def refuse_failed(bench: Bench, cells: Sequence[Cell]) -> None:
+def refuse_failed(bench: Bench, cells: Sequence[Cell], given_up: Mapping[str, str] | None = None) -> None:
     """Say of the cells that raised what the first one said.
+
+    Args:
+        bench: recipe and folders.
+        cells: what was to be computed.
+        given_up: what went wrong with cells outside their computation, by key: their records do not say.
 
     Raises:
         CellsFailed: there are some.
     """
-    records = [record_of(bench, cell) for cell in cells]
-    failed = [record for record in records if record is not None and record["state"] == "failed"]
+    given_up = given_up or {}
+    failed = {cell: error for cell in cells if (error := error_of(bench, cell, given_up))}
     if failed:
-        first = failed[0]
+        first, error = next(iter(failed.items()))
+        traceback = f"Its traceback is in {bench.cells / first.key / 'cell.json'}"
+        if first.key in given_up:
+            traceback = "It failed outside its own computation, on whatever machine it was given to"
         raise CellsFailed(
             f"{len(failed)} of {len(cells)} cells of {bench.name} failed (the others are in {bench.out}/results.md); "
-            f"the first, row {first['row']!r} at seed {first['seed']}: {first['error']}. "
-            f"Its traceback is in {bench.cells / first['key'] / 'cell.json'}; running the recipe again tries it again"
+            f"the first, row {first.row.name!r} at seed {first.seed}: {error}. "
+            f"{traceback}; running the recipe again tries it again"
         )
 
 

@@ -1,0 +1,121 @@
+"""What a driver makes of Ray's answers, with a stand-in for Ray whose answers are chosen; no cluster is needed."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from contrafact.bench import launch
+from contrafact.bench.launch import Cluster, run_on
+from contrafact.bench.plan import plan
+from contrafact.bench.runner import CellsFailed
+from tests.bench.test_cells import a_bench, random
+
+
+class RayError(Exception):
+    pass
+
+
+class RayTaskError(RayError):
+    pass
+
+
+class Ray:
+    """Tasks come to their end one after the other, a second each.
+
+    Args:
+        answer: what becomes of a cell, by its key: its state, or an exception.
+    """
+
+    exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
+
+    def __init__(self, answer):
+        self.answer, self.now = answer, 0.0
+        self.begun, self.asked = [], []
+
+    def is_initialized(self):
+        return True
+
+    def remote(self, **options):
+        return lambda function: self
+
+    def options(self, **asked):
+        return SimpleNamespace(remote=lambda bench, key, *_: self._begin(key, asked))
+
+    def _begin(self, key, asked):
+        self.begun.append((key, self.now))
+        self.asked.append((key, asked))
+        return len(self.begun) - 1
+
+    def wait(self, tasks, timeout):
+        self.now += 1.0
+        return tasks[:1], tasks[1:]
+
+    def get(self, task):
+        answer = self.answer(self.begun[task][0])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def nodes(self):
+        return []
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def ray(monkeypatch):
+    """Puts a stand-in in Ray's place, and its clock in time's."""
+
+    def put(answer):
+        stand_in = Ray(answer)
+        monkeypatch.setitem(sys.modules, "ray", stand_in)
+        monkeypatch.setattr(launch, "time", stand_in)
+        return stand_in
+
+    return put
+
+
+VERSION = "ray::compute_by_key() (pid=7, ip=10.0.0.2)\n  File …\nValueError: 3 of 3 cells are others here"
+MEMORY = "Task was killed due to the node running low on memory.\nMemory on the node was …\nTo adjust the threshold, …"
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (RayTaskError(VERSION), "ValueError: 3 of 3 cells are others here"),
+        (RayError(MEMORY), "Task was killed due to the node running low on memory."),
+    ],
+)
+def test_cells_that_fail_outside_their_computation_are_failures(error, cause, ray, tmp_path, capsys):
+    ray(lambda key: error)
+    bench = a_bench(tmp_path, random("first"), random("second", 3))
+    with pytest.raises(CellsFailed) as refused:
+        run_on(bench, Cluster("ray", workers=2))
+    assert f"2 of 6 cells of tiny failed (the others are in {tmp_path}/results.md)" in str(refused.value)
+    assert f"the first, row 'first' at seed 0: {cause}. It failed outside its own" in str(refused.value)
+    assert "cell.json" not in str(refused.value), "there is none"
+    assert json.loads((tmp_path / "results.json").read_text())["failed"] == {
+        "first, seed 0": cause,
+        "second, seed 0": cause,
+    }
+    first = plan(bench, {"first"})[0].key
+    assert f"{first}: {cause}" in capsys.readouterr().err.splitlines()
+
+
+def test_a_task_that_is_lost_behind_its_work_has_done_it(ray, tmp_path):
+    bench = a_bench(tmp_path, random())
+    cells = plan(bench, {"random"})
+
+    def compute_and_die(key):
+        cell = next(cell for cell in cells if cell.key == key)
+        launch.compute(bench, cell)
+        return RayError("The worker died unexpectedly while executing this task.")
+
+    ray(compute_and_die)
+    assert run_on(bench, Cluster("ray")).splitlines()[2].startswith("| random | 0.")
