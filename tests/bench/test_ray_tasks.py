@@ -1,5 +1,6 @@
 """What a driver makes of Ray's answers, with a stand-in for Ray whose answers are chosen; no cluster is needed."""
 
+import itertools
 import json
 import sys
 from types import SimpleNamespace
@@ -44,6 +45,7 @@ class Ray:
         return SimpleNamespace(remote=lambda bench, key, *_: self._begin(key, asked))
 
     def _begin(self, key, asked):
+        assert len(self.begun) < 200, "cells are asked for over and over"
         self.begun.append((key, self.now))
         self.asked.append((key, asked))
         return len(self.begun) - 1
@@ -105,7 +107,7 @@ def test_cells_that_fail_outside_their_computation_are_failures(error, cause, ra
         "second, seed 0": cause,
     }
     first = plan(bench, {"first"})[0].key
-    assert f"{first}: {cause}" in capsys.readouterr().err.splitlines()
+    assert f"tiny: {first} {cause}; 6 cells to go" in capsys.readouterr().err.splitlines()
 
 
 def test_a_task_that_is_lost_behind_its_work_has_done_it(ray, tmp_path):
@@ -119,3 +121,53 @@ def test_a_task_that_is_lost_behind_its_work_has_done_it(ray, tmp_path):
 
     ray(compute_and_die)
     assert run_on(bench, Cluster("ray")).splitlines()[2].startswith("| random | 0.")
+
+
+def trainings(bench):
+    return [cell.key for cell in plan(bench, {row.name for row in bench.recipe.rows}) if cell.kind == "train"]
+
+
+def test_cells_that_another_driver_holds_keep_no_other_waiting(ray, tmp_path, capsys):
+    bench = a_bench(tmp_path, *(random(name, directions) for directions, name in enumerate("abcd", 2)))
+    first, second, *free = trainings(bench)
+    done = set()
+
+    def answer(key):
+        if key in (first, second) and not done.issuperset(free):
+            return "claimed"
+        done.add(key)
+        return "done"
+
+    stand_in = ray(answer)
+    run_on(bench, Cluster("ray", workers=2))
+    assert [key for key, _ in stand_in.begun][:4] == [first, second, *free]
+    assert len(done) == 12
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if "claimed" in line] == [
+        f"tiny: {key} claimed; 12 cells to go" for key in (first, second)
+    ]
+
+
+def test_a_cell_that_another_driver_holds_is_asked_for_less_and_less(ray, tmp_path):
+    bench = a_bench(tmp_path, random())
+    (key,) = trainings(bench)
+    stand_in = ray(lambda asked: "claimed" if asked == key and stand_in.now < 200 else "done")
+    run_on(bench, Cluster("ray"))
+    times = [when for begun, when in stand_in.begun if begun == key]
+    waits = [later - before - 1.0 for before, later in itertools.pairwise(times)]  # a task takes a second
+    assert waits[:8] == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert times[-1] <= 200 + 31
+
+
+def test_a_cell_that_another_driver_finishes_is_not_asked_for_again(ray, tmp_path):
+    bench = a_bench(tmp_path, random())
+    cells = {cell.key: cell for cell in plan(bench, {"random"})}
+    (key,) = trainings(bench)
+
+    def answer(asked):
+        state = launch.compute(bench, cells[asked])["state"]
+        return "claimed" if asked == key else state
+
+    stand_in = ray(answer)
+    assert run_on(bench, Cluster("ray")).splitlines()[2].startswith("| random | 0.")
+    assert [begun for begun, _ in stand_in.begun] == list(cells)

@@ -11,10 +11,10 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from contrafact.bench.cells import compute, is_done, record_of
 from contrafact.bench.check import asked_rows, check
@@ -28,6 +28,8 @@ from contrafact.core.claim import AlreadyClaimed, free_from_gone_machines
 _RETRIES = 3
 _POLL_SECONDS = 0.5
 _TABLE_SECONDS = 10.0
+_FIRST_WAIT_SECONDS, _MOST_WAIT_SECONDS = 1.0, 30.0
+"""Before a cell that somebody else holds is asked for again; twice as long each time."""
 
 
 @dataclass(frozen=True)
@@ -132,33 +134,36 @@ def _compute_by_ray(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> di
     remote = ray.remote(max_retries=_RETRIES)(compute_by_key)
     session, line, here = uuid.uuid4().hex, command.recorded(), str(Path.cwd())
     finished = {cell.key for cell in cells if is_done(bench, cell)}
-    lost, given_up = set[str](), dict[str, str]()
+    lost, given_up, held = set[str](), dict[str, str](), dict[str, _Hold]()
     tasks: dict[Any, Cell] = {}
     written = time.monotonic()
     try:
         while True:
+            finished |= {cell.key for cell in cells if cell.key in held and is_done(bench, cell)}
+            held = {key: hold for key, hold in held.items() if key not in finished}
             given = finished | lost | {cell.key for cell in tasks.values()}
-            for cell in cells:
-                ready = cell.key not in given and all(need.key in finished for need in cell.needs)
-                if ready and len(tasks) < cluster.workers:
-                    cpus, gpus = cluster.needs(processes_of(bench, cell))
-                    task = remote.options(num_cpus=cpus, num_gpus=gpus)
-                    tasks[task.remote(bench, cell.key, session, cpus, line, here)] = cell
-            if not tasks:
+            for cell in _ready(cells, given, finished, held)[: cluster.workers - len(tasks)]:
+                cpus, gpus = cluster.needs(processes_of(bench, cell))
+                task = remote.options(num_cpus=cpus, num_gpus=gpus)
+                tasks[task.remote(bench, cell.key, session, cpus, line, here)] = cell
+            if not tasks and not held:
                 return given_up
-            done, _ = ray.wait(list(tasks), timeout=_POLL_SECONDS)
+            if not tasks:
+                time.sleep(_POLL_SECONDS)
+            done, _ = ray.wait(list(tasks), timeout=_POLL_SECONDS) if tasks else ([], [])
             for task in done:
                 cell = tasks.pop(task)
-                try:
-                    state = str(ray.get(task))
-                except ray.exceptions.RayError as error:  # raised before or behind the work itself, or lost its worker
-                    state = "done" if is_done(bench, cell) else "failed"
-                    if state == "failed":
-                        given_up[cell.key] = _cause(ray, error)
-                        print(f"{cell.key}: {given_up[cell.key]}", file=sys.stderr)
-                print(f"{bench.name}: {cell.key} {state}; {len(cells) - len(finished)} cells to go", file=sys.stderr)
+                state, cause = _end_of(ray, task, bench, cell)
+                if cause:
+                    given_up[cell.key] = cause
+                if state != "claimed" or cell.key not in held:  # once, however often it is found to be another's
+                    left = len(cells) - len(finished)
+                    print(f"{bench.name}: {cell.key} {cause or state}; {left} cells to go", file=sys.stderr)
+                before = held.pop(cell.key, None)
                 if state == "claimed":  # by another driver, or by a machine that is gone
-                    _free(bench, cell, {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]})
+                    alive = {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+                    if not _free(bench, cell, alive):
+                        held[cell.key] = _Hold.after(before)
                 else:
                     (finished if state == "done" else lost).add(cell.key)
             if time.monotonic() - written > _TABLE_SECONDS:
@@ -171,17 +176,46 @@ def _compute_by_ray(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> di
             ray.shutdown()
 
 
-def _cause(ray: Any, error: Exception) -> str:
-    """What went wrong in a line: the last of a task's traceback, the first of what Ray itself says and explains."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1 if isinstance(error, ray.exceptions.RayTaskError) else 0]
+class _Hold(NamedTuple):
+    """A cell that somebody else holds: when to ask for it again, and how long that is from when it was asked."""
+
+    until: float
+    seconds: float
+
+    @classmethod
+    def after(cls, before: _Hold | None) -> _Hold:
+        """Twice as long as the last one."""
+        seconds = _FIRST_WAIT_SECONDS if before is None else min(2 * before.seconds, _MOST_WAIT_SECONDS)
+        return cls(time.monotonic() + seconds, seconds)
 
 
-def _free(bench: Bench, cell: Cell, alive: set[str]) -> None:
-    """Take a cell, and the run that it works on, from a machine that is no longer there; wait a moment where it is."""
+def _ready(
+    cells: Sequence[Cell], given: Collection[str], finished: Collection[str], held: Mapping[str, _Hold]
+) -> list[Cell]:
+    """What may be given away, the most useful first; what others hold last, and only when it is time to ask again."""
+    now = time.monotonic()
+    ready = [cell for cell in cells if cell.key not in given and all(need.key in finished for need in cell.needs)]
+    free = [cell for cell in ready if cell.key not in held]
+    due = [cell for cell in ready if cell.key in held and held[cell.key].until <= now]
+    return free + sorted(due, key=lambda cell: held[cell.key].until)
+
+
+def _end_of(ray: Any, task: Any, bench: Bench, cell: Cell) -> tuple[str, str]:
+    """What became of a task, and why Ray gave it up: it raised outside the cell's computation, or lost its worker."""
+    try:
+        return str(ray.get(task)), ""
+    except ray.exceptions.RayError as error:
+        if is_done(bench, cell):
+            return "done", ""
+        # A task's traceback ends with the cause; what Ray itself says begins with it, and explains.
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return "failed", lines[-1 if isinstance(error, ray.exceptions.RayTaskError) else 0]
+
+
+def _free(bench: Bench, cell: Cell, alive: set[str]) -> bool:
+    """Take a cell, and the run that it works on, from a machine that is no longer there; whether that held it."""
     places = {bench.cells / cell.key, bench.cells / cell.trained.key / RUN}
-    if not sum(free_from_gone_machines(place, alive) for place in places):
-        time.sleep(_POLL_SECONDS)
+    return sum(free_from_gone_machines(place, alive) for place in places) > 0
 
 
 def compute_by_key(bench: Bench, key: str, session: str, threads: int, line: Sequence[str], folder: str) -> str:
