@@ -10,8 +10,9 @@ import pytest
 from contrafact.bench import launch
 from contrafact.bench.launch import Cluster, run_on
 from contrafact.bench.plan import plan
+from contrafact.bench.recipe import Row
 from contrafact.bench.runner import CellsFailed
-from tests.bench.test_cells import a_bench, random
+from tests.bench.test_cells import LIGHT, a_bench, random
 
 
 class RayError(Exception):
@@ -171,3 +172,14 @@ def test_a_cell_that_another_driver_finishes_is_not_asked_for_again(ray, tmp_pat
     stand_in = ray(answer)
     assert run_on(bench, Cluster("ray")).splitlines()[2].startswith("| random | 0.")
     assert [begun for begun, _ in stand_in.begun] == list(cells)
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("auto", 0.5), ("cpu", 0.0)])
+def test_every_kind_of_cell_asks_for_a_gpu_unless_all_is_computed_on_processors(device, gpus, ray, tmp_path):
+    rows = random(), Row("its control", "control", regression=LIGHT)
+    bench = a_bench(tmp_path, *rows, device=device)
+    stand_in = ray(lambda key: "done")
+    run_on(bench, Cluster("ray", cpus=2, gpus=0.5))
+    kinds = {cell.key: cell.kind for cell in plan(bench, {row.name for row in rows})}
+    assert {kinds[key] for key, _ in stand_in.asked} == {"train", "read", "control", "score"}
+    assert [asked for _, asked in stand_in.asked] == [{"num_cpus": 2, "num_gpus": gpus}] * len(kinds)

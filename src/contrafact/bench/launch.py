@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +42,8 @@ class Cluster:
             of this machine); empty for the usual one.
         workers: most cells at once.
         cpus: processors of a cell; of a training, of each of its processes.
-        gpus: GPUs of a cell, or a part of one; of a training, of each of its processes.
+        gpus: GPUs of a cell, or a part of one; of a training, of each of its processes. A bench that computes on
+            processors alone asks for none.
         minutes: time limit of a Slurm job.
         options: further options of a Slurm job by their names there, such as ``partition``.
     """
@@ -82,6 +83,8 @@ def run_on(bench: Bench, cluster: Cluster) -> str:
         ValueError: what :func:`~contrafact.bench.runner.run_bench` refuses, or a package that is not installed.
         CellsFailed: cells raised, or Ray gave their tasks up.
     """
+    if bench.device.startswith("cpu"):
+        cluster = replace(cluster, gpus=0.0)  # else every kind computes on it: scores do not train, but encode and draw
     cluster.needs(bench.processes)
     cells = check(bench, asked_rows(bench))
     collect(bench)  # where the table cannot be written, say so now
