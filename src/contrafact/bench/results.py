@@ -78,7 +78,8 @@ def _known(cell: Mapping[str, Any]) -> Scores:
 
 def _scores(row: str, record: Mapping[str, Any]) -> Scores:
     result, device = record["result"], record["environment"]["device"]
-    cost = {name: record.get(name) for name in ("processor_seconds", "peak_memory", "machine", "commit")}
+    told = ("processor_seconds", "peak_memory", "machine", "processor", "commit")
+    cost = {name: record[name] for name in told if name in record}  # older records name no processor
     if result.get("processes", 1) > 1:
         cost["processes"] = result["processes"]
     return Scores(
