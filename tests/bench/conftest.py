@@ -8,7 +8,7 @@ from contrafact.bench.recipe import Row
 from contrafact.evaluation.regression import RegressionSettings
 
 OWN = '''
-import os, signal, time
+import errno, os, signal, time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -32,6 +32,8 @@ class Obedient(Method):
             raise RuntimeError("it broke")
         if self.does == "die" or (self.does == "die once" and not before):
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.does == "fill the disk" and Path("full").exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "checkpoint.pt")
         layer = torch.nn.Linear(1, 1)
         for step in run.steps(self.steps, {"layer": layer}):
             if self.does.startswith("take long"):

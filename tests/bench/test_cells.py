@@ -23,6 +23,7 @@ from contrafact.bench.recipe import Column, Recipe, Row
 from contrafact.bench.results import collect
 from contrafact.bench.runner import CellsFailed, prepared, run_bench, run_cell
 from contrafact.bench.table import Scores, results_table, split_by_device
+from contrafact.bench.usage import processor
 from contrafact.core.claim import CLAIM, AlreadyClaimed, claim
 from contrafact.evaluation.regression import RegressionSettings
 from tests.bench.conftest import OWN
@@ -144,10 +145,13 @@ def test_what_a_cell_cost_and_where_stands_in_its_record(tmp_path):
     assert record["config"]["settings"]["num_directions"] == 2
     assert record["wall_seconds"] > 0
     assert record["peak_memory"] > 10_000_000
-    assert {"command", "environment", "machine", "commit", "processor_seconds", "date"} <= set(record)
+    assert {"command", "environment", "machine", "processor", "commit", "processor_seconds", "date"} <= set(record)
     (cell,) = json.loads((tmp_path / "results.json").read_text())["rows"]["random"]["cells"]
     assert cell["key"].startswith("score-random-seed0-")
-    assert cell["cost"]["machine"] == record["machine"]
+    assert {name: cell["cost"][name] for name in ("machine", "processor")} == {
+        "machine": record["machine"],
+        "processor": processor(),
+    }
 
 
 def test_a_cell_that_raises_stops_no_other_and_is_tried_again(tmp_path, own_row):

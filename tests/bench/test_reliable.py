@@ -127,26 +127,51 @@ def test_a_record_that_was_half_written_is_named_and_its_cell_alone_is_computed_
     assert computed == ["score"]
 
 
+TWO_DRIVERS = """
+import os
+import sys
+import time
+from pathlib import Path
+from contrafact.bench import cells
+from contrafact.bench.runner import run_bench
+from tests.bench.test_cells import a_bench, random
+
+def noted(compute):
+    def computed(bench, cell):
+        file = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(file, f"{cell.key}\\n".encode())
+        os.close(file)
+        time.sleep(0.2)
+        return compute(bench, cell)
+    return computed
+
+Path(sys.argv[2]).with_name(f"ready-{os.getpid()}").touch()
+until = time.monotonic() + 120
+while len(list(Path(sys.argv[2]).parent.glob("ready-*"))) < 2:
+    assert time.monotonic() < until, "the other did not come"
+    time.sleep(0.01)
+cells._COMPUTE.update({kind: noted(compute) for kind, compute in cells._COMPUTE.items()})
+run_bench(a_bench(Path(sys.argv[1]), random(), random("other", 3)))
+"""
+
+
 def test_two_drivers_on_one_folder_compute_nothing_twice(undisturbed, tmp_path):
-    """Each is a process of its own, begun together; what each computed it says."""
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom contrafact.bench.runner import run_bench\n"
-        "from tests.bench.test_cells import a_bench, random\n"
-        "run_bench(a_bench(Path(sys.argv[1]), random(), random('other', 3)))\n"
-    )
+    """Each is a process of its own; both begin when both are there, and append what they compute to one file."""
+    out, log = tmp_path / "out", tmp_path / "computed"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])}
     drivers = [
         subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE, text=True, env=environment
+            [sys.executable, "-c", TWO_DRIVERS, str(out), str(log)], stderr=subprocess.PIPE, text=True, env=environment
         )
         for _ in range(2)
     ]
     said = [driver.communicate(timeout=300)[1] for driver in drivers]
     assert [driver.returncode for driver in drivers] == [0, 0], said
-    assert scores(tmp_path) == scores(undisturbed)
-    records = [json.loads(path.read_text()) for path in (tmp_path / "cells").glob("*/cell.json")]
-    assert len(records) == 6
-    assert len({record["session"] for record in records}) <= 2
-    for record in records:
-        runs = list((tmp_path / "cells" / record["key"]).glob("run/result.json"))
+    assert scores(out) == scores(undisturbed)
+    keys = sorted(cell.key for cell in plan(a_bench(out, random(), random("other", 3)), {"random", "other"}))
+    assert len(keys) == 6
+    assert sorted(log.read_text().split()) == keys
+    for path in (out / "cells").glob("*/cell.json"):
+        record = json.loads(path.read_text())
+        runs = list((out / "cells" / record["key"]).glob("run/result.json"))
         assert len(runs) == (record["kind"] == "train")

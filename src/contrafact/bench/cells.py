@@ -22,7 +22,7 @@ from contrafact.bench.usage import Usage, Used
 from contrafact.core import command, own_generator
 from contrafact.core.claim import CLAIM, AlreadyClaimed, claim
 from contrafact.core.dataset import ImageDataset
-from contrafact.core.files import read_json, sync_folder, write_json
+from contrafact.core.files import is_full, read_json, sync_folder, write_json
 from contrafact.core.generator import Generator
 from contrafact.core.method import FinishedRun, load_run
 from contrafact.core.run import CHECKPOINT, Run, environment, find_device
@@ -64,6 +64,22 @@ def is_done(bench: Bench, cell: Cell) -> bool:
     return record is not None and record["state"] == "done"
 
 
+def error_of(bench: Bench, cell: Cell, given_up: Mapping[str, str]) -> str:
+    """What went wrong with a cell; empty where nothing has.
+
+    Args:
+        bench: recipe and folders.
+        cell: which.
+        given_up: what went wrong outside of cells' computation, by key: their records do not say.
+    """
+    record = record_of(bench, cell)
+    if record is not None and record["state"] == "done":
+        return ""
+    if record is None or cell.key in given_up:
+        return given_up.get(cell.key, "")
+    return str(record["error"]) or "it raised without a word"
+
+
 def is_left_open(bench: Bench, cell: Cell) -> bool:
     """Whether a finished cell's folder still says that it is under way: a power cut took the last deletions back."""
     folders = (bench.cells / cell.key, bench.cells / cell.key / RUN)
@@ -73,8 +89,8 @@ def is_left_open(bench: Bench, cell: Cell) -> bool:
 def compute(bench: Bench, cell: Cell, session: str = "") -> dict[str, Any]:
     """The cell's record, computed unless it is finished; one that failed is tried again.
 
-    An exception is written down, and does not leave: other cells go on. An interruption leaves, and the cell goes on
-    from its checkpoint the next time.
+    An exception is written down, and does not leave: other cells go on. An interruption and a full disk leave, and the
+    cell goes on from its checkpoint the next time.
 
     Args:
         bench: recipe and folders.
@@ -83,6 +99,7 @@ def compute(bench: Bench, cell: Cell, session: str = "") -> dict[str, Any]:
 
     Raises:
         AlreadyClaimed: another process computes it, or works on its run.
+        OSError: the folder cannot be written to, or the disk is full.
     """
     folder = bench.cells / cell.key
     with claim(folder):
@@ -123,6 +140,9 @@ def compute(bench: Bench, cell: Cell, session: str = "") -> dict[str, Any]:
             _leave(folder, attempts - 1)
             raise
         except Exception as error:
+            if is_full(error):
+                _leave(folder, attempts - 1)
+                raise
             outcome = {"state": "failed", "error": str(error), "traceback": traceback.format_exc()}
         except KeyboardInterrupt:
             _leave(folder, attempts - 1)
@@ -153,13 +173,23 @@ def _begin(folder: Path) -> int:
 
 
 def _reached(folder: Path) -> str | None:
-    """What tells a training's checkpoint from an older one; only ever compared, so that no clock need be right."""
-    checkpoint = folder / RUN / CHECKPOINT
+    """What tells a training's checkpoint from an older one; None while there is none."""
+    return _version(folder / RUN / CHECKPOINT)
+
+
+def _version(path: Path) -> str | None:
+    """What tells a file from an older one; only ever compared, so that no clock need be right."""
     try:
-        found = checkpoint.stat()
+        found = path.stat()
     except OSError:
         return None
     return f"{found.st_mtime_ns} {found.st_size} {found.st_ino}"
+
+
+def progress_of(bench: Bench, cell: Cell) -> tuple[str | None, str | None]:
+    """What changes when a cell has ended, or its training has got further."""
+    folder = bench.cells / cell.key
+    return _version(folder / RECORD), _reached(folder)
 
 
 def _leave(folder: Path, attempts: int) -> None:

@@ -11,12 +11,12 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from contrafact.bench.cells import compute, record_of
+from contrafact.bench.cells import compute, is_done, record_of
 from contrafact.bench.check import asked_rows, check
 from contrafact.bench.divided import processes_of
 from contrafact.bench.plan import RUN, Bench, Cell
@@ -28,6 +28,8 @@ from contrafact.core.claim import AlreadyClaimed, free_from_gone_machines
 _RETRIES = 3
 _POLL_SECONDS = 0.5
 _TABLE_SECONDS = 10.0
+_FIRST_WAIT_SECONDS, _MOST_WAIT_SECONDS = 1.0, 30.0
+"""Before a cell that somebody else holds is asked for again; twice as long each time."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Cluster:
             of this machine); empty for the usual one.
         workers: most cells at once.
         cpus: processors of a cell; of a training, of each of its processes.
-        gpus: GPUs of a cell, or a part of one; of a training, of each of its processes.
+        gpus: GPUs of a cell, or a part of one; of a training, of each of its processes. A bench that computes on
+            processors alone asks for none.
         minutes: time limit of a Slurm job.
         options: further options of a Slurm job by their names there, such as ``partition``.
     """
@@ -78,17 +81,19 @@ def run_on(bench: Bench, cluster: Cluster) -> str:
 
     Raises:
         ValueError: what :func:`~contrafact.bench.runner.run_bench` refuses, or a package that is not installed.
-        CellsFailed: cells raised.
+        CellsFailed: cells raised, or Ray gave their tasks up.
     """
+    if bench.device.startswith("cpu"):
+        cluster = replace(cluster, gpus=0.0)  # else every kind computes on it: scores do not train, but encode and draw
     cluster.needs(bench.processes)
     cells = check(bench, asked_rows(bench))
     collect(bench)  # where the table cannot be written, say so now
     if cluster.kind == "slurm":
         _submit(bench, cells, cluster)
         return collect(bench)
-    _compute_by_ray(bench, cells, cluster)
-    table = collect(bench)
-    refuse_failed(bench, cells)
+    given_up = _compute_by_ray(bench, cells, cluster)
+    table = collect(bench, given_up)
+    refuse_failed(bench, cells, given_up)
     return table
 
 
@@ -116,8 +121,12 @@ def _submit(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> None:
     print(f"{bench.name}: submitted {ids}; their output is in {logs}; --table collects what is done", file=sys.stderr)
 
 
-def _compute_by_ray(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> None:
-    """A task for each cell, as soon as its needs are finished; one whose worker or node dies is given to another."""
+def _compute_by_ray(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> dict[str, str]:
+    """A task for each cell, as soon as its needs are finished; one whose worker or node dies is given to another.
+
+    Returns:
+        why Ray gave a cell's task up, by the cell's key: its record says nothing of that.
+    """
     try:
         import ray
     except ImportError as error:
@@ -127,32 +136,41 @@ def _compute_by_ray(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> No
         ray.init(address=cluster.address or None, log_to_driver=False, include_dashboard=False, logging_level="warning")
     remote = ray.remote(max_retries=_RETRIES)(compute_by_key)
     session, line, here = uuid.uuid4().hex, command.recorded(), str(Path.cwd())
-    finished = {cell.key for cell in cells if (record := record_of(bench, cell)) and record["state"] == "done"}
-    lost = set[str]()
+    finished = {cell.key for cell in cells if is_done(bench, cell)}
+    lost, given_up, held = set[str](), dict[str, str](), dict[str, _Hold]()
     tasks: dict[Any, Cell] = {}
     written = time.monotonic()
     try:
         while True:
+            finished |= {cell.key for cell in cells if cell.key in held and is_done(bench, cell)}
+            held = {key: hold for key, hold in held.items() if key not in finished}
             given = finished | lost | {cell.key for cell in tasks.values()}
-            for cell in cells:
-                ready = cell.key not in given and all(need.key in finished for need in cell.needs)
-                if ready and len(tasks) < cluster.workers:
-                    cpus, gpus = cluster.needs(processes_of(bench, cell))
-                    task = remote.options(num_cpus=cpus, num_gpus=gpus)
-                    tasks[task.remote(bench, cell.key, session, cpus, line, here)] = cell
+            for cell in _ready(cells, given, finished, held)[: cluster.workers - len(tasks)]:
+                cpus, gpus = cluster.needs(processes_of(bench, cell))
+                task = remote.options(num_cpus=cpus, num_gpus=gpus)
+                tasks[task.remote(bench, cell.key, session, cpus, line, here)] = cell
+            if not tasks and not held:
+                return given_up
             if not tasks:
-                return
-            done, _ = ray.wait(list(tasks), timeout=_POLL_SECONDS)
+                time.sleep(_POLL_SECONDS)
+            done, _ = ray.wait(list(tasks), timeout=_POLL_SECONDS) if tasks else ([], [])
             for task in done:
                 cell = tasks.pop(task)
-                state = _state_of(ray, task, cell)
-                print(f"{bench.name}: {cell.key} {state}; {len(cells) - len(finished)} cells to go", file=sys.stderr)
+                state, cause = _end_of(ray, task, bench, cell)
+                if cause:
+                    given_up[cell.key] = cause
+                if state != "claimed" or cell.key not in held:  # once, however often it is found to be another's
+                    left = len(cells) - len(finished)
+                    print(f"{bench.name}: {cell.key} {cause or state}; {left} cells to go", file=sys.stderr)
+                before = held.pop(cell.key, None)
                 if state == "claimed":  # by another driver, or by a machine that is gone
-                    _free(bench, cell, {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]})
+                    alive = {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+                    if not _free(bench, cell, alive):
+                        held[cell.key] = _Hold.after(before)
                 else:
                     (finished if state == "done" else lost).add(cell.key)
             if time.monotonic() - written > _TABLE_SECONDS:
-                collect(bench)
+                collect(bench, given_up)
                 written = time.monotonic()
     finally:
         for task in tasks:
@@ -161,20 +179,46 @@ def _compute_by_ray(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> No
             ray.shutdown()
 
 
-def _state_of(ray: Any, task: Any, cell: Cell) -> str:
-    """What became of a task; one that Ray gave up has failed."""
+class _Hold(NamedTuple):
+    """A cell that somebody else holds: when to ask for it again, and how long that is from when it was asked."""
+
+    until: float
+    seconds: float
+
+    @classmethod
+    def after(cls, before: _Hold | None) -> _Hold:
+        """Twice as long as the last one."""
+        seconds = _FIRST_WAIT_SECONDS if before is None else min(2 * before.seconds, _MOST_WAIT_SECONDS)
+        return cls(time.monotonic() + seconds, seconds)
+
+
+def _ready(
+    cells: Sequence[Cell], given: Collection[str], finished: Collection[str], held: Mapping[str, _Hold]
+) -> list[Cell]:
+    """What may be given away, the most useful first; what others hold last, and only when it is time to ask again."""
+    now = time.monotonic()
+    ready = [cell for cell in cells if cell.key not in given and all(need.key in finished for need in cell.needs)]
+    free = [cell for cell in ready if cell.key not in held]
+    due = [cell for cell in ready if cell.key in held and held[cell.key].until <= now]
+    return free + sorted(due, key=lambda cell: held[cell.key].until)
+
+
+def _end_of(ray: Any, task: Any, bench: Bench, cell: Cell) -> tuple[str, str]:
+    """What became of a task, and why Ray gave it up: it raised outside the cell's computation, or lost its worker."""
     try:
-        return str(ray.get(task))
+        return str(ray.get(task)), ""
     except ray.exceptions.RayError as error:
-        print(f"{cell.key}: {str(error).strip().splitlines()[0]}", file=sys.stderr)
-        return "failed"
+        if is_done(bench, cell):
+            return "done", ""
+        # A task's traceback ends with the cause; what Ray itself says begins with it, and explains.
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return "failed", lines[-1 if isinstance(error, ray.exceptions.RayTaskError) else 0]
 
 
-def _free(bench: Bench, cell: Cell, alive: set[str]) -> None:
-    """Take a cell, and the run that it works on, from a machine that is no longer there; wait a moment where it is."""
+def _free(bench: Bench, cell: Cell, alive: set[str]) -> bool:
+    """Take a cell, and the run that it works on, from a machine that is no longer there; whether that held it."""
     places = {bench.cells / cell.key, bench.cells / cell.trained.key / RUN}
-    if not sum(free_from_gone_machines(place, alive) for place in places):
-        time.sleep(_POLL_SECONDS)
+    return sum(free_from_gone_machines(place, alive) for place in places) > 0
 
 
 def compute_by_key(bench: Bench, key: str, session: str, threads: int, line: Sequence[str], folder: str) -> str:

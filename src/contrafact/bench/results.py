@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from contrafact.bench.cells import record_of
+from contrafact.bench.cells import error_of, record_of
 from contrafact.bench.check import asked_rows
 from contrafact.bench.kept import kept_cells
 from contrafact.bench.plan import Bench, Cell, score_cells, spoken
@@ -26,8 +26,12 @@ TABLE = "results.md"
 _PATIENCE_SECONDS = 30.0
 
 
-def collect(bench: Bench) -> str:
+def collect(bench: Bench, given_up: Mapping[str, str] | None = None) -> str:
     """Write down what is finished, whoever computed it; rows that were not asked for stay as they are.
+
+    Args:
+        bench: recipe and folders.
+        given_up: what went wrong with cells outside their computation, by key: their records do not say.
 
     Returns:
         the table, as markdown; empty while nothing is finished.
@@ -44,7 +48,7 @@ def collect(bench: Bench) -> str:
                 rows[cell.row.name].append(_known(elsewhere[cell.key])._replace(row=cell.row.name))
             elif record is not None and record["state"] == "done":
                 rows[cell.row.name].append(_scores(cell.row.name, record))
-            elif error := _error_of(bench, cell):
+            elif error := _error_of(bench, cell, given_up or {}):
                 failed[spoken(cell)] = error
         return _write(bench, rows, failed) if any(rows.values()) or failed else ""
 
@@ -74,7 +78,8 @@ def _known(cell: Mapping[str, Any]) -> Scores:
 
 def _scores(row: str, record: Mapping[str, Any]) -> Scores:
     result, device = record["result"], record["environment"]["device"]
-    cost = {name: record.get(name) for name in ("processor_seconds", "peak_memory", "machine", "commit")}
+    told = ("processor_seconds", "peak_memory", "machine", "processor", "commit")
+    cost = {name: record[name] for name in told if name in record}  # older records name no processor
     if result.get("processes", 1) > 1:
         cost["processes"] = result["processes"]
     return Scores(
@@ -90,13 +95,9 @@ def _scores(row: str, record: Mapping[str, Any]) -> Scores:
     )
 
 
-def _error_of(bench: Bench, cell: Cell) -> str:
+def _error_of(bench: Bench, cell: Cell, given_up: Mapping[str, str]) -> str:
     """What went wrong with a cell, or with one that it waits for; empty while nothing has."""
-    for part in cell.with_needs():
-        record = record_of(bench, part)
-        if record is not None and record["state"] == "failed":
-            return str(record["error"])
-    return ""
+    return next(filter(None, (error_of(bench, part, given_up) for part in cell.with_needs())), "")
 
 
 def _shown(bench: Bench, rows: Mapping[str, Sequence[Scores]]) -> Recipe:

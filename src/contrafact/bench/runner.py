@@ -7,6 +7,7 @@ share is the folder: one that is killed frees its cell at once, and another goes
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import signal
@@ -21,7 +22,7 @@ from types import FrameType
 
 import torch
 
-from contrafact.bench.cells import MOST_ATTEMPTS, compute, is_left_open, record_of
+from contrafact.bench.cells import MOST_ATTEMPTS, compute, error_of, is_done, is_left_open, progress_of, record_of
 from contrafact.bench.check import asked_rows, check
 from contrafact.bench.divided import POOLS
 from contrafact.bench.plan import Bench, Cell, plan, spoken
@@ -30,6 +31,7 @@ from contrafact.bench.results import collect
 from contrafact.core import command
 from contrafact.core.allocator import keep_freed_memory
 from contrafact.core.claim import AlreadyClaimed
+from contrafact.core.files import is_full
 from contrafact.core.plugins import admit
 
 _POLL_SECONDS = 0.2
@@ -40,6 +42,9 @@ _TABLE_SECONDS = 10.0
 """Between two tables written while workers are at work."""
 _STOP_SECONDS = 60.0
 """What a worker may take to save itself."""
+
+_DISK_FULL = 74
+"""Exit code of a worker that cannot write (``EX_IOERR`` of sysexits.h): another would not get further."""
 
 
 class CellsFailed(ValueError):
@@ -59,7 +64,9 @@ def run_bench(bench: Bench, jobs: int = 1, budget: float | None = None, session:
         the table, as markdown.
 
     Raises:
-        ValueError: a name, an option or a source that is refused, before the first cell is computed.
+        ValueError: a name, an option or a source that is refused, before the first cell is computed; or workers die
+            and no cell gets further.
+        OSError: the disk is full, or the folder cannot be written to.
         CellsFailed: cells raised; all that could be computed without them is.
     """
     cells = check(bench, asked_rows(bench))
@@ -83,6 +90,10 @@ def run_ahead(benches: Iterable[Bench], jobs: int, budget: float | None, session
         jobs: worker processes.
         budget: seconds after which to stop, with what is under way saved; None for no limit.
         session: the name by which :func:`run_bench` leaves alone what failed here.
+
+    Raises:
+        ValueError: workers die and no cell gets further.
+        OSError: the disk is full.
     """
     parts = []
     for bench in benches:
@@ -105,20 +116,28 @@ def _now_and_then(write: Callable[[], object]) -> Callable[[], None]:
     return called
 
 
-def refuse_failed(bench: Bench, cells: Sequence[Cell]) -> None:
+def refuse_failed(bench: Bench, cells: Sequence[Cell], given_up: Mapping[str, str] | None = None) -> None:
     """Say of the cells that raised what the first one said.
+
+    Args:
+        bench: recipe and folders.
+        cells: what was to be computed.
+        given_up: what went wrong with cells outside their computation, by key: their records do not say.
 
     Raises:
         CellsFailed: there are some.
     """
-    records = [record_of(bench, cell) for cell in cells]
-    failed = [record for record in records if record is not None and record["state"] == "failed"]
+    given_up = given_up or {}
+    failed = {cell: error for cell in cells if (error := error_of(bench, cell, given_up))}
     if failed:
-        first = failed[0]
+        first, error = next(iter(failed.items()))
+        traceback = f"Its traceback is in {bench.cells / first.key / 'cell.json'}"
+        if first.key in given_up:
+            traceback = "It failed outside its own computation, on whatever machine it was given to"
         raise CellsFailed(
             f"{len(failed)} of {len(cells)} cells of {bench.name} failed (the others are in {bench.out}/results.md); "
-            f"the first, row {first['row']!r} at seed {first['seed']}: {first['error']}. "
-            f"Its traceback is in {bench.cells / first['key'] / 'cell.json'}; running the recipe again tries it again"
+            f"the first, row {first.row.name!r} at seed {first.seed}: {error}. "
+            f"{traceback}; running the recipe again tries it again"
         )
 
 
@@ -181,9 +200,13 @@ def _work_together(
     session: str,
     write: Callable[[], object] = lambda: None,
 ) -> None:
-    """:func:`work` in ``jobs`` processes of their own; one that dies is replaced while there is work.
+    """:func:`work` in ``jobs`` processes of their own; one that dies is replaced while cells get further.
 
     ``write`` is called every now and then. Who is told to end lets the workers save what is under way, and ends them.
+
+    Raises:
+        OSError: the disk is full.
+        ValueError: workers die and no cell gets further.
     """
     deadline = None if budget is None else time.monotonic() + budget
     context = multiprocessing.get_context("spawn")
@@ -191,6 +214,7 @@ def _work_together(
     name = parts[0][0].name if len(parts) == 1 else "bench"
     asked = [(bench, [cell.key for cell in cells]) for bench, cells in parts]
     number = sum(len(cells) for _, cells in parts)
+    deaths, reached = 0, _progress(parts)
 
     def hire() -> BaseProcess:
         worker = context.Process(target=_work_in_turn, args=(asked, session, threads, command.recorded()))
@@ -205,25 +229,46 @@ def _work_together(
     before = signal.signal(signal.SIGTERM, _interrupt) if is_main else None
     try:
         workers += [hire() for _ in range(min(jobs, number))]
-        most = len(workers) + MOST_ATTEMPTS * number
-        hired = len(workers)
         while any(worker.exitcode != 0 for worker in workers):
             time.sleep(_POLL_SECONDS)
             if deadline is not None and time.monotonic() > deadline:
                 _say(name, "the time is up; what is under way is saved, run it again to go on")
                 return
             for place, worker in enumerate(workers):
+                if worker.exitcode == _DISK_FULL:
+                    text = f"no space left on the disk; free some and run the same command again: {_kept(parts)}"
+                    raise OSError(errno.ENOSPC, text)
                 if worker.exitcode not in (None, 0):
-                    if hired == most:
-                        raise ValueError(f"{name}: workers die (exit {worker.exitcode}) before they do anything")
+                    progress = _progress(parts)
+                    deaths = deaths + 1 if progress == reached else 1
+                    reached = progress
+                    # Each worker may be at a cell that kills it, until that one counts as failed.
+                    if deaths > MOST_ATTEMPTS * len(workers):
+                        raise ValueError(
+                            f"{name}: {deaths} workers died one after the other (the last with exit "
+                            f"{worker.exitcode}), and no cell got further; what they said stands above. Once that is "
+                            f"mended, run the same command again: {_kept(parts)}"
+                        )
                     _say(name, f"a worker was killed (exit {worker.exitcode}); another begins")
                     workers[place] = hire()
-                    hired += 1
             wrote()
     finally:
         _stop(workers)
         if is_main:
             signal.signal(signal.SIGTERM, before)
+
+
+def _progress(parts: Sequence[tuple[Bench, Sequence[Cell]]]) -> list[object]:
+    return [progress_of(bench, cell) for bench, cells in parts for cell in cells]
+
+
+def _kept(parts: Sequence[tuple[Bench, Sequence[Cell]]]) -> str:
+    """What a command that cannot go on leaves to the next one."""
+    cells = {cell.key: is_done(bench, cell) for bench, cells in parts for cell in cells}
+    return (
+        f"{sum(cells.values())} of {len(cells)} cells are finished and kept, and trainings that were under way go on "
+        "from their last checkpoints"
+    )
 
 
 @contextlib.contextmanager
@@ -262,8 +307,14 @@ def _work_in_turn(
 ) -> None:
     """:func:`work_by_keys` of one recipe after the other; who finds nothing left to do there goes on to the next."""
     for bench, keys in parts:
-        if not work_by_keys(bench, keys, session, threads, line):
-            return
+        try:
+            if not work_by_keys(bench, keys, session, threads, line):
+                return
+        except OSError as error:
+            if not is_full(error):
+                raise
+            _say(bench.name, str(error.strerror) + (f": {error.filename}" if error.filename else ""))
+            sys.exit(_DISK_FULL)
 
 
 def work_by_keys(

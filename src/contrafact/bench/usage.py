@@ -16,6 +16,7 @@ import torch
 from contrafact.core.catalog import PACKAGE_ROOT
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_PROCESSORS = Path("/proc/cpuinfo")
 
 
 class Used(NamedTuple):
@@ -46,7 +47,7 @@ class Usage:
         self._others_memory += used.peak_memory or 0
 
     def so_far(self) -> dict[str, Any]:
-        """Seconds, bytes, machine, commit and date, as they may stand in a JSON file.
+        """Seconds, bytes, machine and its processor, commit and date, as they may stand in a JSON file.
 
         ``peak_memory`` is that of the process while it worked, with those that were added; None where the system does
         not tell it.
@@ -57,6 +58,7 @@ class Usage:
             "processor_seconds": round(time.process_time() - self._processor + self._others_seconds, 3),
             "peak_memory": None if peak is None else peak + self._others_memory,
             "machine": platform.node(),
+            "processor": processor(),
             "commit": commit(),
             "date": time.strftime("%Y-%m-%d"),
         }
@@ -82,6 +84,16 @@ def _peak() -> int | None:
         return most if sys.platform == "darwin" else most * 1024
     kilobytes = next((line.split()[1] for line in lines if line.startswith("VmHWM")), None)
     return None if kilobytes is None else int(kilobytes) * 1024
+
+
+@functools.cache
+def processor() -> str:
+    """The processor's model, or its architecture where the system does not name it."""
+    with suppress(OSError):
+        lines = (line.partition(":") for line in _PROCESSORS.read_text(errors="replace").splitlines())
+        if model := next((value.strip() for name, _, value in lines if name.strip() == "model name"), ""):
+            return model
+    return platform.processor() or platform.machine()
 
 
 @functools.cache

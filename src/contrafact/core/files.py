@@ -71,6 +71,11 @@ def sync_file(path: str | Path) -> None:
         raise explained(error, Path(path)) from error
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether a disk, or a user's part of it, is full: no fault of the work, and whatever comes next meets it too."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def explained(error: OSError, target: Path) -> OSError:
     """``error`` with words that name the file and the remedy, where they are known."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
