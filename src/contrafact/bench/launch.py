@@ -105,6 +105,8 @@ def _submit(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> None:
         raise ValueError("--on slurm needs submitit: pip install 'contrafact[slurm]'") from error
     logs = bench.out / "slurm"
     executor = submitit.AutoExecutor(folder=logs, cluster=cluster.address or "slurm")
+    if cluster.gpus % 1:
+        raise ValueError(f"Slurm gives whole GPUs; --gpus must be a whole number there, got {cluster.gpus:g}")
     cpus, gpus = cluster.needs(max((processes_of(bench, cell) for cell in cells), default=1))
     shared = {"timeout_min": cluster.minutes, "cpus_per_task": cpus, "gpus_per_node": int(gpus)}
     executor.update_parameters(
