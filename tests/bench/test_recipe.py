@@ -1,11 +1,15 @@
+import re
 from pathlib import Path
 
 import pytest
 
-from contrafact.bench.plan import Bench, method_of
-from contrafact.bench.recipe import SCALES, Recipe, Row, column_of, load_recipe, recipe_names
+from contrafact.bench.check import rows_without_source
+from contrafact.bench.plan import Bench, method_of, plan
+from contrafact.bench.recipe import SCALES, Recipe, Row, Trained, column_of, load_recipe, recipe_names
+from contrafact.bench.reproduce import FIRST
 from contrafact.core.settings import flat_fields
-from contrafact.generators.checkpoints import load_generator
+from contrafact.generators.checkpoints import changed, load_generator
+from contrafact.generators.stylegan2 import StyleGAN2
 from contrafact.methods import CATALOG as METHODS
 from contrafact.metrics import CATALOG as METRICS
 
@@ -44,13 +48,50 @@ def test_a_row_that_is_called_after_a_latent_space_is_edited_in_it(name):
             continue
         for scale in row.scales:
             source = row.source or recipe.sources.get(scale)
-            assert source is None or load_generator(source, row.changes).space == label.lower(), row.name
+            if isinstance(source, Trained):
+                space = changed(StyleGAN2(8, latent_dim=4, channels=[4, 4], mapping_layers=1), row.changes).space
+                assert (source.method, space) == ("stylegan2", label.lower()), row.name
+            else:
+                assert source is None or load_generator(source, row.changes).space == label.lower(), row.name
         assert row.changes == {"space": label.lower()}, "so that a source of the reader's own is edited in it too"
 
 
 def test_table_4_has_rows_of_both_spaces():
     spaces = [row.changes.get("space") for row in load_recipe("disco-table4").rows]
     assert (spaces.count("z"), spaces.count("w")) == (3, 3)
+
+
+def planned(name, scale):
+    recipe = load_recipe(name)
+    return plan(Bench(name, recipe, Path("unused"), scale, seeds=(0,)), {row.name for row in recipe.rows})
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", FIRST)
+def test_what_readers_look_for_first_has_cells_at_both_scales(name, scale):
+    assert planned(name, scale)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_what_cannot_run_at_the_papers_scale_as_it_is_says_what_to_bring(name):
+    recipe = load_recipe(name)
+    bench = Bench(name, recipe, Path("unused"), "paper", seeds=(0,))
+    everything = {row.name for row in recipe.rows}
+    if not plan(bench, everything) or rows_without_source(bench, everything):
+        assert re.search(r"--source \S", recipe.remark), "name the file and the option"
+
+
+@pytest.mark.parametrize("name", ["table2", "table4", "table6", "table11", "fig6", "appendix-e"])
+def test_ablations_of_disco_are_on_a_generator_that_its_first_table_trains(name):
+    first = {cell.key for cell in planned("disco-table1", "paper")}
+    cells = planned(f"disco-{name}", "paper")
+    generators = {cell.key for cell in cells if cell.method == "stylegan2" and cell.kind == "train"}
+    assert len(generators) == 1
+    assert generators < first
+    on_it = [cell for cell in cells if cell.kind == "train" and cell.row.method == "disco"]
+    assert {cell.generator for cell in on_it} == {0}
+    rows = [row.name for row in load_recipe(f"disco-{name}").rows if row.method == "disco"]
+    assert [cell.row.name for cell in on_it] == rows
 
 
 @pytest.mark.parametrize(
