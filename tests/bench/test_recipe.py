@@ -1,4 +1,5 @@
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,40 @@ def test_what_cannot_run_at_the_papers_scale_as_it_is_says_what_to_bring(name):
     everything = {row.name for row in recipe.rows}
     if not plan(bench, everything) or rows_without_source(bench, everything):
         assert re.search(r"--source \S", recipe.remark), "name the file and the option"
+
+
+FILES = {
+    "afhq": "train/{cat,dog,wild}",
+    "cars3d": "nips2015-analogy-data.tar.gz",
+    "celeba_hq": "CelebA-HQ-img",
+    "cifar10": "cifar-10-batches-py",
+    "cifar100": "cifar-100-python",
+    "imagenet100": "n01558993",
+    "mnist": "train-images-idx3-ubyte",
+    "mpi3d": "mpi3d_toy.npz",
+    "small_norb": "smallnorb-5x",
+}
+"""Of the data that has no stand-in and comes with no package, a file that its loader looks for."""
+
+
+def sources_of(row):
+    own = row.source.values() if isinstance(row.source, Mapping) else [row.source]
+    return {source.source if isinstance(source, Trained) else source for source in own}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_says_which_files_its_rows_need(name):
+    recipe = load_recipe(name)
+    sources = set().union(*(sources_of(row) for row in recipe.rows))
+    wanted = {FILES[data] for data in FILES if sources & {data, data.replace("_", "-")}}
+    assert {file for file in wanted if file not in recipe.remark} == set()
+
+
+def test_those_files_are_what_the_loaders_are_documented_to_look_for():
+    page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    lines = [line for line in page.partition("| name | files |")[2].splitlines() if line.startswith("| `")]
+    for data, file in FILES.items():
+        assert any(f"`{data}`" in line.split("|")[1] and file in line for line in lines), data
 
 
 @pytest.mark.parametrize("name", ["table2", "table4", "table6", "table11", "fig6", "appendix-e"])
