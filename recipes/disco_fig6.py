@@ -9,11 +9,16 @@ SUMS = tuple((positives, RATIO * positives) for positives in (8, 16, 64))
 PAPER_BATCHES = {"batching": "paper", "shared_bases": False}
 
 
+def called(positives: int, negatives: int) -> str:
+    """The name of a row."""
+    return f"N : M = {positives} : {negatives}"
+
+
 def row(positives: int, negatives: int) -> Row:
     """A quarter of both at the small scale, and of the queries."""
     small = {"num_queries": 8, "num_positives": positives // 4, "num_negatives": negatives // 4}
     settings = {**PAPER_BATCHES, "num_positives": positives, "num_negatives": negatives}
-    return Row(f"N : M = {positives} : {negatives}", "disco", settings=settings, small=small)
+    return Row(called(positives, negatives), "disco", settings=settings, small=small)
 
 
 RECIPE = Recipe(
@@ -22,6 +27,10 @@ RECIPE = Recipe(
     rows=tuple(row(*numbers) for numbers in (*RATIOS, *SUMS)),
     columns=SIMILAR_CODES,
     sweep="positives N",
+    curves={
+        f"N + M = {SUM}": tuple(called(*numbers) for numbers in RATIOS),
+        f"M = {RATIO} N": tuple(called(*numbers) for numbers in (*SUMS, (SUM // 3, RATIO * SUM // 3))),
+    },
     presets={"small": "quick", "paper": "released"},
     sources=ABLATED,
     small={"steps": 400, "encoder_width": 0.25},

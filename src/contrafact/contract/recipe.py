@@ -54,6 +54,9 @@ def describes_itself(subject: Subject) -> None:
     names = [row.name for row in recipe.rows]
     twice = sorted({name for name in names if names.count(name) > 1})
     expect(not twice, f"rows of one name, {', '.join(twice)}, would share a folder; name each otherwise")
+    for label, rows in recipe.curves.items():
+        for name in rows:
+            expect(name in names, f"curve {label!r}: {unknown_name_message('row of this recipe', name, names)}")
 
 
 def names_methods_that_are_there(subject: Subject) -> None:
