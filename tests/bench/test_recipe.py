@@ -184,6 +184,16 @@ def test_judged_directions_are_compared_at_equal_change_and_in_equal_number(name
         assert "random" in methods
 
 
+def test_rows_that_the_page_of_tables_says_to_draw_are_there():
+    page = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
+    lines = page.partition("| figure | trainings | picture |")[2].partition("\n\n")[0].splitlines()[2:]
+    said = [re.findall(r"`([^`]+)`", line.split("|")[2]) for line in lines]
+    assert {name for name, *_ in said} == {"disco-table4", "cd-gan-ablation", "cd-gan-table2"}
+    for name, *rows in said:
+        known = {row.name for row in load_recipe(name).rows}
+        assert [row for row in rows if row not in known and not row.startswith(("--source ", "FOLDER/"))] == []
+
+
 def test_a_row_to_compare_with_is_one_of_the_recipes():
     with pytest.raises(ValueError, match="unknown row of this recipe 'contol'; did you mean 'control'"):
         Recipe("t", "t", (Row("control", "sub_infomax"),), {}, against="contol")
