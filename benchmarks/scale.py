@@ -1,21 +1,28 @@
-"""From one laptop to 1,000 GPUs, for docs/scale.md: `python benchmarks/scale.py fit|flops|simulate`.
+"""From one laptop to 1,000 GPUs, for docs/scale.md: `python benchmarks/scale.py fit [CELLS] | flops | simulate`.
 
-fit: seconds a step of every method and size in the tables of docs/results, by their cells. flops: what a step of DisCo
-takes, counted by torch on one image of each network. simulate: 10,000 cells on up to 1,000 workers that fail.
+fit: what trainings took, by a folder of finished cells and by the tables in docs/results; a number of a table counts
+only where the recipe's plan still has the cell that it came from, so that its settings and sides are known.
+flops: what a step of DisCo takes, counted by torch on one image of each network. simulate: 10,000 cells on up to 1,000
+workers that fail.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
+import warnings
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from contrafact.bench.plan import Bench, can_run, method_of
+from contrafact.bench.cells import RECORD, source_of_cell
+from contrafact.bench.plan import RUN, Bench, score_cells
 from contrafact.bench.recipe import load_recipe
 from contrafact.bench.simulate import Work, Workers, simulate
 from contrafact.evaluation.run import CONTROL
@@ -26,32 +33,88 @@ from contrafact.nn.encoders import ConvEncoder
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 HOUR = 3600.0
-SIZES = {"shapes3d": 64, "dsprites": 64, "fashion-mnist": 28}
+SHORTEST = 0.5
 
 
-def fit() -> None:
-    """Seconds a step, by method and image side: the median over cells, and the spread of a power law over sides."""
-    found: dict[tuple[str, int], list[tuple[float, int]]] = defaultdict(list)
-    for path in sorted(RESULTS.glob("*.json")):
-        results = json.loads(path.read_text(encoding="utf-8"))
-        recipe = load_recipe(results["recipe"])
-        bench = Bench(results["recipe"], recipe, Path(), results["scale"])
-        for row in recipe.rows:
-            line = results["rows"].get(row.name)
-            if line is None or not line["cells"] or row.method == CONTROL or not can_run(bench, row):
+class Training(NamedTuple):
+    """Trainings that take about as long: steps and images of a step are None where the method counts none."""
+
+    method: str
+    source: str
+    side: int
+    steps: int | None
+    images: int | None
+
+    @classmethod
+    def of(cls, method: Any, source: str, side: int) -> Training:
+        budget = method.budget()
+        sees_images = method.source == "images" or "encoder" in method.yields
+        return cls(method.name(), source, side, budget.steps, budget.images_per_step if sees_images else None)
+
+
+def computed(folder: Path) -> Iterator[tuple[str, Training, float]]:
+    """Key, kind and seconds of the finished trainings in a folder of cells, as their runs describe themselves."""
+    for path in sorted(folder.glob(f"*/{RECORD}")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["kind"] == "train" and record["state"] == "done" and record["method"] in CATALOG:
+            config = json.loads((path.parent / RUN / "config.json").read_text(encoding="utf-8"))
+            method = CATALOG.get(record["method"]).of(**config["hyperparameters"])
+            source = config["source"]
+            yield record["key"], Training.of(method, source["name"], source["image_shape"][-1]), record["wall_seconds"]
+
+
+def stored(path: Path) -> Iterator[tuple[str, Training, float]]:
+    """The same of a table's numbers, as far as the plan has the cells that they came from."""
+    results = json.loads(path.read_text(encoding="utf-8"))
+    scores = {cell.get("key"): cell for row in results["rows"].values() for cell in row["cells"]}
+    seeds = tuple(sorted({cell["seed"] for cell in scores.values()}))
+    asked = re.search(r"--(?:source|generator) (\S+)", results["command"])
+    recipe = load_recipe(results["recipe"])
+    for source in {None, asked and asked[1]}:
+        bench = Bench(results["recipe"], recipe, Path(), results["scale"], seeds, source)
+        for cell in score_cells(bench, {row.name for row in recipe.rows}):
+            if cell.key not in scores or cell.row.method == CONTROL:
                 continue
-            settings = method_of(bench, row).hyperparameters()
-            steps, batch = (
-                settings.get("steps"),
-                settings.get("batch_size") or method_of(bench, row).budget().images_per_step,
-            )
-            side = {**recipe.data.get(results["scale"], {}), **row.data}.get("size", 32)
-            if steps and batch and CATALOG.get(row.method).source == "images":
-                found[row.method, side] += [(cell["seconds"] / steps, batch) for cell in line["cells"]]
-    print("| method | side | images a step | s a step | ms an image | cells |\n|---|---|---|---|---|---|")
-    for (method, side), cells in sorted(found.items()):
-        seconds, batch = np.median([s for s, _ in cells]), int(np.median([b for _, b in cells]))
-        print(f"| {method} | {side} | {batch} | {seconds:.3f} | {1000 * seconds / batch:.2f} | {len(cells)} |")
+            train, origin = cell.trained, cell.trained.origin
+            name = str(origin.options["source"])
+            name = name if origin is train else f"{origin.method} on {name}"
+            side = source_of_cell(origin).image_shape[-1]
+            yield train.key, Training.of(train.options["method"], name, side), scores[cell.key]["seconds"]
+
+
+def fit(cells: Path | None = None) -> None:
+    """What trainings took, by method, source, side, steps and images a step: median, least and most."""
+    warnings.simplefilter("ignore")  # few labels, of which benches tell
+    known: dict[str, tuple[Training, float]] = {}
+    found = [computed(cells)] if cells else []
+    for trainings in (*found, *(stored(path) for path in sorted(RESULTS.glob("*.json")))):
+        for key, training, seconds in trainings:
+            known.setdefault(key, (training, seconds))
+    alike: dict[Training, list[float]] = defaultdict(list)
+    for training, seconds in known.values():
+        alike[training].append(seconds)
+    for kind in ("images", "generator"):
+        print(
+            "| method | learns from | side | steps × images | s a run (least, most) | s a step | ms an image | cells |"
+        )
+        print("|---|---|---|---|---|---|---|---|")
+        for one in sorted((one for one in alike if CATALOG.get(one.method).source == kind), key=str):
+            if max(alike[one]) >= SHORTEST:
+                print(_line(one, alike[one]))
+        print()
+    print(f"{len(known)} trainings; lines whose longest took less than {SHORTEST} s are left out")
+
+
+def _line(one: Training, seconds: Sequence[float]) -> str:
+    middle = float(np.median(seconds))
+    cells = [one.method, one.source, one.side, "–", f"{middle:.1f} ({min(seconds):.1f}, {max(seconds):.1f})", "–", "–"]
+    if (
+        one.steps is not None and one.steps > 1
+    ):  # with one step JointDiagonal trains no encoder, and finds directions alone
+        cells[3] = f"{one.steps:,}" + (f" × {one.images}" if one.images else "")
+        cells[5] = f"{middle / one.steps:.3f}"
+        cells[6] = f"{1000 * middle / one.steps / one.images:.2f}" if one.images else "–"
+    return f"| {' | '.join(map(str, cells))} | {len(seconds)} |"
 
 
 def counted(module: torch.nn.Module, inputs: torch.Tensor) -> float:
@@ -117,4 +180,4 @@ def simulations() -> None:
 
 
 if __name__ == "__main__":
-    {"fit": fit, "flops": flops, "simulate": simulations}[sys.argv[1]]()
+    {"fit": fit, "flops": flops, "simulate": simulations}[sys.argv[1]](*map(Path, sys.argv[2:]))

@@ -18,4 +18,6 @@ RECIPE = Recipe(
     },
     presets={"small": "quick", "paper": "paper"},
     best=True,
+    remark="the figure's (b); its (a), of MNIST, by --source mnist with train-images-idx3-ubyte and the three other "
+    "files of MNIST in a folder mnist of the data folder. `contrafact report` draws the figure's rows",
 )

@@ -30,8 +30,10 @@ RECIPE = Recipe(
     best=True,
     remark=(
         "k-means (10 starts) on the codes of the test images. Small: the quick presets on scikit-learn's 1,797 digits "
-        "at 16 px, 360 of them for the test. The published CD-GAN row cannot come from one "
-        "clustering into ten balanced clusters: 9 % of the images misplaced leave an ARI of 0.89 at most (all of them "
-        "between two classes), 0.82 if spread, but 0.94 is printed; it may be the best of 5 runs for each score"
+        "at 16 px, 360 of them for the test. Paper: needs MNIST's train-images-idx3-ubyte, train-labels-idx1-ubyte, "
+        "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (or .gz) in a folder mnist of the data folder. The "
+        "published CD-GAN row cannot come from one clustering into ten balanced clusters: 9 % of the images misplaced "
+        "leave an ARI of 0.89 at most (all of them between two classes), 0.82 if spread, but 0.94 is printed; it may "
+        "be the best of 5 runs for each score"
     ),
 )

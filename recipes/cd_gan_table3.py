@@ -38,6 +38,6 @@ RECIPE = Recipe(
     best=True,
     remark=(
         "the published IS and FID are with Inception's features, ours with a CIFAR-10 classifier's: compare rows, not "
-        "columns. CIFAR-10 must be in the data folder"
+        "columns. Both scales need cifar-10-batches-py (or cifar-10-batches-bin), unpacked, in the data folder"
     ),
 )  # fmt: skip

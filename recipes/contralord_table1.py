@@ -59,8 +59,9 @@ RECIPE = Recipe(
     num_train=130_000,
     num_test=10_000,
     data={"paper": {"split": "train"}},
-    remark="needs the datasets' files and a GPU; contrast-fashion-mnist is the same table at small scale. Codes are "
-    "the discriminative ones where a method has them, learned without class labels. LORD and OverLORD have their own "
-    "encoders here, no ResNet-50; photographs are rebuilt by the multi-scale distance, as no perceptual network is at "
-    "hand",
+    remark="needs a GPU and, in the data folder, cifar-10-batches-py, cifar-100-python (or the binary versions) and a "
+    "folder imagenet100 with train and val, in each a hundred of ImageNet's folders (n01558993, …); "
+    "contrast-fashion-mnist is the same table at small scale. Codes are the discriminative ones where a method has "
+    "them, learned without class labels. LORD and OverLORD have their own encoders here, no ResNet-50; photographs are "
+    "rebuilt by the multi-scale distance, as no perceptual network is at hand",
 )

@@ -78,6 +78,8 @@ RECIPE = Recipe(
     },
     presets={"small": "quick", "paper": "paper"},
     data={"small": {"size": 32, "labels": 100}, "paper": {"labels": 100}},
-    remark="small: 32 px, quick presets. Our smoothness is Eq. 7 itself: 1 for collapsed codes, less for even ones; "
-    "the paper reports it as higher-is-better without saying how",
+    remark="small: 32 px, quick presets. Paper: Cars3D needs nips2015-analogy-data.tar.gz in the data folder, "
+    "SmallNORB its six smallnorb-5x…-{training,testing}-{dat,cat,info}.mat.gz; Shapes3D and dSprites are made here "
+    "where 3dshapes.h5 and dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz are not. Our smoothness is Eq. 7 itself: 1 "
+    "for collapsed codes, less for even ones; the paper reports it as higher-is-better without saying how",
 )

@@ -58,11 +58,12 @@ RECIPE = Recipe(
     data={"small": {"labels": 4_750}, "paper": {"size": 128, "labels": 14_000}},
     num_train=10_000,
     remark="small: Fashion-MNIST's ten classes in place of AFHQ's three, so the published numbers (of AFHQ) are no "
-    "standard for ours; paper: needs AFHQ's files and a GPU. FID and LPIPS are by the features of a small classifier "
-    "of the data's own, not Inception's and AlexNet's: `contrafact evaluate RUN --metrics fid:translation "
-    "lpips:translation --extractor inception` takes those where they are at hand. Untranslated: the same images "
-    "rebuilt in their own class, which a translation must be below; rebuilt: the class's own images from their codes; "
-    "real: pairs of real images of a class. Of Table 3 CelebA-HQ is in contralord-table3-celeba-hq; CelebA has no "
-    "columns, since they need predictors of identity, expression and pose (published for LORD, OverLORD, ContraLORD: "
-    "Id 0.48, 0.63, 0.61, expression 3.2, 2.7, 2.6, pose 3.5, 2.5, 2.3)",
+    "standard for ours; paper: needs a GPU and AFHQ's folders train/{cat,dog,wild} and val/{cat,dog,wild} in a folder "
+    "afhq of the data folder. FID and LPIPS are by the features of a small classifier of the data's own, not "
+    "Inception's and AlexNet's: `contrafact evaluate RUN --metrics fid:translation lpips:translation --extractor "
+    "inception` takes those where they are at hand. Untranslated: the same images rebuilt in their own class, which a "
+    "translation must be below; rebuilt: the class's own images from their codes; real: pairs of real images of a "
+    "class. Of Table 3 CelebA-HQ is in contralord-table3-celeba-hq; CelebA has no columns, since they need predictors "
+    "of identity, expression and pose (published for LORD, OverLORD, ContraLORD: Id 0.48, 0.63, 0.61, expression 3.2, "
+    "2.7, 2.6, pose 3.5, 2.5, 2.3)",
 )

@@ -33,7 +33,8 @@ RECIPE = Recipe(
     presets={"paper": "paper"},
     data={"paper": {"size": 128, "labels": 29_000, "factors": ["Male"]}},
     num_train=30_000,
-    remark="needs CelebA-HQ's files and a GPU; the paper prints no numbers of LORD here. FID is by the features of a "
-    "small classifier of the data's own, not Inception's (see contralord-table3). Untranslated: the same faces rebuilt "
-    "in their own class, mean over both; rebuilt: a class's own faces from their codes",
+    remark="needs a GPU and CelebAMask-HQ's CelebA-HQ-img and CelebAMask-HQ-attribute-anno.txt in a folder celeba_hq "
+    "of the data folder; the paper prints no numbers of LORD here. FID is by the features of a small classifier of the "
+    "data's own, not Inception's (see contralord-table3). Untranslated: the same faces rebuilt in their own class, "
+    "mean over both; rebuilt: a class's own faces from their codes",
 )

@@ -41,5 +41,6 @@ RECIPE = Recipe(
     num_train=5_000,
     num_test=2_500,
     remark="recovery is on analytic:sprite at 32 px, eight factors, eight directions; small: quick presets, but 400 "
-    "steps for whatever is trained, 250 for regressed encoders, and a quarter of the encoder's channels",
+    "steps for whatever is trained, 250 for regressed encoders, and a quarter of the encoder's channels; paper: needs "
+    "a generator of yours, by --source FILE",
 )

@@ -1,6 +1,6 @@
 """DisCo, Appendix E (Fig. 31): directions of a generator that a fixed encoder of another model tells apart."""
 
-from contrafact.bench.disco import SIMILAR_CODES, SMALL
+from contrafact.bench.disco import ABLATED, SIMILAR_CODES, SMALL
 from contrafact.bench.recipe import Column, Recipe, Row
 
 ENCODER = "β-TCVAE"
@@ -19,9 +19,9 @@ RECIPE = Recipe(
     ),
     columns={**SIMILAR_CODES, "MDS": Column("mds", "score")},
     presets={"small": "quick", "paper": "released"},
-    sources={"small": "shapes3d"},
+    sources=ABLATED,
     data={"small": {"size": 32}, "paper": {"size": 64}},
     remark="MDS tells whether the fixed encoder finds directions of single factors; MIG and DCI are of the codes, in "
-    "the first two rows of one network. Small: the shipped VAE of 32 pixels in the GAN's place. Paper: a generator of "
-    "64 pixels of your own, by --source with --rows DisCo random",
+    "the first two rows of one network. Small: the shipped VAE of 32 pixels in the GAN's place. Paper: the first "
+    "StyleGAN2 of Shapes3D that disco-table1 trains",
 )

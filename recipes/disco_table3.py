@@ -35,7 +35,9 @@ RECIPE = Recipe(
     },
     presets={"small": "quick", "paper": "released"},
     sources={"small": "shapes3d-64"},
-    remark="paper: a StyleGAN2 of FFHQ of your own, by --source ffhq.pkl, judged by a predictor of CelebA's attributes "
-    "(--data celeba trains one from its files); overall is then the mean of forty attributes, the paper's that of "
-    "four. Small: rooms, the mean over their six factors, on the trainings of disco-table1",
+    remark="paper: needs a StyleGAN2 of FFHQ at 256 pixels, by --source stylegan2-ffhq-256x256.pkl (NVIDIA's), judged "
+    "by a predictor of CelebA's attributes (--data celeba trains one from img_align_celeba, list_attr_celeba.txt, "
+    "identity_CelebA.txt and list_eval_partition.txt in the data folder); overall is then the mean of forty "
+    "attributes, the paper's that of four. Small: rooms, the mean over their six factors, on the trainings of "
+    "disco-table1",
 )

@@ -108,8 +108,10 @@ RECIPE = Recipe(
     num_test=2_000,
     presets={"small": "quick", "paper": "paper"},
     data={"small": {"size": 16}},
-    remark="small: 16 pixels and the quick presets, Shapes3D rendered here; MPI3D and Cars3D have no stand-in, and "
-    "rows on GANs want a StyleGAN2 of the data by --source, with --rows for the data it is of. DisDiff is "
+    remark="small: 16 pixels and the quick presets, Shapes3D rendered here; MPI3D and Cars3D have no stand-in: "
+    "they need mpi3d_toy.npz (or another variant) and nips2015-analogy-data.tar.gz in the data folder. Rows on GANs "
+    "need a StyleGAN2 of the data they name, by --source FILE and --rows: your own, or the run folder "
+    "runs/bench/cells/stylegan2-…/run that disco-table1, disco-table1-mpi3d or disco-table1-cars3d trains. DisDiff is "
     "scored on all numbers of its vectors, which MIG takes for rivals; its release scores the first principal "
     "component of each, as contrafact evaluate --metrics mig:principal dci:principal does",
 )

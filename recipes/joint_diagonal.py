@@ -43,5 +43,5 @@ RECIPE = Recipe(
     num_test=2_500,
     remark="every encoder is Locatello's, 900 steps of 128 images; the first five rows' learn from 6,000 images, the "
     "others' from new ones; recovery is on scenes of eight factors at 32 px, eight directions; other generators by "
-    "--source",
+    "--source FILE, which --scale paper needs",
 )

@@ -12,5 +12,5 @@ RECIPE = replace(
     columns={"MDS": ("mds", "score")},
     regression={},
     remark="200 latents, eight magnitudes, both signs; judged by a predictor trained on the factors, a new one a seed; "
-    "the trainings are those of joint-diagonal",
+    "the trainings are those of joint-diagonal; --scale paper needs a generator, by --source FILE",
 )

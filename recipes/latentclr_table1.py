@@ -30,8 +30,10 @@ RECIPE = Recipe(
     ),
     columns=COLUMNS,
     presets={"paper": "stylegan2"},
-    remark="needs a StyleGAN2 of FFHQ of your own, by --source ffhq.pkl, and CelebA's files for the judge, by --data "
-    "celeba (a predictor of its forty attributes is trained; the paper's is StyleGAN2's own). Published: mean and "
+    remark="needs a StyleGAN2 of FFHQ, by --source stylegan2-ffhq-config-f.pkl (NVIDIA's, or rosinality's .pt made of "
+    "it), and for the judge img_align_celeba, list_attr_celeba.txt, identity_CelebA.txt and list_eval_partition.txt of "
+    "CelebA in the data folder, by --data celeba (a predictor of its forty attributes is trained; the paper's is "
+    "StyleGAN2's own). Published: mean and "
     "deviation over 500 images, ours over seeds; of each method's hundred directions the best, three deviations long. "
     "Of age the paper's judge is another program: GANSpace ↑ 0.32 ↓ 0.23, SeFa 0.38, 0.23, LatentCLR 0.42, 0.23. A "
     "small counterpart on faces, with a control that decides, is `contrafact bench faces`",

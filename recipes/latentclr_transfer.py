@@ -55,6 +55,8 @@ RECIPE = Recipe(
     "the class it was found on, of other classes and of new images of that class, and the mean cosine of both; chance "
     "is 0.1 of ten directions, 0.031 of 32. Small: ten directions in Z of a StyleGAN2 of Fashion-MNIST that is told "
     "the class, trained first for 3000 steps of 16 images, found on pullovers, of the nine other classes. Paper: 32 "
-    "directions on Bulbul, label 16, of your BigGAN (--source biggan-deep-512.pth), truncation 0.4, of nine other "
-    "classes; LatentCLR contrasts a layer a third of the way, in BigGAN-512 the paper's generator.layers.4",
+    "directions on Bulbul, label 16, truncation 0.4, of nine other classes; needs BigGAN-deep at 512 pixels, by "
+    "--source biggan-deep-512, a folder with config.json and pytorch_model.bin of "
+    "huggingface/pytorch-pretrained-BigGAN; LatentCLR contrasts a layer a third of the way, in BigGAN-512 the paper's "
+    "generator.layers.4",
 )

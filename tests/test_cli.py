@@ -368,7 +368,8 @@ def test_bench_lists_recipes(capsys):
         (["show", "data", "nowhere/3dshapes.h5"], "nowhere/3dshapes.h5 does not exist"),
         (["convert", "shapes3d", "x.pt"], "must be called *.safetensors, got 'x.pt'"),
         (["bench", "disco-table5"], "unknown recipe 'disco-table5'; did you mean 'disco-table"),
-        (["bench", "disco-table6", "--scale", "paper"], "it needs a generator of your own, name it with --source"),
+        (["bench", "latentclr-table1", "--scale", "paper"], "it needs a generator of your own, name it with --source"),
+        (["bench", "latentclr-table1"], "nothing of it can run at the small scale: its rows are at --scale paper"),
     ],
 )
 def test_bad_input(arguments, message, capsys):

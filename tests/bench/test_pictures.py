@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from contrafact.bench.pictures import draw, runs_picture, sweep_picture
-from contrafact.bench.recipe import Recipe, Row
-from contrafact.bench.table import Scores
+from contrafact.bench.recipe import Recipe, Row, load_recipe
+from contrafact.bench.table import Scores, split_by_device
 
 ROWS = (
     Row("T = 0.7", "disco", {"MIG": (0.2, 0.05)}),
@@ -67,6 +67,48 @@ def test_a_curve_runs_over_the_number_in_the_rows_names():
     assert loss.get_legend() is None, "nobody published the loss"
     with pytest.raises(ValueError, match="a curve over threshold T needs two rows with a number in their name"):
         sweep_picture(replace(RECIPE, rows=ROWS[:1]), {"T = 0.7": CELLS["T = 0.7"]})
+
+
+def drawn(panel):
+    return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in panel.lines}
+
+
+def test_a_sweep_of_two_things_is_two_curves_that_may_share_a_row():
+    """DisCo's Fig. 6: N at a fixed sum, and N at a fixed ratio."""
+    recipe = load_recipe("disco-fig6")
+    means = {row.name: place / 10 for place, row in enumerate(recipe.rows)}
+    cells = {
+        name: [Scores(name, seed, dict.fromkeys(recipe.columns, mean), 1.0) for seed in (0, 1)]
+        for name, mean in means.items()
+    }
+    ratios = [(8, 88), (16, 80), (32, 64), (48, 48), (64, 32), (80, 16)]
+    sums = [(8, 16), (16, 32), (32, 64), (64, 128)]
+    for panel in sweep_picture(recipe, cells).axes:
+        assert drawn(panel) == {
+            label: ([n for n, _ in pairs], [means[f"N : M = {n} : {m}"] for n, m in pairs])
+            for label, pairs in (("N + M = 96", ratios), ("M = 2 N", sums))
+        }
+        assert [text.get_text() for text in panel.get_legend().get_texts()] == ["N + M = 96", "M = 2 N"]
+
+
+def test_what_was_published_has_the_colour_of_its_curve():
+    recipe = replace(RECIPE, curves={"high": ("T = 12,800",), "low": ("T = 0.7", "T = 0.95")})
+    lines = sweep_picture(recipe, CELLS).axes[0].lines
+    (published,) = (line for line in lines if line.get_marker() == "D")
+    assert list(published.get_ydata()) == [0.2, 0.5]
+    assert {line.get_label() for line in lines if line.get_color() == published.get_color()} >= {"low"}
+    assert "high" not in {line.get_label() for line in lines if line.get_color() == published.get_color()}
+
+
+def test_a_curve_keeps_its_rows_where_some_were_computed_elsewhere_too(tmp_path):
+    recipe = replace(RECIPE, sweep="T", curves={"low": ("T = 0.7", "T = 0.95"), "high": ("T = 12,800",)})
+    gpu = [run._replace(device="cuda:0") for run in CELLS["T = 0.7"]]
+    split, cells = split_by_device(recipe, {**CELLS, "T = 0.7": [*CELLS["T = 0.7"], *gpu]})
+    panel = sweep_picture(split, cells).axes[0]
+    assert {label: x for label, (x, _) in drawn(panel).items() if label in recipe.curves} == {
+        "low": [0.7, 0.7, 0.95],
+        "high": [12800.0],
+    }
 
 
 def test_files_are_written_for_what_there_is(tmp_path):

@@ -1,11 +1,16 @@
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from contrafact.bench.plan import Bench, method_of
-from contrafact.bench.recipe import SCALES, Recipe, Row, column_of, load_recipe, recipe_names
+from contrafact.bench.check import rows_without_source
+from contrafact.bench.plan import Bench, method_of, plan
+from contrafact.bench.recipe import SCALES, Recipe, Row, Trained, column_of, load_recipe, recipe_names
+from contrafact.bench.reproduce import FIRST
 from contrafact.core.settings import flat_fields
-from contrafact.generators.checkpoints import load_generator
+from contrafact.generators.checkpoints import changed, load_generator
+from contrafact.generators.stylegan2 import StyleGAN2
 from contrafact.methods import CATALOG as METHODS
 from contrafact.metrics import CATALOG as METRICS
 
@@ -44,13 +49,84 @@ def test_a_row_that_is_called_after_a_latent_space_is_edited_in_it(name):
             continue
         for scale in row.scales:
             source = row.source or recipe.sources.get(scale)
-            assert source is None or load_generator(source, row.changes).space == label.lower(), row.name
+            if isinstance(source, Trained):
+                space = changed(StyleGAN2(8, latent_dim=4, channels=[4, 4], mapping_layers=1), row.changes).space
+                assert (source.method, space) == ("stylegan2", label.lower()), row.name
+            else:
+                assert source is None or load_generator(source, row.changes).space == label.lower(), row.name
         assert row.changes == {"space": label.lower()}, "so that a source of the reader's own is edited in it too"
 
 
 def test_table_4_has_rows_of_both_spaces():
     spaces = [row.changes.get("space") for row in load_recipe("disco-table4").rows]
     assert (spaces.count("z"), spaces.count("w")) == (3, 3)
+
+
+def planned(name, scale):
+    recipe = load_recipe(name)
+    return plan(Bench(name, recipe, Path("unused"), scale, seeds=(0,)), {row.name for row in recipe.rows})
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", FIRST)
+def test_what_readers_look_for_first_has_cells_at_both_scales(name, scale):
+    assert planned(name, scale)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_what_cannot_run_at_the_papers_scale_as_it_is_says_what_to_bring(name):
+    recipe = load_recipe(name)
+    bench = Bench(name, recipe, Path("unused"), "paper", seeds=(0,))
+    everything = {row.name for row in recipe.rows}
+    if not plan(bench, everything) or rows_without_source(bench, everything):
+        assert re.search(r"--source \S", recipe.remark), "name the file and the option"
+
+
+FILES = {
+    "afhq": "train/{cat,dog,wild}",
+    "cars3d": "nips2015-analogy-data.tar.gz",
+    "celeba_hq": "CelebA-HQ-img",
+    "cifar10": "cifar-10-batches-py",
+    "cifar100": "cifar-100-python",
+    "imagenet100": "n01558993",
+    "mnist": "train-images-idx3-ubyte",
+    "mpi3d": "mpi3d_toy.npz",
+    "small_norb": "smallnorb-5x",
+}
+"""Of the data that has no stand-in and comes with no package, a file that its loader looks for."""
+
+
+def sources_of(row):
+    own = row.source.values() if isinstance(row.source, Mapping) else [row.source]
+    return {source.source if isinstance(source, Trained) else source for source in own}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_says_which_files_its_rows_need(name):
+    recipe = load_recipe(name)
+    sources = set().union(*(sources_of(row) for row in recipe.rows))
+    wanted = {FILES[data] for data in FILES if sources & {data, data.replace("_", "-")}}
+    assert {file for file in wanted if file not in recipe.remark} == set()
+
+
+def test_those_files_are_what_the_loaders_are_documented_to_look_for():
+    page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    lines = [line for line in page.partition("| name | files |")[2].splitlines() if line.startswith("| `")]
+    for data, file in FILES.items():
+        assert any(f"`{data}`" in line.split("|")[1] and file in line for line in lines), data
+
+
+@pytest.mark.parametrize("name", ["table2", "table4", "table6", "table11", "fig6", "appendix-e"])
+def test_ablations_of_disco_are_on_a_generator_that_its_first_table_trains(name):
+    first = {cell.key for cell in planned("disco-table1", "paper")}
+    cells = planned(f"disco-{name}", "paper")
+    generators = {cell.key for cell in cells if cell.method == "stylegan2" and cell.kind == "train"}
+    assert len(generators) == 1
+    assert generators < first
+    on_it = [cell for cell in cells if cell.kind == "train" and cell.row.method == "disco"]
+    assert {cell.generator for cell in on_it} == {0}
+    rows = [row.name for row in load_recipe(f"disco-{name}").rows if row.method == "disco"]
+    assert [cell.row.name for cell in on_it] == rows
 
 
 @pytest.mark.parametrize(
@@ -106,6 +182,16 @@ def test_judged_directions_are_compared_at_equal_change_and_in_equal_number(name
         assert told is None or told.predictor == recipe.predictor, "the ceiling is told by the judge itself"
         assert {method.num_directions for method in methods.values()} == {10}
         assert "random" in methods
+
+
+def test_rows_that_the_page_of_tables_says_to_draw_are_there():
+    page = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
+    lines = page.partition("| figure | trainings | picture |")[2].partition("\n\n")[0].splitlines()[2:]
+    said = [re.findall(r"`([^`]+)`", line.split("|")[2]) for line in lines]
+    assert {name for name, *_ in said} == {"disco-table4", "cd-gan-ablation", "cd-gan-table2"}
+    for name, *rows in said:
+        known = {row.name for row in load_recipe(name).rows}
+        assert [row for row in rows if row not in known and not row.startswith(("--source ", "FOLDER/"))] == []
 
 
 def test_a_row_to_compare_with_is_one_of_the_recipes():

@@ -111,6 +111,34 @@ def test_when_the_time_is_up_it_stops_and_says_what_is_left(folder, capsys):
     assert kept_seeds(folder, "first-py") == {"random": [0], "frame": [0]}
 
 
+def test_a_recipe_of_which_nothing_can_run_is_named_with_what_it_wants(folder, capsys):
+    text = RECIPE.replace('sources={"small": "shapes3d"}', 'remark="by --source face.pkl"')
+    (folder / "third.py").write_text(text)
+    assert list(Reproduction(folder / "kept", recipes=("third.py", "first.py")).left_out()) == [
+        (
+            "third-py",
+            "nothing of it can run at the small scale as it is: it needs a generator of your own, name it with "
+            "--source. Its remark: by --source face.pkl",
+        )
+    ]
+    assert main(["bench", "third.py", "--keep", "kept"]) == 0
+    assert "left out: third-py: nothing of it can run at the small scale as it is" in capsys.readouterr().err
+    assert main(["bench", "third.py", "--plan"]) == 0
+    assert "  nothing of it can run at the small scale as it is: it needs a gen" in capsys.readouterr().out
+
+
+def test_a_plan_names_rows_that_want_a_source(folder, capsys):
+    (folder / "third.py").write_text(
+        RECIPE.replace("def row(name, **more)", "def row(name, source=None, **more)")
+        .replace("regression=Reg", "source=source, regression=Reg")
+        .replace('row("random")', 'row("random", source={"paper": "shapes3d"})')
+    )
+    assert main(["bench", "third.py", "--plan", "--seeds", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "  without these rows, which need a generator of your own (--source): random\n" in shown
+    assert "3 cells: 3 to do" in shown
+
+
 def test_one_that_fails_stops_no_other(asked, monkeypatch, folder):
     monkeypatch.setattr("contrafact.bench.reproduce.run_bench", in_this_process)
     train = bench_cells._COMPUTE["train"]

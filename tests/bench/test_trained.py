@@ -10,7 +10,7 @@ from contrafact.bench.plan import Bench, plan, score_cells
 from contrafact.bench.recipe import Column, Recipe, Row, Trained
 from contrafact.bench.runner import CellsFailed, run_bench
 from contrafact.contract.promise import Broken
-from contrafact.contract.recipe import Subject, trains_generators_that_are_there
+from contrafact.contract.recipe import Subject, gives_settings_that_methods_take, trains_generators_that_are_there
 from contrafact.evaluation.regression import RegressionSettings
 
 LIGHT = RegressionSettings(steps=2, batch_size=4, width=0.1)
@@ -124,3 +124,16 @@ def test_a_recipe_whose_generator_cannot_be_trained_is_refused(generator, messag
     recipe = Recipe("t", "t", ROWS, {"MIG": ("mig", "score")}, sources={"small": generator})
     with pytest.raises(Broken, match=message):
         trains_generators_that_are_there(Subject(recipe))
+
+
+def test_a_generator_of_one_scale_is_checked_at_that_scale_alone():
+    rows = (Row("DisCo", "disco", source={"small": "shapes3d", "paper": TINY}),)
+    recipe = Recipe("t", "t", rows, {"MIG": ("mig", "score")}, small={"samples_per_direction": 6})
+    gives_settings_that_methods_take(Subject(recipe))
+    for wrong in (
+        replace(recipe, rows=(replace(rows[0], source=TINY),)),
+        replace(recipe, rows=(replace(rows[0], source={"small": TINY}),)),
+        replace(recipe, rows=(Row("DisCo", "disco"),), sources={"small": TINY}),
+    ):
+        with pytest.raises(Broken, match="row 'generator beta_vae': beta_vae has no samples_per_direction"):
+            gives_settings_that_methods_take(Subject(wrong))

@@ -281,6 +281,12 @@ RECIPE = [
         'Row("Nearest", "random"',
         r"rows of one name, Nearest",
     ),
+    (
+        "describes_itself",
+        'table="Table 1 of Somebody 2030"',
+        'table="none", curves={"all": ("random", "nearst")}',
+        r"curve 'all': unknown row of this recipe 'nearst'",
+    ),
     ("names_methods_that_are_there", '"random", "random"', '"random", "randm"', r"'randm'; did you mean 'random'\?"),
     ("names_methods_that_are_there", '"nearest.py:Nearest", published', '"control", published', r"must follow the row"),
     ("measures_what_is_there", '("mig", "score")', '("migg", "score")', r"column 'MIG': unknown metric 'migg'"),

@@ -61,11 +61,29 @@ def check(bench: Bench, asked: set[str]) -> list[Cell]:
     _check_controls(bench, asked)
     cells = _checked_plan(bench, asked)
     if not cells:
-        raise ValueError(
-            f"nothing of {bench.name} can run at the {bench.scale} scale as it is: it needs a generator of your own, "
-            "name it with --source"
-        )
+        raise ValueError(f"{bench.name}: {why_nothing(bench, asked)}")
     return cells
+
+
+def rows_without_source(bench: Bench, asked: set[str]) -> list[str]:
+    """Names of the rows that would run at this scale if ``--source`` named what they learn from."""
+    return [
+        row.name
+        for row in bench.recipe.rows
+        if row.name in asked and bench.scale in row.scales and row.method in CATALOG and source_of(bench, row) is None
+    ]
+
+
+def why_nothing(bench: Bench, asked: set[str]) -> str:
+    """Why no cell is planned of these rows at this scale, and what to bring, as the recipe's remark has it."""
+    nothing = f"nothing of it can run at the {bench.scale} scale"
+    scales = sorted({scale for row in bench.recipe.rows if row.name in asked for scale in row.scales})
+    if bench.scale not in scales:
+        return f"{nothing}: its rows are at --scale {' and --scale '.join(scales)}"
+    if not rows_without_source(bench, asked):
+        return f"{nothing}: this version has none of its methods"
+    remark = f". Its remark: {bench.recipe.remark}" if bench.recipe.remark else ""
+    return f"{nothing} as it is: it needs a generator of your own, name it with --source{remark}"
 
 
 def _checked_plan(bench: Bench, asked: set[str]) -> list[Cell]:

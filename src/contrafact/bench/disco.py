@@ -49,6 +49,12 @@ SHIPPED: Mapping[str, str | Trained] = {
     "Flow": Trained("glow", "shapes3d", seeds=(0,)),
 }
 """Generators of Shapes3D at the small scale: none of this size comes with the package that is a flow."""
+ABLATED: Mapping[Scale, str | Trained] = {
+    "small": "shapes3d",
+    "paper": Trained("stylegan2", "shapes3d", data={"size": 64}, seeds=(0,)),
+}
+"""Generators of the ablations; at the paper scale the first of the GANs that Tables 1 and 9 train: the same cell."""
+ABLATED_REMARK = "Paper: the first StyleGAN2 of Shapes3D that disco-table1 trains; published: one seed on one such"
 SMALL_REMARK = (
     "small: typical methods at 16 pixels with their quick presets; the shipped GAN of 64 pixels and VAE of 32, a flow "
     "of 16 that is trained first, one of each, so that the spread is of seeds alone; on a generator everything has 250 "

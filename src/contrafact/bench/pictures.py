@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from contrafact.bench.recipe import Recipe
+from contrafact.bench.recipe import Recipe, Row
 from contrafact.bench.table import Scores, ranked_rows, ranking_of, split_by_device
 from contrafact.core.catalog import slug
 from contrafact.core.files import atomic_path
@@ -24,6 +24,7 @@ FEWEST_FOR_A_SHAPE = 5
 PANELS_ACROSS = 4
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _ORANGE = "#d9822b"
+_CURVES = (BLUE, "#2a8c62", "#8a55b8")
 
 
 def draw(recipe: Recipe, cells: Mapping[str, Sequence[Scores]], folder: Path, stem: str) -> list[Path]:
@@ -93,7 +94,8 @@ def sweep_picture(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Figu
     """A panel a column: means with their deviations over the number in the rows' names, and what was published.
 
     Args:
-        recipe: what it sweeps, as its ``sweep`` calls it; rows without a number in their name are left out.
+        recipe: what it sweeps, as its ``sweep`` calls it, and its curves, where there are several; rows without a
+            number in their name are left out.
         cells: their runs.
 
     Raises:
@@ -104,29 +106,43 @@ def sweep_picture(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Figu
     if len(numbers) < 2:
         raise ValueError(f"a curve over {recipe.sweep or 'nothing'} needs two rows with a number in their name")
     shown = sorted((row for row in recipe.rows if row.name in numbers), key=lambda row: numbers[row.name])
-    x = np.array([numbers[row.name] for row in shown])
+    curves = _curves(recipe, shown)
     figure, panels = _panels(len(recipe.columns), 2.8, 2.6)
     for panel, title in zip(panels, recipe.columns, strict=True):
-        every = [[cell.scores[title] for cell in cells[row.name] if title in cell.scores] for row in shown]
-        kept = [place for place, values in enumerate(every) if values]
-        mean = np.array([np.mean(every[place]) for place in kept])
-        spread = np.array([np.std(every[place], ddof=1) if len(every[place]) > 1 else 0.0 for place in kept])
-        panel.fill_between(x[kept], mean - spread, mean + spread, color=PALE)
-        panel.plot(x[kept], mean, "o-", color=BLUE, markersize=4, label="ours")
-        published = [(at, row.published[title][0]) for at, row in zip(x, shown, strict=True) if title in row.published]
-        if published:
-            panel.plot(
-                *zip(*published, strict=True), "D--", color=_ORANGE, markersize=4, fillstyle="none", label="published"
-            )
+        for place, (label, rows) in enumerate(curves.items()):
+            color = _CURVES[place % len(_CURVES)]
+            every = [[cell.scores[title] for cell in cells[row.name] if title in cell.scores] for row in rows]
+            kept = [place for place, values in enumerate(every) if values]
+            x = np.array([numbers[rows[place].name] for place in kept])
+            mean = np.array([np.mean(every[place]) for place in kept])
+            spread = np.array([np.std(every[place], ddof=1) if len(every[place]) > 1 else 0.0 for place in kept])
+            panel.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.2, linewidth=0)
+            panel.plot(x, mean, "o-", color=color, markersize=4, label=label)
+            published = [(numbers[row.name], row.published[title][0]) for row in rows if title in row.published]
+            if published:
+                theirs = {"color": _ORANGE, "label": "published"} if len(curves) == 1 else {"color": color}
+                panel.plot(*zip(*published, strict=True), "D--", markersize=4, fillstyle="none", **theirs)
+        if len(curves) > 1 or any(title in row.published for row in shown):
             panel.legend(fontsize=7, frameon=False)
-        if x.min() > 0 and x.max() / x.min() >= 8:
+        ticks = np.unique([*numbers.values()])
+        if ticks[0] > 0 and ticks[-1] / ticks[0] >= 8:
             panel.set_xscale("log", base=2)
-            panel.set_xticks(x, [f"{value:g}" for value in x], fontsize=7)
+            panel.set_xticks(ticks, [f"{value:g}" for value in ticks], fontsize=7)
             panel.minorticks_off()
         panel.set_title(title, fontsize=9, color=INK)
         panel.set_xlabel(recipe.sweep, fontsize=8, color=INK)
         _plain(panel)
     return figure
+
+
+def _curves(recipe: Recipe, shown: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each curve by its label; a row that was computed on several devices has theirs in its name."""
+    if not recipe.curves:
+        return {"ours": [*shown]}
+    return {
+        label: [row for row in shown if any(row.name == name or row.name.startswith(f"{name} (") for name in names)]
+        for label, names in recipe.curves.items()
+    }
 
 
 def _panels(count: int, width: float, height: float) -> tuple[Figure, Sequence[Any]]:

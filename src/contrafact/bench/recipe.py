@@ -141,6 +141,7 @@ class Recipe:
         against: row that every other one is tested against, seed by seed, in a second table.
         sweep: what the number in the rows' names is, where the table is a curve: ``"threshold T"``.
         remark: how the small scale differs from the paper, for the reader of the table.
+        curves: rows of each curve by its label, where a sweep is several curves; by default all rows are one.
 
     >>> from contrafact.bench.recipe import load_recipe
     >>> table = load_recipe("disco-table1")
@@ -165,6 +166,7 @@ class Recipe:
     against: str = ""
     sweep: str = ""
     remark: str = ""
+    curves: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a comparison with a row that is not there."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from contrafact.bench.check import asked_rows
+from contrafact.bench.check import asked_rows, why_nothing
 from contrafact.bench.forecast import Line, forecasts
 from contrafact.bench.kept import kept_cells
 from contrafact.bench.plan import CELLS, Bench, plan
@@ -54,22 +54,33 @@ class Reproduction:
 
     def benches(self) -> Iterator[Bench]:
         """Every recipe at one seed, then at two: most tables soon have a number in each row."""
-        names = self.recipes or sorted(recipe_names(), key=lambda name: (name not in FIRST, name))
         for count in range(1, len(self.seeds) + 1):
-            for name in names:
-                short = slug(Path(name).name)
-                bench = Bench(
-                    short,
-                    load_recipe(name),
-                    self.runs / f"{short}-{self.scale}",
-                    self.scale,
-                    self.seeds[:count],
-                    device=self.device,
-                    store=self.runs / CELLS,
-                    kept=self.kept / f"{short}-{self.scale}.json",
-                )
-                if plan(replace(bench, kept=None), asked_rows(bench)):
-                    yield bench
+            yield from filter(_has_cells, self._benches(count))
+
+    def left_out(self) -> Iterator[tuple[str, str]]:
+        """Recipes of which nothing can run at the scale, and why."""
+        for bench in self._benches(1):
+            if not _has_cells(bench):
+                yield bench.name, why_nothing(bench, asked_rows(bench))
+
+    def _benches(self, count: int) -> Iterator[Bench]:
+        names = self.recipes or sorted(recipe_names(), key=lambda name: (name not in FIRST, name))
+        for name in names:
+            short = slug(Path(name).name)
+            yield Bench(
+                short,
+                load_recipe(name),
+                self.runs / f"{short}-{self.scale}",
+                self.scale,
+                self.seeds[:count],
+                device=self.device,
+                store=self.runs / CELLS,
+                kept=self.kept / f"{short}-{self.scale}.json",
+            )
+
+
+def _has_cells(bench: Bench) -> bool:
+    return bool(plan(replace(bench, kept=None), asked_rows(bench)))
 
 
 def keep(bench: Bench, seeds: tuple[int, ...]) -> None:

@@ -284,6 +284,8 @@ def _reproduce(options: Options, kept: Path, budget: float) -> None:
     asked = Reproduction(kept, options.scale, top, seeds, options.jobs, options.device, names)
     wrong = reproduce(asked, budget)
     number, hours, unknown = outstanding(asked)
+    for name, why in asked.left_out():
+        print(f"left out: {name}: {why}", file=sys.stderr)
     for error in wrong:
         print(f"contrafact: {error}", file=sys.stderr)
     if number:
@@ -298,11 +300,12 @@ def _reproduce(options: Options, kept: Path, budget: float) -> None:
 
 def _refuse_empty(job: Bench) -> None:
     """Refuse a recipe of which nothing can run at the scale."""
-    from contrafact.bench.check import asked_rows
+    from contrafact.bench.check import asked_rows, why_nothing
     from contrafact.bench.plan import plan
 
-    if not plan(job, asked_rows(job)):
-        raise ValueError(f"nothing of it can run at the {job.scale} scale; name a generator of your own with --source")
+    asked = asked_rows(job)
+    if not plan(job, asked):
+        raise ValueError(why_nothing(job, asked))
 
 
 def _print_collected(job: Bench) -> None:
@@ -323,12 +326,17 @@ def _compute_cell(job: Bench, key: str) -> None:
 
 def print_plan(jobs: Sequence[Bench], workers: int) -> None:
     """Cells by recipe, and how long what is left may take, from cells of the same kind that are finished."""
+    from contrafact.bench.check import asked_rows, rows_without_source, why_nothing
     from contrafact.bench.forecast import Line, forecasts, shared_among
 
     seen = set[str]()
     states, hours, unknown, foreign, every = Counter[str](), 0.0, 0, 0, list[Line]()
     for job, lines in forecasts(jobs):
         print(f"{job.name}: {job.recipe.title}")
+        if not lines:
+            print(f"  {why_nothing(job, asked_rows(job))}")
+        elif unfed := rows_without_source(job, asked_rows(job)):
+            print(f"  without these rows, which need a generator of your own (--source): {'; '.join(unfed)}")
         for line in lines:
             mark = "" if line.key not in seen else " (also above)"
             needs = f"  needs {', '.join(line.needs)}" if line.needs else ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from contrafact.bench.plan import settings_of
-from contrafact.bench.recipe import LOG, SCALES, Recipe, Row, Trained, column_of
+from contrafact.bench.recipe import LOG, SCALES, Recipe, Row, Scale, Trained, column_of
 from contrafact.contract.promise import expect
 from contrafact.core.catalog import unknown_name_message
 from contrafact.core.settings import flat_fields
@@ -28,13 +29,19 @@ class Subject:
 
     def trained(self) -> list[tuple[Row, Any]]:
         """Rows whose method this version has, and the method."""
-        rows = [*self.recipe.rows, *(source.row() for source in self.generators())]
+        rows = [*self.recipe.rows, *(replace(source.row(), scales=(scale,)) for scale, source in self.generators())]
         return [(row, CATALOG.get(row.method)) for row in rows if row.method != CONTROL and row.method in CATALOG]
 
-    def generators(self) -> list[Trained]:
-        """Generators that are trained before the rows."""
-        sources = [*self.recipe.sources.values(), *(row.source for row in self.recipe.rows)]
-        return [source for source in sources if isinstance(source, Trained)]
+    def generators(self) -> list[tuple[Scale, Trained]]:
+        """Generators that are trained before the rows, each with a scale at which it is."""
+        every = [
+            (scale, row.source.get(scale) if isinstance(row.source, Mapping) else row.source)
+            for row in self.recipe.rows
+            for scale in row.scales
+        ]
+        return [
+            (scale, source) for scale, source in (*self.recipe.sources.items(), *every) if isinstance(source, Trained)
+        ]
 
 
 def describes_itself(subject: Subject) -> None:
@@ -47,6 +54,9 @@ def describes_itself(subject: Subject) -> None:
     names = [row.name for row in recipe.rows]
     twice = sorted({name for name in names if names.count(name) > 1})
     expect(not twice, f"rows of one name, {', '.join(twice)}, would share a folder; name each otherwise")
+    for label, rows in recipe.curves.items():
+        for name in rows:
+            expect(name in names, f"curve {label!r}: {unknown_name_message('row of this recipe', name, names)}")
 
 
 def names_methods_that_are_there(subject: Subject) -> None:
@@ -60,7 +70,7 @@ def names_methods_that_are_there(subject: Subject) -> None:
 
 def trains_generators_that_are_there(subject: Subject) -> None:
     """A generator that is trained before the rows has a method that yields one, and seeds."""
-    for source in subject.generators():
+    for _, source in subject.generators():
         expect(source.method in CATALOG, unknown_name_message("method", source.method, CATALOG.names()))
         cls = CATALOG.get(source.method)
         fits = cls.source == "images" and "generator" in cls.yields
@@ -98,7 +108,8 @@ def gives_settings_that_methods_take(subject: Subject) -> None:
     """At every scale it has, each row's settings are the method's and within their ranges."""
     recipe = subject.recipe
     for row, cls in subject.trained():
-        unknown = {*row.settings, *row.small, *row.elsewhere, *recipe.small} - set(flat_fields(cls))
+        shared = recipe.small if "small" in row.scales else {}
+        unknown = {*row.settings, *row.small, *row.elsewhere, *shared} - set(flat_fields(cls))
         expect(not unknown, f"row {row.name!r}: {row.method} has no {', '.join(sorted(unknown))}")
         foreign = [scale for scale in row.scales if scale not in SCALES]
         expect(not foreign, f"row {row.name!r}: scales are among {', '.join(SCALES)}, not {', '.join(foreign)}")
