@@ -85,6 +85,8 @@ def run_on(bench: Bench, cluster: Cluster) -> str:
     """
     if bench.device.startswith("cpu"):
         cluster = replace(cluster, gpus=0.0)  # else every kind computes on it: scores do not train, but encode and draw
+    if cluster.kind == "slurm" and cluster.gpus % 1:
+        raise ValueError(f"Slurm gives whole GPUs; --gpus must be a whole number there, got {cluster.gpus:g}")
     cluster.needs(bench.processes)
     cells = check(bench, asked_rows(bench))
     collect(bench)  # where the table cannot be written, say so now
@@ -105,8 +107,6 @@ def _submit(bench: Bench, cells: Sequence[Cell], cluster: Cluster) -> None:
         raise ValueError("--on slurm needs submitit: pip install 'contrafact[slurm]'") from error
     logs = bench.out / "slurm"
     executor = submitit.AutoExecutor(folder=logs, cluster=cluster.address or "slurm")
-    if cluster.gpus % 1:
-        raise ValueError(f"Slurm gives whole GPUs; --gpus must be a whole number there, got {cluster.gpus:g}")
     cpus, gpus = cluster.needs(max((processes_of(bench, cell) for cell in cells), default=1))
     shared = {"timeout_min": cluster.minutes, "cpus_per_task": cpus, "gpus_per_node": int(gpus)}
     executor.update_parameters(
