@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from contrafact.bench.pictures import FEWEST_FOR_A_SHAPE, runs_picture, save
-from contrafact.bench.recipe import Recipe, Row, load_recipe
+from contrafact.bench.recipe import Recipe, Role, Row, Scale, load_recipe
 from contrafact.bench.results import rewrite, stored
 from contrafact.evaluation.run import CONTROL
 from contrafact.methods import CATALOG
@@ -25,13 +25,17 @@ PAGE = FOLDER.parent / "results.md"
 PICTURES = FOLDER.parent / "pictures"
 SHOWN = 2
 """Scores of a line: the first ones of the table it is from."""
+ARTICLES = {"control": "a control", "ceiling": "a ceiling", "ablation": "an ablation"}
 INTRO = """# Results
 
 Every number that was measured here, from the files in `docs/results/` that `contrafact bench` wrote, by
 `python docs/results/overview.py`. A line shows the first two scores of its table, mean ± standard deviation over so
 many seeds; where several tables have a method on the same data it is from the one with the most seeds, then one of a
-paper before one of ours, then the newest, and there from the method's first row: never the best. Scores of different
-tables are comparable only where they have the same budget; each table says its own.
+paper before one of ours, then the newest, and there from the method's first row: never the best. Rows that a table has
+as a control, as a ceiling that is told what methods must find, or as the method with a part left out stand for a method
+only where there is nothing else of it, and say so. With annotated images (*labels*: how many, or their share) and
+without are two lines. Scores of different tables are comparable only where they have the same budget; each table says
+its own.
 
 ## Methods × data
 
@@ -67,6 +71,8 @@ class Measured(NamedTuple):
     scores: dict[str, list[float]]
     seeds: int
     date: str
+    role: Role = "method"
+    labels: float = 0
 
 
 def measured() -> Iterator[Measured]:
@@ -85,6 +91,8 @@ def measured() -> Iterator[Measured]:
                     scores_of(line["cells"]),
                     len(line["cells"]),
                     results["date"],
+                    rows[name].role,
+                    labels_of(recipe, rows[name], results["scale"]),
                 )
 
 
@@ -93,6 +101,12 @@ def data_of(recipe: Recipe, row: Row, cells: list[dict[str, Any]], results: dict
     said = next((cell["source"] for cell in cells if cell.get("source")), "")
     name = said.split(" ")[0] or row.source or results.get("source") or recipe.sources.get(results["scale"], "")
     return f"generator {name}" if CATALOG.get(row.method).source == "generator" else name.partition(":")[0]
+
+
+def labels_of(recipe: Recipe, row: Row, scale: Scale) -> float:
+    """How many of its images were annotated, or their share; 0 for a method that learned without."""
+    asked: float | None = {**recipe.data.get(scale, {}), **row.data}.get("labels")
+    return asked or 0
 
 
 def scores_of(cells: list[dict[str, Any]]) -> dict[str, list[float]]:
@@ -107,18 +121,23 @@ def spoken(values: list[float]) -> str:
 
 
 def matrix(rows: list[Measured]) -> str:
-    """A line per method, in the catalogue's order, and data it has a number on."""
-    chosen: dict[tuple[str, str], Measured] = {}
+    """A line per method, in the catalogue's order, data it has a number on, and whether it had labels."""
+    itself = {(row.method, row.data) for row in rows if row.role == "method"}
+    chosen: dict[tuple[str, str, bool], Measured] = {}
     for row in rows:
-        kept = chosen.get((row.method, row.data))
+        if row.role != "method" and (row.method, row.data) in itself:
+            continue
+        key = (row.method, row.data, row.labels > 0)
+        kept = chosen.get(key)
         if kept is None or (*rank(row), kept.recipe) > (*rank(kept), row.recipe):
-            chosen[row.method, row.data] = row
-    lines = [["method", "data", "scores", "seeds", "row of table"], ["---"] * 5]
+            chosen[key] = row
+    lines = [["method", "data", "labels", "scores", "seeds", "row of table"], ["---"] * 6]
     for method in CATALOG:
         link = f"[{method}](reference/methods/{method}.md)"
-        for data in sorted({data for name, data in chosen if name == method}):
-            row = chosen[method, data]
-            lines.append([link, data, scores(row), str(row.seeds), f"{row.row}, `{row.recipe}`"])
+        for _, row in sorted((key[1:], row) for key, row in chosen.items() if key[0] == method):
+            there = "" if row.role == "method" else f", there {ARTICLES[row.role]}"
+            labels = f"{row.labels:g}" if row.labels else "–"
+            lines.append([link, row.data, labels, scores(row), str(row.seeds), f"{row.row}, `{row.recipe}`{there}"])
             link = ""
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 

@@ -49,6 +49,35 @@ def test_a_papers_table_is_chosen_before_a_newer_one_of_ours(overview):
         assert "ours" not in overview.matrix(rows)
 
 
+@pytest.mark.parametrize(
+    ("method", "data", "labels", "row"),
+    [
+        ("disco", "generator analytic:sprite", "–", "random, free (control), `disco-table12`"),
+        ("sub_infomax", "digits-garments", "–", "Hessian, λ = 0.001, `sub-infomax-digits`"),
+        ("sub_infomax", "mnist-stl", "–", "orthogonality, λ = 0.001, `sub-infomax-table3`"),
+        ("beta_vae", "shapes3d", "–", "β-VAE, `vae-shapes3d`"),
+        ("cd_gan", "fashion-mnist", "–", "CD-GAN, no labels, `cd-gan-table2`"),
+        ("cd_gan", "fashion-mnist", "0.024", "CD-GAN, few labels, `cd-gan-table2`"),
+        ("semi_supervised_vae", "shapes3d", "–", "semi-supervised, no labels, `vae-shapes3d`"),
+    ],
+)
+def test_a_line_is_of_the_method_itself_with_labels_or_without(overview, method, data, labels, row):
+    name, lines = "", []
+    for line in overview.matrix(list(overview.measured())).splitlines()[2:]:
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        name = cells[0].partition("]")[0].strip("[") or name
+        if (name, cells[1], cells[2]) == (method, data, labels):
+            lines.append(cells[5])
+    assert lines == [row]
+
+
+def test_a_control_stands_for_a_method_only_where_there_is_nothing_else_of_it(overview):
+    control = overview.Measured("directions", "a", "random", "b", {"MIG": [0.9]}, 9, "2026-11-30", "control")
+    assert "| a, `directions`, there a control |" in overview.matrix([control])
+    itself = control._replace(row="itself", seeds=1, role="method")
+    assert "there a" not in overview.matrix([control, itself])
+
+
 def test_every_method_has_a_number_or_is_named_as_having_none(overview):
     page = overview.PAGE.read_text(encoding="utf-8")
     assert [name for name in CATALOG if f"[{name}](reference/methods/{name}.md)" not in page] == []

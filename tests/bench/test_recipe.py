@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from contrafact.bench.plan import Bench, method_of
+from contrafact.bench.plan import Bench, method_of, plan
 from contrafact.bench.recipe import SCALES, Recipe, Row, column_of, load_recipe, recipe_names
 from contrafact.core.settings import flat_fields
 from contrafact.generators.checkpoints import load_generator
@@ -111,6 +111,15 @@ def test_judged_directions_are_compared_at_equal_change_and_in_equal_number(name
 def test_a_row_to_compare_with_is_one_of_the_recipes():
     with pytest.raises(ValueError, match="unknown row of this recipe 'contol'; did you mean 'control'"):
         Recipe("t", "t", (Row("control", "sub_infomax"),), {}, against="contol")
+
+
+def test_a_role_is_one_of_four_and_no_part_of_a_cells_key(tmp_path):
+    with pytest.raises(ValueError, match="unknown role 'controll'; did you mean 'control'"):
+        Recipe("t", "t", (Row("a", "random", role="controll"),), {})
+    columns = {"MIG": ("mig", "score")}
+    recipes = [Recipe("t", "t", (Row("a", "random", role=role),), columns) for role in ("method", "control")]
+    keys = [[cell.key for cell in plan(Bench("t", one, tmp_path, source="shapes3d"), {"a"})] for one in recipes]
+    assert keys[0] == keys[1] != []
 
 
 def test_a_name_in_any_spelling_and_an_unknown_one():
