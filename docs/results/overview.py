@@ -7,7 +7,8 @@ decided by the number of seeds, then whether it is a paper's, then by date, neve
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from scipy.stats import kendalltau
 from contrafact.bench.pictures import FEWEST_FOR_A_SHAPE, runs_picture, save
 from contrafact.bench.recipe import Recipe, Role, Row, Scale, load_recipe
 from contrafact.bench.results import rewrite, stored
+from contrafact.bench.table import Scores, split_by_device
 from contrafact.evaluation.run import CONTROL
 from contrafact.methods import CATALOG
 
@@ -76,29 +78,30 @@ class Measured(NamedTuple):
 
 
 def measured() -> Iterator[Measured]:
-    """Every row of every file, in the recipes' order."""
+    """Every row of every file, in the recipes' order; one that was computed on processors and on GPUs is two."""
     for path in sorted(FOLDER.glob("*.json")):
-        results = json.loads(path.read_text(encoding="utf-8"))
-        recipe = load_recipe(results["recipe"])
-        rows = {row.name: row for row in recipe.rows}
-        for name, line in results["rows"].items():
-            if line["cells"] and name in rows and rows[name].method != CONTROL:
+        recipe, cells, results = stored(path)
+        known = {row.name for row in load_recipe(results["recipe"]).rows}
+        recipe = replace(recipe, rows=tuple(row for row in recipe.rows if row.name in known))
+        recipe, by_row = split_by_device(recipe, cells)
+        for row in recipe.rows:
+            if by_row[row.name] and row.method != CONTROL:
                 yield Measured(
                     results["recipe"],
-                    name,
-                    rows[name].method,
-                    data_of(recipe, rows[name], line["cells"], results),
-                    scores_of(line["cells"]),
-                    len(line["cells"]),
+                    row.name,
+                    row.method,
+                    data_of(recipe, row, by_row[row.name], results),
+                    scores_of(by_row[row.name]),
+                    len(by_row[row.name]),
                     results["date"],
-                    rows[name].role,
-                    labels_of(recipe, rows[name], results["scale"]),
+                    row.role,
+                    labels_of(recipe, row, results["scale"]),
                 )
 
 
-def data_of(recipe: Recipe, row: Row, cells: list[dict[str, Any]], results: dict[str, Any]) -> str:
+def data_of(recipe: Recipe, row: Row, cells: Sequence[Scores], results: dict[str, Any]) -> str:
     """What a row learned from: the cells say it, in older files only the recipe does."""
-    said = next((cell["source"] for cell in cells if cell.get("source")), "")
+    said = next((cell.source for cell in cells if cell.source), "")
     name = said.split(" ")[0] or row.source or results.get("source") or recipe.sources.get(results["scale"], "")
     return f"generator {name}" if CATALOG.get(row.method).source == "generator" else name.partition(":")[0]
 
@@ -109,10 +112,10 @@ def labels_of(recipe: Recipe, row: Row, scale: Scale) -> float:
     return asked or 0
 
 
-def scores_of(cells: list[dict[str, Any]]) -> dict[str, list[float]]:
+def scores_of(cells: Sequence[Scores]) -> dict[str, list[float]]:
     """The cells' scores by column."""
-    titles = dict.fromkeys(title for cell in cells for title in cell["scores"])
-    return {title: [cell["scores"][title] for cell in cells if title in cell["scores"]] for title in titles}
+    titles = dict.fromkeys(title for cell in cells for title in cell.scores)
+    return {title: [cell.scores[title] for cell in cells if title in cell.scores] for title in titles}
 
 
 def spoken(values: list[float]) -> str:
@@ -154,27 +157,40 @@ def scores(row: Measured) -> str:
 
 
 def beside_papers() -> str:
-    """A line per table that has published numbers."""
+    """A line per table that has published numbers, and per kind of device, where it has several."""
     lines = [["table", "rows", "order", "difference", "how ours was made"], ["---"] * 5]
     for path in sorted(FOLDER.glob("*.json")):
-        results = json.loads(path.read_text(encoding="utf-8"))
-        orders, gaps, counts = [], [], set()
-        for title in load_recipe(results["recipe"]).columns:
-            both = [
-                (np.mean(scores_of(line["cells"])[title]), line["published"][title][0])
-                for line in results["rows"].values()
-                if title in line["published"] and any(title in cell["scores"] for cell in line["cells"])
-            ]
-            if both:
-                ours, published = np.array(both, dtype=float).T
-                orders += [f"{title} {kendalltau(ours, published).statistic:+.2f}"] if len(both) > 2 else []
-                gaps.append(f"{title} {np.mean(ours - published):+.2f}")
-                counts.add(len(both))
-        if counts:
-            name = f"{results['table']} (`{results['recipe']}`{reading(path.stem)})"
-            rows = "–".join(map(str, sorted({min(counts), max(counts)})))
-            lines.append([name, rows, "; ".join(orders) or "–", "; ".join(gaps), results["remark"] or "–"])
+        recipe, cells, results = stored(path)
+        kinds = list(dict.fromkeys(cell.kind_of_device for runs in cells.values() for cell in runs))
+        for kind in kinds:
+            here = {row: [cell for cell in runs if cell.kind_of_device == kind] for row, runs in cells.items()}
+            rows, orders, gaps = against_papers(recipe, here, results)
+            if rows:
+                on_kind = f", {kind}" if len(kinds) > 1 else ""
+                name = f"{results['table']} (`{results['recipe']}`{on_kind}{reading(path.stem)})"
+                lines.append([name, rows, orders or "–", gaps, results["remark"] or "–"])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def against_papers(
+    recipe: Recipe, cells: Mapping[str, Sequence[Scores]], results: dict[str, Any]
+) -> tuple[str, str, str]:
+    """How many rows have a number of ours and a published one, their order, and how far apart they are."""
+    orders, gaps, counts = [], [], set()
+    means = {row: {title: np.mean(values) for title, values in scores_of(runs).items()} for row, runs in cells.items()}
+    for title in recipe.columns:
+        both = [
+            (means[name][title], line["published"][title][0])
+            for name, line in results["rows"].items()
+            if title in line["published"] and title in means[name]
+        ]
+        if both:
+            ours, published = np.array(both, dtype=float).T
+            orders += [f"{title} {kendalltau(ours, published).statistic:+.2f}"] if len(both) > 2 else []
+            gaps.append(f"{title} {np.mean(ours - published):+.2f}")
+            counts.add(len(both))
+    rows = "–".join(map(str, sorted({min(counts), max(counts)}))) if counts else ""
+    return rows, "; ".join(orders), "; ".join(gaps)
 
 
 def reading(table: str) -> str:

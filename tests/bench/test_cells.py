@@ -150,6 +150,30 @@ def test_what_a_cell_cost_and_where_stands_in_its_record(tmp_path):
     assert cell["cost"]["machine"] == record["machine"]
 
 
+def test_a_score_has_the_device_of_its_training_wherever_it_was_computed(tmp_path):
+    bench = a_bench(tmp_path, random())
+    train, *_, score = plan(bench, {"random"})
+    run_cell(bench, train.key)
+    config = tmp_path / "cells" / train.key / "run" / "config.json"
+    trained = json.loads(config.read_text())
+    trained["environment"]["device"] = "cuda:0 (NVIDIA H200)"
+    config.write_text(json.dumps(trained))
+    run_bench(bench)
+    record = json.loads((tmp_path / "cells" / score.key / "cell.json").read_text())
+    assert record["environment"]["device"].startswith("cpu")
+
+    def devices():
+        collect(bench)
+        return [
+            cell["device"] for cell in json.loads((tmp_path / "results.json").read_text())["rows"]["random"]["cells"]
+        ]
+
+    assert devices() == ["cuda:0 (NVIDIA H200)"]
+    del record["result"]["device"]  # as an older version wrote it
+    (tmp_path / "cells" / score.key / "cell.json").write_text(json.dumps(record))
+    assert devices() == [record["environment"]["device"]]
+
+
 def test_a_cell_that_raises_stops_no_other_and_is_tried_again(tmp_path, own_row):
     bench = admitted(a_bench(tmp_path / "out", own_row("raise"), random()))
     with pytest.raises(CellsFailed, match=r"1 of 6 cells of tiny failed .*row 'raise' at seed 0: it broke"):

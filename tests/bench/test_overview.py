@@ -78,6 +78,34 @@ def test_a_control_stands_for_a_method_only_where_there_is_nothing_else_of_it(ov
     assert "there a" not in overview.matrix([control, itself])
 
 
+@pytest.fixture
+def on_two_kinds(tmp_path, overview, monkeypatch):
+    """A table with one more run of every row, on a GPU."""
+    results = json.loads((RESULTS / "vae_shapes3d.json").read_text(encoding="utf-8"))
+    for line in results["rows"].values():
+        for cell in line["cells"]:
+            cell["device"] = "cpu (x86_64)"
+        line["cells"].append(
+            {**line["cells"][0], "seed": 9, "device": "cuda:0 (NVIDIA H200)", "scores": {"MIG": 0.9, "DCI": 0.9}}
+        )
+    (tmp_path / "vae_shapes3d.json").write_text(json.dumps(results))
+    monkeypatch.setattr(overview, "FOLDER", tmp_path)
+    return results
+
+
+def test_runs_on_processors_and_on_gpus_are_never_averaged(overview, on_two_kinds):
+    found = [(row.row, row.seeds, row.scores["MIG"]) for row in overview.measured() if row.method == "beta_tcvae"]
+    runs = [cell["scores"]["MIG"] for cell in on_two_kinds["rows"]["β-TCVAE"]["cells"]]
+    assert found == [("β-TCVAE (cpu)", 5, runs[:5]), ("β-TCVAE (cuda)", 1, [0.9])]
+
+
+def test_beside_the_papers_each_kind_of_device_has_its_own_line(overview, on_two_kinds):
+    lines = overview.beside_papers().splitlines()[2:]
+    published = [line["published"]["MIG"][0] for line in on_two_kinds["rows"].values() if line["published"]]
+    assert ["(`vae-shapes3d`, cpu)" in lines[0], "(`vae-shapes3d`, cuda)" in lines[1], len(lines)] == [True, True, 2]
+    assert f"| MIG {np.mean([0.9 - value for value in published]):+.2f}; DCI" in lines[1]
+
+
 def test_every_method_has_a_number_or_is_named_as_having_none(overview):
     page = overview.PAGE.read_text(encoding="utf-8")
     assert [name for name in CATALOG if f"[{name}](reference/methods/{name}.md)" not in page] == []

@@ -1,11 +1,13 @@
 """The table of rows tested against one of them, from cells written by hand."""
 
 import itertools
+import json
 
 import pytest
 
 from contrafact.bench.recipe import Column, Recipe, Row, load_recipe
-from contrafact.bench.table import Scores, is_higher_better, paired_table, standings_table
+from contrafact.bench.results import stored
+from contrafact.bench.table import Scores, is_higher_better, paired_table, split_by_device, standings_table
 
 COLUMNS = {"gap": ("mig", "score"), "loss": ("log", "loss")}
 RECIPE = Recipe("t", "t", tuple(Row(name, "vae") for name in ("control", "ours", "other")), COLUMNS, against="control")
@@ -101,3 +103,26 @@ def test_what_a_direction_of_a_face_changes_besides_had_better_be_little():
     recipe = load_recipe("faces")
     lower = {title for title in recipe.columns if not is_higher_better(recipe, title)}
     assert lower == {"years: others", "male: others", "turn: others", "mouth: others", "lost"}
+
+
+def test_cells_of_older_files_are_on_the_device_that_their_file_says(tmp_path):
+    new = [{**cell._asdict(), "device": "cuda:0 (NVIDIA H200)"} for cell in cells("ours", [0.4, 0.5])]
+    old = [{**cell._asdict(), "device": ""} for cell in cells("control", [0.1, 0.2])]
+    file = {
+        "recipe": "t",
+        "title": "t",
+        "scale": "small",
+        "rows": {name: {"published": {}, "cells": found} for name, found in (("control", old), ("ours", new))},
+    }
+
+    def stands(**environment):
+        path = tmp_path / "results.json"
+        path.write_text(json.dumps({**file, **environment}))
+        recipe, rows, _ = stored(path, RECIPE)
+        return bool(standings_table(*split_by_device(recipe, rows)))
+
+    assert stands(environment={"device": "cuda:1 (NVIDIA H200)"})
+    assert not stands(environment={"device": "cpu (x86_64)"}), "computed on another kind"
+    assert stands(), "nothing is said, and there is one kind"
+    new[0]["device"] = "cpu (x86_64)"
+    assert not stands(), "nothing is said, and there are two kinds"

@@ -11,7 +11,7 @@ from typing import Any
 
 from contrafact.bench.cells import record_of
 from contrafact.bench.check import asked_rows
-from contrafact.bench.kept import kept_cells
+from contrafact.bench.kept import cells_by_row, kept_cells
 from contrafact.bench.plan import Bench, Cell, score_cells, spoken
 from contrafact.bench.recipe import Recipe, Row, load_recipe
 from contrafact.bench.table import Scores, paired_table, results_table, split_by_device, standings_table
@@ -55,7 +55,7 @@ def _kept(bench: Bench) -> dict[str, list[Scores]]:
     if not bench.rows or not path.exists():
         return {}
     try:
-        return _scores_by_row(read_json(path)["rows"])
+        return _scores_by_row(read_json(path))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is damaged, and holds rows that were not asked for; leave --rows out, so that all are collected "
@@ -63,17 +63,19 @@ def _kept(bench: Bench) -> dict[str, list[Scores]]:
         ) from error
 
 
-def _scores_by_row(rows: Mapping[str, Any]) -> dict[str, list[Scores]]:
-    return {name: [_known(cell) for cell in row["cells"]] for name, row in rows.items()}
+def _scores_by_row(results: Mapping[str, Any]) -> dict[str, list[Scores]]:
+    return {name: [_known(cell) for cell in cells] for name, cells in cells_by_row(results).items()}
 
 
 def _known(cell: Mapping[str, Any]) -> Scores:
-    """A cell of a results file; what this version does not know of it is left out."""
+    """A cell of a results file, with its device; what this version does not know of it is left out."""
     return Scores(**{field: value for field, value in cell.items() if field in Scores._fields})
 
 
 def _scores(row: str, record: Mapping[str, Any]) -> Scores:
-    result, device = record["result"], record["environment"]["device"]
+    result = record["result"]
+    # Of the training: it may be scored elsewhere. Older records do not say.
+    device = result.get("device") or record["environment"]["device"]
     cost = {name: record.get(name) for name in ("processor_seconds", "peak_memory", "machine", "commit")}
     if result.get("processes", 1) > 1:
         cost["processes"] = result["processes"]
@@ -166,7 +168,7 @@ def stored(path: Path, recipe: Recipe | None = None) -> tuple[Recipe, dict[str, 
         recipe: whose results they are; by default the one of the name that stands there.
     """
     results = read_json(path)
-    recipe, rows = recipe or load_recipe(results["recipe"]), _scores_by_row(results["rows"])
+    recipe, rows = recipe or load_recipe(results["recipe"]), _scores_by_row(results)
     known = {row.name: row for row in recipe.rows}
     shown = tuple(
         known.get(name) or Row(name, row.get("method") or "unknown", {t: tuple(n) for t, n in row["published"].items()})

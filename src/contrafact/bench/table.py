@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from contrafact.bench.kept import kind_of_device
 from contrafact.bench.recipe import LOG, Recipe, Row, column_of
 from contrafact.evaluation.codes import info_of
 from contrafact.evaluation.compare import compare_runs
@@ -25,7 +26,7 @@ class Scores(NamedTuple):
         scores: its numbers by column title.
         seconds: of its training.
         source: what it learned from.
-        device: where it was computed, as ``cpu (x86_64)``.
+        device: where it was trained, as ``cpu (x86_64)``.
         key: its cell.
         cost: what computing the scores cost, and on which machine.
         generator: seed of the generator it was on, where that was trained first.
@@ -43,8 +44,8 @@ class Scores(NamedTuple):
 
     @property
     def kind_of_device(self) -> str:
-        """``cpu``, ``cuda``; empty in old tables."""
-        return self.device.partition(" ")[0].partition(":")[0]
+        """``cpu``, ``cuda``; empty where nobody said."""
+        return kind_of_device(self.device)
 
     @property
     def place(self) -> tuple[int, int | None, str]:
