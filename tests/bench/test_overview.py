@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,30 @@ def test_every_method_says_when_to_use_it():
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
 def test_a_stored_table_is_what_this_version_writes(path):
     assert path.with_suffix(".md").read_text(encoding="utf-8") == rewrite(path), "run python docs/results/overview.py"
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_stored_table_says_which_row_is_best_where_two_have_several_runs(path):
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"].values()
+    is_comparable = sum(len(line["cells"]) > 1 for line in rows) > 1
+    text = path.with_suffix(".md").read_text(encoding="utf-8")
+    assert ("| column | best (mean rank) | next |" in text) == is_comparable
+    assert ("| mean rank, 1 the best" in text) == is_comparable
+
+
+def test_pages_find_the_parts_of_tables_that_they_show():
+    docs, found = RESULTS.parent, 0
+    pattern = r":::\{include\} (/results/\S+)\n:start-after: (\".*\")\n:end-before: (\".*\")\n"
+    for page in (*docs.glob("*.md"), *docs.glob("m*/*.md")):
+        for file, start, end in re.findall(pattern, page.read_text(encoding="utf-8")):
+            text = (docs / file.lstrip("/")).read_text(encoding="utf-8")
+            _, begun, rest = text.partition(json.loads(start))
+            part, ended, _ = rest.partition(json.loads(end))
+            assert begun, (page.name, file, start)
+            assert ended, (page.name, file, end)
+            assert part.lstrip().startswith("|  |"), (page.name, file)
+            found += 1
+    assert found > 20
 
 
 def test_a_row_that_the_recipe_has_no_longer_stays_in_its_table(tmp_path):

@@ -14,7 +14,7 @@ from contrafact.bench.check import asked_rows
 from contrafact.bench.kept import cells_by_row, kept_cells
 from contrafact.bench.plan import Bench, Cell, score_cells, spoken
 from contrafact.bench.recipe import Recipe, Row, load_recipe
-from contrafact.bench.table import Scores, paired_table, results_table, split_by_device, standings_table
+from contrafact.bench.table import Scores, paired_table, ranks_table, results_table, split_by_device, standings_table
 from contrafact.core import command
 from contrafact.core.claim import claim
 from contrafact.core.files import read_json, write_json, write_text
@@ -151,7 +151,7 @@ def as_markdown(
     """
     recipe, rows = split_by_device(recipe, rows)
     tables = [results_table(recipe, rows), paired_table(recipe, rows) if recipe.against else ""]
-    table = "\n\n".join(filter(None, [*tables, standings_table(recipe, rows)]))
+    table = "\n\n".join(filter(None, [*tables, standings_table(recipe, rows), ranks_table(recipe, rows)]))
     about = [f"- {key}: {value}" for key, value in facts.items() if value and key not in ("title", "environment")]
     about += [f"- {key}: {value}" for key, value in facts["environment"].items() if key != "started"]
     about += [f"- failed: {name}: {error}" for name, error in failed.items()]

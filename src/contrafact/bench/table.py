@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from contrafact.evaluation.compare import compare_runs
 from contrafact.evaluation.ranks import Ranking, corrected, rank_methods, smallest_p
 from contrafact.evaluation.representations import parse_target
 from contrafact.evaluation.run import CONTROL
+from contrafact.methods import CATALOG
 
 
 class Scores(NamedTuple):
@@ -117,16 +119,12 @@ def paired_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
     Each entry is the mean difference and its two-sided p-value by flips of sign, corrected for the rows of its column
     (Holm).
     """
-    base = {cell.place: cell.scores for cell in cells[recipe.against]}
     titles = list(recipe.columns)
     pairs: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
-    for row in recipe.rows:
-        places = [(cell.place, cell.scores) for cell in cells[row.name]]
-        both = [(base[place], scores) for place, scores in places if place in base]
-        for title in titles:
-            found = [(a[title], b[title]) for a, b in both if title in a and title in b]
-            if len(found) > 1 and row.name != recipe.against:
-                pairs[row.name, title] = ([a for a, _ in found], [b for _, b in found])
+    for row, title in itertools.product(recipe.rows, titles):
+        both = paired_scores({name: cells[name] for name in (recipe.against, row.name)}, title)
+        if row.name != recipe.against and len(both[row.name]) > 1:
+            pairs[row.name, title] = both[recipe.against], both[row.name]
     tested = [row.name for row in recipe.rows if any((row.name, title) in pairs for title in titles)]
     entries: dict[tuple[str, str], str] = {}
     for title in titles:
@@ -136,7 +134,7 @@ def paired_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
             entries[name, title] = f"{np.mean(second) - np.mean(first):+.3f} (p {p:.2g})"
     head = [f"less {recipe.against}", *titles]
     body = [[name, *(entries.get((name, title), "–") for title in titles)] for name in tested]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *body]) if tested else ""
+    return _markdown([head, *body]) if tested else ""
 
 
 def standings_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
@@ -144,23 +142,47 @@ def standings_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> st
 
     Over the places that all rows with two runs share: the difference of the means, its two-sided p-value by flips of
     sign, and the smallest one that so few pairs can give. A column of the log, or of which neither end is the better,
-    is left out; empty where no column has two rows of two runs.
+    is left out, and rows on several data sets are several lines; empty where no column has two rows of two runs.
     """
     body = []
-    for title in recipe.columns:
-        ranked = ranked_rows(recipe, cells, title)
+    parts = by_data(recipe, cells)
+    for title, (data, part) in itertools.product(recipe.columns, parts.items()):
+        ranked = ranked_rows(part, cells, title)
         if len(ranked) < 2:
             continue
-        ranking = ranking_of(recipe, title, ranked)
+        ranking = ranking_of(part, title, ranked)
         rank = dict(zip(ranking.methods, ranking.mean_ranks, strict=True))
-        upwards = -1 if is_higher_better(recipe, title) else 1
+        upwards = -1 if is_higher_better(part, title) else 1
         best, following = sorted(ranked, key=lambda name: (upwards * float(np.mean(ranked[name])), rank[name]))[:2]
         p, least = compare_runs(ranked[best], ranked[following]), smallest_p(len(ranked[best]))
         gap = float(np.mean(ranked[best]) - np.mean(ranked[following]))
         named = [f"{name} ({rank[name]:.1f})" for name in (best, following)]
-        body.append([title, *named, f"{gap:+.3f}", f"{p:.2g}", f"{least:.2g}"])
+        on = f", on {data}" if data else ""
+        body.append([f"{title}{on}", *named, f"{gap:+.3f}", f"{p:.2g}", f"{least:.2g}"])
     head = ["column", "best (mean rank)", "next", "difference", "p", "smallest p of so few"]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *body]) if body else ""
+    return _markdown([head, *body]) if body else ""
+
+
+def ranks_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
+    """Markdown: every row's mean rank in each column, as :func:`standings_table` ranks them; empty where it is."""
+    ranks = mean_ranks(recipe, cells)
+    titles = [title for title in recipe.columns if any(title == of for _, of in ranks)]
+    names = [row.name for row in recipe.rows if any(row.name == name for name, _ in ranks)]
+    entries = {key: f"{rank:.1f}" for key, rank in ranks.items()}
+    body = [[name, *(entries.get((name, title), "–") for title in titles)] for name in names]
+    among = ", 1 the best of its data" if len(by_data(recipe, cells)) > 1 else ", 1 the best"
+    return _markdown([[f"mean rank{among}", *titles], *body]) if body else ""
+
+
+def mean_ranks(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> dict[tuple[str, str], float]:
+    """Mean rank by row and column, among the rows on the same data; only where two rows can be compared."""
+    ranks: dict[tuple[str, str], float] = {}
+    for part, title in itertools.product(by_data(recipe, cells).values(), recipe.columns):
+        ranked = ranked_rows(part, cells, title)
+        if len(ranked) > 1:
+            ranking = ranking_of(part, title, ranked)
+            ranks |= {(name, title): rank for name, rank in zip(ranking.methods, ranking.mean_ranks, strict=True)}
+    return ranks
 
 
 def is_higher_better(recipe: Recipe, title: str) -> bool:
@@ -171,26 +193,78 @@ def is_higher_better(recipe: Recipe, title: str) -> bool:
     return info_of(parse_target(column.metric).metric).higher_is_better
 
 
+def by_data(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> dict[str, Recipe]:
+    """The recipe's rows by the data they are on, as only rows on the same are ranked against each other.
+
+    Rows on a generator go with those on images where these have one data set: it is what the generator was trained on,
+    or stands for it. Where they have several, rows on a generator go by its name.
+    """
+    names: dict[str, str | None] = {}
+    before: str | None = None
+    for row in recipe.rows:
+        if row.method != CONTROL:  # which is on what the row before it is on
+            before = row.source if isinstance(row.source, str) and not _is_on_generator(row) else None
+        names[row.name] = before
+    several = len({*names.values()} - {None}) > 1
+    parts: dict[str, list[Row]] = {}
+    for row in recipe.rows:
+        on = names[row.name]
+        if several and on is None:
+            on = next((cell.source.partition(" ")[0] for cell in cells[row.name] if cell.source), "")
+        parts.setdefault(on or "" if several else "", []).append(row)
+    return {data: replace(recipe, rows=tuple(rows), against="") for data, rows in parts.items()}
+
+
+def _is_on_generator(row: Row) -> bool:
+    return row.method in CATALOG and CATALOG.get(row.method).source == "generator"
+
+
 def ranked_rows(recipe: Recipe, cells: Mapping[str, Sequence[Scores]], title: str) -> dict[str, list[float]]:
     """A column's numbers by row, over the places (seed, generator, device) that all rows with two or more share.
 
     Nothing of a column of the log or one without a better end, and nothing where fewer than two places are shared.
+    Rows on several data sets are to be given one data set at a time (:func:`by_data`).
     """
     column = column_of(recipe.columns[title])
     if column.metric == LOG or column.better == "neither":
         return {}
-    found = {
-        row.name: {cell.place: cell.scores[title] for cell in cells[row.name] if title in cell.scores}
-        for row in recipe.rows
-    }
-    found = {name: scores for name, scores in found.items() if len(scores) > 1}
-    shared = [place for place in next(iter(found.values()), {}) if all(place in scores for scores in found.values())]
-    return {name: [scores[place] for place in shared] for name, scores in found.items()} if len(shared) > 1 else {}
+    found = {row.name: [cell for cell in cells[row.name] if title in cell.scores] for row in recipe.rows}
+    ranked = paired_scores({name: runs for name, runs in found.items() if len(runs) > 1}, title)
+    return ranked if all(len(values) > 1 for values in ranked.values()) else {}
+
+
+def paired_scores(rows: Mapping[str, Sequence[Scores]], title: str) -> dict[str, list[float]]:
+    """A column's numbers by row, in the order of the places that all rows share.
+
+    On generators that were trained first, runs on the same one are a pair. Where rows are on several kinds of source
+    (images, a GAN, a flow), generator 0 of one has nothing to do with generator 0 of another: their numbers are
+    averaged over the generators of each seed.
+    """
+    runs = {name: [cell for cell in cells if title in cell.scores] for name, cells in rows.items()}
+    is_one_kind = len({_kind_of_source(cell) for cells in runs.values() for cell in cells}) < 2
+    found: dict[str, dict[tuple[int, int | None, str], list[float]]] = {}
+    for name, cells in runs.items():
+        places = found.setdefault(name, {})
+        for cell in cells:
+            place = cell.place if is_one_kind else (cell.seed, None, cell.kind_of_device)
+            places.setdefault(place, []).append(cell.scores[title])
+    shared = [place for place in next(iter(found.values()), {}) if all(place in places for places in found.values())]
+    return {name: [float(np.mean(places[place])) for place in shared] for name, places in found.items()}
+
+
+def _kind_of_source(cell: Scores) -> str:
+    """What the generator was that was trained first, such as ``glow-on-shapes3d``; empty for every other source."""
+    return "" if cell.generator is None else cell.source.partition(" (")[0] or "a generator"
 
 
 def ranking_of(recipe: Recipe, title: str, ranked: Mapping[str, Sequence[float]]) -> Ranking:
     """The rows of a column compared with one another, over what :func:`ranked_rows` gives."""
     return rank_methods(dict(ranked), score=title, higher_is_better=is_higher_better(recipe, title), test="flip")
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    head, *body = lines
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *body])
 
 
 def _mean_std(values: Sequence[float]) -> str:
