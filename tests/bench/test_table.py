@@ -2,12 +2,21 @@
 
 import itertools
 import json
+import re
 
 import pytest
 
 from contrafact.bench.recipe import Column, Recipe, Row, load_recipe
-from contrafact.bench.results import stored
-from contrafact.bench.table import Scores, is_higher_better, paired_table, ranks_table, split_by_device, standings_table
+from contrafact.bench.results import as_latex, stored
+from contrafact.bench.table import (
+    Scores,
+    is_higher_better,
+    paired_table,
+    ranks_table,
+    results_grid,
+    split_by_device,
+    standings_table,
+)
 
 COLUMNS = {"gap": ("mig", "score"), "loss": ("log", "loss")}
 RECIPE = Recipe("t", "t", tuple(Row(name, "vae") for name in ("control", "ours", "other")), COLUMNS, against="control")
@@ -95,6 +104,35 @@ def on_generators(name, by_generator, source):
         for generator, gaps in by_generator.items()
         for seed, gap in enumerate(gaps)
     ]
+
+
+def test_bold_is_the_best_of_those_that_are_ranked_alone():
+    columns = {**COLUMNS, "FID": ("fid", "score")}
+    recipe = Recipe("t", "t", tuple(Row(name, "vae", {"gap": (0.9, 0.1)}) for name in ("a", "b", "c")), columns)
+    by_row = {
+        "a": cells("a", [0.1, 0.3], loss=0.1, FID=9.0),
+        "b": cells("b", [0.3, 0.4], loss=0.2, FID=9.5),
+        "c": cells("c", [0.9], loss=0.3, FID=1.0),  # one run is not ranked
+    }
+    grid = results_grid(recipe, by_row)
+    bold = {(grid.rows[row][0], grid.rows[row][place]) for row, place in grid.best}
+    assert bold == {("b", "0.350 ± 0.071"), ("a", "9.000 ± 0.000")}
+    assert results_grid(recipe, {**by_row, "b": by_row["b"][:1]}).best == frozenset()
+
+
+def test_latex_has_the_tables_of_the_markdown_and_what_was_computed_in_comments():
+    recipe = Recipe("A title", "t", (Row("β_1", "vae", {"gap": (0.9, None)}), Row("b", "vae")), COLUMNS)
+    by_row = {name: cells(name, scores) for name, scores in {"β_1": [0.1, 0.2], "b": [0.3, 0.5]}.items()}
+    facts = {"title": "A title", "remark": "50 %\n\\dangerous", "environment": {"device": "cpu", "started": "now"}}
+    latex = as_latex(recipe, by_row, facts, {"b, seed 3": "it\nbroke"})
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\bottomrule") == 3
+    assert r"$\beta$\_1 & 0.150 $\pm$ 0.071 & 0.900 & -- & 2 & 1 s \\" in latex
+    assert r"b & \textbf{0.400 $\pm$ 0.141} & -- & -- & 2 & 1 s \\" in latex
+    comments = [line for line in latex.splitlines() if line.startswith("%")]
+    assert comments[0] == "% A title"
+    assert comments[2:] == [r"% remark: 50 % \dangerous", "% device: cpu", "% failed: b, seed 3: it broke"]
+    outside = [line for line in latex.splitlines() if line and line[0] not in "%" and "&" not in line]
+    assert all(re.match(r"\\(begin|end|toprule|midrule|cmidrule|bottomrule)", line) for line in outside)
 
 
 def test_rows_on_several_kinds_of_source_are_compared_by_their_means_over_generators():

@@ -1,4 +1,4 @@
-"""A recipe's numbers as a markdown table, beside the published ones."""
+"""A recipe's numbers as tables, beside the published ones."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from contrafact.bench.kept import kind_of_device
 from contrafact.bench.recipe import LOG, Recipe, Row, column_of
 from contrafact.evaluation.codes import info_of
 from contrafact.evaluation.compare import compare_runs
+from contrafact.evaluation.grid import Grid
 from contrafact.evaluation.ranks import Ranking, corrected, rank_methods, smallest_p
 from contrafact.evaluation.representations import parse_target
 from contrafact.evaluation.run import CONTROL
@@ -79,28 +80,33 @@ def split_by_device(
 
 
 def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
-    """Markdown: each row's mean ± standard deviation over seeds beside the published numbers.
+    """:func:`results_grid` as Markdown."""
+    return results_grid(recipe, cells).to_markdown()
+
+
+def results_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid:
+    """Each row's mean ± standard deviation over seeds beside the published numbers, the best of those ranked marked.
 
     A row that is a control is followed by the margin over it: the difference of the means, also in units of the larger
     of the two standard deviations.
     """
     titles = list(recipe.columns)
     printed = {title for row in recipe.rows for title in row.published}  # a column nobody published has ours alone
-    head = [""]
-    for title in titles:
-        head += [f"{title}, ours", f"{title}, published"] if title in printed else [title]
-    head += ["seeds", "training"]
-    lines = [head, ["---"] * len(head)]
+    heads = [(title, ("ours", "published") if title in printed else ()) for title in titles]
+    first = {(one.title, one.order[0]) for one in standings(recipe, cells)}
+    lines, best = list[tuple[str, ...]](), set[tuple[int, int]]()
     controlled: Row | None = None
     for row in recipe.rows:
         mine = cells[row.name]
-        numbers = []
+        numbers = [row.name]
         for title in titles:
+            if (title, row.name) in first:
+                best.add((len(lines), len(numbers)))
             found = [cell.scores[title] for cell in mine if title in cell.scores]
             numbers.append(_mean_std(found) + _best(recipe, title, found))
             numbers += [_published(row.published.get(title))] if title in printed else []
         seconds = f"{np.mean([cell.seconds for cell in mine]):.0f} s" if mine else "–"
-        lines.append([row.name, *numbers, _seeds(mine), seconds])
+        lines.append((*numbers, _seeds(mine), seconds))
         if row.method == CONTROL and controlled is not None and min(len(mine), len(cells[controlled.name])) > 1:
             both = [*mine, *cells[controlled.name]]
             margins = []
@@ -108,13 +114,18 @@ def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
                 known = all(title in cell.scores for cell in both)
                 margins.append(_margin(title, cells[controlled.name], mine) if known else "")
                 margins += [""] if title in printed else []
-            lines.append([f"{controlled.name} − {row.name}", *margins, "", ""])
+            lines.append((f"{controlled.name} − {row.name}", *margins, "", ""))
         controlled = row
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return Grid((("", ()), *heads, ("seeds", ()), ("training", ())), tuple(lines), frozenset(best))
 
 
 def paired_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
-    """Markdown: every row less the one it is tested against, over the seeds that both have; empty without two seeds.
+    """:func:`paired_grid` as Markdown; empty where there is none."""
+    return _text(paired_grid(recipe, cells))
+
+
+def paired_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid | None:
+    """Every row less the one it is tested against, over the seeds that both have; None without two seeds.
 
     Each entry is the mean difference and its two-sided p-value by flips of sign, corrected for the rows of its column
     (Holm).
@@ -132,57 +143,94 @@ def paired_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
         p_values = corrected([compare_runs(first, second) for first, second in column.values()])
         for (name, (first, second)), p in zip(column.items(), p_values, strict=True):
             entries[name, title] = f"{np.mean(second) - np.mean(first):+.3f} (p {p:.2g})"
-    head = [f"less {recipe.against}", *titles]
     body = [[name, *(entries.get((name, title), "–") for title in titles)] for name in tested]
-    return _markdown([head, *body]) if tested else ""
+    return _grid([f"less {recipe.against}", *titles], body)
+
+
+class Standing(NamedTuple):
+    """Rows of a column on the same data, ranked over the places that all with two runs share.
+
+    Attributes:
+        title: the column.
+        data: the data set, where the recipe's rows are on several; else empty.
+        order: the rows, that of the best mean first.
+        ranks: mean rank of each, 1 the best.
+        scores: their numbers, paired.
+    """
+
+    title: str
+    data: str
+    order: list[str]
+    ranks: Mapping[str, float]
+    scores: Mapping[str, Sequence[float]]
+
+
+def standings(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> list[Standing]:
+    """How the rows of each column stand, data set by data set, where two can be compared."""
+    found = []
+    for title, (data, part) in itertools.product(recipe.columns, by_data(recipe, cells).items()):
+        scores = ranked_rows(part, cells, title)
+        if len(scores) > 1:
+            ranking = ranking_of(part, title, scores)
+            ranks = dict(zip(ranking.methods, ranking.mean_ranks, strict=True))
+            upwards = -1 if is_higher_better(part, title) else 1
+            means = {name: upwards * float(np.mean(values)) for name, values in scores.items()}
+            order = sorted(scores, key=lambda name, means=means, ranks=ranks: (means[name], ranks[name]))  # type: ignore[misc]
+            found.append(Standing(title, data, order, ranks, scores))
+    return found
 
 
 def standings_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
-    """Markdown: for each column the two rows with the best means, each with its mean rank, and whether they differ.
+    """:func:`standings_grid` as Markdown; empty where there is none."""
+    return _text(standings_grid(recipe, cells))
+
+
+def standings_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid | None:
+    """For each column the two rows with the best means, each with its mean rank, and whether they differ.
 
     Over the places that all rows with two runs share: the difference of the means, its two-sided p-value by flips of
     sign, and the smallest one that so few pairs can give. A column of the log, or of which neither end is the better,
-    is left out, and rows on several data sets are several lines; empty where no column has two rows of two runs.
+    is left out, and rows on several data sets are several lines; None where no column has two rows of two runs.
     """
     body = []
-    parts = by_data(recipe, cells)
-    for title, (data, part) in itertools.product(recipe.columns, parts.items()):
-        ranked = ranked_rows(part, cells, title)
-        if len(ranked) < 2:
-            continue
-        ranking = ranking_of(part, title, ranked)
-        rank = dict(zip(ranking.methods, ranking.mean_ranks, strict=True))
-        upwards = -1 if is_higher_better(part, title) else 1
-        best, following = sorted(ranked, key=lambda name: (upwards * float(np.mean(ranked[name])), rank[name]))[:2]
-        p, least = compare_runs(ranked[best], ranked[following]), smallest_p(len(ranked[best]))
-        gap = float(np.mean(ranked[best]) - np.mean(ranked[following]))
-        named = [f"{name} ({rank[name]:.1f})" for name in (best, following)]
-        on = f", on {data}" if data else ""
-        body.append([f"{title}{on}", *named, f"{gap:+.3f}", f"{p:.2g}", f"{least:.2g}"])
-    head = ["column", "best (mean rank)", "next", "difference", "p", "smallest p of so few"]
-    return _markdown([head, *body]) if body else ""
+    for title, data, order, ranks, scores in standings(recipe, cells):
+        best, following = (scores[name] for name in order[:2])
+        p, least = compare_runs(best, following), smallest_p(len(best))
+        named = [f"{name} ({ranks[name]:.1f})" for name in order[:2]]
+        gap = float(np.mean(best) - np.mean(following))
+        body.append([f"{title}, on {data}" if data else title, *named, f"{gap:+.3f}", f"{p:.2g}", f"{least:.2g}"])
+    return _grid(["column", "best (mean rank)", "next", "difference", "p", "smallest p of so few"], body)
 
 
 def ranks_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
-    """Markdown: every row's mean rank in each column, as :func:`standings_table` ranks them; empty where it is."""
-    ranks = mean_ranks(recipe, cells)
-    titles = [title for title in recipe.columns if any(title == of for _, of in ranks)]
+    """:func:`ranks_grid` as Markdown; empty where there is none."""
+    return _text(ranks_grid(recipe, cells))
+
+
+def ranks_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid | None:
+    """Every row's mean rank in each column, among the rows on the same data; None where :func:`standings` are none."""
+    stand = standings(recipe, cells)
+    ranks = {(name, one.title): f"{rank:.1f}" for one in stand for name, rank in one.ranks.items()}
+    titles = list(dict.fromkeys(one.title for one in stand))
     names = [row.name for row in recipe.rows if any(row.name == name for name, _ in ranks)]
-    entries = {key: f"{rank:.1f}" for key, rank in ranks.items()}
-    body = [[name, *(entries.get((name, title), "–") for title in titles)] for name in names]
-    among = ", 1 the best of its data" if len(by_data(recipe, cells)) > 1 else ", 1 the best"
-    return _markdown([[f"mean rank{among}", *titles], *body]) if body else ""
+    among = " of its data" if any(one.data for one in stand) else ""
+    body = [[name, *(ranks.get((name, title), "–") for title in titles)] for name in names]
+    return _grid([f"mean rank, 1 the best{among}", *titles], body)
 
 
-def mean_ranks(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> dict[tuple[str, str], float]:
-    """Mean rank by row and column, among the rows on the same data; only where two rows can be compared."""
-    ranks: dict[tuple[str, str], float] = {}
-    for part, title in itertools.product(by_data(recipe, cells).values(), recipe.columns):
-        ranked = ranked_rows(part, cells, title)
-        if len(ranked) > 1:
-            ranking = ranking_of(part, title, ranked)
-            ranks |= {(name, title): rank for name, rank in zip(ranking.methods, ranking.mean_ranks, strict=True)}
-    return ranks
+def grids(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> list[Grid]:
+    """All tables that are to be printed: results, tests against a row, the best two of each column, ranks."""
+    tested = paired_grid(recipe, cells) if recipe.against else None
+    found = [results_grid(recipe, cells), tested, standings_grid(recipe, cells), ranks_grid(recipe, cells)]
+    return [grid for grid in found if grid is not None]
+
+
+def _grid(heads: Sequence[str], body: Sequence[Sequence[str]]) -> Grid | None:
+    return Grid(tuple((head, ()) for head in heads), tuple(map(tuple, body))) if body else None
+
+
+def _text(grid: Grid | None) -> str:
+    return "" if grid is None else grid.to_markdown()
 
 
 def is_higher_better(recipe: Recipe, title: str) -> bool:
@@ -260,11 +308,6 @@ def _kind_of_source(cell: Scores) -> str:
 def ranking_of(recipe: Recipe, title: str, ranked: Mapping[str, Sequence[float]]) -> Ranking:
     """The rows of a column compared with one another, over what :func:`ranked_rows` gives."""
     return rank_methods(dict(ranked), score=title, higher_is_better=is_higher_better(recipe, title), test="flip")
-
-
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    head, *body = lines
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *body])
 
 
 def _mean_std(values: Sequence[float]) -> str:
