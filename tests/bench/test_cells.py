@@ -23,6 +23,7 @@ from contrafact.bench.recipe import Column, Recipe, Row
 from contrafact.bench.results import collect
 from contrafact.bench.runner import CellsFailed, prepared, run_bench, run_cell
 from contrafact.bench.table import Scores, results_table, split_by_device
+from contrafact.cli.bench import Options, run_where_asked
 from contrafact.core.claim import CLAIM, AlreadyClaimed, claim
 from contrafact.evaluation.regression import RegressionSettings
 from tests.bench.conftest import OWN
@@ -182,6 +183,9 @@ def test_a_cell_that_raises_stops_no_other_and_is_tried_again(tmp_path, own_row)
     assert [len(results["rows"][name]["cells"]) for name in ("raise", "random")] == [0, 1]
     assert results["failed"] == {"raise, seed 0": "it broke"}
     assert "failed: raise, seed 0: it broke" in (tmp_path / "out" / "results.md").read_text()
+    with pytest.raises(CellsFailed):
+        run_where_asked(Options("tiny"), bench, None)
+    assert "<td>raise, seed 0: it broke</td>" in (tmp_path / "out" / "results.html").read_text()
     first = plan(bench, {"raise"})[0]
     record = record_of(bench, first)
     assert "RuntimeError: it broke" in record["traceback"]

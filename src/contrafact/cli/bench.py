@@ -165,12 +165,17 @@ def _write_page(job: Bench) -> None:
 def run_where_asked(options: Options, job: Bench, budget: float | None, session: str | None = None) -> str:
     """The recipe's table, computed where ``--on`` says; what failed in the session already is left alone here.
 
-    However it ends, what is finished is also written as a page.
+    What is finished is also written as a page, whether cells failed or somebody stopped it.
     """
+    from contrafact.bench.runner import CellsFailed
+
     try:
-        return _run(options, job, budget, session)
-    finally:
+        table = _run(options, job, budget, session)
+    except (CellsFailed, KeyboardInterrupt):
         _write_page(job)
+        raise
+    _write_page(job)
+    return table
 
 
 def _run(options: Options, job: Bench, budget: float | None, session: str | None) -> str:
