@@ -6,19 +6,20 @@ decided by the number of seeds, then whether it is a paper's, then by date, neve
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import kendalltau
 
-from contrafact.bench.pictures import FEWEST_FOR_A_SHAPE, runs_picture, save
+from contrafact.bench.pictures import FEWEST_FOR_A_SHAPE, runs_picture, save, sweep_picture
 from contrafact.bench.recipe import Recipe, Role, Row, Scale, load_recipe
 from contrafact.bench.results import rewrite, stored
-from contrafact.bench.table import Scores, split_by_device
+from contrafact.bench.table import Scores, Standing, ranking_of, split_by_device, standings
+from contrafact.evaluation.pictures import plot_ranking
 from contrafact.evaluation.run import CONTROL
 from contrafact.methods import CATALOG
 
@@ -52,9 +53,12 @@ tell is the order, and the page that a line links to says where it agrees and wh
 
 """
 DRAWN = """
-## Every run
+## Runs, curves and ranks
 
 Dots are runs, bars their means, diamonds what was published; of the tables in which two rows or more have five runs.
+Where a table sweeps a setting its means and their deviations are a curve over it. Ranks are of a table's first column,
+where all rows share five runs or more: of so few, and so many rows, no difference however large can be told once
+corrected for the number of pairs, so that the bar joins them all.
 
 """
 MISSING = """
@@ -75,6 +79,14 @@ class Measured(NamedTuple):
     date: str
     role: Role = "method"
     labels: float = 0
+
+
+class Picture(NamedTuple):
+    """A picture of the page: what it shows, its file's name, and what draws it."""
+
+    text: str
+    file: str
+    figure: Callable[[], Any]
 
 
 def measured() -> Iterator[Measured]:
@@ -213,33 +225,42 @@ def missing(rows: list[Measured]) -> str:
     )
 
 
-def drawn() -> dict[str, Path]:
-    """Pictures by table, for tables of several rows of many runs."""
-    files = {}
-    for path in sorted(FOLDER.glob("*.json")):
-        _, cells, _ = stored(path)
-        if sum(len(runs) >= FEWEST_FOR_A_SHAPE for runs in cells.values()) > 1:
-            files[path.stem] = PICTURES / f"runs-{path.stem}.png"
-    return files
-
-
 def on(results: dict[str, Any]) -> str:
     """The generator of a whole table."""
     return f", {results['source'].split()[0]}" if results.get("source") else ""
 
 
+def drawn() -> Iterator[Picture]:
+    """The pictures: runs where two rows have many, a curve where the recipe sweeps a setting, ranks over many runs."""
+    for path in sorted(FOLDER.glob("*.json")):
+        recipe, cells, results = stored(path)
+        recipe, by_row = split_by_device(recipe, cells)
+        of, title = path.stem, results["title"] + on(results)
+        if sum(len(runs) >= FEWEST_FOR_A_SHAPE for runs in by_row.values()) > 1:
+            yield Picture(f"{title}: every run", f"runs-{of}.png", partial(runs_picture, recipe, by_row))
+        if recipe.sweep and sum(map(bool, by_row.values())) > 1:
+            yield Picture(f"{title}: over {recipe.sweep}", f"sweep-{of}.png", partial(sweep_picture, recipe, by_row))
+        for first in standings(recipe, by_row)[:1]:
+            runs = len(first.scores[first.order[0]])
+            if len(first.order) > 2 and runs >= FEWEST_FOR_A_SHAPE:
+                text = f"{title}: mean ranks by {first.title} over {runs} runs"
+                yield Picture(text, f"ranks-{of}.png", partial(ranks_picture, recipe, first))
+
+
+def ranks_picture(recipe: Recipe, standing: Standing) -> Any:
+    """A critical-difference diagram of a column."""
+    return plot_ranking(ranking_of(recipe, standing.title, standing.scores)).figure
+
+
 def draw() -> None:
     """Draw them anew."""
-    for table, file in drawn().items():
-        recipe, cells, _ = stored(FOLDER / f"{table}.json")
-        save(runs_picture(recipe, cells), file)
+    for picture in drawn():
+        save(picture.figure(), PICTURES / picture.file)
 
 
 def pictured() -> str:
-    """The pictures, each with its table's name."""
-    tables = {table: json.loads((FOLDER / f"{table}.json").read_text(encoding="utf-8")) for table in drawn()}
-    titles = {table: told["title"] + on(told) for table, told in tables.items()}
-    return "\n".join(f"![{titles[table]}: every run](pictures/{file.name})\n" for table, file in drawn().items())
+    """The pictures, each with what it shows."""
+    return "\n".join(f"![{picture.text}](pictures/{picture.file})\n" for picture in drawn())
 
 
 def page() -> str:

@@ -158,7 +158,22 @@ def test_a_row_that_the_recipe_has_no_longer_stays_in_its_table(tmp_path):
 
 
 def test_every_picture_of_the_page_is_there(overview):
-    assert overview.drawn()
-    assert [file for file in overview.drawn().values() if not file.is_file()] == [], (
-        "run python docs/results/overview.py"
-    )
+    files = [overview.PICTURES / picture.file for picture in overview.drawn()]
+    assert files
+    assert [file for file in files if not file.is_file()] == [], "run python docs/results/overview.py"
+
+
+def test_curves_and_ranks_are_drawn_where_there_is_something_to_draw(overview):
+    shown = {picture.file: picture.text for picture in overview.drawn()}
+    assert [file for file in shown if file.startswith("sweep")] == ["sweep-disco_table6.png"]
+    assert "ranks-garments.png" in shown
+    assert "ranks-disco_quick.png" not in shown, "two rows need no picture of their ranks"
+    assert "ranks-disco_table1.png" not in shown, "three runs"
+    assert shown["ranks-faces.png"].endswith("mean ranks by years over 5 runs")
+
+
+def test_a_picture_shows_runs_on_processors_and_on_gpus_as_two_rows(overview, on_two_kinds):
+    runs = next(picture for picture in overview.drawn() if picture.file.startswith("runs"))
+    figure = runs.figure()
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels[:2] == ["VAE (cpu)", "VAE (cuda)"]
