@@ -9,7 +9,14 @@ RECIPE = Recipe(
     table="Pan et al. 2021, Fig. 4 (pictures only)",
     rows=(
         Row("with", "cd_gan", source="fashion-mnist", data=FEW),
-        Row("without (β₁ = 0)", "cd_gan", source="fashion-mnist", data=FEW, settings={"contrast_weight": 0.0}),
+        Row(
+            "without (β₁ = 0)",
+            "cd_gan",
+            source="fashion-mnist",
+            data=FEW,
+            settings={"contrast_weight": 0.0},
+            role="ablation",
+        ),
     ),
     columns={
         "ACC": ("clustering", "accuracy"),

@@ -16,6 +16,7 @@ RECIPE = Recipe(
             small={"steps": 3000, "anchors_per_class": 40},
             source="dsprites",
             data=FEW,
+            role="control",
         ),
     ),
     columns={

@@ -13,6 +13,7 @@ RECIPE = Recipe(
             source="faces",
             settings={"contrast_weight": 0.0},
             scales=("paper",),
+            role="control",
         ),
     ),
     columns={

@@ -30,6 +30,7 @@ RECIPE = Recipe(
             source="fashion-mnist",
             data=FEW,
             settings=AS_PRINTED,
+            role="ablation",
         ),
         Row(
             "CD-GAN, few labels, real images alone in the encoder's contrast",
@@ -37,8 +38,9 @@ RECIPE = Recipe(
             source="fashion-mnist",
             data=FEW,
             settings={"generated_contrast": False},
+            role="ablation",
         ),
-        Row("SupCon on the same labels alone (control)", "sup_con", source="fashion-mnist", data=FEW),
+        Row("SupCon on the same labels alone (control)", "sup_con", source="fashion-mnist", data=FEW, role="control"),
     ),
     columns={
         "ACC": ("clustering", "accuracy"),

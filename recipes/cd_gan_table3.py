@@ -26,8 +26,9 @@ RECIPE = Recipe(
         row("InfoGAN-CR", "infogan_cr", None, 6.81, 29.82),
         row("CD-GAN, no labels (in the text)", "cd_gan", None, 7.38, 25.40, settings=UNSUPERVISED),
         row("CD-GAN, few labels", "cd_gan", 0.41, 7.65, 23.97, data=FEW),
-        Row("CD-GAN, few labels, losses as printed", "cd_gan", source="cifar10", data=FEW, settings=PRINTED),
-        Row("SupCon on the same labels alone (control)", "sup_con", source="cifar10", data=FEW),
+        Row("CD-GAN, few labels, losses as printed", "cd_gan", source="cifar10", data=FEW, settings=PRINTED,
+            role="ablation"),
+        Row("SupCon on the same labels alone (control)", "sup_con", source="cifar10", data=FEW, role="control"),
     ),
     columns={
         "ACC": ("clustering", "accuracy"),

@@ -20,7 +20,13 @@ RECIPE = Recipe(
     title="Codes of three hues by the number of labels",
     table="none: ours, after ContraLORD (Anonymous 2021), Table 2",
     rows=tuple(
-        Row(f"{name}, {labels} labels", method, source="shapes3d", data={"labels": labels})
+        Row(
+            f"{name}, {labels} labels",
+            method,
+            source="shapes3d",
+            data={"labels": labels},
+            role="control" if method == "labels_only" else "method",
+        )
         for labels in BUDGETS
         for name, method in METHODS.items()
     ),

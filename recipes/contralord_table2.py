@@ -54,6 +54,7 @@ def rows_of(dataset: str, scales: tuple[str, ...]) -> list[Row]:
                 settings=settings,
                 source=dataset,
                 scales=scales,
+                role="control" if method == "labels_only" else "method",
             )
         )
     return rows

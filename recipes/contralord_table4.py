@@ -10,7 +10,7 @@ def row_of(name: str, published: tuple[float, ...], *losses: str) -> Row:
     """The method with the named losses alone, each at its own weight."""
     settings = {weight: zero for weight, zero in OFF.items() if weight not in losses}
     numbers = {title: (value, None) for title, value in zip(TITLES, published, strict=True)}
-    return Row(name, "contralord", numbers, settings, source="shapes3d")
+    return Row(name, "contralord", numbers, settings, source="shapes3d", role="ablation" if settings else "method")
 
 
 REC, SUP, CON, RES = OFF

@@ -25,6 +25,7 @@ def row_of(batch: int) -> Row:
         settings={"encoder_batch_size": batch, "encoder_steps": PAPER_IMAGES // batch},
         small={"encoder_steps": SMALL_IMAGES // batch},
         source="shapes3d",
+        role="method" if batch == 256 else "ablation",
     )
 
 

@@ -22,6 +22,7 @@ RECIPE = Recipe(
             {title: (value, None) for title, value in zip(TITLES, numbers, strict=True)},
             settings={"queue_length": length},
             source="shapes3d",
+            role="method" if length == 12_800 else "ablation",
         )
         for length, numbers in PUBLISHED.items()
     ),

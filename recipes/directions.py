@@ -26,7 +26,7 @@ RECIPE = Recipe(
             small={"steps": 400, "encoder_width": 0.25},
             elsewhere={"num_directions": 8, "directions_per_step": 8},
         ),
-        Row("random", "random", elsewhere={"num_directions": 8}),
+        Row("random", "random", elsewhere={"num_directions": 8}, role="control"),
     ),
     columns={
         "MIG": ("mig", "score"),

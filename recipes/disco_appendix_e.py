@@ -12,10 +12,12 @@ RECIPE = Recipe(
     table="Ren et al. 2022, Fig. 31 (pictures only)",
     rows=(
         Row(ENCODER, "beta_tcvae", source="shapes3d"),
-        Row("DisCo, that encoder fixed", "disco", settings=FIXED, small=SMALL["DisCo"], encoder=ENCODER),
-        Row("DisCo, from that encoder", "disco", settings=FREE, small=SMALL["DisCo"], encoder=ENCODER),
+        Row(
+            "DisCo, that encoder fixed", "disco", settings=FIXED, small=SMALL["DisCo"], encoder=ENCODER, role="ablation"
+        ),
+        Row("DisCo, from that encoder", "disco", settings=FREE, small=SMALL["DisCo"], encoder=ENCODER, role="ablation"),
         Row("DisCo, an encoder of its own", "disco", settings=FREE, small=SMALL["DisCo"]),
-        Row("random (control)", "random", settings={"num_directions": 10}),
+        Row("random (control)", "random", settings={"num_directions": 10}, role="control"),
     ),
     columns={**SIMILAR_CODES, "MDS": Column("mds", "score")},
     presets={"small": "quick", "paper": "released"},

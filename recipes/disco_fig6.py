@@ -18,7 +18,8 @@ def row(positives: int, negatives: int) -> Row:
     """A quarter of both at the small scale, and of the queries."""
     small = {"num_queries": 8, "num_positives": positives // 4, "num_negatives": negatives // 4}
     settings = {**PAPER_BATCHES, "num_positives": positives, "num_negatives": negatives}
-    return Row(called(positives, negatives), "disco", settings=settings, small=small)
+    role = "method" if (positives, negatives) == (32, 64) else "ablation"
+    return Row(called(positives, negatives), "disco", settings=settings, small=small, role=role)
 
 
 RECIPE = Recipe(

@@ -18,9 +18,17 @@ RECIPE = Recipe(
     rows=(
         Row("frame, regressed", "joint_diagonal", elsewhere=FRAME),
         Row("frame, contrast", "disco", small=SMALL, elsewhere=STILL),
-        Row("frame, contrast without usage entropy", "disco", {}, {"usage_weight": 0.0}, SMALL, elsewhere=STILL),
-        Row("frame, free after half", "disco", {}, {**FREE, "thaw": 0.5}, SMALL, elsewhere=EIGHT),
-        Row("frame, free", "disco", {}, FREE, SMALL, elsewhere=EIGHT),
+        Row(
+            "frame, contrast without usage entropy",
+            "disco",
+            {},
+            {"usage_weight": 0.0},
+            SMALL,
+            elsewhere=STILL,
+            role="ablation",
+        ),
+        Row("frame, free after half", "disco", {}, {**FREE, "thaw": 0.5}, SMALL, elsewhere=EIGHT, role="ablation"),
+        Row("frame, free", "disco", {}, FREE, SMALL, elsewhere=EIGHT, role="ablation"),
         Row(
             "random start, free",
             "disco",
@@ -28,9 +36,15 @@ RECIPE = Recipe(
             {**FREE, "initial_directions": None, "code_dim": 16},
             SMALL,
             elsewhere={**EIGHT, "code_dim": 8},
+            role="control",
         ),
         Row(
-            "random white frame, regressed", "joint_diagonal", {}, {"frame": "random", "find_circles": False}, {}, FRAME
+            "random white frame, regressed",
+            "joint_diagonal",
+            {},
+            {"frame": "random", "find_circles": False},
+            elsewhere=FRAME,
+            role="control",
         ),
     ),
     columns={

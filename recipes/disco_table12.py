@@ -9,9 +9,9 @@ RECIPE = Recipe(
     title="DisCo on a scene whose directions are known: true, mixed, and mixed but learning",
     table="Ren et al. 2022, Table 12",
     rows=(
-        Row("A (true, fixed)", "disco", {"loss": (0.5501, None)}, TRUE | FIXED),
-        Row("A + B (mixed, fixed)", "disco", {"loss": (0.7252, None)}, MIXED | FIXED),
-        Row("A + B → A (mixed, then free)", "disco", {"loss": (0.5264, None)}, MIXED | FREE),
+        Row("A (true, fixed)", "disco", {"loss": (0.5501, None)}, TRUE | FIXED, role="ceiling"),
+        Row("A + B (mixed, fixed)", "disco", {"loss": (0.7252, None)}, MIXED | FIXED, role="ablation"),
+        Row("A + B → A (mixed, then free)", "disco", {"loss": (0.5264, None)}, MIXED | FREE, role="ablation"),
         Row("random, free (control)", "disco"),
     ),
     columns={"loss": ("log", "contrast"), "recovery": ("recovery", "score")},

@@ -6,7 +6,8 @@ from contrafact.bench.recipe import Recipe, Row
 
 def row(name: str, variation: str, objective: str, mig: float, dci: float) -> Row:
     settings = {"variation": variation, "objective": objective}
-    return Row(name, "disco", {"MIG": (mig, None), "DCI": (dci, None)}, settings)
+    role = "method" if (variation, objective) == ("difference", "logits") else "ablation"
+    return Row(name, "disco", {"MIG": (mig, None), "DCI": (dci, None)}, settings, role=role)
 
 
 RECIPE = Recipe(

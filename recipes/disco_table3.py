@@ -27,7 +27,7 @@ RECIPE = Recipe(
             )
             for name, numbers in PUBLISHED.items()
         ),
-        Row("random (control)", "random"),
+        Row("random (control)", "random", role="control"),
     ),
     columns={
         **{title: Column("mds", f"per_factor.{place}", scales=("paper",)) for title, place in ATTRIBUTES.items()},

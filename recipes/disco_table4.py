@@ -7,11 +7,18 @@ Z, W = {"space": "z"}, {"space": "w"}
 
 
 def navigator(name: str, kind: str, mig: float, dci: float, space: dict[str, str]) -> Row:
-    return Row(name, "disco", {"MIG": (mig, None), "DCI": (dci, None)}, {"navigator": kind}, changes=space)
+    return Row(
+        name,
+        "disco",
+        {"MIG": (mig, None), "DCI": (dci, None)},
+        {"navigator": kind},
+        changes=space,
+        role="method" if (kind, space) == ("unit", W) else "ablation",
+    )
 
 
 def loss(name: str, mig: float, dci: float, **off: str) -> Row:
-    return Row(name, "disco", {"MIG": (mig, None), "DCI": (dci, None)}, off)
+    return Row(name, "disco", {"MIG": (mig, None), "DCI": (dci, None)}, off, role="ablation" if off else "method")
 
 
 RECIPE = Recipe(

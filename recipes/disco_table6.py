@@ -9,7 +9,13 @@ RECIPE = Recipe(
     title="DisCo: the threshold of hard negatives",
     table="Ren et al. 2022, Table 6",
     rows=tuple(
-        Row(f"T = {threshold}", "disco", {"MIG": (mig, None), "DCI": (dci, None)}, {"threshold": threshold})
+        Row(
+            f"T = {threshold}",
+            "disco",
+            {"MIG": (mig, None), "DCI": (dci, None)},
+            {"threshold": threshold},
+            role="method" if threshold == 0.95 else "ablation",
+        )
         for threshold, (mig, dci) in PUBLISHED.items()
     ),
     columns={"MIG": ("mig", "score"), "DCI": ("dci", "disentanglement")},

@@ -90,7 +90,9 @@ def rows(data: str) -> list[Row]:
         source, where = (None, GAN) if on_gan else (data.lower(), scales)
         made.append(Row(f"{name}, {data}", method, published(name, data), source=source, scales=where))
     for name, (method, settings) in CONTROLS.items():
-        made.append(Row(f"{name}, {data}", method, settings=settings, source=data.lower(), scales=scales))
+        made.append(
+            Row(f"{name}, {data}", method, settings=settings, source=data.lower(), scales=scales, role="control")
+        )
     return made
 
 

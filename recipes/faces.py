@@ -25,7 +25,7 @@ RECIPE = Recipe(
             small={"steps": 150, "samples_per_direction": 6, "encoder_width": 0.25},
         ),
         Row("joint diagonal", "joint_diagonal", settings=FRAME_ALONE, small={"num_bases": 32}),
-        Row("random", "random", settings=TEN),
+        Row("random", "random", settings=TEN, role="control"),
     ),
     columns={**effect_columns(NAMES), "lost": Column(METRIC, "lost", better="lower")},
     presets={"small": "quick", "paper": "paper"},

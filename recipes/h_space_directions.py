@@ -16,7 +16,7 @@ RECIPE = Recipe(
         Row("GANSpace (components of h)", "ganspace", small={"num_samples": 2_000, "batch_size": 200}),
         Row("DeepSpectral", "deep_spectral", settings={"layer": "image"}, small={"num_latents": 16, "steps": 4}),
         Row("LatentCLR", "latentclr", small={"steps": 60}),
-        Row("random", "random"),
+        Row("random", "random", role="control"),
     ),
     columns={
         "MIG": ("mig", "score"),

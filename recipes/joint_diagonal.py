@@ -17,15 +17,33 @@ RECIPE = Recipe(
     table="none: ours",
     rows=(
         Row("joint diagonal", "joint_diagonal", elsewhere=OURS),
-        Row("joint diagonal, moments", "joint_diagonal", {}, {"responses": ("moments",)}, elsewhere=OURS),
-        Row("joint diagonal, no circles", "joint_diagonal", {}, {"find_circles": False}, elsewhere=OURS),
-        Row("white axes", "joint_diagonal", {}, {"frame": "axes", "find_circles": False}, elsewhere=OURS),
-        Row("random white frame", "joint_diagonal", {}, {"frame": "random", "find_circles": False}, elsewhere=OURS),
+        Row(
+            "joint diagonal, moments",
+            "joint_diagonal",
+            {},
+            {"responses": ("moments",)},
+            elsewhere=OURS,
+            role="ablation",
+        ),
+        Row(
+            "joint diagonal, no circles", "joint_diagonal", {}, {"find_circles": False}, elsewhere=OURS, role="ablation"
+        ),
+        Row(
+            "white axes", "joint_diagonal", {}, {"frame": "axes", "find_circles": False}, elsewhere=OURS, role="control"
+        ),
+        Row(
+            "random white frame",
+            "joint_diagonal",
+            {},
+            {"frame": "random", "find_circles": False},
+            elsewhere=OURS,
+            role="control",
+        ),
         Row("DeepSpectral, image", "deep_spectral", {}, {"layer": "image"}, elsewhere=SCENE),
         Row("GANSpace", "ganspace", elsewhere={**SCENE, "layer": "image", "num_samples": 20_000}),
         Row("SeFa", "sefa", elsewhere=SCENE),
         Row("LatentCLR", "latentclr", small={"steps": 400}, elsewhere={**SCENE, "layer": "image"}),
-        Row("random", "random", elsewhere=SCENE),
+        Row("random", "random", elsewhere=SCENE, role="control"),
     ),
     columns={
         "MIG": ("mig", "score"),

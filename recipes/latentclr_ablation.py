@@ -15,7 +15,13 @@ EIGHT = {"num_directions": 8, "layer": "image"}
 def row(name: str, **settings: object) -> Row:
     """LatentCLR with one choice changed; on the scene, which has no such layers, all contrast the image."""
     elsewhere = {"layer": "image", "num_directions": min(8, int(settings.get("num_directions", 8)))}  # type: ignore[call-overload]
-    return Row(name, "latentclr", settings={**TEN, **settings}, elsewhere=elsewhere)
+    return Row(
+        name,
+        "latentclr",
+        settings={**TEN, **settings},
+        elsewhere=elsewhere,
+        role="method" if settings == {"model": "nonlinear"} else "ablation",
+    )
 
 
 RECIPE = Recipe(
@@ -28,7 +34,7 @@ RECIPE = Recipe(
         Row("GANSpace", "ganspace", settings=TEN, small={"num_samples": 20_000}, elsewhere=EIGHT),
         Row("SeFa", "sefa", settings=TEN, elsewhere={"num_directions": 8}),
         Row("Hessian Penalty", "hessian_penalty", settings=TEN, elsewhere={"num_directions": 8}),
-        Row("random (control)", "random", settings=TEN, elsewhere={"num_directions": 8}),
+        Row("random (control)", "random", settings=TEN, elsewhere={"num_directions": 8}, role="control"),
     ),
     columns={
         "MDS": Column("mds", "score"),

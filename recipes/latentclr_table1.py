@@ -26,7 +26,7 @@ RECIPE = Recipe(
         row("GANSpace", settings={"num_directions": 100}),
         row("SeFa", settings={"num_directions": 100}),
         row("LatentCLR"),
-        Row("random (control)", "random", settings={"num_directions": 100}, scales=("paper",)),
+        Row("random (control)", "random", settings={"num_directions": 100}, scales=("paper",), role="control"),
     ),
     columns=COLUMNS,
     presets={"paper": "stylegan2"},

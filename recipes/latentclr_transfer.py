@@ -31,11 +31,13 @@ FEWER = {"ganspace": {"num_samples": 20_000}}
 def row(name: str, scale: Scale) -> Row:
     """A finder with as many directions as the others, on clothes or on a BigGAN."""
     method, settings = FINDERS[name]
+    role = "control" if method == "random" else "ablation" if settings == {"model": "global"} else "method"
     if scale == "paper":
         return Row(f"{name}, on Bulbul", method, settings={"num_directions": 32, **settings}, changes=BULBUL,
-                   scales=("paper",))  # fmt: skip
+                   scales=("paper",), role=role)  # fmt: skip
     return Row(f"{name}, on pullovers", method, settings={"num_directions": 10, **settings},
-               small=FEWER.get(method, {}), source={"small": CLOTHES}, changes=PULLOVER, scales=("small",))  # fmt: skip
+               small=FEWER.get(method, {}), source={"small": CLOTHES}, changes=PULLOVER, scales=("small",),
+               role=role)  # fmt: skip
 
 
 METRIC = "class_transfer"

@@ -22,6 +22,11 @@ ROWS = {
     "Hessian, λ = 0.1": {"regulariser": "hessian", "weight": 0.1},
     "labels of one factor each (the ceiling)": {"positives": "disjoint_labels"},
 }
+ROLES = {
+    CONTROL: "control",
+    "no regulariser, a head per half": "ablation",
+    "labels of one factor each (the ceiling)": "ceiling",
+}
 SETTINGS = {
     "encoder": "mlp",
     "code_dim": 128,
@@ -36,7 +41,7 @@ RECIPE = Recipe(
     title="SubInfoMax: digits beside garments, every regulariser over its weight",
     table="none: ours, after Burns et al. 2021, Table 3",
     rows=tuple(
-        Row(name, "sub_infomax", settings=SETTINGS | settings, source="digits-garments")
+        Row(name, "sub_infomax", settings=SETTINGS | settings, source="digits-garments", role=ROLES.get(name, "method"))
         for name, settings in ROWS.items()
     ),
     columns=scored_columns(("digit", "garment")),

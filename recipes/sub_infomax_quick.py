@@ -22,7 +22,13 @@ RECIPE = Recipe(
     rows=(
         control("mnist-stl:bc-dl"),
         *(
-            Row(title, "sub_infomax", settings={"regulariser": regulariser, "weight": 0.1}, source="mnist-stl:bc-dl")
+            Row(
+                title,
+                "sub_infomax",
+                settings={"regulariser": regulariser, "weight": 0.1},
+                source="mnist-stl:bc-dl",
+                role="ablation" if regulariser == "none" else "method",
+            )
             for regulariser, title in TITLES.items()
         ),
     ),

@@ -8,7 +8,7 @@ RECIPE = Recipe(
     title="Variational autoencoders on Shapes3D",
     table="Ren et al. 2022, Table 1, and Mo et al. 2022, Table 2 (100 labels), Shapes3D",
     rows=(
-        Row("VAE", "beta_vae", settings={"beta": 1.0}, source=DATA),
+        Row("VAE", "beta_vae", settings={"beta": 1.0}, source=DATA, role="ablation"),
         Row("β-VAE", "beta_vae", source=DATA),
         Row("β-TCVAE", "beta_tcvae", {"MIG": (0.406, 0.175), "DCI": (0.613, 0.114)}, source=DATA),
         Row("FactorVAE", "factor_vae", {"MIG": (0.434, 0.143), "DCI": (0.611, 0.101)}, source=DATA),

@@ -197,3 +197,10 @@ def test_a_bench_runs_on_it_and_reads_rows_again(here):
     assert call(*bench, "--rows", "second") == 0
     results = json.loads((here / "b/results.json").read_text())["rows"]
     assert {row: len(found["cells"]) for row, found in results.items()} == {"first": 1, "second": 1}
+    score = f"{results['second']['cells'][0]['scores']['MIG']:.3f}"
+    assert f"second & {score} & 1 &" in (here / "b/results.tex").read_text()
+    page = here / "b/results.html"
+    assert f'<th scope="row">second</th><td>{score}</td>' in page.read_text()
+    page.unlink()
+    assert call(*bench, "--table") == 0
+    assert page.is_file()

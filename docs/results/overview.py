@@ -6,17 +6,20 @@ decided by the number of seeds, then whether it is a paper's, then by date, neve
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import kendalltau
 
-from contrafact.bench.pictures import FEWEST_FOR_A_SHAPE, runs_picture, save
-from contrafact.bench.recipe import Recipe, Row, load_recipe
+from contrafact.bench.pictures import FEWEST_FOR_A_SHAPE, runs_picture, save, sweep_picture
+from contrafact.bench.recipe import Recipe, Role, Row, Scale, load_recipe
 from contrafact.bench.results import rewrite, stored
+from contrafact.bench.table import Scores, Standing, ranking_of, split_by_device, standings
+from contrafact.evaluation.pictures import plot_ranking
 from contrafact.evaluation.run import CONTROL
 from contrafact.methods import CATALOG
 
@@ -25,13 +28,17 @@ PAGE = FOLDER.parent / "results.md"
 PICTURES = FOLDER.parent / "pictures"
 SHOWN = 2
 """Scores of a line: the first ones of the table it is from."""
+ARTICLES = {"control": "a control", "ceiling": "a ceiling", "ablation": "an ablation"}
 INTRO = """# Results
 
 Every number that was measured here, from the files in `docs/results/` that `contrafact bench` wrote, by
 `python docs/results/overview.py`. A line shows the first two scores of its table, mean ± standard deviation over so
 many seeds; where several tables have a method on the same data it is from the one with the most seeds, then one of a
-paper before one of ours, then the newest, and there from the method's first row: never the best. Scores of different
-tables are comparable only where they have the same budget; each table says its own.
+paper before one of ours, then the newest, and there from the method's first row: never the best. Rows that a table has
+as a control, as a ceiling that is told what methods must find, or as the method with a part left out stand for a method
+only where there is nothing else of it, and say so. With annotated images (*labels*: how many, or their share) and
+without are two lines. Scores of different tables are comparable only where they have the same budget; each table says
+its own.
 
 ## Methods × data
 
@@ -46,9 +53,12 @@ tell is the order, and the page that a line links to says where it agrees and wh
 
 """
 DRAWN = """
-## Every run
+## Runs, curves and ranks
 
 Dots are runs, bars their means, diamonds what was published; of the tables in which two rows or more have five runs.
+Where a table sweeps a setting its means and their deviations are a curve over it. Ranks are of a table's first column,
+where all rows share five runs or more: of so few, and so many rows, no difference however large can be told once
+corrected for the number of pairs, so that the bar joins them all.
 
 """
 MISSING = """
@@ -67,38 +77,57 @@ class Measured(NamedTuple):
     scores: dict[str, list[float]]
     seeds: int
     date: str
+    role: Role = "method"
+    labels: float = 0
+
+
+class Picture(NamedTuple):
+    """A picture of the page: what it shows, its file's name, and what draws it."""
+
+    text: str
+    file: str
+    figure: Callable[[], Any]
 
 
 def measured() -> Iterator[Measured]:
-    """Every row of every file, in the recipes' order."""
+    """Every row of every file, in the recipes' order; one that was computed on processors and on GPUs is two."""
     for path in sorted(FOLDER.glob("*.json")):
-        results = json.loads(path.read_text(encoding="utf-8"))
-        recipe = load_recipe(results["recipe"])
-        rows = {row.name: row for row in recipe.rows}
-        for name, line in results["rows"].items():
-            if line["cells"] and name in rows and rows[name].method != CONTROL:
+        recipe, cells, results = stored(path)
+        known = {row.name for row in load_recipe(results["recipe"]).rows}
+        recipe = replace(recipe, rows=tuple(row for row in recipe.rows if row.name in known))
+        recipe, by_row = split_by_device(recipe, cells)
+        for row in recipe.rows:
+            if by_row[row.name] and row.method != CONTROL:
                 yield Measured(
                     results["recipe"],
-                    name,
-                    rows[name].method,
-                    data_of(recipe, rows[name], line["cells"], results),
-                    scores_of(line["cells"]),
-                    len(line["cells"]),
+                    row.name,
+                    row.method,
+                    data_of(recipe, row, by_row[row.name], results),
+                    scores_of(by_row[row.name]),
+                    len(by_row[row.name]),
                     results["date"],
+                    row.role,
+                    labels_of(recipe, row, results["scale"]),
                 )
 
 
-def data_of(recipe: Recipe, row: Row, cells: list[dict[str, Any]], results: dict[str, Any]) -> str:
+def data_of(recipe: Recipe, row: Row, cells: Sequence[Scores], results: dict[str, Any]) -> str:
     """What a row learned from: the cells say it, in older files only the recipe does."""
-    said = next((cell["source"] for cell in cells if cell.get("source")), "")
+    said = next((cell.source for cell in cells if cell.source), "")
     name = said.split(" ")[0] or row.source or results.get("source") or recipe.sources.get(results["scale"], "")
     return f"generator {name}" if CATALOG.get(row.method).source == "generator" else name.partition(":")[0]
 
 
-def scores_of(cells: list[dict[str, Any]]) -> dict[str, list[float]]:
+def labels_of(recipe: Recipe, row: Row, scale: Scale) -> float:
+    """How many of its images were annotated, or their share; 0 for a method that learned without."""
+    asked: float | None = {**recipe.data.get(scale, {}), **row.data}.get("labels")
+    return asked or 0
+
+
+def scores_of(cells: Sequence[Scores]) -> dict[str, list[float]]:
     """The cells' scores by column."""
-    titles = dict.fromkeys(title for cell in cells for title in cell["scores"])
-    return {title: [cell["scores"][title] for cell in cells if title in cell["scores"]] for title in titles}
+    titles = dict.fromkeys(title for cell in cells for title in cell.scores)
+    return {title: [cell.scores[title] for cell in cells if title in cell.scores] for title in titles}
 
 
 def spoken(values: list[float]) -> str:
@@ -107,18 +136,23 @@ def spoken(values: list[float]) -> str:
 
 
 def matrix(rows: list[Measured]) -> str:
-    """A line per method, in the catalogue's order, and data it has a number on."""
-    chosen: dict[tuple[str, str], Measured] = {}
+    """A line per method, in the catalogue's order, data it has a number on, and whether it had labels."""
+    itself = {(row.method, row.data) for row in rows if row.role == "method"}
+    chosen: dict[tuple[str, str, bool], Measured] = {}
     for row in rows:
-        kept = chosen.get((row.method, row.data))
+        if row.role != "method" and (row.method, row.data) in itself:
+            continue
+        key = (row.method, row.data, row.labels > 0)
+        kept = chosen.get(key)
         if kept is None or (*rank(row), kept.recipe) > (*rank(kept), row.recipe):
-            chosen[row.method, row.data] = row
-    lines = [["method", "data", "scores", "seeds", "row of table"], ["---"] * 5]
+            chosen[key] = row
+    lines = [["method", "data", "labels", "scores", "seeds", "row of table"], ["---"] * 6]
     for method in CATALOG:
         link = f"[{method}](reference/methods/{method}.md)"
-        for data in sorted({data for name, data in chosen if name == method}):
-            row = chosen[method, data]
-            lines.append([link, data, scores(row), str(row.seeds), f"{row.row}, `{row.recipe}`"])
+        for _, row in sorted((key[1:], row) for key, row in chosen.items() if key[0] == method):
+            there = "" if row.role == "method" else f", there {ARTICLES[row.role]}"
+            labels = f"{row.labels:g}" if row.labels else "–"
+            lines.append([link, row.data, labels, scores(row), str(row.seeds), f"{row.row}, `{row.recipe}`{there}"])
             link = ""
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
@@ -135,27 +169,40 @@ def scores(row: Measured) -> str:
 
 
 def beside_papers() -> str:
-    """A line per table that has published numbers."""
+    """A line per table that has published numbers, and per kind of device, where it has several."""
     lines = [["table", "rows", "order", "difference", "how ours was made"], ["---"] * 5]
     for path in sorted(FOLDER.glob("*.json")):
-        results = json.loads(path.read_text(encoding="utf-8"))
-        orders, gaps, counts = [], [], set()
-        for title in load_recipe(results["recipe"]).columns:
-            both = [
-                (np.mean(scores_of(line["cells"])[title]), line["published"][title][0])
-                for line in results["rows"].values()
-                if title in line["published"] and any(title in cell["scores"] for cell in line["cells"])
-            ]
-            if both:
-                ours, published = np.array(both, dtype=float).T
-                orders += [f"{title} {kendalltau(ours, published).statistic:+.2f}"] if len(both) > 2 else []
-                gaps.append(f"{title} {np.mean(ours - published):+.2f}")
-                counts.add(len(both))
-        if counts:
-            name = f"{results['table']} (`{results['recipe']}`{reading(path.stem)})"
-            rows = "–".join(map(str, sorted({min(counts), max(counts)})))
-            lines.append([name, rows, "; ".join(orders) or "–", "; ".join(gaps), results["remark"] or "–"])
+        recipe, cells, results = stored(path)
+        kinds = list(dict.fromkeys(cell.kind_of_device for runs in cells.values() for cell in runs))
+        for kind in kinds:
+            here = {row: [cell for cell in runs if cell.kind_of_device == kind] for row, runs in cells.items()}
+            rows, orders, gaps = against_papers(recipe, here, results)
+            if rows:
+                on_kind = f", {kind}" if len(kinds) > 1 else ""
+                name = f"{results['table']} (`{results['recipe']}`{on_kind}{reading(path.stem)})"
+                lines.append([name, rows, orders or "–", gaps, results["remark"] or "–"])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def against_papers(
+    recipe: Recipe, cells: Mapping[str, Sequence[Scores]], results: dict[str, Any]
+) -> tuple[str, str, str]:
+    """How many rows have a number of ours and a published one, their order, and how far apart they are."""
+    orders, gaps, counts = [], [], set()
+    means = {row: {title: np.mean(values) for title, values in scores_of(runs).items()} for row, runs in cells.items()}
+    for title in recipe.columns:
+        both = [
+            (means[name][title], line["published"][title][0])
+            for name, line in results["rows"].items()
+            if title in line["published"] and title in means[name]
+        ]
+        if both:
+            ours, published = np.array(both, dtype=float).T
+            orders += [f"{title} {kendalltau(ours, published).statistic:+.2f}"] if len(both) > 2 else []
+            gaps.append(f"{title} {np.mean(ours - published):+.2f}")
+            counts.add(len(both))
+    rows = "–".join(map(str, sorted({min(counts), max(counts)}))) if counts else ""
+    return rows, "; ".join(orders), "; ".join(gaps)
 
 
 def reading(table: str) -> str:
@@ -178,33 +225,42 @@ def missing(rows: list[Measured]) -> str:
     )
 
 
-def drawn() -> dict[str, Path]:
-    """Pictures by table, for tables of several rows of many runs."""
-    files = {}
-    for path in sorted(FOLDER.glob("*.json")):
-        _, cells, _ = stored(path)
-        if sum(len(runs) >= FEWEST_FOR_A_SHAPE for runs in cells.values()) > 1:
-            files[path.stem] = PICTURES / f"runs-{path.stem}.png"
-    return files
-
-
 def on(results: dict[str, Any]) -> str:
     """The generator of a whole table."""
     return f", {results['source'].split()[0]}" if results.get("source") else ""
 
 
+def drawn() -> Iterator[Picture]:
+    """The pictures: runs where two rows have many, a curve where the recipe sweeps a setting, ranks over many runs."""
+    for path in sorted(FOLDER.glob("*.json")):
+        recipe, cells, results = stored(path)
+        recipe, by_row = split_by_device(recipe, cells)
+        of, title = path.stem, results["title"] + on(results)
+        if sum(len(runs) >= FEWEST_FOR_A_SHAPE for runs in by_row.values()) > 1:
+            yield Picture(f"{title}: every run", f"runs-{of}.png", partial(runs_picture, recipe, by_row))
+        if recipe.sweep and sum(map(bool, by_row.values())) > 1:
+            yield Picture(f"{title}: over {recipe.sweep}", f"sweep-{of}.png", partial(sweep_picture, recipe, by_row))
+        for first in standings(recipe, by_row)[:1]:
+            runs = len(first.scores[first.order[0]])
+            if len(first.order) > 2 and runs >= FEWEST_FOR_A_SHAPE:
+                text = f"{title}: mean ranks by {first.title} over {runs} runs"
+                yield Picture(text, f"ranks-{of}.png", partial(ranks_picture, recipe, first))
+
+
+def ranks_picture(recipe: Recipe, standing: Standing) -> Any:
+    """A critical-difference diagram of a column."""
+    return plot_ranking(ranking_of(recipe, standing.title, standing.scores)).figure
+
+
 def draw() -> None:
     """Draw them anew."""
-    for table, file in drawn().items():
-        recipe, cells, _ = stored(FOLDER / f"{table}.json")
-        save(runs_picture(recipe, cells), file)
+    for picture in drawn():
+        save(picture.figure(), PICTURES / picture.file)
 
 
 def pictured() -> str:
-    """The pictures, each with its table's name."""
-    tables = {table: json.loads((FOLDER / f"{table}.json").read_text(encoding="utf-8")) for table in drawn()}
-    titles = {table: told["title"] + on(told) for table, told in tables.items()}
-    return "\n".join(f"![{titles[table]}: every run](pictures/{file.name})\n" for table, file in drawn().items())
+    """The pictures, each with what it shows."""
+    return "\n".join(f"![{picture.text}](pictures/{picture.file})\n" for picture in drawn())
 
 
 def page() -> str:

@@ -52,7 +52,7 @@ SUITE = Suite(
             Row("DeepSpectral", "deep_spectral"),
             Row("GANSpace", "ganspace"),
             Row("SeFa", "sefa"),
-            Row("random directions", "random"),
+            Row("random directions", "random", role="control"),
         ),
         columns={
             "MIG": ("mig", "score"),

@@ -24,6 +24,7 @@ from contrafact.bench.results import collect
 from contrafact.bench.runner import CellsFailed, prepared, run_bench, run_cell
 from contrafact.bench.table import Scores, results_table, split_by_device
 from contrafact.bench.usage import processor
+from contrafact.cli.bench import Options, run_where_asked
 from contrafact.core.claim import CLAIM, AlreadyClaimed, claim
 from contrafact.evaluation.regression import RegressionSettings
 from tests.bench.conftest import OWN
@@ -154,6 +155,30 @@ def test_what_a_cell_cost_and_where_stands_in_its_record(tmp_path):
     }
 
 
+def test_a_score_has_the_device_of_its_training_wherever_it_was_computed(tmp_path):
+    bench = a_bench(tmp_path, random())
+    train, *_, score = plan(bench, {"random"})
+    run_cell(bench, train.key)
+    config = tmp_path / "cells" / train.key / "run" / "config.json"
+    trained = json.loads(config.read_text())
+    trained["environment"]["device"] = "cuda:0 (NVIDIA H200)"
+    config.write_text(json.dumps(trained))
+    run_bench(bench)
+    record = json.loads((tmp_path / "cells" / score.key / "cell.json").read_text())
+    assert record["environment"]["device"].startswith("cpu")
+
+    def devices():
+        collect(bench)
+        return [
+            cell["device"] for cell in json.loads((tmp_path / "results.json").read_text())["rows"]["random"]["cells"]
+        ]
+
+    assert devices() == ["cuda:0 (NVIDIA H200)"]
+    del record["result"]["device"]  # as an older version wrote it
+    (tmp_path / "cells" / score.key / "cell.json").write_text(json.dumps(record))
+    assert devices() == [record["environment"]["device"]]
+
+
 def test_a_cell_that_raises_stops_no_other_and_is_tried_again(tmp_path, own_row):
     bench = admitted(a_bench(tmp_path / "out", own_row("raise"), random()))
     with pytest.raises(CellsFailed, match=r"1 of 6 cells of tiny failed .*row 'raise' at seed 0: it broke"):
@@ -162,6 +187,9 @@ def test_a_cell_that_raises_stops_no_other_and_is_tried_again(tmp_path, own_row)
     assert [len(results["rows"][name]["cells"]) for name in ("raise", "random")] == [0, 1]
     assert results["failed"] == {"raise, seed 0": "it broke"}
     assert "failed: raise, seed 0: it broke" in (tmp_path / "out" / "results.md").read_text()
+    with pytest.raises(CellsFailed):
+        run_where_asked(Options("tiny"), bench, None)
+    assert "<td>raise, seed 0: it broke</td>" in (tmp_path / "out" / "results.html").read_text()
     first = plan(bench, {"raise"})[0]
     record = record_of(bench, first)
     assert "RuntimeError: it broke" in record["traceback"]

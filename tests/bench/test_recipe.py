@@ -199,6 +199,15 @@ def test_a_row_to_compare_with_is_one_of_the_recipes():
         Recipe("t", "t", (Row("control", "sub_infomax"),), {}, against="contol")
 
 
+def test_a_role_is_one_of_four_and_no_part_of_a_cells_key(tmp_path):
+    with pytest.raises(ValueError, match="unknown role 'controll'; did you mean 'control'"):
+        Recipe("t", "t", (Row("a", "random", role="controll"),), {})
+    columns = {"MIG": ("mig", "score")}
+    recipes = [Recipe("t", "t", (Row("a", "random", role=role),), columns) for role in ("method", "control")]
+    keys = [[cell.key for cell in plan(Bench("t", one, tmp_path, source="shapes3d"), {"a"})] for one in recipes]
+    assert keys[0] == keys[1] != []
+
+
 def test_a_name_in_any_spelling_and_an_unknown_one():
     assert load_recipe("Disco_Table4") == load_recipe("disco-table4")
     with pytest.raises(ValueError, match="unknown recipe 'disco-table44'; did you mean 'disco-table4'"):

@@ -276,6 +276,7 @@ def _score(bench: Bench, cell: Cell) -> Result:
         "scores": values,
         "seconds": trained.result["seconds"],
         "source": _name_of_source(run, cell.trained),
+        "device": (trained.config.get("environment") or {}).get("device", ""),
         "processes": trained.config.get("processes", 1),
     }
 

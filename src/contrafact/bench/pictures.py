@@ -5,6 +5,7 @@ Figures 3 and 6 of DisCo are of these kinds.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from contrafact.bench.recipe import Recipe, Row
-from contrafact.bench.table import Scores, ranked_rows, ranking_of, split_by_device
+from contrafact.bench.table import Scores, by_data, ranked_rows, ranking_of, split_by_device
 from contrafact.core.catalog import slug
 from contrafact.core.files import atomic_path
 from contrafact.evaluation.pictures import BLUE, INK, PALE, plot_ranking
@@ -43,11 +44,12 @@ def draw(recipe: Recipe, cells: Mapping[str, Sequence[Scores]], folder: Path, st
     files = [save(runs_picture(recipe, cells), folder / f"{stem}-runs.png")]
     if recipe.sweep:
         files.append(save(sweep_picture(recipe, cells), folder / f"{stem}-sweep.png"))
-    for title in recipe.columns:
-        ranked = ranked_rows(recipe, cells, title)
+    for title, (data, part) in itertools.product(recipe.columns, by_data(recipe, cells).items()):
+        ranked = ranked_rows(part, cells, title)
         if len(ranked) > 2:
-            axes = plot_ranking(ranking_of(recipe, title, ranked))
-            files.append(save(axes.figure, folder / f"{stem}-ranks-{slug(title)}.png"))
+            axes = plot_ranking(ranking_of(part, title, ranked))
+            name = slug(f"{title} {data}".strip())
+            files.append(save(axes.figure, folder / f"{stem}-ranks-{name}.png"))
     return files
 
 

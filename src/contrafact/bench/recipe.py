@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from contrafact.core.catalog import PACKAGE_ROOT, unknown_name_message
 from contrafact.core.plugins import admit, is_spelled_out, load_file, load_plugin, load_spelled_out, plugins
@@ -17,6 +17,7 @@ from contrafact.evaluation.regression import RegressionSettings
 Scale = Literal["smoke", "small", "paper"]
 SCALES: tuple[Scale, ...] = ("small", "paper")
 """What a recipe describes; the smoke scale is derived from it (:mod:`contrafact.bench.smoke`)."""
+Role = Literal["method", "control", "ceiling", "ablation"]
 LOG = "log"
 """In a recipe's columns: not a metric, but the last line of the training log."""
 
@@ -98,6 +99,9 @@ class Row:
         num_images: images it is scored on, where that is costly; None takes the recipe's numbers.
         encoder: another row's name, of which the encoder at the same seed is what the method begins with, as its
             setting ``pretrained_encoder``.
+        role: what it is in its table: the ``method`` itself; a ``control``, which shows what a method is worth beside
+            it; a ``ceiling``, which is told what methods have to find; an ``ablation``, the method with a part of it
+            changed or left out. A summary of tables shows the method; no cell's key depends on it.
 
     >>> Row("random", "random", published={"MIG": (0.1, 0.02)}, settings={"num_directions": 10}).scales
     ('small', 'paper')
@@ -116,6 +120,7 @@ class Row:
     regression: RegressionSettings | None = None
     num_images: int | None = None
     encoder: str | None = None
+    role: Role = "method"
 
 
 @dataclass(frozen=True)
@@ -169,9 +174,11 @@ class Recipe:
     curves: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a comparison with a row that is not there."""
+        """Refuse a comparison with a row that is not there, and a role that there is not."""
         names = [row.name for row in self.rows]
         for row in self.rows:
+            if row.role not in get_args(Role):
+                raise ValueError(unknown_name_message("role", row.role, get_args(Role)))
             if row.encoder is not None and row.encoder not in names:
                 raise ValueError(unknown_name_message("row of this recipe", row.encoder, names))
         if self.against and self.against not in names:

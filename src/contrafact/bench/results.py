@@ -1,4 +1,4 @@
-"""The cells that are finished as ``results.json`` and ``results.md``."""
+"""The cells that are finished as ``results.json``, ``results.md`` and ``results.tex``."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from typing import Any
 
 from contrafact.bench.cells import error_of, record_of
 from contrafact.bench.check import asked_rows
-from contrafact.bench.kept import kept_cells
+from contrafact.bench.kept import cells_by_row, kept_cells
 from contrafact.bench.plan import Bench, Cell, score_cells, spoken
 from contrafact.bench.recipe import Recipe, Row, load_recipe
-from contrafact.bench.table import Scores, paired_table, results_table, split_by_device, standings_table
+from contrafact.bench.table import Scores, grids, split_by_device
 from contrafact.core import command
 from contrafact.core.claim import claim
 from contrafact.core.files import read_json, write_json, write_text
 from contrafact.core.run import environment, find_device
+from contrafact.evaluation.grid import BOLD, Grid
 from contrafact.methods import CATALOG
 
 RESULTS = "results.json"
 TABLE = "results.md"
+LATEX = "results.tex"
 _PATIENCE_SECONDS = 30.0
 
 
@@ -59,7 +61,7 @@ def _kept(bench: Bench) -> dict[str, list[Scores]]:
     if not bench.rows or not path.exists():
         return {}
     try:
-        return _scores_by_row(read_json(path)["rows"])
+        return _scores_by_row(read_json(path))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is damaged, and holds rows that were not asked for; leave --rows out, so that all are collected "
@@ -67,17 +69,19 @@ def _kept(bench: Bench) -> dict[str, list[Scores]]:
         ) from error
 
 
-def _scores_by_row(rows: Mapping[str, Any]) -> dict[str, list[Scores]]:
-    return {name: [_known(cell) for cell in row["cells"]] for name, row in rows.items()}
+def _scores_by_row(results: Mapping[str, Any]) -> dict[str, list[Scores]]:
+    return {name: [_known(cell) for cell in cells] for name, cells in cells_by_row(results).items()}
 
 
 def _known(cell: Mapping[str, Any]) -> Scores:
-    """A cell of a results file; what this version does not know of it is left out."""
+    """A cell of a results file, with its device; what this version does not know of it is left out."""
     return Scores(**{field: value for field, value in cell.items() if field in Scores._fields})
 
 
 def _scores(row: str, record: Mapping[str, Any]) -> Scores:
-    result, device = record["result"], record["environment"]["device"]
+    result = record["result"]
+    # Of the training: it may be scored elsewhere. Older records do not say.
+    device = result.get("device") or record["environment"]["device"]
     told = ("processor_seconds", "peak_memory", "machine", "processor", "commit")
     cost = {name: record[name] for name in told if name in record}  # older records name no processor
     if result.get("processes", 1) > 1:
@@ -134,6 +138,7 @@ def _write(bench: Bench, rows: Mapping[str, Sequence[Scores]], failed: Mapping[s
     write_json(bench.out / RESULTS, {**facts, "failed": dict(failed), "rows": results})
     table, text = as_markdown(recipe, rows, facts, failed)
     write_text(bench.out / TABLE, text)
+    write_text(bench.out / LATEX, as_latex(recipe, rows, facts, failed))
     return table
 
 
@@ -148,13 +153,33 @@ def as_markdown(
         facts: what stands above and below the table, as ``results.json`` has it.
         failed: errors by row and seed.
     """
-    recipe, rows = split_by_device(recipe, rows)
-    tables = [results_table(recipe, rows), paired_table(recipe, rows) if recipe.against else ""]
-    table = "\n\n".join(filter(None, [*tables, standings_table(recipe, rows)]))
-    about = [f"- {key}: {value}" for key, value in facts.items() if value and key not in ("title", "environment")]
-    about += [f"- {key}: {value}" for key, value in facts["environment"].items() if key != "started"]
-    about += [f"- failed: {name}: {error}" for name, error in failed.items()]
+    table = "\n\n".join(grid.to_markdown() for grid in grids(*split_by_device(recipe, rows)))
+    about = [f"- {key}: {value}" for key, value in facts_of(facts, failed)]
     return table, "\n".join([f"# {recipe.title}", "", table, "", *about, ""])
+
+
+def as_latex(
+    recipe: Recipe, rows: Mapping[str, Sequence[Scores]], facts: Mapping[str, Any], failed: Mapping[str, str]
+) -> str:
+    """The same tables for LaTeX, which needs ``booktabs``; what was computed how stands in comments.
+
+    Args:
+        recipe: the rows to print.
+        rows: their cells.
+        facts: as for :func:`as_markdown`.
+        failed: errors by row and seed.
+    """
+    tables = [grid.to_latex() for grid in grids(*split_by_device(recipe, rows))]
+    about = [" ".join(f"% {key}: {value}".split()) for key, value in facts_of(facts, failed)]
+    head = [" ".join(f"% {recipe.title}".split()), f"% \\usepackage{{booktabs}}; {BOLD}"]
+    return "\n".join([*head, "", "\n\n".join(tables), "", *about, ""])
+
+
+def facts_of(facts: Mapping[str, Any], failed: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What stands below a table, by its name: how it was computed, where, and what went wrong."""
+    about = [(key, str(value)) for key, value in facts.items() if value and key not in ("title", "environment")]
+    about += [(key, str(value)) for key, value in facts["environment"].items() if key != "started"]
+    return about + [("failed", f"{name}: {error}") for name, error in failed.items()]
 
 
 def stored(path: Path, recipe: Recipe | None = None) -> tuple[Recipe, dict[str, list[Scores]], dict[str, Any]]:
@@ -167,7 +192,7 @@ def stored(path: Path, recipe: Recipe | None = None) -> tuple[Recipe, dict[str, 
         recipe: whose results they are; by default the one of the name that stands there.
     """
     results = read_json(path)
-    recipe, rows = recipe or load_recipe(results["recipe"]), _scores_by_row(results["rows"])
+    recipe, rows = recipe or load_recipe(results["recipe"]), _scores_by_row(results)
     known = {row.name: row for row in recipe.rows}
     shown = tuple(
         known.get(name) or Row(name, row.get("method") or "unknown", {t: tuple(n) for t, n in row["published"].items()})
@@ -183,5 +208,21 @@ def stored(path: Path, recipe: Recipe | None = None) -> tuple[Recipe, dict[str, 
 def rewrite(path: Path) -> str:
     """The text of a stored ``results.json``, as this version writes it."""
     recipe, rows, results = stored(path)
+    return as_markdown(recipe, rows, *_told(results))[1]
+
+
+def stored_grids(path: Path, recipe: Recipe | None = None) -> tuple[str, list[Grid], list[tuple[str, str]]]:
+    """The title of a stored ``results.json``, its tables, and what stands below them.
+
+    Args:
+        path: the file.
+        recipe: whose results they are; by default the one of the name that stands there.
+    """
+    recipe, rows, results = stored(path, recipe)
+    return recipe.title, grids(*split_by_device(recipe, rows)), facts_of(*_told(results))
+
+
+def _told(results: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, str]]:
+    """What a results file says beside its rows, and what went wrong."""
     facts = {name: value for name, value in results.items() if name not in ("failed", "rows")}
-    return as_markdown(recipe, rows, facts, results.get("failed", {}))[1]
+    return facts, results.get("failed", {})

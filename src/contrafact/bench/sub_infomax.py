@@ -13,7 +13,7 @@ _PLACES = {"z": "whole", "z0": "matrix.0", "z1": "matrix.1", "gap": "per_factor"
 
 def control(source: str) -> Row:
     """The row that decides the others: no regulariser, and a z that is cut into halves all the same."""
-    return Row(CONTROL, "sub_infomax", settings={"heads": "joint", "infomax": "whole"}, source=source)
+    return Row(CONTROL, "sub_infomax", settings={"heads": "joint", "infomax": "whole"}, source=source, role="control")
 
 
 def half_columns(tasks: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -68,7 +68,7 @@ def disjoint_labels(table: str, tasks: Sequence[str], published: Sequence[float]
         rows=(
             Row(
                 "disjoint labels", "sub_infomax", numbers, {"positives": "disjoint_labels", "heads": "none"},
-                source=source,
+                source=source, role="ceiling",
             ),
             control(source),
         ),

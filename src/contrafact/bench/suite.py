@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from contrafact.bench.kept import cells_by_row
 from contrafact.bench.plan import Bench, method_of
 from contrafact.bench.recipe import Recipe, Row, Scale, column_of, recipe_folder
 from contrafact.bench.results import RESULTS
@@ -186,15 +187,21 @@ def standings(suite: Suite, name: str, out: Path) -> Standings:
         out: folder of the leaderboard.
     """
     known = {row.name for row in suite.recipe.rows}
-    shared = {row: line for row, line in shipped(name).get("rows", {}).items() if row in known}
+    shared = {row: line for row, line in _rows(shipped(name)).items() if row in known}
     again = out / CATALOGUED / RESULTS
     if again.is_file():
-        shared |= {row: line for row, line in read_json(again)["rows"].items() if line["cells"]}
-    own = [read_json(path)["rows"] for path in sorted(out.glob(f"{_ENTRY}*/{RESULTS}"))]
+        shared |= {row: line for row, line in _rows(read_json(again)).items() if line["cells"]}
+    own = [_rows(read_json(path)) for path in sorted(out.glob(f"{_ENTRY}*/{RESULTS}"))]
     entries = [entry for row, line in shared.items() for entry in _entries(row, line, False)]
     entries += [entry for rows in own for row, line in rows.items() for entry in _entries(row, line, True)]
     titles = {title: is_higher_better(suite.recipe, title) for title in suite.recipe.columns}
     return Standings(suite.recipe.title, titles, tuple(entries))
+
+
+def _rows(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The rows of a results file, if there is one, their cells with a device."""
+    cells = cells_by_row(results) if results else {}
+    return {name: {**results["rows"][name], "cells": found} for name, found in cells.items()}
 
 
 def _entries(row: str, line: Mapping[str, Any], is_own: bool) -> Iterator[Entry]:

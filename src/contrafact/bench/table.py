@@ -1,19 +1,23 @@
-"""A recipe's numbers as a markdown table, beside the published ones."""
+"""A recipe's numbers as tables, beside the published ones."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from contrafact.bench.kept import kind_of_device
 from contrafact.bench.recipe import LOG, Recipe, Row, column_of
 from contrafact.evaluation.codes import info_of
 from contrafact.evaluation.compare import compare_runs
+from contrafact.evaluation.grid import Grid
 from contrafact.evaluation.ranks import Ranking, corrected, rank_methods, smallest_p
 from contrafact.evaluation.representations import parse_target
 from contrafact.evaluation.run import CONTROL
+from contrafact.methods import CATALOG
 
 
 class Scores(NamedTuple):
@@ -25,7 +29,7 @@ class Scores(NamedTuple):
         scores: its numbers by column title.
         seconds: of its training.
         source: what it learned from.
-        device: where it was computed, as ``cpu (x86_64)``.
+        device: where it was trained, as ``cpu (x86_64)``.
         key: its cell.
         cost: what computing the scores cost, and on which machine.
         generator: seed of the generator it was on, where that was trained first.
@@ -43,8 +47,8 @@ class Scores(NamedTuple):
 
     @property
     def kind_of_device(self) -> str:
-        """``cpu``, ``cuda``; empty in old tables."""
-        return self.device.partition(" ")[0].partition(":")[0]
+        """``cpu``, ``cuda``; empty where nobody said."""
+        return kind_of_device(self.device)
 
     @property
     def place(self) -> tuple[int, int | None, str]:
@@ -76,28 +80,33 @@ def split_by_device(
 
 
 def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
-    """Markdown: each row's mean ± standard deviation over seeds beside the published numbers.
+    """:func:`results_grid` as Markdown."""
+    return results_grid(recipe, cells).to_markdown()
+
+
+def results_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid:
+    """Each row's mean ± standard deviation over seeds beside the published numbers, the best of those ranked marked.
 
     A row that is a control is followed by the margin over it: the difference of the means, also in units of the larger
     of the two standard deviations.
     """
     titles = list(recipe.columns)
     printed = {title for row in recipe.rows for title in row.published}  # a column nobody published has ours alone
-    head = [""]
-    for title in titles:
-        head += [f"{title}, ours", f"{title}, published"] if title in printed else [title]
-    head += ["seeds", "training"]
-    lines = [head, ["---"] * len(head)]
+    heads = [(title, ("ours", "published") if title in printed else ()) for title in titles]
+    first = {(one.title, one.order[0]) for one in standings(recipe, cells)}
+    lines, best = list[tuple[str, ...]](), set[tuple[int, int]]()
     controlled: Row | None = None
     for row in recipe.rows:
         mine = cells[row.name]
-        numbers = []
+        numbers = [row.name]
         for title in titles:
+            if (title, row.name) in first:
+                best.add((len(lines), len(numbers)))
             found = [cell.scores[title] for cell in mine if title in cell.scores]
             numbers.append(_mean_std(found) + _best(recipe, title, found))
             numbers += [_published(row.published.get(title))] if title in printed else []
         seconds = f"{np.mean([cell.seconds for cell in mine]):.0f} s" if mine else "–"
-        lines.append([row.name, *numbers, _seeds(mine), seconds])
+        lines.append((*numbers, _seeds(mine), seconds))
         if row.method == CONTROL and controlled is not None and min(len(mine), len(cells[controlled.name])) > 1:
             both = [*mine, *cells[controlled.name]]
             margins = []
@@ -105,27 +114,28 @@ def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
                 known = all(title in cell.scores for cell in both)
                 margins.append(_margin(title, cells[controlled.name], mine) if known else "")
                 margins += [""] if title in printed else []
-            lines.append([f"{controlled.name} − {row.name}", *margins, "", ""])
+            lines.append((f"{controlled.name} − {row.name}", *margins, "", ""))
         controlled = row
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return Grid((("", ()), *heads, ("seeds", ()), ("training", ())), tuple(lines), frozenset(best))
 
 
 def paired_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
-    """Markdown: every row less the one it is tested against, over the seeds that both have; empty without two seeds.
+    """:func:`paired_grid` as Markdown; empty where there is none."""
+    return _text(paired_grid(recipe, cells))
+
+
+def paired_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid | None:
+    """Every row less the one it is tested against, over the seeds that both have; None without two seeds.
 
     Each entry is the mean difference and its two-sided p-value by flips of sign, corrected for the rows of its column
     (Holm).
     """
-    base = {cell.place: cell.scores for cell in cells[recipe.against]}
     titles = list(recipe.columns)
     pairs: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
-    for row in recipe.rows:
-        places = [(cell.place, cell.scores) for cell in cells[row.name]]
-        both = [(base[place], scores) for place, scores in places if place in base]
-        for title in titles:
-            found = [(a[title], b[title]) for a, b in both if title in a and title in b]
-            if len(found) > 1 and row.name != recipe.against:
-                pairs[row.name, title] = ([a for a, _ in found], [b for _, b in found])
+    for row, title in itertools.product(recipe.rows, titles):
+        both = paired_scores({name: cells[name] for name in (recipe.against, row.name)}, title)
+        if row.name != recipe.against and len(both[row.name]) > 1:
+            pairs[row.name, title] = both[recipe.against], both[row.name]
     tested = [row.name for row in recipe.rows if any((row.name, title) in pairs for title in titles)]
     entries: dict[tuple[str, str], str] = {}
     for title in titles:
@@ -133,33 +143,94 @@ def paired_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
         p_values = corrected([compare_runs(first, second) for first, second in column.values()])
         for (name, (first, second)), p in zip(column.items(), p_values, strict=True):
             entries[name, title] = f"{np.mean(second) - np.mean(first):+.3f} (p {p:.2g})"
-    head = [f"less {recipe.against}", *titles]
     body = [[name, *(entries.get((name, title), "–") for title in titles)] for name in tested]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *body]) if tested else ""
+    return _grid([f"less {recipe.against}", *titles], body)
+
+
+class Standing(NamedTuple):
+    """Rows of a column on the same data, ranked over the places that all with two runs share.
+
+    Attributes:
+        title: the column.
+        data: the data set, where the recipe's rows are on several; else empty.
+        order: the rows, that of the best mean first.
+        ranks: mean rank of each, 1 the best.
+        scores: their numbers, paired.
+    """
+
+    title: str
+    data: str
+    order: list[str]
+    ranks: Mapping[str, float]
+    scores: Mapping[str, Sequence[float]]
+
+
+def standings(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> list[Standing]:
+    """How the rows of each column stand, data set by data set, where two can be compared."""
+    found = []
+    for title, (data, part) in itertools.product(recipe.columns, by_data(recipe, cells).items()):
+        scores = ranked_rows(part, cells, title)
+        if len(scores) > 1:
+            ranking = ranking_of(part, title, scores)
+            ranks = dict(zip(ranking.methods, ranking.mean_ranks, strict=True))
+            upwards = -1 if is_higher_better(part, title) else 1
+            means = {name: upwards * float(np.mean(values)) for name, values in scores.items()}
+            order = sorted(scores, key=lambda name, means=means, ranks=ranks: (means[name], ranks[name]))  # type: ignore[misc]
+            found.append(Standing(title, data, order, ranks, scores))
+    return found
 
 
 def standings_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
-    """Markdown: for each column the two rows with the best means, each with its mean rank, and whether they differ.
+    """:func:`standings_grid` as Markdown; empty where there is none."""
+    return _text(standings_grid(recipe, cells))
+
+
+def standings_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid | None:
+    """For each column the two rows with the best means, each with its mean rank, and whether they differ.
 
     Over the places that all rows with two runs share: the difference of the means, its two-sided p-value by flips of
     sign, and the smallest one that so few pairs can give. A column of the log, or of which neither end is the better,
-    is left out; empty where no column has two rows of two runs.
+    is left out, and rows on several data sets are several lines; None where no column has two rows of two runs.
     """
     body = []
-    for title in recipe.columns:
-        ranked = ranked_rows(recipe, cells, title)
-        if len(ranked) < 2:
-            continue
-        ranking = ranking_of(recipe, title, ranked)
-        rank = dict(zip(ranking.methods, ranking.mean_ranks, strict=True))
-        upwards = -1 if is_higher_better(recipe, title) else 1
-        best, following = sorted(ranked, key=lambda name: (upwards * float(np.mean(ranked[name])), rank[name]))[:2]
-        p, least = compare_runs(ranked[best], ranked[following]), smallest_p(len(ranked[best]))
-        gap = float(np.mean(ranked[best]) - np.mean(ranked[following]))
-        named = [f"{name} ({rank[name]:.1f})" for name in (best, following)]
-        body.append([title, *named, f"{gap:+.3f}", f"{p:.2g}", f"{least:.2g}"])
-    head = ["column", "best (mean rank)", "next", "difference", "p", "smallest p of so few"]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *body]) if body else ""
+    for title, data, order, ranks, scores in standings(recipe, cells):
+        best, following = (scores[name] for name in order[:2])
+        p, least = compare_runs(best, following), smallest_p(len(best))
+        named = [f"{name} ({ranks[name]:.1f})" for name in order[:2]]
+        gap = float(np.mean(best) - np.mean(following))
+        body.append([f"{title}, on {data}" if data else title, *named, f"{gap:+.3f}", f"{p:.2g}", f"{least:.2g}"])
+    return _grid(["column", "best (mean rank)", "next", "difference", "p", "smallest p of so few"], body)
+
+
+def ranks_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
+    """:func:`ranks_grid` as Markdown; empty where there is none."""
+    return _text(ranks_grid(recipe, cells))
+
+
+def ranks_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid | None:
+    """Every row's mean rank in each column, among the rows on the same data; None where :func:`standings` are none."""
+    stand = standings(recipe, cells)
+    ranks = {(name, one.title): f"{rank:.1f}" for one in stand for name, rank in one.ranks.items()}
+    titles = list(dict.fromkeys(one.title for one in stand))
+    names = [row.name for row in recipe.rows if any(row.name == name for name, _ in ranks)]
+    among = " of its data" if any(one.data for one in stand) else ""
+    body = [[name, *(ranks.get((name, title), "–") for title in titles)] for name in names]
+    return _grid([f"mean rank, 1 the best{among}", *titles], body)
+
+
+def grids(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> list[Grid]:
+    """All tables that are to be printed: results, tests against a row, the best two of each column, ranks."""
+    tested = paired_grid(recipe, cells) if recipe.against else None
+    found = [results_grid(recipe, cells), tested, standings_grid(recipe, cells), ranks_grid(recipe, cells)]
+    return [grid for grid in found if grid is not None]
+
+
+def _grid(heads: Sequence[str], body: Sequence[Sequence[str]]) -> Grid | None:
+    return Grid(tuple((head, ()) for head in heads), tuple(map(tuple, body))) if body else None
+
+
+def _text(grid: Grid | None) -> str:
+    return "" if grid is None else grid.to_markdown()
 
 
 def is_higher_better(recipe: Recipe, title: str) -> bool:
@@ -170,21 +241,68 @@ def is_higher_better(recipe: Recipe, title: str) -> bool:
     return info_of(parse_target(column.metric).metric).higher_is_better
 
 
+def by_data(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> dict[str, Recipe]:
+    """The recipe's rows by the data they are on, as only rows on the same are ranked against each other.
+
+    Rows on a generator go with those on images where these have one data set: it is what the generator was trained on,
+    or stands for it. Where they have several, rows on a generator go by its name.
+    """
+    names: dict[str, str | None] = {}
+    before: str | None = None
+    for row in recipe.rows:
+        if row.method != CONTROL:  # which is on what the row before it is on
+            before = row.source if isinstance(row.source, str) and not _is_on_generator(row) else None
+        names[row.name] = before
+    several = len({*names.values()} - {None}) > 1
+    parts: dict[str, list[Row]] = {}
+    for row in recipe.rows:
+        on = names[row.name]
+        if several and on is None:
+            on = next((cell.source.partition(" ")[0] for cell in cells[row.name] if cell.source), "")
+        parts.setdefault(on or "" if several else "", []).append(row)
+    return {data: replace(recipe, rows=tuple(rows), against="") for data, rows in parts.items()}
+
+
+def _is_on_generator(row: Row) -> bool:
+    return row.method in CATALOG and CATALOG.get(row.method).source == "generator"
+
+
 def ranked_rows(recipe: Recipe, cells: Mapping[str, Sequence[Scores]], title: str) -> dict[str, list[float]]:
     """A column's numbers by row, over the places (seed, generator, device) that all rows with two or more share.
 
     Nothing of a column of the log or one without a better end, and nothing where fewer than two places are shared.
+    Rows on several data sets are to be given one data set at a time (:func:`by_data`).
     """
     column = column_of(recipe.columns[title])
     if column.metric == LOG or column.better == "neither":
         return {}
-    found = {
-        row.name: {cell.place: cell.scores[title] for cell in cells[row.name] if title in cell.scores}
-        for row in recipe.rows
-    }
-    found = {name: scores for name, scores in found.items() if len(scores) > 1}
-    shared = [place for place in next(iter(found.values()), {}) if all(place in scores for scores in found.values())]
-    return {name: [scores[place] for place in shared] for name, scores in found.items()} if len(shared) > 1 else {}
+    found = {row.name: [cell for cell in cells[row.name] if title in cell.scores] for row in recipe.rows}
+    ranked = paired_scores({name: runs for name, runs in found.items() if len(runs) > 1}, title)
+    return ranked if all(len(values) > 1 for values in ranked.values()) else {}
+
+
+def paired_scores(rows: Mapping[str, Sequence[Scores]], title: str) -> dict[str, list[float]]:
+    """A column's numbers by row, in the order of the places that all rows share.
+
+    On generators that were trained first, runs on the same one are a pair. Where rows are on several kinds of source
+    (images, a GAN, a flow), generator 0 of one has nothing to do with generator 0 of another: their numbers are
+    averaged over the generators of each seed.
+    """
+    runs = {name: [cell for cell in cells if title in cell.scores] for name, cells in rows.items()}
+    is_one_kind = len({_kind_of_source(cell) for cells in runs.values() for cell in cells}) < 2
+    found: dict[str, dict[tuple[int, int | None, str], list[float]]] = {}
+    for name, cells in runs.items():
+        places = found.setdefault(name, {})
+        for cell in cells:
+            place = cell.place if is_one_kind else (cell.seed, None, cell.kind_of_device)
+            places.setdefault(place, []).append(cell.scores[title])
+    shared = [place for place in next(iter(found.values()), {}) if all(place in places for places in found.values())]
+    return {name: [float(np.mean(places[place])) for place in shared] for name, places in found.items()}
+
+
+def _kind_of_source(cell: Scores) -> str:
+    """What the generator was that was trained first, such as ``glow-on-shapes3d``; empty for every other source."""
+    return "" if cell.generator is None else cell.source.partition(" (")[0] or "a generator"
 
 
 def ranking_of(recipe: Recipe, title: str, ranked: Mapping[str, Sequence[float]]) -> Ranking:

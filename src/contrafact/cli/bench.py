@@ -135,7 +135,8 @@ def bench(arguments: Sequence[str]) -> None:
     else:
         table = run_where_asked(options, job, budget)
         drawn = "".join(f", {path}" for path in _drawn(options, job))
-        print(f"{job.recipe.title}\n\n{table}\n\nwrote {job.out}/results.md, {job.out}/results.json{drawn}")
+        forms = ", ".join(f"{job.out}/results.{form}" for form in ("md", "json", "tex", "html"))
+        print(f"{job.recipe.title}\n\n{table}\n\nwrote {forms}{drawn}")
 
 
 def _drawn(options: Options, job: Bench) -> list[Path]:
@@ -150,8 +151,34 @@ def _drawn(options: Options, job: Bench) -> list[Path]:
     return draw(recipe, cells, job.out, job.name)
 
 
+def _write_page(job: Bench) -> None:
+    """The tables that are there as a page."""
+    from contrafact.bench.results import RESULTS, stored_grids
+
+    if (job.out / RESULTS).exists():
+        from contrafact.report.results import PAGE, write_results
+
+        title, grids, facts = stored_grids(job.out / RESULTS, job.recipe)
+        write_results(title, grids, job.out / PAGE, facts)
+
+
 def run_where_asked(options: Options, job: Bench, budget: float | None, session: str | None = None) -> str:
-    """The recipe's table, computed where ``--on`` says; what failed in the session already is left alone here."""
+    """The recipe's table, computed where ``--on`` says; what failed in the session already is left alone here.
+
+    What is finished is also written as a page, whether cells failed or somebody stopped it.
+    """
+    from contrafact.bench.runner import CellsFailed
+
+    try:
+        table = _run(options, job, budget, session)
+    except (CellsFailed, KeyboardInterrupt):
+        _write_page(job)
+        raise
+    _write_page(job)
+    return table
+
+
+def _run(options: Options, job: Bench, budget: float | None, session: str | None) -> str:
     where, _, address = options.on.partition(":")
     if where == "local" and not address:
         from contrafact.bench.runner import run_bench
@@ -312,6 +339,7 @@ def _print_collected(job: Bench) -> None:
     from contrafact.bench.results import collect
 
     table = collect(job)
+    _write_page(job)
     print(f"{job.recipe.title}\n\n{table or 'nothing is finished yet'}\n")
 
 

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import math
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
     Scored = Evaluation | Mapping[str, float] | str | Path
 
 _LATEX = {"\\": r"\textbackslash{}", **{sign: rf"\{sign}" for sign in "&%$#_{}"}, "~": r"\textasciitilde{}"}
-_LATEX |= {"^": r"\textasciicircum{}"}
+_LATEX |= {"^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "→": r"$\rightarrow$"}
+_LATEX |= {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "≤": r"$\le$", "≥": r"$\ge$", "|": r"\textbar{}"}
+_LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "–": "--", "“": "``", "”": "''", "…": r"\dots{}"}
+_LATEX |= {"[": "{[}", "*": "{*}"}  # which the end of the row before would take for its own
+_LATEX |= {chr(ord("₀") + digit): f"$_{digit}$" for digit in range(10)}
 _BORDER = 1e-12  # of values that count as equally good
 
 
@@ -110,14 +116,14 @@ class Summary:
 
     def to_latex(self, digits: int = 3) -> str:
         """A LaTeX table (``booktabs``), the best method of each score in bold, and the notes as comments."""
-        head = " & ".join(["score", *map(_latex, self.columns)])
+        head = " & ".join(["score", *map(latex_text, self.columns)])
         lines = [r"\begin{tabular}{l" + "c" * len(self.columns) + "}", r"\toprule", head + r" \\", r"\midrule"]
         for score, texts in self._rows(digits, r"\pm"):
             cells = []
             for text, is_best in texts:
                 bare = text == "–"
                 cells.append("--" if bare else rf"$\mathbf{{{text}}}$" if is_best else f"${text}$")
-            label = _latex(label_of(score)).replace("↑", r"$\uparrow$").replace("↓", r"$\downarrow$")
+            label = latex_text(label_of(score))
             lines.append(" & ".join([label, *cells]) + r" \\")
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *(f"% {note}" for note in self.notes)])
 
@@ -175,8 +181,24 @@ class Summary:
         return self.to_markdown()
 
 
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in text)
+def latex_text(text: str) -> str:
+    """Plain text for LaTeX: signs that mean something there, and those that its fonts lack, by their commands.
+
+    >>> print(latex_text("β-TCVAE, 5 % & λ = -0.5 ± 0.1"))
+    $\\beta$-TCVAE, 5 \\% \\& $\\lambda$ = $-$0.5 $\\pm$ 0.1
+    """
+    signed = re.sub(r"(?<![\w.])-(?=[\d.])", "−", text)
+    return "".join(_LATEX.get(sign) or _greek(sign) for sign in signed)
+
+
+def _greek(sign: str) -> str:
+    """A small or capital Greek letter by its command; any other sign as it is."""
+    kind, _, name = unicodedata.name(sign, "").partition(" LETTER ")
+    if kind == "GREEK SMALL" and name.isalpha():
+        return rf"$\{name.lower().replace('lamda', 'lambda')}$"
+    if kind == "GREEK CAPITAL" and name in ("GAMMA", "DELTA", "THETA", "LAMDA", "SIGMA", "PHI", "PSI", "OMEGA"):
+        return rf"$\{name.title().replace('Lamda', 'Lambda')}$"
+    return sign
 
 
 def frame_of(text: str) -> Any:
