@@ -3,6 +3,7 @@
 import itertools
 import json
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -187,4 +188,4 @@ def test_every_kind_of_cell_asks_for_a_gpu_unless_all_is_computed_on_processors(
 
 def test_slurm_has_no_parts_of_a_gpu(tmp_path):
     with pytest.raises(ValueError, match=r"Slurm gives whole GPUs; --gpus must be a whole number there, got 0\.5"):
-        run_on(a_bench(tmp_path, random()), Cluster("slurm", gpus=0.5))
+        run_on(replace(a_bench(tmp_path, random()), device="cuda"), Cluster("slurm", gpus=0.5))
