@@ -6,6 +6,7 @@ Every method, metric, dataset and generator gets a page from its docstrings with
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,8 @@ EDITING = (
 def write_reference(folder: Path) -> list[Path]:
     """Write the reference pages; returns them. Unchanged pages keep their date, so that Sphinx need not read them."""
     pages: dict[Path, str] = {}
+    tables = _overview()
+    rows = list(tables.measured())
     for catalog in (METHODS, METRICS, DATA, GENERATORS):
         listed = "\n".join(f"{catalog.folder}/{name}" for name in catalog)
         pages[folder / f"{catalog.folder}.md"] = (
@@ -77,6 +80,8 @@ def write_reference(folder: Path) -> list[Path]:
         )
         for name in catalog:
             pages[folder / catalog.folder / f"{name}.md"] = _entry(catalog, name)
+            if catalog is METHODS and (numbers := tables.of_method(name, rows)):
+                pages[folder / catalog.folder / f"{name}.md"] += f"\n{numbers}"
     modules = "\n\n".join(_automodule(f"contrafact.core.{name}") for name in CORE)
     pages[folder / "core.md"] = f"# Contracts\n\n{modules}\n"
     modules = "\n\n".join(_automodule(f"contrafact.{name}") for name in EVALUATION)
@@ -90,6 +95,17 @@ def write_reference(folder: Path) -> list[Path]:
     for stale in set(folder.rglob("*.md")) - set(pages):
         stale.unlink()
     return list(pages)
+
+
+def _overview() -> Any:
+    """The script that knows what every table holds."""
+    spec = importlib.util.spec_from_file_location("overview", DOCS / "results" / "overview.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["overview"] = module  # dataclasses and named tuples look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 def _summaries(catalog: Catalog) -> str:

@@ -157,6 +157,26 @@ def matrix(rows: list[Measured]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
+def of_method(name: str, rows: list[Measured]) -> str:
+    """A section for a method's page: each of its rows in every table, the newest first; empty where it has none."""
+    own = sorted((row for row in rows if row.method == name), key=lambda row: row.date, reverse=True)
+    if not own:
+        return ""
+    lines = [["data", "row", "scores", "seeds", "table", "date"], ["---"] * 6]
+    for row in own:
+        called = row.row if row.role == "method" else f"{row.row} ({ARTICLES[row.role]})"
+        labels = f", {row.labels:g} labels" if row.labels else ""
+        lines.append(
+            [row.data + labels, called, scores(row), str(row.seeds), f"`contrafact bench {row.recipe}`", row.date]
+        )
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return (
+        "## In the tables\n\nThe first scores of each row of it that [was computed here](../../results.md), mean ± "
+        "standard deviation over seeds; one thread of a processor unless its table says otherwise. Scores of different "
+        f"tables are comparable only where their budgets are.\n\n{table}\n"
+    )
+
+
 def rank(row: Measured) -> tuple[int, bool, str]:
     """What decides between tables: seeds, whether it is a paper's, its date."""
     return row.seeds, not load_recipe(row.recipe).table.startswith("none"), row.date

@@ -177,3 +177,14 @@ def test_a_picture_shows_runs_on_processors_and_on_gpus_as_two_rows(overview, on
     figure = runs.figure()
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels[:2] == ["VAE (cpu)", "VAE (cuda)"]
+
+
+def test_a_methods_page_has_all_its_rows(overview):
+    rows = list(overview.measured())
+    for name in CATALOG:
+        own, section = [row for row in rows if row.method == name], overview.of_method(name, rows)
+        assert bool(own) == bool(section)
+        assert section.count("`contrafact bench ") == len(own)
+    section = overview.of_method("random", rows)
+    assert all("(a control)" in line for line in section.splitlines() if "bench joint-diagonal`" in line)
+    assert overview.of_method("nobody's", rows) == ""
