@@ -131,8 +131,8 @@ def scores_of(cells: Sequence[Scores]) -> dict[str, list[float]]:
 
 
 def spoken(values: list[float]) -> str:
-    """Mean ± standard deviation."""
-    return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
+    """Mean ± standard deviation, which no line breaks apart."""
+    return f"{np.mean(values):.3f}" + (f"\u00a0±\u00a0{np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
 
 
 def matrix(rows: list[Measured]) -> str:

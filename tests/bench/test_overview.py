@@ -31,7 +31,7 @@ def test_a_line_is_the_mean_of_its_table(overview):
     scores = [cell["scores"]["MIG"] for cell in table["rows"]["DisCo, quick"]["cells"]]
     row = next(row for row in overview.measured() if row.recipe == "disco-quick")
     assert (row.method, row.data, row.seeds) == ("disco", "generator shapes3d", 5)
-    assert f"MIG {np.mean(scores):.3f} ± {np.std(scores, ddof=1):.3f}" in overview.scores(row)
+    assert f"MIG {np.mean(scores):.3f} ± {np.std(scores, ddof=1):.3f}" in overview.scores(row).replace("\u00a0", " ")
 
 
 def test_more_seeds_are_chosen_before_better_scores(overview):
