@@ -15,7 +15,6 @@ from unittest import mock
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 import torch.utils.cpp_extension
 import yaml
 from torch import Tensor, nn
@@ -86,7 +85,7 @@ def zerodim(checkout: Path, options: argparse.Namespace) -> dict[str, Any]:
             labels = FewLabels(annotated, factors[annotated], tuple(config["factor_names"]), sizes)
             seen = TrainingImages(MemoryImages(images), labels, IMAGES, run)
             place_of = np.argsort(seen.indices)
-            encoder = AssignedEncoder((3, 64, 64), labels.names, sizes, 1, 7)
+            encoder = AssignedEncoder((3, 64, 64), labels.names, sizes, 1, 7, late_kernel=method.late_kernel)
             generator = architecture("lord")(10, (3, 64, 64), "conv", 1.0, {})
             table = run_table(IMAGES, 7, run)
             mine = [encoder.embeddings, *encoder.classifiers.parameters(), *generator.parameters()]
@@ -122,8 +121,7 @@ def zerodim(checkout: Path, options: argparse.Namespace) -> dict[str, Any]:
             first = step()
             theirs = as_ours([torch.zeros(()) if g is None else g for g in gradients])
             assert gradients[3] is not None
-            mine_now = [*seen_by_both(made[:-1]), made[-1]]
-            return Ours(first.item(), mine_now, [*seen_by_both(theirs), gradients[3]], step)
+            return Ours(first.item(), made, [*theirs, gradients[3]], step)
 
         beside = Beside(options.steps, prepare)
         with beside.watching("Adam"), contextlib.suppress(Stop):
@@ -217,23 +215,10 @@ def style_name(name: str) -> str:
 
 
 def as_ours(tensors: list[Tensor]) -> list[Tensor]:
-    """ZeroDIM's tensors, of three classifiers and the generator, in our order and stacking.
-
-    Its last two convolutions have kernels of 2, ours of 4: theirs lie in the middle of ours, zeros around.
-    """
+    """ZeroDIM's tensors, of three classifiers and the generator, in our order and stacking."""
     embeddings, rest = tensors[:3], tensors[4:]
     classifiers = [rest[12 * f : 12 * f + 12] for f in range(3)]
     convolutions = [torch.cat(parts) for parts in zip(*(c[:8] for c in classifiers), strict=True)]
-    convolutions = [F.pad(t, (1, 1, 1, 1)) if t.ndim == 4 and t.shape[-1] == 2 else t for t in convolutions]
     weights = [torch.stack([c[i].T for c in classifiers]) for i in (8, 10)]
     biases = [torch.stack([c[i][None] for c in classifiers]) for i in (9, 11)]
     return [torch.stack(embeddings), *convolutions, *weights, *biases, *rest[36:]]
-
-
-NARROW = (5, 7)
-"""Of these, the convolutions with kernels of 2."""
-
-
-def seen_by_both(tensors: list[Tensor]) -> list[Tensor]:
-    """The same without the border that their kernels do not have."""
-    return [t[..., 1:3, 1:3] if place in NARROW else t for place, t in enumerate(tensors)]
