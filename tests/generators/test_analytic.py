@@ -43,6 +43,21 @@ def test_gradients_are_finite_far_out(scene):
     assert torch.isfinite(latent.grad).all()
 
 
+@pytest.mark.parametrize("scene", ["sprite", "room"])
+@pytest.mark.parametrize("warp", [False, True])
+def test_mixed_precision_draws_the_same_picture_with_the_same_gradient(scene, warp):
+    generator = Analytic(scene, size=24, warp=warp)
+    latent = (3 * generator.sample(8, seed=0)).requires_grad_()
+    plain = generator(latent)
+    (slope,) = torch.autograd.grad(plain.square().sum(), latent)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = generator(latent)
+    (mixed_slope,) = torch.autograd.grad(mixed.square().sum(), latent)
+    assert torch.equal(mixed, plain)
+    assert bool(slope.isfinite().all())
+    torch.testing.assert_close(mixed_slope, slope)
+
+
 def test_a_true_direction_changes_its_factor_and_no_other():
     generator = Analytic("sprite", size=8, dead_dims=3)
     latent = generator.sample(5, torch.Generator().manual_seed(2))

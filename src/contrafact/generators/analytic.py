@@ -95,7 +95,10 @@ class Analytic(Generator):
         return cls("sprite", size=16, dead_dims=1, warp=True)
 
     def forward(self, latent: Tensor) -> Tensor:
-        return SCENES[self.scene].render(self.factors(latent), self.size)
+        # In bfloat16 edges lie elsewhere, by up to half the range of a pixel, and gradients are not finite.
+        with torch.autocast(latent.device.type, enabled=False):
+            exact = latent.to(torch.promote_types(latent.dtype, torch.float32))
+            return SCENES[self.scene].render(self.factors(exact), self.size)
 
     def features(self, latent: Tensor, layer: str) -> Tensor:
         if layer not in self.layer_names:
