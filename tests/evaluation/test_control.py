@@ -128,6 +128,8 @@ def test_a_control_has_the_slope_of_its_run_or_the_one_it_was_made_with(tmp_path
     (control.folder / "config.json").write_text(json.dumps(older))
     assert budget_of(finished).slope == 0.2
     assert fit_control(finished, device="cpu").folder == control.folder
+    (control.folder / RESULT).unlink()  # one that was stopped goes on as it was begun
+    assert fit_control(finished, device="cpu").encoder.arguments()["slope"] == 0.2
 
 
 def test_the_directions_of_a_control_are_drawn_from_the_seed(disco_folder):

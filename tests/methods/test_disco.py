@@ -402,6 +402,14 @@ def test_a_joint_frame_says_how_many_directions_and_codes_there_are(generator, t
     torch.testing.assert_close(run.directions.dual @ run.directions.axes.T, torch.eye(4), atol=1e-4, rtol=0)
 
 
+def test_a_pool_is_refused_before_the_search_only_where_no_frame_would_fit(tmp_path):
+    """Of 16 directions asked for a frame finds eight at most here, whose edits fit into two gigabytes."""
+    scene, run = load_generator("analytic", {"size": 96}), Run(tmp_path, device="cpu", progress=False)
+    DisCo.preset("framed").check_source(scene, run)
+    with pytest.raises(ValueError, match="a pool of 99999 latents with 1 edits each takes"):
+        DisCo.preset("framed", pool=99_999).check_source(scene, run)
+
+
 @pytest.mark.usefixtures("small_frame")
 def test_a_frame_may_move_and_its_coordinates_follow(generator, tmp_path):
     kept = fit(generator, tmp_path / "kept", **FRAMED, train_directions=False).directions

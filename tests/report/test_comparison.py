@@ -9,11 +9,13 @@ from contrafact.core.directions import GlobalDirections
 from contrafact.core.method import load_run
 from contrafact.core.pictures import to_bytes
 from contrafact.core.run import Run
+from contrafact.core.whitened_directions import WhitenedDirections
 from contrafact.generators.analytic import Analytic
 from contrafact.generators.stylegan2 import StyleGAN2
 from contrafact.methods.random import Random
 from contrafact.report.comparison import (
     Contender,
+    _row_labels,
     compare,
     comparison_block,
     contenders_of,
@@ -56,6 +58,20 @@ def test_frames_are_the_generators_images_of_the_same_latents(scene):
             expected = scene((latents[s] + step)[None])[0]
             torch.testing.assert_close(compared.frames[0, rank, s, m], expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(compared.frames[:, 0, :, 1], compared.frames[:, 1, :, 1])  # one unchanged image
+
+
+def test_circles_are_turned_as_in_other_figures(scene):
+    """Nearly all the way around each way, where other directions go to the figures' span."""
+    axes = torch.eye(8)
+    white = WhitenedDirections.of(axes, axes, torch.zeros(8), [[0], [1, 2], *([v] for v in range(3, 8))])
+    first = Contender("first", scene, white)
+    compared = compare([first, first], [1, 0], samples=1, frames=3)
+    latent = scene.sample(1, torch.Generator().manual_seed(0))
+    for row, (number, step) in enumerate(((1, 0.9 * np.pi), (0, scene.figure_span))):
+        moved = white(latent, torch.tensor([number]), torch.tensor([step], dtype=torch.float32))
+        torch.testing.assert_close(compared.frames[row, 0, 0, 2], scene(moved)[0], atol=1e-4, rtol=0)
+    assert _row_labels(compared, 0)[0].endswith("turns ±2.83 rad")
+    assert "turns" not in _row_labels(compared, 1)[0]
 
 
 def test_strongest_directions_by_default(scene):

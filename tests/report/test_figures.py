@@ -189,6 +189,7 @@ def test_span_must_be_positive(span):
 def test_magnitude_labels_are_short():
     assert magnitude_labels(magnitude_range(9, 2.5))[:5] == ["−2.5 σ", "−1.88 σ", "−1.25 σ", "−0.62 σ", "0"]
     assert magnitude_labels(np.array([-10.0, 0, 10])) == ["−10 σ", "0", "+10 σ"]
+    assert magnitude_labels(np.array([-0.004, 0.004])) == ["0", "0"]
 
 
 def test_run_with_directions_finds_the_dead_one_last(finished):
@@ -333,3 +334,9 @@ def test_a_circle_is_turned_around_and_says_radians():
     assert len(swept.labels[size].splitlines()) == 2
     half = sweep(generator, directions, latents, magnitude_range(3, generator.figure_span / 2))
     assert half.steps_of(half.names.index("hue"))[-1] == "+1.41 rad"
+    wide = sweep(generator, directions, latents, magnitude_range(9, 2 * generator.figure_span))
+    turned = wide.frames[wide.names.index("hue"), 0]
+    assert wide.steps_of(wide.names.index("hue"))[::4] == ["−2.83 rad", "0", "+2.83 rad"]
+    assert all(float((turned[m] - turned[m + 1]).abs().max()) > 0.01 for m in range(8))  # it stands still nowhere
+    with pytest.raises(ValueError, match="magnitudes are of 3 directions, but 2 are swept"):
+        traversal(generator, directions, latents, np.ones((3, 5)))

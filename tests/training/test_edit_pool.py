@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from contrafact.core.directions import GlobalDirections
+from contrafact.generators import wrap
 from contrafact.generators.analytic import Analytic
 from contrafact.training.edit_pool import EditPool
 
@@ -25,6 +27,22 @@ def test_what_is_taken_are_the_edits_of_the_latents_taken():
     expected = scene(directions(latents[chosen].repeat(3, 1), index, magnitude))
     torch.testing.assert_close(after, expected, atol=1e-3, rtol=0)
     assert torch.equal(magnitude, pool.magnitude_PD[chosen.repeat(3), index])
+
+
+def test_no_more_images_are_made_at_once_than_of_two_million_pixels():
+    seen = []
+
+    class Large(torch.nn.Module):
+        def forward(self, latent):
+            seen.append(len(latent))
+            return latent.sigmoid()[:, :1, None, None].expand(-1, 1, 512, 512)
+
+    generator = wrap(Large(), 12, image_range=(0, 1)).freeze()
+    directions = GlobalDirections.of(torch.eye(12))
+    seen.clear()
+    pool = EditPool.of(generator, directions, 3, _magnitudes, torch.Generator().manual_seed(0))
+    assert max(seen) == 8
+    assert pool.after_PDCHW.shape[:2] == (3, 12)
 
 
 def test_a_pool_that_no_memory_holds_is_refused():

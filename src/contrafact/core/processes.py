@@ -18,14 +18,14 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-def _leave() -> None:
-    """Leave the group while the interpreter is whole.
+def _leave(group: dist.ProcessGroup | None) -> None:
+    """Leave the group, unless another has taken its place, while the interpreter is whole.
 
     Torch's own teardown comes after it, when Gloo's threads may still run: then the process aborts, and torchrun
-    calls a finished run a failed one. A process that ends by an error does not wait for others: its launcher ends
-    them.
+    calls a finished run a failed one. A process that ends by an exception leaves that to its launcher, as its last
+    exchange may wait for the others.
     """
-    if dist.is_initialized() and getattr(sys, "last_value", None) is None:
+    if dist.is_initialized() and dist.group.WORLD is group and getattr(sys, "last_value", None) is None:
         dist.destroy_process_group()
 
 
@@ -51,7 +51,8 @@ class Processes:
             torch.cuda.set_device(self.device)
         if not dist.is_initialized():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-            atexit.register(_leave)
+            if device.type != "cuda":
+                atexit.register(_leave, dist.group.WORLD)
 
     @property
     def is_main(self) -> bool:

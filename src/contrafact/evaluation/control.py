@@ -19,9 +19,10 @@ import torch
 from contrafact.core import command
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.directions import Directions, GlobalDirections
+from contrafact.core.files import read_json
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, FinishedRun, load_run
-from contrafact.core.run import RESULT, Run
+from contrafact.core.run import CONFIG, RESULT, Run
 from contrafact.core.settings import check_names
 from contrafact.core.withdrawal import Withdrawal
 from contrafact.evaluation.regression import RegressionSettings, regress_encoder
@@ -61,9 +62,11 @@ def budget_of(run: FinishedRun) -> RegressionSettings:
         raise ValueError(f"a control of {run.folder} trains no encoder: the run found no directions")
     budget = settings_of(run).budget()
     given = {"steps": budget.steps, "batch_size": budget.images_per_step, "width": budget.encoder_width}
-    # A control that is there already, perhaps of a version that knew one slope only, stays what it is.
-    done = (run.folder / CONTROL / RESULT).exists()
-    given["slope"] = _recorded(load_run(run.folder / CONTROL)).slope if done else budget.encoder_slope
+    # A control that was begun, perhaps by a version that knew one slope only, stays what it is.
+    begun = run.folder / CONTROL / CONFIG
+    given["slope"] = budget.encoder_slope
+    if begun.exists():
+        given["slope"] = read_json(begun)["hyperparameters"].get("slope", RegressionSettings.older["slope"])
     read = budget.num_directions or run.directions.num_directions
     return RegressionSettings(num_directions=read, **{name: v for name, v in given.items() if v is not None})  # type: ignore[arg-type]
 

@@ -299,7 +299,7 @@ def answering(
 
     nothing = bases_BL.new_zeros(_BASES_AT_ONCE, len(white.axes_RL))
     image = graph_bytes(lambda shift: source(moved(bases_BL[:1].expand(len(shift), -1), shift)), _learned(nothing[:2]))
-    refuse_too_much(image * at_once, source.device, "set a smaller images_per_batch, to which it is proportional")
+    refuse_too_much(image * at_once, source.device, f"set images_per_batch below {at_once}")
     gradients = []
     bases = _repeated(bases_BL, count)
     # Alike in size, so that none has a single latent, which would vary by nothing.

@@ -201,8 +201,9 @@ class DisCo(Method):
         """Refuse directions and an encoder that do not fit the generator."""
         if self.start.initial_directions != JOINT_DIAGONAL:
             self._directions(source, run)
-        if self.edits.pool:  # before the directions are looked for, which may take an hour
-            check_pool(source, self.num_directions, self.edits.pool)
+        if self.edits.pool:  # before directions are looked for, which may take an hour and find fewer than asked for
+            framed = self.start.initial_directions == JOINT_DIAGONAL
+            check_pool(source, 1 if framed else self.num_directions, self.edits.pool)
         if mixes_rows(self._encoder(source, run)) and self.images_at_once:
             raise ValueError(
                 "images_at_once takes a step's images apart, but this encoder normalises over its batch; set it to 0"

@@ -26,7 +26,16 @@ from contrafact.core.directions import Directions
 from contrafact.core.generator import Generator, sample_latents
 from contrafact.core.method import FinishedRun
 from contrafact.core.pictures import save_png, to_bytes
-from contrafact.report.figures import STILL, FloatArray, magnitude_labels, magnitude_range, pixel_change, traversal
+from contrafact.report.figures import (
+    STILL,
+    FloatArray,
+    angles_of,
+    magnitude_labels,
+    magnitude_range,
+    pixel_change,
+    steps_of,
+    traversal,
+)
 from contrafact.report.sheets import label_width, sheet, stack
 
 if TYPE_CHECKING:
@@ -140,7 +149,7 @@ def compare(
     first = contenders[0].directions
     numbers = [first.index(name) for name in which]
     glimpses = [
-        _glimpse(c, start, [-span, 0.0, span], numbers if rank == 0 and numbers else None)
+        _glimpse(c, start, span, numbers if rank == 0 and numbers else None)
         for rank, (c, start) in enumerate(zip(contenders, latents, strict=True))
     ]
     lead = glimpses[0]
@@ -155,9 +164,8 @@ def compare(
     swept = []
     for contender, start, column in zip(contenders, latents, columns, strict=True):
         indices = [match.index for match in column]
-        rows = traversal(
-            contender.generator, contender.directions, start, magnitudes, indices=indices, max_side=max_side
-        )
+        steps = steps_of(contender.generator, contender.directions, magnitudes, indices)
+        rows = traversal(contender.generator, contender.directions, start, steps, indices=indices, max_side=max_side)
         turned = torch.tensor([match.sign < 0 for match in column])
         rows[turned] = rows[turned].flip(2)
         swept.append(rows)
@@ -176,8 +184,10 @@ def _check_same_generator(contenders: Sequence[Contender]) -> None:
             )
 
 
-def _glimpse(contender: Contender, latents: Tensor, magnitudes: Sequence[float], indices: list[int] | None) -> Tensor:
-    return traversal(contender.generator, contender.directions, latents, magnitudes, indices=indices, max_side=_GLIMPSE)
+def _glimpse(contender: Contender, latents: Tensor, span: float, indices: list[int] | None) -> Tensor:
+    chosen = range(contender.directions.num_directions) if indices is None else indices
+    steps = steps_of(contender.generator, contender.directions, np.array([-span, 0.0, span]), chosen)
+    return traversal(contender.generator, contender.directions, latents, steps, indices=chosen, max_side=_GLIMPSE)
 
 
 def match_directions(lead: Tensor, other: Tensor, lead_names: Sequence[str], other_names: Sequence[str]) -> list[Match]:
@@ -247,7 +257,9 @@ def _row_labels(compared: Comparison, direction: int) -> list[str]:
         name = contender.directions.names[match.index]
         why = "named so" if match.by_name else f"{match.alike:.2f} alike"
         turned = ", reversed" if match.sign < 0 else ""
-        name += "\nradians of a circle" if contender.directions.is_circle(match.index) else ""
+        if contender.directions.is_circle(match.index):
+            turn = magnitude_labels(angles_of(contender.generator, compared.magnitudes), "rad")[-1]
+            name += f"\nturns ±{turn.removeprefix('+')}"
         leading = contender is compared.contenders[0]
         rows.append(f"{contender.label}\n{name}" + ("" if leading else f"\n{why}{turned}"))
     return rows

@@ -58,7 +58,7 @@ class Sweep:
         copy_of: for each of the D the name of the stronger one that changes pictures alike, or None; empty where nobody
             looked.
         angles: ``(M,)`` in radians, for the directions that turn around circles.
-        circles: for each of the D whether it does; empty where none do.
+        circles: for each of the D whether it does; empty where nobody looked.
     """
 
     frames: Tensor
@@ -112,6 +112,22 @@ def magnitude_range(frames: int, span: float) -> FloatArray:
     return np.linspace(-span, span, frames)
 
 
+def angles_of(generator: Generator, magnitudes: FloatArray) -> FloatArray:
+    """The angles ``(M,)``, in radians, by which figures turn circles where they move other directions by magnitudes.
+
+    :data:`TURN` each way where these end at the generator's ``figure_span`` or beyond, a part of it where before.
+    """
+    return TURN * magnitudes / max(generator.figure_span, float(np.abs(magnitudes).max()))
+
+
+def steps_of(
+    generator: Generator, directions: Directions, magnitudes: FloatArray, indices: Sequence[int] | npt.NDArray[np.int64]
+) -> FloatArray:
+    """What figures move each of the chosen directions by, ``(D, M)``: magnitudes, or angles where it is a circle."""
+    turns = np.array([directions.is_circle(int(number)) for number in indices], dtype=bool)
+    return np.where(turns[:, None], angles_of(generator, magnitudes), magnitudes)
+
+
 def latent_axes(generator: Generator) -> GlobalDirections:
     """The generator's own latent axes as directions: ``code 0`` …, or by the part of its latents they belong to."""
     axes = torch.eye(generator.edit_dim)
@@ -152,12 +168,15 @@ def traversal(
         ``(D, S, M, C, H, W)`` float32 on the CPU, not clamped.
 
     Raises:
-        ValueError: directions that do not fit the generator.
+        ValueError: directions that do not fit the generator, or magnitudes of another number of directions.
     """
     check_fit(directions, generator)
     home = next(chain(directions.parameters(), directions.buffers()), latents).device
     chosen = torch.arange(directions.num_directions) if indices is None else torch.as_tensor(list(indices))
-    steps_DM = torch.as_tensor(np.atleast_2d(magnitudes), dtype=torch.float32, device=home).expand(len(chosen), -1)
+    steps_DM = torch.as_tensor(np.atleast_2d(magnitudes), dtype=torch.float32, device=home)
+    if len(steps_DM) not in (1, len(chosen)):
+        raise ValueError(f"magnitudes are of {len(steps_DM)} directions, but {len(chosen)} are swept; give a row each")
+    steps_DM = steps_DM.expand(len(chosen), -1)
     grid = (len(chosen), len(latents), steps_DM.shape[1])
     latents = latents.to(home)
     parts = []
@@ -210,8 +229,7 @@ def sweep(
 ) -> Sweep:
     """:func:`traversal` of the ``most`` directions that change the picture most, strongest first.
 
-    Those that turn around a circle are turned by :data:`TURN` each way where the magnitudes end at the generator's
-    ``figure_span``, and by a part of it where they end before.
+    Those that turn around a circle are turned as :func:`angles_of` says.
 
     Args:
         generator: makes the images.
@@ -228,18 +246,13 @@ def sweep(
     """
     asked = dict.fromkeys(directions.index(name) for name in only)
     chosen = np.array([*asked]) if asked else np.arange(directions.num_directions)
-    angles = (magnitudes / generator.figure_span).clip(-1, 1) * TURN
-    turns = np.array([directions.is_circle(number) for number in range(directions.num_directions)])
-
-    def steps_of(numbers: npt.NDArray[np.int64]) -> FloatArray:
-        return np.where(turns[numbers, None], angles, magnitudes)
-
     if not asked and directions.num_directions > check_count("most", most):
         # Hundreds of full sweeps would not fit in memory: the two ends of one or two samples rank them well enough.
-        ends = steps_of(chosen)[:, [0, len(magnitudes) // 2, -1]]
+        ends = steps_of(generator, directions, magnitudes[[0, len(magnitudes) // 2, -1]], chosen)
         glimpse = traversal(generator, directions, latents[:2], ends, max_side=32)
         chosen = np.argsort(-pixel_change(glimpse)[0], kind="stable")[:most]
-    frames = traversal(generator, directions, latents, steps_of(chosen), indices=chosen.tolist(), max_side=max_side)
+    steps_DM = steps_of(generator, directions, magnitudes, chosen)
+    frames = traversal(generator, directions, latents, steps_DM, indices=chosen.tolist(), max_side=max_side)
     change, largest = pixel_change(frames)
     order = np.lexsort((-change, largest <= STILL))
     frames = frames[torch.from_numpy(order)]
@@ -256,8 +269,8 @@ def sweep(
         found=len(asked) or directions.num_directions,
         kind=kind,
         copy_of=tuple(alike),
-        angles=angles,
-        circles=tuple(turns[chosen[order]].tolist()),
+        angles=angles_of(generator, magnitudes),
+        circles=tuple(directions.is_circle(int(number)) for number in chosen[order]),
     )
 
 
@@ -306,7 +319,7 @@ def magnitude_labels(magnitudes: FloatArray, unit: str = "σ") -> list[str]:
     ['−1.25 σ', '0', '+2 σ']
     """
     texts = [f"{m:+.2f}".rstrip("0").rstrip(".").replace("-", "−") for m in magnitudes]
-    return ["0" if m == 0 else f"{text} {unit}" for m, text in zip(magnitudes, texts, strict=True)]
+    return ["0" if text in ("+0", "−0") else f"{text} {unit}" for text in texts]
 
 
 def strip(swept: Sweep, position: int) -> Image:

@@ -32,6 +32,7 @@ from contrafact.core.pictures import ByteArray, save_png, to_bytes
 from contrafact.core.progress import Progress
 from contrafact.core.ranges import Count, Panels, Positive, Seed, Share, Size, check_ranges
 from contrafact.report.comparison import Contender
+from contrafact.report.figures import FloatArray, steps_of
 from contrafact.report.sheets import sheet
 
 KEY = "key.json"
@@ -51,6 +52,7 @@ class StudySettings:
         images: rows of a picture.
         pool: images that all pictures are drawn from (the paper's 100).
         magnitude: how far left and right are, in standard deviations; by default each generator's ``figure_span``.
+            Circles are turned as in figures.
         seed: of the pool, of what each participant sees, and of the orders.
         truncation: of the pool; by default each generator's own.
     """
@@ -103,6 +105,10 @@ def make_study(
     ]
     contenders = [contender.truncated(settings.truncation) for contender in contenders]
     spans = [c.generator.figure_span if settings.magnitude is None else settings.magnitude for c in contenders]
+    reaches = [
+        steps_of(c.generator, c.directions, np.array([-span, 0.0, span]), numbers)
+        for c, span, numbers in zip(contenders, spans, chosen, strict=True)
+    ]
     items = [(rank, number) for rank, numbers in enumerate(chosen) for number in numbers]
     rng = np.random.default_rng(settings.seed)
     pools = [
@@ -115,7 +121,7 @@ def make_study(
             order, questions = rng.permutation(len(items)), rng.permutation(list(QUESTIONS)).tolist()
             # Each row a draw without repetition, all rows in one call.
             drawn = rng.permuted(np.tile(np.arange(settings.pool), (len(items), 1)), axis=1)[:, : settings.images]
-            panels = _panels(contenders, pools, chosen, drawn, spans)
+            panels = _panels(contenders, pools, chosen, drawn, reaches)
             pictures = {f"{place:0{len(str(len(items)))}}.png": int(item) for place, item in enumerate(order, 1)}
             for picture, item in pictures.items():
                 save_png(sheet(panels[item]), folder / name / picture)
@@ -131,9 +137,9 @@ def make_study(
             "run": contenders[rank].label,
             "number": number,
             "name": contenders[rank].directions.names[number],
-            "magnitude": spans[rank],
+            "magnitude": magnitude,
         }
-        for rank, number in items
+        for (rank, number), magnitude in zip(items, np.concatenate(reaches)[:, 2].tolist(), strict=True)
     ]
     facts = {"settings": dataclasses.asdict(settings), "questions": QUESTIONS, "directions": described}
     write_json(folder / KEY, {**facts, "participants": participants})
@@ -146,21 +152,21 @@ def _panels(
     pools: Sequence[Tensor],
     chosen: Sequence[Sequence[int]],
     drawn: npt.NDArray[np.int64],
-    spans: Sequence[float],
+    reaches: Sequence[FloatArray],
 ) -> list[ByteArray]:
     """For each item, all contenders' one after the other, its rows of three images ``(S, 3, H, W, 3)``."""
     num_images = drawn.shape[1]
     drawn_per_run = np.split(drawn, np.cumsum([len(numbers) for numbers in chosen])[:-1])
     panels: list[ByteArray] = []
-    for contender, pool, numbers, mine, span in zip(contenders, pools, chosen, drawn_per_run, spans, strict=True):
+    for contender, pool, numbers, mine, reach in zip(contenders, pools, chosen, drawn_per_run, reaches, strict=True):
         grid = (len(numbers), num_images, 3)
         start, index = torch.from_numpy(mine).flatten(), torch.tensor(numbers)
-        steps = torch.tensor([-span, 0.0, span])
+        steps = torch.from_numpy(reach).float()
         made = []
         for cells in torch.arange(math.prod(grid)).split(images_at_once(contender.generator)):
             item, row, step = torch.unravel_index(cells, grid)
             latents = pool[start[item * num_images + row].to(pool.device)]
-            moved = contender.directions(latents, index[item].to(pool.device), steps[step].to(pool.device))
+            moved = contender.directions(latents, index[item].to(pool.device), steps[item, step].to(pool.device))
             made.append(to_bytes(contender.generator(moved)))
         panels += list(np.concatenate(made).reshape(*grid, *made[0].shape[1:]))
     return panels

@@ -65,12 +65,15 @@ class EditPool(NamedTuple):
         latents = source.sample(size, rng)
         magnitude_PD = magnitudes(size * count, rng).view(size, count).to(latents.device)
         before, after = [], []
-        at_once = max(1, 2 * images_at_once(source) // count)
+        most = 2 * images_at_once(source)
+        at_once = max(1, most // count)
         for batch, steps in zip(latents.split(at_once), magnitude_PD.split(at_once), strict=True):
             before.append(source(batch).half())
             index = torch.arange(count, device=latents.device).repeat(len(batch))
             repeated = batch.repeat_interleave(count, dim=0)
-            after.append(source(directions(repeated, index, steps.flatten())).half().unflatten(0, (len(batch), count)))
+            moved = directions(repeated, index, steps.flatten())
+            made = torch.cat([source(part).half() for part in moved.split(most)])
+            after.append(made.unflatten(0, (len(batch), count)))
         return cls(torch.cat(before), torch.cat(after), magnitude_PD)
 
     def take(self, bases: int, index_S: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
