@@ -173,3 +173,14 @@ def test_a_file_that_holds_no_results_is_not_believed(asked, folder):
     (folder / "kept" / "first-py-small.json").write_text('{"rows": [3]}')
     with pytest.raises(ValueError, match=r"first-py-small\.json holds no results of a bench; delete it"):
         outstanding(asked)
+
+
+def test_only_files_that_are_there_are_said_to_be_written(folder, capsys):
+    command = ["bench", "first.py", "--rows", "random", "--seeds", "1", "--device", "cpu", "--out", "out", "--budget"]
+    assert main([*command, "0.001s"]) == 0
+    assert capsys.readouterr().out == "t\n\nnothing is finished yet\n"
+    assert main([*command, "9m"]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    files = said.removeprefix("wrote ").split(", ")
+    assert files == [f"out/results.{form}" for form in ("md", "json", "tex", "html")]
+    assert all((folder / file).is_file() for file in files)
