@@ -7,7 +7,7 @@ import re
 import pytest
 
 from contrafact.bench.recipe import Column, Recipe, Row, load_recipe
-from contrafact.bench.results import as_latex, stored
+from contrafact.bench.results import as_latex, as_markdown, stored
 from contrafact.bench.table import (
     Scores,
     is_higher_better,
@@ -133,6 +133,14 @@ def test_latex_has_the_tables_of_the_markdown_and_what_was_computed_in_comments(
     assert comments[2:] == [r"% remark: 50 % \dangerous", "% device: cpu", "% failed: b, seed 3: it broke"]
     outside = [line for line in latex.splitlines() if line and line[0] not in "%" and "&" not in line]
     assert all(re.match(r"\\(begin|end|toprule|midrule|cmidrule|bottomrule)", line) for line in outside)
+
+
+def test_a_remark_of_several_lines_is_one_line_of_the_list():
+    recipe = Recipe("A\ntitle", "t", (Row("a", "vae"),), COLUMNS)
+    facts = {"title": "A title", "remark": "50 %\n- more", "environment": {"device": "cpu"}}
+    lines = as_markdown(recipe, {"a": cells("a", [0.1])}, facts, {"b, seed 3": "it\nbroke"})[1].splitlines()
+    assert lines[0] == "# A title"
+    assert lines[-3:] == ["- remark: 50 % - more", "- device: cpu", "- failed: b, seed 3: it broke"]
 
 
 def test_rows_on_several_kinds_of_source_are_compared_by_their_means_over_generators():

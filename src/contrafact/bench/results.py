@@ -19,7 +19,7 @@ from contrafact.core import command
 from contrafact.core.claim import claim
 from contrafact.core.files import read_json, write_json, write_text
 from contrafact.core.run import environment, find_device
-from contrafact.evaluation.grid import BOLD, Grid
+from contrafact.evaluation.grid import BOLD, Grid, one_line
 from contrafact.methods import CATALOG
 
 RESULTS = "results.json"
@@ -154,8 +154,8 @@ def as_markdown(
         failed: errors by row and seed.
     """
     table = "\n\n".join(grid.to_markdown() for grid in grids(*split_by_device(recipe, rows)))
-    about = [f"- {key}: {value}" for key, value in facts_of(facts, failed)]
-    return table, "\n".join([f"# {recipe.title}", "", table, "", *about, ""])
+    about = [one_line(f"- {key}: {value}") for key, value in facts_of(facts, failed)]
+    return table, "\n".join([one_line(f"# {recipe.title}"), "", table, "", *about, ""])
 
 
 def as_latex(
