@@ -120,6 +120,16 @@ def test_bold_is_the_best_of_those_that_are_ranked_alone():
     assert results_grid(recipe, {**by_row, "b": by_row["b"][:1]}).best == frozenset()
 
 
+def test_every_row_of_a_tie_is_bold():
+    by_row = {"control": cells("control", [0.1, 0.2]), "ours": cells("ours", [0.7, 0.1]), "other": []}
+    by_row["other"] = cells("other", [0.1, 0.7])
+    grid = results_grid(RECIPE, by_row)
+    assert [grid.rows[row][place] for row, place in sorted(grid.best)] == ["0.400 ± 0.424"] * 2
+    assert {grid.rows[row][0] for row, _ in grid.best} == {"ours", "other"}
+    by_row["other"] = cells("other", [0.1, 0.69999])
+    assert {grid.rows[row][0] for row, _ in results_grid(RECIPE, by_row).best} == {"ours"}
+
+
 def test_latex_has_the_tables_of_the_markdown_and_what_was_computed_in_comments():
     recipe = Recipe("A title", "t", (Row("β_1", "vae", {"gap": (0.9, None)}), Row("b", "vae")), COLUMNS)
     by_row = {name: cells(name, scores) for name, scores in {"β_1": [0.1, 0.2], "b": [0.3, 0.5]}.items()}

@@ -14,6 +14,7 @@ from contrafact.bench.recipe import LOG, Recipe, Row, column_of
 from contrafact.evaluation.codes import info_of
 from contrafact.evaluation.compare import compare_runs
 from contrafact.evaluation.grid import Grid
+from contrafact.evaluation.paper import TIED
 from contrafact.evaluation.ranks import Ranking, corrected, rank_methods, smallest_p
 from contrafact.evaluation.representations import parse_target
 from contrafact.evaluation.run import CONTROL
@@ -93,7 +94,7 @@ def results_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid:
     titles = list(recipe.columns)
     printed = {title for row in recipe.rows for title in row.published}  # a column nobody published has ours alone
     heads = [(title, ("ours", "published") if title in printed else ()) for title in titles]
-    first = {(one.title, one.order[0]) for one in standings(recipe, cells)}
+    first = {(one.title, name) for one in standings(recipe, cells) for name in one.best()}
     lines, best = list[tuple[str, ...]](), set[tuple[int, int]]()
     controlled: Row | None = None
     for row in recipe.rows:
@@ -163,6 +164,11 @@ class Standing(NamedTuple):
     order: list[str]
     ranks: Mapping[str, float]
     scores: Mapping[str, Sequence[float]]
+
+    def best(self) -> list[str]:
+        """The rows whose mean is as good as that of the first."""
+        means = {name: float(np.mean(self.scores[name])) for name in self.order}
+        return [name for name in self.order if abs(means[name] - means[self.order[0]]) <= TIED]
 
 
 def standings(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> list[Standing]:

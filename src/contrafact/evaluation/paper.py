@@ -28,7 +28,8 @@ _LATEX |= {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "≤": r"$\le$", "≥":
 _LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "–": "--", "“": "``", "”": "''", "…": r"\dots{}"}
 _LATEX |= {"[": "{[}", "*": "{*}"}  # which the end of the row before would take for its own
 _LATEX |= {chr(ord("₀") + digit): f"$_{digit}$" for digit in range(10)}
-_BORDER = 1e-12  # of values that count as equally good
+TIED = 1e-12
+"""How far apart means may be that count as equally good."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Summary:
         if len(means) < 2 or not direction or not self.compared:
             return set()
         top = max(direction * value for value in means.values())
-        return {name for name, value in means.items() if direction * value >= top - _BORDER}
+        return {name for name, value in means.items() if direction * value >= top - TIED}
 
     def _rows(self, digits: int, plus_minus: str) -> list[tuple[str, list[tuple[str, bool]]]]:
         """For each score its full name and, for each method, the text and whether it is the best."""
