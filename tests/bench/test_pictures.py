@@ -115,5 +115,7 @@ def test_files_are_written_for_what_there_is(tmp_path):
     files = draw(RECIPE, CELLS, tmp_path, "t")
     assert [file.name for file in files] == ["t-runs.png", "t-sweep.png", "t-ranks-mig.png"]
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+    begun = {**CELLS, "T = 0.7": [], "T = 12,800": []}
+    assert [file.name for file in draw(RECIPE, begun, tmp_path / "begun", "t")] == ["t-runs.png"]
     plain = replace(RECIPE, sweep="", rows=ROWS[:2])
     assert [file.name for file in draw(plain, CELLS, tmp_path / "two", "t")] == ["t-runs.png"]

@@ -42,7 +42,7 @@ def draw(recipe: Recipe, cells: Mapping[str, Sequence[Scores]], folder: Path, st
     """
     recipe, cells = split_by_device(recipe, cells)
     files = [save(runs_picture(recipe, cells), folder / f"{stem}-runs.png")]
-    if recipe.sweep:
+    if recipe.sweep and len(_numbers(recipe, cells)) > 1:
         files.append(save(sweep_picture(recipe, cells), folder / f"{stem}-sweep.png"))
     for title, (data, part) in itertools.product(recipe.columns, by_data(recipe, cells).items()):
         ranked = ranked_rows(part, cells, title)
@@ -103,8 +103,7 @@ def sweep_picture(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Figu
     Raises:
         ValueError: fewer than two rows with a number have runs.
     """
-    found = {row.name: _NUMBER.search(row.name) for row in recipe.rows if cells[row.name]}
-    numbers = {name: float(match[0].replace(",", "")) for name, match in found.items() if match}
+    numbers = _numbers(recipe, cells)
     if len(numbers) < 2:
         raise ValueError(f"a curve over {recipe.sweep or 'nothing'} needs two rows with a number in their name")
     shown = sorted((row for row in recipe.rows if row.name in numbers), key=lambda row: numbers[row.name])
@@ -135,6 +134,12 @@ def sweep_picture(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Figu
         panel.set_xlabel(recipe.sweep, fontsize=8, color=INK)
         _plain(panel)
     return figure
+
+
+def _numbers(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> dict[str, float]:
+    """The number in the name of each row that has runs and a number."""
+    found = {row.name: _NUMBER.search(row.name) for row in recipe.rows if cells[row.name]}
+    return {name: float(match[0].replace(",", "")) for name, match in found.items() if match}
 
 
 def _curves(recipe: Recipe, shown: Sequence[Row]) -> dict[str, list[Row]]:
