@@ -124,7 +124,9 @@ def test_a_recipe_of_which_nothing_can_run_is_named_with_what_it_wants(folder, c
     assert main(["bench", "third.py", "--keep", "kept"]) == 0
     assert "left out: third-py: nothing of it can run at the small scale as it is" in capsys.readouterr().err
     assert main(["bench", "third.py", "--plan"]) == 0
-    assert "  nothing of it can run at the small scale as it is: it needs a gen" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "  nothing of it can run at the small scale as it is: it needs a gen" in said
+    assert said.splitlines()[-1] == "0 cells"
 
 
 def test_a_plan_names_rows_that_want_a_source(folder, capsys):

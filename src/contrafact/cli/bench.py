@@ -390,7 +390,7 @@ def print_plan(jobs: Sequence[Bench], workers: int) -> None:
         rest += f", {shared_among(every, workers) / 3600:.1f} h of {workers}"
     source = f"; of {foreign} cells by what such took on another machine" if foreign else ""
     more = f"; of {unknown} the time is not known: nothing like them is finished" if unknown else ""
-    print(f"{len(seen)} cells: {told}{rest}{source}{more}")
+    print(f"{len(seen)} cells{': ' * bool(told)}{told}{rest}{source}{more}")
 
 
 def _spoken(seconds: float) -> str:

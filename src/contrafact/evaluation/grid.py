@@ -45,8 +45,10 @@ class Grid:
     def __post_init__(self) -> None:
         """Refuse rows that are not as long as the heads say."""
         wide = self.width
-        if wrong := next((row for row in self.rows if len(row) != wide), None):
-            raise ValueError(f"expected {wide} texts in every row, got {len(wrong)} in that of {wrong[0]!r}")
+        for number, row in enumerate(self.rows, start=1):
+            if len(row) != wide:
+                which = f"that of {row[0]!r}" if row else f"row {number}"
+                raise ValueError(f"expected {wide} texts in every row, got {len(row)} in {which}")
 
     @property
     def width(self) -> int:
