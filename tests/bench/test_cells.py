@@ -22,7 +22,7 @@ from contrafact.bench.plan import Bench, plan
 from contrafact.bench.recipe import Column, Recipe, Row
 from contrafact.bench.results import collect
 from contrafact.bench.runner import CellsFailed, prepared, run_bench, run_cell
-from contrafact.bench.table import Scores, results_table, split_by_device
+from contrafact.bench.table import Scores, results_grid, split_by_device
 from contrafact.bench.usage import processor
 from contrafact.cli.bench import Options, run_where_asked
 from contrafact.core.claim import CLAIM, AlreadyClaimed, claim
@@ -319,7 +319,7 @@ def test_cells_of_two_kinds_of_device_are_never_averaged():
         "control": cells("control", "cuda:1 (NVIDIA H200)", 0.2, 0.2),
         "B": cells("B", "cpu (x86_64)", 0.5),
     }
-    lines = results_table(*split_by_device(recipe, computed)).splitlines()[2:]
+    lines = results_grid(*split_by_device(recipe, computed)).to_markdown().splitlines()[2:]
     assert lines == [
         "| A (cpu) | 0.200 ± 0.141 | 2 | 1 s |",
         "| control (cpu) | – | 0 | – |",

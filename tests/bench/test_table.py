@@ -11,11 +11,11 @@ from contrafact.bench.results import as_latex, as_markdown, stored
 from contrafact.bench.table import (
     Scores,
     is_higher_better,
-    paired_table,
-    ranks_table,
+    paired_grid,
+    ranks_grid,
     results_grid,
     split_by_device,
-    standings_table,
+    standings_grid,
 )
 
 COLUMNS = {"gap": ("mig", "score"), "loss": ("log", "loss")}
@@ -38,7 +38,7 @@ def sign_flips(differences):
 def test_each_row_less_the_control_seed_by_seed_with_corrected_p():
     control, ours, other = [0.1, 0.3, 0.2, 0.1], [0.4, 0.5, 0.6, 0.3], [0.2, 0.1, 0.2, 0.3]
     by_row = {"control": cells("control", control), "ours": cells("ours", ours), "other": cells("other", other)[::-1]}
-    lines = paired_table(RECIPE, by_row).splitlines()
+    lines = paired_grid(RECIPE, by_row).to_markdown().splitlines()
     assert lines[0] == "| less control | gap | loss |"
     p = sorted(sign_flips([b - a for a, b in zip(control, scores, strict=True)]) for scores in (ours, other))
     assert p[0] == 0.125
@@ -51,18 +51,18 @@ def test_each_row_less_the_control_seed_by_seed_with_corrected_p():
 @pytest.mark.parametrize("ours", [[], [0.2]])
 def test_one_seed_or_none_is_no_comparison(ours):
     by_row = {"control": cells("control", [0.1, 0.2]), "ours": cells("ours", ours), "other": []}
-    assert paired_table(RECIPE, by_row) == ""
+    assert paired_grid(RECIPE, by_row) is None
 
 
 def test_only_seeds_that_both_have_are_compared():
     by_row = {"control": cells("control", [0.1, 0.2]), "ours": cells("ours", [0.2, 0.3, 9.0]), "other": []}
-    assert "| ours | +0.100 (p 0.5) | – |" in paired_table(RECIPE, by_row)
+    assert "| ours | +0.100 (p 0.5) | – |" in paired_grid(RECIPE, by_row).to_markdown()
 
 
 def test_the_best_two_rows_of_a_column_by_their_means_over_what_all_have():
     gaps = {"control": [0.1, 0.3, 0.2, 0.9], "ours": [0.4, 0.5, 0.1], "other": [0.3, 0.1, 0.2, 0.1]}
     by_row = {name: cells(name, scores, loss=0.0) for name, scores in gaps.items()}
-    lines = standings_table(RECIPE, by_row).splitlines()
+    lines = standings_grid(RECIPE, by_row).to_markdown().splitlines()
     assert lines[0] == "| column | best (mean rank) | next | difference | p | smallest p of so few |"
     shared = {name: scores[:3] for name, scores in gaps.items()}  # the fourth seed is not everybody's
     p = sign_flips([a - b for a, b in zip(shared["ours"], shared["control"], strict=True)])
@@ -76,26 +76,31 @@ def test_the_lower_mean_is_the_best_where_the_metric_says_so():
         name: [Scores(name, seed, {"FID": value}, 1.0) for seed, value in enumerate(values)]
         for name, values in {"control": [30.0, 31.0], "ours": [20.0, 25.0]}.items()
     }
-    assert standings_table(recipe, by_row).splitlines()[2].startswith("| FID | ours (1.0) | control (2.0) | -8.000 |")
+    assert (
+        standings_grid(recipe, by_row)
+        .to_markdown()
+        .splitlines()[2]
+        .startswith("| FID | ours (1.0) | control (2.0) | -8.000 |")
+    )
 
 
 @pytest.mark.parametrize("scores", [{"control": [0.1, 0.2]}, {"control": [0.1], "ours": [0.2]}])
 def test_nothing_stands_where_nothing_is_shared(scores):
     by_row = {name: cells(name, scores.get(name, [])) for name in ("control", "ours", "other")}
-    assert standings_table(RECIPE, by_row) == ""
+    assert standings_grid(RECIPE, by_row) is None
 
 
 def test_every_row_has_its_mean_rank():
     gaps = {"control": [0.1, 0.3, 0.2, 0.9], "ours": [0.4, 0.5, 0.1], "other": [0.3, 0.1, 0.2, 0.1]}
     by_row = {name: cells(name, scores, loss=0.0) for name, scores in gaps.items()}
-    assert ranks_table(RECIPE, by_row).splitlines() == [
+    assert ranks_grid(RECIPE, by_row).to_markdown().splitlines() == [
         "| mean rank, 1 the best | gap |",
         "| --- | --- |",
         "| control | 2.2 |",
         "| ours | 1.7 |",
         "| other | 2.2 |",
     ]
-    assert ranks_table(RECIPE, {**by_row, "ours": [], "other": []}) == ""
+    assert ranks_grid(RECIPE, {**by_row, "ours": [], "other": []}) is None
 
 
 def on_generators(name, by_generator, source):
@@ -161,8 +166,11 @@ def test_rows_on_several_kinds_of_source_are_compared_by_their_means_over_genera
     }
     for row in by_row:
         by_row[row] = [cell._replace(device="cpu") for cell in by_row[row]]
-    assert standings_table(RECIPE, by_row).splitlines()[2] == "| gap | ours (1.0) | other (2.0) | +0.200 | 0.5 | 0.5 |"
-    assert "| ours | +0.400 (p 1) | – |" in paired_table(RECIPE, by_row)
+    assert (
+        standings_grid(RECIPE, by_row).to_markdown().splitlines()[2]
+        == "| gap | ours (1.0) | other (2.0) | +0.200 | 0.5 | 0.5 |"
+    )
+    assert "| ours | +0.400 (p 1) | – |" in paired_grid(RECIPE, by_row).to_markdown()
 
 
 def test_rows_on_one_kind_of_generator_are_compared_on_each():
@@ -172,7 +180,9 @@ def test_rows_on_one_kind_of_generator_are_compared_on_each():
         "ours": on_generators("ours", {0: [0.2, 0.2], 1: [0.2, 0.2]}, source),
         "other": [],
     }
-    assert standings_table(RECIPE, by_row).splitlines()[2].endswith("| +0.100 | 0.12 | 0.12 |"), "four pairs"
+    assert standings_grid(RECIPE, by_row).to_markdown().splitlines()[2].endswith("| +0.100 | 0.12 | 0.12 |"), (
+        "four pairs"
+    )
 
 
 def test_only_rows_on_the_same_data_are_ranked_against_each_other():
@@ -185,16 +195,18 @@ def test_only_rows_on_the_same_data_are_ranked_against_each_other():
     }
     for name in ("z", "of z"):
         by_row[name] = [cell._replace(source="c (17513da0)") for cell in by_row[name]]
-    assert [line.split(" | ")[:3] for line in standings_table(recipe, by_row).splitlines()[2:]] == [
+    assert [line.split(" | ")[:3] for line in standings_grid(recipe, by_row).to_markdown().splitlines()[2:]] == [
         ["| MIG, on a", "y, a (1.0)", "x, a (2.0)"],
         ["| MIG, on b", "x, b (1.0)", "y, b (2.0)"],
         ["| MIG, on c", "z (1.0)", "of z (2.0)"],
     ]
-    lines = ranks_table(recipe, by_row).splitlines()
+    lines = ranks_grid(recipe, by_row).to_markdown().splitlines()
     assert lines[0] == "| mean rank, 1 the best of its data | MIG |"
     assert [line[-6:-2] for line in lines[2:]] == [" 2.0", " 1.0", " 1.0", " 2.0", " 1.0", " 2.0"]
     alone = Recipe("t", "t", (*rows[:2], *recipe.rows[4:]), recipe.columns)
-    assert "| MIG | z (1.0) | of z (2.0) |" in standings_table(alone, by_row), "one data set: it stands for that"
+    assert "| MIG | z (1.0) | of z (2.0) |" in standings_grid(alone, by_row).to_markdown(), (
+        "one data set: it stands for that"
+    )
 
 
 def test_translations_are_better_where_they_vary_more_and_what_stands_beside_is_not_ranked():
@@ -204,7 +216,7 @@ def test_translations_are_better_where_they_vary_more_and_what_stands_beside_is_
         name: [Scores(name, seed, dict.fromkeys(titles, value), 1.0, "x", "cpu") for seed in (0, 1)]
         for name, value in (("LORD", 0.1), ("OverLORD", 0.9), ("ContraLORD", 0.5))
     }
-    lines = standings_table(recipe, cells).splitlines()[2:]
+    lines = standings_grid(recipe, cells).to_markdown().splitlines()[2:]
     assert [line.split(" | ")[:2] for line in lines] == [["| FID", "LORD (1.0)"], ["| LPIPS", "OverLORD (1.0)"]]
 
 
@@ -216,7 +228,7 @@ def test_a_recipe_says_which_end_of_a_column_is_better_where_its_metric_does_not
         name: [Scores(name, seed, dict.fromkeys(ends, value + 0.1 * seed), 1.0, "x", "cpu") for seed in (0, 1)]
         for name, value in (("control", 1.0), ("ours", 2.0))
     }
-    lines = standings_table(recipe, by_row).splitlines()[2:]
+    lines = standings_grid(recipe, by_row).to_markdown().splitlines()[2:]
     assert [line.split(" | ")[:2] for line in lines] == [["| high", "ours (1.0)"], ["| others", "control (1.0)"]]
 
 
@@ -240,7 +252,7 @@ def test_cells_of_older_files_are_on_the_device_that_their_file_says(tmp_path):
         path = tmp_path / "results.json"
         path.write_text(json.dumps({**file, **environment}))
         recipe, rows, _ = stored(path, RECIPE)
-        return bool(standings_table(*split_by_device(recipe, rows)))
+        return standings_grid(*split_by_device(recipe, rows)) is not None
 
     assert stands(environment={"device": "cuda:1 (NVIDIA H200)"})
     assert not stands(environment={"device": "cpu (x86_64)"}), "computed on another kind"

@@ -80,11 +80,6 @@ def split_by_device(
     return replace(recipe, rows=tuple(rows)), split
 
 
-def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
-    """:func:`results_grid` as Markdown."""
-    return results_grid(recipe, cells).to_markdown()
-
-
 def results_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid:
     """Each row's mean ± standard deviation over seeds beside the published numbers, the best of those ranked marked.
 
@@ -118,11 +113,6 @@ def results_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid:
             lines.append((f"{controlled.name} − {row.name}", *margins, "", ""))
         controlled = row
     return Grid((("", ()), *heads, ("seeds", ()), ("training", ())), tuple(lines), frozenset(best))
-
-
-def paired_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
-    """:func:`paired_grid` as Markdown; empty where there is none."""
-    return _text(paired_grid(recipe, cells))
 
 
 def paired_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid | None:
@@ -186,11 +176,6 @@ def standings(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> list[Sta
     return found
 
 
-def standings_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
-    """:func:`standings_grid` as Markdown; empty where there is none."""
-    return _text(standings_grid(recipe, cells))
-
-
 def standings_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid | None:
     """For each column the two rows with the best means, each with its mean rank, and whether they differ.
 
@@ -206,11 +191,6 @@ def standings_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Gri
         gap = float(np.mean(best) - np.mean(following))
         body.append([f"{title}, on {data}" if data else title, *named, f"{gap:+.3f}", f"{p:.2g}", f"{least:.2g}"])
     return _grid(["column", "best (mean rank)", "next", "difference", "p", "smallest p of so few"], body)
-
-
-def ranks_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
-    """:func:`ranks_grid` as Markdown; empty where there is none."""
-    return _text(ranks_grid(recipe, cells))
 
 
 def ranks_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid | None:
@@ -233,10 +213,6 @@ def grids(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> list[Grid]:
 
 def _grid(heads: Sequence[str], body: Sequence[Sequence[str]]) -> Grid | None:
     return Grid(tuple((head, ()) for head in heads), tuple(map(tuple, body))) if body else None
-
-
-def _text(grid: Grid | None) -> str:
-    return "" if grid is None else grid.to_markdown()
 
 
 def is_higher_better(recipe: Recipe, title: str) -> bool:
