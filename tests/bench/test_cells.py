@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from contrafact.bench import cells as bench_cells
-from contrafact.bench import runner
+from contrafact.bench import results, runner
 from contrafact.bench.cells import compute, record_of
 from contrafact.bench.plan import Bench, plan
 from contrafact.bench.recipe import Column, Recipe, Row
@@ -304,6 +304,17 @@ def test_a_record_that_is_none_is_not_believed(tmp_path):
     (bench.cells / first.key / "cell.json").write_text('{"key": "of another", "state": "done"}')
     with pytest.raises(ValueError, match="is no record of this cell; delete it to compute the cell again"):
         run_bench(bench)
+
+
+def test_tables_are_made_once_for_both_files_that_show_them(tmp_path, monkeypatch):
+    bench, made = a_bench(tmp_path, random()), []
+    make = results.grids
+    monkeypatch.setattr(results, "grids", lambda *given: made.append(make(*given)) or made[-1])
+    table = collect(bench, {cell.key: "gone" for cell in plan(bench, {"random"})})
+    ((grid,),) = made
+    assert table == grid.to_markdown()
+    assert table in (tmp_path / "results.md").read_text("utf-8")
+    assert grid.to_latex() in (tmp_path / "results.tex").read_text("utf-8")
 
 
 def test_cells_of_two_kinds_of_device_are_never_averaged():

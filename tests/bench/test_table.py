@@ -10,6 +10,7 @@ from contrafact.bench.recipe import Column, Recipe, Row, load_recipe
 from contrafact.bench.results import as_latex, as_markdown, stored
 from contrafact.bench.table import (
     Scores,
+    grids,
     is_higher_better,
     paired_grid,
     ranks_grid,
@@ -139,7 +140,7 @@ def test_latex_has_the_tables_of_the_markdown_and_what_was_computed_in_comments(
     recipe = Recipe("A title", "t", (Row("β_1", "vae", {"gap": (0.9, None)}), Row("b", "vae")), COLUMNS)
     by_row = {name: cells(name, scores) for name, scores in {"β_1": [0.1, 0.2], "b": [0.3, 0.5]}.items()}
     facts = {"title": "A title", "remark": "50 %\n\\dangerous", "environment": {"device": "cpu", "started": "now"}}
-    latex = as_latex(recipe, by_row, facts, {"b, seed 3": "it\nbroke"})
+    latex = as_latex(recipe.title, grids(recipe, by_row), facts, {"b, seed 3": "it\nbroke"})
     assert latex.count(r"\begin{tabular}") == latex.count(r"\bottomrule") == 3
     assert r"$\beta$\_1 & 0.150 $\pm$ 0.071 & 0.900 & -- & 2 & 1 s \\" in latex
     assert r"b & \textbf{0.400 $\pm$ 0.141} & -- & -- & 2 & 1 s \\" in latex
@@ -153,7 +154,8 @@ def test_latex_has_the_tables_of_the_markdown_and_what_was_computed_in_comments(
 def test_a_remark_of_several_lines_is_one_line_of_the_list():
     recipe = Recipe("A\ntitle", "t", (Row("a", "vae"),), COLUMNS)
     facts = {"title": "A title", "remark": "50 %\n- more", "environment": {"device": "cpu"}}
-    lines = as_markdown(recipe, {"a": cells("a", [0.1])}, facts, {"b, seed 3": "it\nbroke"})[1].splitlines()
+    tables = grids(recipe, {"a": cells("a", [0.1])})
+    lines = as_markdown(recipe.title, tables, facts, {"b, seed 3": "it\nbroke"})[1].splitlines()
     assert lines[0] == "# A title"
     assert lines[-3:] == ["- remark: 50 % - more", "- device: cpu", "- failed: b, seed 3: it broke"]
 
