@@ -19,7 +19,7 @@ RECIPE = Recipe(
         ),
         Row("CF", "sefa", {"MIG": (0.020, 0.015), "DCI": (0.027, 0.016)}, source=GAN),
         Row("DisCo (GAN)", "disco", {"MIG": (0.104, 0.030), "DCI": (0.120, 0.059)}, small=SMALL["DisCo"], source=GAN),
-        Row("control", "control"),
+        Row("control", "control", role="control"),
     ),
     columns=SIMILAR_CODES,
     presets={"small": "quick", "paper": "released"},

@@ -12,7 +12,7 @@ RECIPE = Recipe(
         Row("A (true, fixed)", "disco", {"loss": (0.5501, None)}, TRUE | FIXED, role="ceiling"),
         Row("A + B (mixed, fixed)", "disco", {"loss": (0.7252, None)}, MIXED | FIXED, role="ablation"),
         Row("A + B → A (mixed, then free)", "disco", {"loss": (0.5264, None)}, MIXED | FREE, role="ablation"),
-        Row("random, free (control)", "disco"),
+        Row("random, free (control)", "disco", role="control"),
     ),
     columns={"loss": ("log", "contrast"), "recovery": ("recovery", "score")},
     presets={"small": "quick", "paper": "released"},

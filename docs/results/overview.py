@@ -28,7 +28,8 @@ PAGE = FOLDER.parent / "results.md"
 PICTURES = FOLDER.parent / "pictures"
 SHOWN = 2
 """Scores of a line: the first ones of the table it is from."""
-ARTICLES = {"control": "a control", "ceiling": "a ceiling", "ablation": "an ablation"}
+ARTICLES = {"control": "a control", "ablation": "an ablation", "ceiling": "a ceiling"}
+"""What a row is called that stands for a method for want of another, the one to be chosen first."""
 INTRO = """# Results
 
 Every number that was measured here, from the files in `docs/results/` that `contrafact bench` wrote, by
@@ -36,9 +37,9 @@ Every number that was measured here, from the files in `docs/results/` that `con
 many seeds; where several tables have a method on the same data it is from the one with the most seeds, then one of a
 paper before one of ours, then the newest, and there from the method's first row: never the best. Rows that a table has
 as a control, as a ceiling that is told what methods must find, or as the method with a part left out stand for a method
-only where there is nothing else of it, and say so. With annotated images (*labels*: how many, or their share) and
-without are two lines. Scores of different tables are comparable only where they have the same budget; each table says
-its own.
+only where there is nothing else of it, a control first and a ceiling last, and say so. With annotated images
+(*labels*: how many, or their share) and without are two lines. Scores of different tables are comparable only where
+they have the same budget; each table says its own.
 
 ## Methods × data
 
@@ -144,7 +145,7 @@ def matrix(rows: list[Measured]) -> str:
             continue
         key = (row.method, row.data, row.labels > 0)
         kept = chosen.get(key)
-        if kept is None or (*rank(row), kept.recipe) > (*rank(kept), row.recipe):
+        if kept is None or (late(kept), *rank(row), kept.recipe) > (late(row), *rank(kept), row.recipe):
             chosen[key] = row
     lines = [["method", "data", "labels", "scores", "seeds", "row of table"], ["---"] * 6]
     for method in CATALOG:
@@ -175,6 +176,11 @@ def of_method(name: str, rows: list[Measured]) -> str:
         "standard deviation over seeds; one thread of a processor unless its table says otherwise. Scores of different "
         f"tables are comparable only where their budgets are.\n\n{table}\n"
     )
+
+
+def late(row: Measured) -> int:
+    """How late a row is chosen for what it is in its table: a ceiling, which is told the answer, last."""
+    return ["method", *ARTICLES].index(row.role)
 
 
 def rank(row: Measured) -> tuple[int, bool, str]:

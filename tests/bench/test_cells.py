@@ -16,13 +16,13 @@ import pytest
 import torch
 
 from contrafact.bench import cells as bench_cells
-from contrafact.bench import runner
+from contrafact.bench import results, runner
 from contrafact.bench.cells import compute, record_of
 from contrafact.bench.plan import Bench, plan
 from contrafact.bench.recipe import Column, Recipe, Row
 from contrafact.bench.results import collect
 from contrafact.bench.runner import CellsFailed, prepared, run_bench, run_cell
-from contrafact.bench.table import Scores, results_table, split_by_device
+from contrafact.bench.table import Scores, results_grid, split_by_device
 from contrafact.bench.usage import processor
 from contrafact.cli.bench import Options, run_where_asked
 from contrafact.core.claim import CLAIM, AlreadyClaimed, claim
@@ -306,6 +306,17 @@ def test_a_record_that_is_none_is_not_believed(tmp_path):
         run_bench(bench)
 
 
+def test_tables_are_made_once_for_both_files_that_show_them(tmp_path, monkeypatch):
+    bench, made = a_bench(tmp_path, random()), []
+    make = results.grids
+    monkeypatch.setattr(results, "grids", lambda *given: made.append(make(*given)) or made[-1])
+    table = collect(bench, {cell.key: "gone" for cell in plan(bench, {"random"})})
+    ((grid,),) = made
+    assert table == grid.to_markdown()
+    assert table in (tmp_path / "results.md").read_text("utf-8")
+    assert grid.to_latex() in (tmp_path / "results.tex").read_text("utf-8")
+
+
 def test_cells_of_two_kinds_of_device_are_never_averaged():
     recipe = Recipe(
         "t", "t", (Row("A", "disco"), Row("control", "control"), Row("B", "sefa")), {"MIG": ("mig", "score")}
@@ -319,7 +330,7 @@ def test_cells_of_two_kinds_of_device_are_never_averaged():
         "control": cells("control", "cuda:1 (NVIDIA H200)", 0.2, 0.2),
         "B": cells("B", "cpu (x86_64)", 0.5),
     }
-    lines = results_table(*split_by_device(recipe, computed)).splitlines()[2:]
+    lines = results_grid(*split_by_device(recipe, computed)).to_markdown().splitlines()[2:]
     assert lines == [
         "| A (cpu) | 0.200 ± 0.141 | 2 | 1 s |",
         "| control (cpu) | – | 0 | – |",

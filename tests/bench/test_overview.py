@@ -53,7 +53,7 @@ def test_a_papers_table_is_chosen_before_a_newer_one_of_ours(overview):
 @pytest.mark.parametrize(
     ("method", "data", "labels", "row"),
     [
-        ("disco", "generator analytic:sprite", "–", "random, free (control), `disco-table12`"),
+        ("disco", "generator analytic:sprite", "–", "random, free (control), `disco-table12`, there a control"),
         ("sub_infomax", "digits-garments", "–", "Hessian, λ = 0.001, `sub-infomax-digits`"),
         ("sub_infomax", "mnist-stl", "–", "orthogonality, λ = 0.001, `sub-infomax-table3`"),
         ("beta_vae", "shapes3d", "–", "β-VAE, `vae-shapes3d`"),
@@ -77,6 +77,11 @@ def test_a_control_stands_for_a_method_only_where_there_is_nothing_else_of_it(ov
     assert "| a, `directions`, there a control |" in overview.matrix([control])
     itself = control._replace(row="itself", seeds=1, role="method")
     assert "there a" not in overview.matrix([control, itself])
+    told = control._replace(row="told", seeds=19, role="ceiling")
+    part = control._replace(row="part", seeds=9, role="ablation")
+    for rows in ([told, control, part], [part, told, control], [control, part, told]):
+        assert "| a, `directions`, there a control |" in overview.matrix(rows)
+    assert "| part, `directions`, there an ablation |" in overview.matrix([told, part])
 
 
 @pytest.fixture

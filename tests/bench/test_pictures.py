@@ -100,20 +100,26 @@ def test_what_was_published_has_the_colour_of_its_curve():
     assert "high" not in {line.get_label() for line in lines if line.get_color() == published.get_color()}
 
 
-def test_a_curve_keeps_its_rows_where_some_were_computed_elsewhere_too(tmp_path):
-    recipe = replace(RECIPE, sweep="T", curves={"low": ("T = 0.7", "T = 0.95"), "high": ("T = 12,800",)})
-    gpu = [run._replace(device="cuda:0") for run in CELLS["T = 0.7"]]
-    split, cells = split_by_device(recipe, {**CELLS, "T = 0.7": [*CELLS["T = 0.7"], *gpu]})
-    panel = sweep_picture(split, cells).axes[0]
-    assert {label: x for label, (x, _) in drawn(panel).items() if label in recipe.curves} == {
-        "low": [0.7, 0.7, 0.95],
-        "high": [12800.0],
-    }
+@pytest.mark.parametrize("curves", [{}, {"low": ("T = 0.7", "T = 0.95"), "high": ("T = 12,800",)}])
+def test_runs_on_another_kind_of_device_are_a_curve_of_their_own_and_what_was_published_is_drawn_once(curves):
+    recipe = replace(RECIPE, sweep="T", curves=curves)
+    on_cpu = {name: [run._replace(device="cpu (x86_64)") for run in runs] for name, runs in CELLS.items()}
+    on_gpu = [run._replace(device="cuda:0") for run in CELLS["T = 0.7"]]
+    panel = sweep_picture(*split_by_device(recipe, {**on_cpu, "T = 0.7": [*on_cpu["T = 0.7"], *on_gpu]})).axes[0]
+    assert {line.get_label(): list(line.get_xdata()) for line in panel.lines if line.get_marker() == "o"} == (
+        {"low (cpu)": [0.7, 0.95], "low (cuda)": [0.7], "high (cpu)": [12800.0]}
+        if curves
+        else {"ours (cpu)": [0.7, 0.95, 12800.0], "ours (cuda)": [0.7]}
+    )
+    (published,) = (line for line in panel.lines if line.get_marker() == "D")
+    assert (list(published.get_xdata()), list(published.get_ydata())) == ([0.7, 0.95], [0.2, 0.5])
 
 
 def test_files_are_written_for_what_there_is(tmp_path):
     files = draw(RECIPE, CELLS, tmp_path, "t")
     assert [file.name for file in files] == ["t-runs.png", "t-sweep.png", "t-ranks-mig.png"]
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+    begun = {**CELLS, "T = 0.7": [], "T = 12,800": []}
+    assert [file.name for file in draw(RECIPE, begun, tmp_path / "begun", "t")] == ["t-runs.png"]
     plain = replace(RECIPE, sweep="", rows=ROWS[:2])
     assert [file.name for file in draw(plain, CELLS, tmp_path / "two", "t")] == ["t-runs.png"]

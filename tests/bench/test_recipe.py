@@ -199,6 +199,12 @@ def test_a_row_to_compare_with_is_one_of_the_recipes():
         Recipe("t", "t", (Row("control", "sub_infomax"),), {}, against="contol")
 
 
+def test_a_control_has_the_role_of_one():
+    rows = [(name, row) for name in recipe_names() for row in load_recipe(name).rows]
+    assert {(name, row.name) for name, row in rows if row.method == "control" and row.role != "control"} == set()
+    assert {(name, row.name) for name, row in rows if "(control)" in row.name and row.role != "control"} == set()
+
+
 def test_a_role_is_one_of_four_and_no_part_of_a_cells_key(tmp_path):
     with pytest.raises(ValueError, match="unknown role 'controll'; did you mean 'control'"):
         Recipe("t", "t", (Row("a", "random", role="controll"),), {})

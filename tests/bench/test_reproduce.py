@@ -124,7 +124,9 @@ def test_a_recipe_of_which_nothing_can_run_is_named_with_what_it_wants(folder, c
     assert main(["bench", "third.py", "--keep", "kept"]) == 0
     assert "left out: third-py: nothing of it can run at the small scale as it is" in capsys.readouterr().err
     assert main(["bench", "third.py", "--plan"]) == 0
-    assert "  nothing of it can run at the small scale as it is: it needs a gen" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "  nothing of it can run at the small scale as it is: it needs a gen" in said
+    assert said.splitlines()[-1] == "0 cells"
 
 
 def test_a_plan_names_rows_that_want_a_source(folder, capsys):
@@ -173,3 +175,14 @@ def test_a_file_that_holds_no_results_is_not_believed(asked, folder):
     (folder / "kept" / "first-py-small.json").write_text('{"rows": [3]}')
     with pytest.raises(ValueError, match=r"first-py-small\.json holds no results of a bench; delete it"):
         outstanding(asked)
+
+
+def test_only_files_that_are_there_are_said_to_be_written(folder, capsys):
+    command = ["bench", "first.py", "--rows", "random", "--seeds", "1", "--device", "cpu", "--out", "out", "--budget"]
+    assert main([*command, "0.001s"]) == 0
+    assert capsys.readouterr().out == "t\n\nnothing is finished yet\n"
+    assert main([*command, "9m"]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    files = said.removeprefix("wrote ").split(", ")
+    assert files == [f"out/results.{form}" for form in ("md", "json", "tex", "html")]
+    assert all((folder / file).is_file() for file in files)

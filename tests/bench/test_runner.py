@@ -9,7 +9,7 @@ from contrafact.bench import cells as bench_cells
 from contrafact.bench.plan import Bench
 from contrafact.bench.recipe import Column, Recipe, Row
 from contrafact.bench.runner import run_bench
-from contrafact.bench.table import Scores, results_table
+from contrafact.bench.table import Scores, results_grid
 from contrafact.core.method import load_run
 from contrafact.evaluation.regression import RegressionSettings
 from contrafact.generators.checkpoints import load_generator
@@ -243,7 +243,7 @@ def test_means_spreads_and_the_margin_over_the_control():
         "A": [Scores("A", seed, {"MIG": value}, 2.0) for seed, value in enumerate([0.4, 0.5, 0.6])],
         "control": [Scores("control", seed, {"MIG": value}, 4.0) for seed, value in enumerate([0.1, 0.1, 0.1])],
     }
-    assert results_table(recipe, cells).splitlines()[2:] == [
+    assert results_grid(recipe, cells).to_markdown().splitlines()[2:] == [
         "| A | 0.500 ± 0.100 | 3 | 2 s |",
         "| control | 0.100 ± 0.000 | 3 | 4 s |",
         "| A − control | +0.400 (+4.0 std) |  |  |",
@@ -257,7 +257,7 @@ def test_the_best_seed_stands_beside_the_mean_where_the_paper_gives_nothing_else
         "a": [Scores("a", 0, {"ACC": 0.7, "FID": 30.0}, 1.0), Scores("a", 1, {"ACC": 0.8, "FID": 20.0}, 1.0)],
         "b": [Scores("b", 0, {"ACC": 0.6}, 1.0)],
     }
-    lines = results_table(recipe, cells).splitlines()
+    lines = results_grid(recipe, cells).to_markdown().splitlines()
     assert "| 0.750 ± 0.071 (0.800) |" in lines[2]
     assert "| 25.000 ± 7.071 (20.000) |" in lines[2]
     assert lines[3].startswith("| b | 0.600 | – | 1 |")

@@ -53,3 +53,10 @@ def test_markdown_names_the_part_behind_the_title():
 def test_rows_are_as_long_as_the_heads_say():
     with pytest.raises(ValueError, match="expected 4 texts in every row, got 2 in that of 'short'"):
         Grid(GRID.heads, (("short", "1"),))
+    with pytest.raises(ValueError, match="expected 4 texts in every row, got 0 in row 2"):
+        Grid(GRID.heads, (GRID.rows[0], ()))
+
+
+def test_signs_of_a_markdown_table_and_line_breaks_stay_in_their_cell():
+    grid = Grid((("a | b", ()), ("c\nd", ("e|f",))), (("|x|\r\ny", "1"),))
+    assert grid.to_markdown().splitlines() == [r"| a \| b | c d, e\|f |", "| --- | --- |", r"| \|x\| y | 1 |"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from contrafact.contract.samples import draw_factors, noisy_codes
+from contrafact.evaluation.paper import latex_text
 from contrafact.metrics import evaluate, summarize
 
 matplotlib.use("Agg")
@@ -103,3 +104,17 @@ def test_a_notebook_shows_bars_and_limits(evaluation):
     assert html.count("<tr>") == 1 + len(evaluation.scores())
     assert f"width:{120 * evaluation.scores()['mig.score']:.0f}px" in html
     assert "calc(" in html
+
+
+def test_greek_letters_and_signs_are_commands_that_latex_has():
+    small = "αβγδεζηθικλμνξπρστυφχψω"
+    names = (
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
+        "omega"
+    )
+    assert latex_text(small) == "".join(rf"$\{name}$" for name in names.split())
+    assert latex_text("\N{GREEK SMALL LETTER OMICRON}ς") == r"o$\varsigma$"
+    capitals = "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
+    assert latex_text("ΓΔΘΛΞΠΣΥΦΨΩ") == "".join(rf"$\{name}$" for name in capitals.split())
+    signs = "approx ne infty in leftarrow surd | epsilon"
+    assert latex_text("≈≠∞∈←√‖ϵ") == "".join(rf"$\{name}$" for name in signs.split())

@@ -111,7 +111,7 @@ def representations(
                 numbers, small = published[f"{name} on {kind}"], SMALL.get(name, {})
                 few = {"num_directions": FLOW_DIRECTIONS} if (name, kind) == ("LD", "Flow") else {}
                 rows.append(Row(f"{name} on {kind}", method, numbers, few, small, source=by_scale, scales=scales))
-        rows.append(Row(f"control on {kind}", "control", scales=scales))
+        rows.append(Row(f"control on {kind}", "control", scales=scales, role="control"))
     return Recipe(
         title=f"{', '.join(columns)} on {SPOKEN[dataset]}: typical methods, directions of pretrained generators, DisCo",
         table=f"Ren et al. 2022, Table {number}, {SPOKEN[dataset]}",

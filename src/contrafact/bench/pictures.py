@@ -9,7 +9,7 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def draw(recipe: Recipe, cells: Mapping[str, Sequence[Scores]], folder: Path, st
     """
     recipe, cells = split_by_device(recipe, cells)
     files = [save(runs_picture(recipe, cells), folder / f"{stem}-runs.png")]
-    if recipe.sweep:
+    if recipe.sweep and len(_numbers(recipe, cells)) > 1:
         files.append(save(sweep_picture(recipe, cells), folder / f"{stem}-sweep.png"))
     for title, (data, part) in itertools.product(recipe.columns, by_data(recipe, cells).items()):
         ranked = ranked_rows(part, cells, title)
@@ -103,15 +103,14 @@ def sweep_picture(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Figu
     Raises:
         ValueError: fewer than two rows with a number have runs.
     """
-    found = {row.name: _NUMBER.search(row.name) for row in recipe.rows if cells[row.name]}
-    numbers = {name: float(match[0].replace(",", "")) for name, match in found.items() if match}
+    numbers = _numbers(recipe, cells)
     if len(numbers) < 2:
         raise ValueError(f"a curve over {recipe.sweep or 'nothing'} needs two rows with a number in their name")
     shown = sorted((row for row in recipe.rows if row.name in numbers), key=lambda row: numbers[row.name])
-    curves = _curves(recipe, shown)
+    curves = _curves(recipe, shown, cells)
     figure, panels = _panels(len(recipe.columns), 2.8, 2.6)
     for panel, title in zip(panels, recipe.columns, strict=True):
-        for place, (label, rows) in enumerate(curves.items()):
+        for place, (label, rows, printed) in enumerate(curves):
             color = _CURVES[place % len(_CURVES)]
             every = [[cell.scores[title] for cell in cells[row.name] if title in cell.scores] for row in rows]
             kept = [place for place, values in enumerate(every) if values]
@@ -120,10 +119,11 @@ def sweep_picture(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Figu
             spread = np.array([np.std(every[place], ddof=1) if len(every[place]) > 1 else 0.0 for place in kept])
             panel.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.2, linewidth=0)
             panel.plot(x, mean, "o-", color=color, markersize=4, label=label)
-            published = [(numbers[row.name], row.published[title][0]) for row in rows if title in row.published]
+            # A row that was computed on several kinds of device has its published number on each.
+            published = {(numbers[row.name], row.published[title][0]) for row in printed if title in row.published}
             if published:
-                theirs = {"color": _ORANGE, "label": "published"} if len(curves) == 1 else {"color": color}
-                panel.plot(*zip(*published, strict=True), "D--", markersize=4, fillstyle="none", **theirs)
+                theirs = {"color": color} if len(recipe.curves) > 1 else {"color": _ORANGE, "label": "published"}
+                panel.plot(*zip(*sorted(published), strict=True), "D--", markersize=4, fillstyle="none", **theirs)
         if len(curves) > 1 or any(title in row.published for row in shown):
             panel.legend(fontsize=7, frameon=False)
         ticks = np.unique([*numbers.values()])
@@ -137,14 +137,50 @@ def sweep_picture(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Figu
     return figure
 
 
-def _curves(recipe: Recipe, shown: Sequence[Row]) -> dict[str, list[Row]]:
-    """The rows of each curve by its label; a row that was computed on several devices has theirs in its name."""
-    if not recipe.curves:
-        return {"ours": [*shown]}
-    return {
-        label: [row for row in shown if any(row.name == name or row.name.startswith(f"{name} (") for name in names)]
-        for label, names in recipe.curves.items()
-    }
+def _numbers(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> dict[str, float]:
+    """The number in the name of each row that has runs and a number."""
+    found = {row.name: _NUMBER.search(row.name) for row in recipe.rows if cells[row.name]}
+    return {name: float(match[0].replace(",", "")) for name, match in found.items() if match}
+
+
+class _Curve(NamedTuple):
+    """A line of a sweep's picture.
+
+    Attributes:
+        label: what the legend calls it.
+        rows: the rows it goes through.
+        published: the rows whose published numbers are drawn in its colour.
+    """
+
+    label: str
+    rows: list[Row]
+    published: list[Row]
+
+
+def _curves(recipe: Recipe, shown: Sequence[Row], cells: Mapping[str, Sequence[Scores]]) -> list[_Curve]:
+    """A curve for each label of the recipe and each kind of device that its rows were computed on.
+
+    Published numbers go with the first of a label. A row that was computed on several kinds of device is several rows
+    (:func:`~contrafact.bench.table.split_by_device`), each with its kind in the name.
+    """
+    kind_of = {row.name: cells[row.name][0].kind_of_device for row in shown}
+    kinds = list(dict.fromkeys(kind_of.values()))
+    curves = []
+    for label, names in (recipe.curves or {"ours": tuple(kind_of)}).items():
+        rows = [row for row in shown if any(_is_of(row.name, name, kind_of) for name in names)]
+        published = rows
+        for kind in kinds:
+            on_kind = [row for row in rows if kind_of[row.name] == kind]
+            if on_kind:
+                called = f"{label} ({kind})" if kind and len(kinds) > 1 else label
+                curves.append(_Curve(called, on_kind, published))
+                published = []
+    return curves
+
+
+def _is_of(name: str, row: str, kind_of: Mapping[str, str]) -> bool:
+    """Whether a name is a recipe's row, or that row on a kind of device."""
+    return name in (row, f"{row} ({kind_of[name]})")
 
 
 def _panels(count: int, width: float, height: float) -> tuple[Figure, Sequence[Any]]:

@@ -19,7 +19,7 @@ from contrafact.core import command
 from contrafact.core.claim import claim
 from contrafact.core.files import read_json, write_json, write_text
 from contrafact.core.run import environment, find_device
-from contrafact.evaluation.grid import BOLD, Grid
+from contrafact.evaluation.grid import BOLD, Grid, one_line
 from contrafact.methods import CATALOG
 
 RESULTS = "results.json"
@@ -136,43 +136,41 @@ def _write(bench: Bench, rows: Mapping[str, Sequence[Scores]], failed: Mapping[s
         for row in recipe.rows
     }
     write_json(bench.out / RESULTS, {**facts, "failed": dict(failed), "rows": results})
-    table, text = as_markdown(recipe, rows, facts, failed)
+    tables = grids(*split_by_device(recipe, rows))
+    table, text = as_markdown(recipe.title, tables, facts, failed)
     write_text(bench.out / TABLE, text)
-    write_text(bench.out / LATEX, as_latex(recipe, rows, facts, failed))
+    write_text(bench.out / LATEX, as_latex(recipe.title, tables, facts, failed))
     return table
 
 
 def as_markdown(
-    recipe: Recipe, rows: Mapping[str, Sequence[Scores]], facts: Mapping[str, Any], failed: Mapping[str, str]
+    title: str, tables: Sequence[Grid], facts: Mapping[str, Any], failed: Mapping[str, str]
 ) -> tuple[str, str]:
-    """The table, and the text around it: what was computed how, and what went wrong.
+    """The tables, and the text around them: what was computed how, and what went wrong.
 
     Args:
-        recipe: the rows to print.
-        rows: their cells.
+        title: of the recipe.
+        tables: as :func:`~contrafact.bench.table.grids` makes them.
         facts: what stands above and below the table, as ``results.json`` has it.
         failed: errors by row and seed.
     """
-    table = "\n\n".join(grid.to_markdown() for grid in grids(*split_by_device(recipe, rows)))
-    about = [f"- {key}: {value}" for key, value in facts_of(facts, failed)]
-    return table, "\n".join([f"# {recipe.title}", "", table, "", *about, ""])
+    table = "\n\n".join(grid.to_markdown() for grid in tables)
+    about = [one_line(f"- {key}: {value}") for key, value in facts_of(facts, failed)]
+    return table, "\n".join([one_line(f"# {title}"), "", table, "", *about, ""])
 
 
-def as_latex(
-    recipe: Recipe, rows: Mapping[str, Sequence[Scores]], facts: Mapping[str, Any], failed: Mapping[str, str]
-) -> str:
+def as_latex(title: str, tables: Sequence[Grid], facts: Mapping[str, Any], failed: Mapping[str, str]) -> str:
     """The same tables for LaTeX, which needs ``booktabs``; what was computed how stands in comments.
 
     Args:
-        recipe: the rows to print.
-        rows: their cells.
+        title: of the recipe.
+        tables: as for :func:`as_markdown`.
         facts: as for :func:`as_markdown`.
         failed: errors by row and seed.
     """
-    tables = [grid.to_latex() for grid in grids(*split_by_device(recipe, rows))]
     about = [" ".join(f"% {key}: {value}".split()) for key, value in facts_of(facts, failed)]
-    head = [" ".join(f"% {recipe.title}".split()), f"% \\usepackage{{booktabs}}; {BOLD}"]
-    return "\n".join([*head, "", "\n\n".join(tables), "", *about, ""])
+    head = [" ".join(f"% {title}".split()), f"% \\usepackage{{booktabs}}; {BOLD}"]
+    return "\n".join([*head, "", "\n\n".join(grid.to_latex() for grid in tables), "", *about, ""])
 
 
 def facts_of(facts: Mapping[str, Any], failed: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -208,7 +206,7 @@ def stored(path: Path, recipe: Recipe | None = None) -> tuple[Recipe, dict[str, 
 def rewrite(path: Path) -> str:
     """The text of a stored ``results.json``, as this version writes it."""
     recipe, rows, results = stored(path)
-    return as_markdown(recipe, rows, *_told(results))[1]
+    return as_markdown(recipe.title, grids(*split_by_device(recipe, rows)), *_told(results))[1]
 
 
 def stored_grids(path: Path, recipe: Recipe | None = None) -> tuple[str, list[Grid], list[tuple[str, str]]]:

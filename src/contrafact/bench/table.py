@@ -14,6 +14,7 @@ from contrafact.bench.recipe import LOG, Recipe, Row, column_of
 from contrafact.evaluation.codes import info_of
 from contrafact.evaluation.compare import compare_runs
 from contrafact.evaluation.grid import Grid
+from contrafact.evaluation.paper import TIED
 from contrafact.evaluation.ranks import Ranking, corrected, rank_methods, smallest_p
 from contrafact.evaluation.representations import parse_target
 from contrafact.evaluation.run import CONTROL
@@ -79,11 +80,6 @@ def split_by_device(
     return replace(recipe, rows=tuple(rows)), split
 
 
-def results_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
-    """:func:`results_grid` as Markdown."""
-    return results_grid(recipe, cells).to_markdown()
-
-
 def results_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid:
     """Each row's mean ± standard deviation over seeds beside the published numbers, the best of those ranked marked.
 
@@ -93,7 +89,7 @@ def results_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid:
     titles = list(recipe.columns)
     printed = {title for row in recipe.rows for title in row.published}  # a column nobody published has ours alone
     heads = [(title, ("ours", "published") if title in printed else ()) for title in titles]
-    first = {(one.title, one.order[0]) for one in standings(recipe, cells)}
+    first = {(one.title, name) for one in standings(recipe, cells) for name in one.best()}
     lines, best = list[tuple[str, ...]](), set[tuple[int, int]]()
     controlled: Row | None = None
     for row in recipe.rows:
@@ -117,11 +113,6 @@ def results_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid:
             lines.append((f"{controlled.name} − {row.name}", *margins, "", ""))
         controlled = row
     return Grid((("", ()), *heads, ("seeds", ()), ("training", ())), tuple(lines), frozenset(best))
-
-
-def paired_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
-    """:func:`paired_grid` as Markdown; empty where there is none."""
-    return _text(paired_grid(recipe, cells))
 
 
 def paired_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid | None:
@@ -164,6 +155,11 @@ class Standing(NamedTuple):
     ranks: Mapping[str, float]
     scores: Mapping[str, Sequence[float]]
 
+    def best(self) -> list[str]:
+        """The rows whose mean is as good as that of the first."""
+        means = {name: float(np.mean(self.scores[name])) for name in self.order}
+        return [name for name in self.order if abs(means[name] - means[self.order[0]]) <= TIED]
+
 
 def standings(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> list[Standing]:
     """How the rows of each column stand, data set by data set, where two can be compared."""
@@ -178,11 +174,6 @@ def standings(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> list[Sta
             order = sorted(scores, key=lambda name, means=means, ranks=ranks: (means[name], ranks[name]))  # type: ignore[misc]
             found.append(Standing(title, data, order, ranks, scores))
     return found
-
-
-def standings_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
-    """:func:`standings_grid` as Markdown; empty where there is none."""
-    return _text(standings_grid(recipe, cells))
 
 
 def standings_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid | None:
@@ -200,11 +191,6 @@ def standings_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Gri
         gap = float(np.mean(best) - np.mean(following))
         body.append([f"{title}, on {data}" if data else title, *named, f"{gap:+.3f}", f"{p:.2g}", f"{least:.2g}"])
     return _grid(["column", "best (mean rank)", "next", "difference", "p", "smallest p of so few"], body)
-
-
-def ranks_table(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> str:
-    """:func:`ranks_grid` as Markdown; empty where there is none."""
-    return _text(ranks_grid(recipe, cells))
 
 
 def ranks_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid | None:
@@ -227,10 +213,6 @@ def grids(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> list[Grid]:
 
 def _grid(heads: Sequence[str], body: Sequence[Sequence[str]]) -> Grid | None:
     return Grid(tuple((head, ()) for head in heads), tuple(map(tuple, body))) if body else None
-
-
-def _text(grid: Grid | None) -> str:
-    return "" if grid is None else grid.to_markdown()
 
 
 def is_higher_better(recipe: Recipe, title: str) -> bool:

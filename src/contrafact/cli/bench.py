@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _KEPT_BUDGET = "25m"
 _SEEDS, _SMOKE_SEEDS = "5", "1"
+_NOTHING = "nothing is finished yet"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -134,9 +135,11 @@ def bench(arguments: Sequence[str]) -> None:
         _compute_cell(job, options.cell)
     else:
         table = run_where_asked(options, job, budget)
-        drawn = "".join(f", {path}" for path in _drawn(options, job))
-        forms = ", ".join(f"{job.out}/results.{form}" for form in ("md", "json", "tex", "html"))
-        print(f"{job.recipe.title}\n\n{table}\n\nwrote {forms}{drawn}")
+        print(f"{job.recipe.title}\n\n{table or _NOTHING}")
+        if table:  # else nothing was written either
+            drawn = "".join(f", {path}" for path in _drawn(options, job))
+            forms = ", ".join(f"{job.out}/results.{form}" for form in ("md", "json", "tex", "html"))
+            print(f"\nwrote {forms}{drawn}")
 
 
 def _drawn(options: Options, job: Bench) -> list[Path]:
@@ -163,7 +166,9 @@ def _write_page(job: Bench) -> None:
 
 
 def run_where_asked(options: Options, job: Bench, budget: float | None, session: str | None = None) -> str:
-    """The recipe's table, computed where ``--on`` says; what failed in the session already is left alone here.
+    """The recipe's table, computed where ``--on`` says; empty while nothing is finished.
+
+    What failed in the session already is left alone here.
 
     What is finished is also written as a page, whether cells failed or somebody stopped it.
     """
@@ -193,7 +198,7 @@ def _run(options: Options, job: Bench, budget: float | None, session: str | None
 
     others = {name: str(value) for name, value in changes_of(options.slurm).items()}
     cluster = Cluster(where, address, options.jobs, options.cpus, options.gpus, options.minutes, others)
-    return run_on(job, cluster) or "nothing is finished yet"
+    return run_on(job, cluster)
 
 
 def _job(options: Options, name: str) -> Bench:
@@ -285,7 +290,7 @@ def _run_all(options: Options, budget: float | None) -> None:
             _print_collected(job)
             continue
         try:
-            print(f"{job.recipe.title}\n\n{run_where_asked(options, job, left, session)}\n")
+            print(f"{job.recipe.title}\n\n{run_where_asked(options, job, left, session) or _NOTHING}\n")
         except ValueError as error:
             failures.append(f"{job.name}: {error}")
             print(f"contrafact: {failures[-1]}", file=sys.stderr)
@@ -340,7 +345,7 @@ def _print_collected(job: Bench) -> None:
 
     table = collect(job)
     _write_page(job)
-    print(f"{job.recipe.title}\n\n{table or 'nothing is finished yet'}\n")
+    print(f"{job.recipe.title}\n\n{table or _NOTHING}\n")
 
 
 def _compute_cell(job: Bench, key: str) -> None:
@@ -385,7 +390,7 @@ def print_plan(jobs: Sequence[Bench], workers: int) -> None:
         rest += f", {shared_among(every, workers) / 3600:.1f} h of {workers}"
     source = f"; of {foreign} cells by what such took on another machine" if foreign else ""
     more = f"; of {unknown} the time is not known: nothing like them is finished" if unknown else ""
-    print(f"{len(seen)} cells: {told}{rest}{source}{more}")
+    print(f"{len(seen)} cells{': ' * bool(told)}{told}{rest}{source}{more}")
 
 
 def _spoken(seconds: float) -> str:

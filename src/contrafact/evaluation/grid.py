@@ -45,8 +45,10 @@ class Grid:
     def __post_init__(self) -> None:
         """Refuse rows that are not as long as the heads say."""
         wide = self.width
-        if wrong := next((row for row in self.rows if len(row) != wide), None):
-            raise ValueError(f"expected {wide} texts in every row, got {len(wrong)} in that of {wrong[0]!r}")
+        for number, row in enumerate(self.rows, start=1):
+            if len(row) != wide:
+                which = f"that of {row[0]!r}" if row else f"row {number}"
+                raise ValueError(f"expected {wide} texts in every row, got {len(row)} in {which}")
 
     @property
     def width(self) -> int:
@@ -57,7 +59,7 @@ class Grid:
         """The table, a line a row."""
         flat = [f"{title}, {part}" if part else title for title, parts in self.heads for part in parts or ("",)]
         lines = [flat, ["---"] * len(flat), *self.rows]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return "\n".join(f"| {' | '.join(map(_markdown_cell, line))} |" for line in lines)
 
     def to_latex(self) -> str:
         """A ``tabular`` with the rules of ``booktabs``; titles of several parts span them."""
@@ -84,6 +86,15 @@ class Grid:
     def _latex_cell(self, row: int, number: int, text: str) -> str:
         shown = "--" if text == "–" else latex_text(text)
         return rf"\textbf{{{shown}}}" if (row, number) in self.best else shown
+
+
+def _markdown_cell(text: str) -> str:
+    return one_line(text).replace("|", r"\|")
+
+
+def one_line(text: str) -> str:
+    """A text with its line breaks as blanks."""
+    return " ".join(text.splitlines())
 
 
 def _line(texts: Sequence[str]) -> str:

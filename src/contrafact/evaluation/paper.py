@@ -26,9 +26,14 @@ _LATEX = {"\\": r"\textbackslash{}", **{sign: rf"\{sign}" for sign in "&%$#_{}"}
 _LATEX |= {"^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "→": r"$\rightarrow$"}
 _LATEX |= {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "≤": r"$\le$", "≥": r"$\ge$", "|": r"\textbar{}"}
 _LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "–": "--", "“": "``", "”": "''", "…": r"\dots{}"}
+_LATEX |= {"≈": r"$\approx$", "≠": r"$\ne$", "∞": r"$\infty$", "∈": r"$\in$", "←": r"$\leftarrow$"}
+_LATEX |= {"√": r"$\surd$", "‖": r"$\|$", "ϵ": r"$\epsilon$", "ς": r"$\varsigma$"}
 _LATEX |= {"[": "{[}", "*": "{*}"}  # which the end of the row before would take for its own
 _LATEX |= {chr(ord("₀") + digit): f"$_{digit}$" for digit in range(10)}
-_BORDER = 1e-12  # of values that count as equally good
+_CAPITALS = ("GAMMA", "DELTA", "THETA", "LAMDA", "XI", "PI", "SIGMA", "UPSILON", "PHI", "PSI", "OMEGA")
+"""Greek capitals with a command of their own: the others look like Latin ones."""
+TIED = 1e-12
+"""How far apart means may be that count as equally good."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ class Summary:
         if len(means) < 2 or not direction or not self.compared:
             return set()
         top = max(direction * value for value in means.values())
-        return {name for name, value in means.items() if direction * value >= top - _BORDER}
+        return {name for name, value in means.items() if direction * value >= top - TIED}
 
     def _rows(self, digits: int, plus_minus: str) -> list[tuple[str, list[tuple[str, bool]]]]:
         """For each score its full name and, for each method, the text and whether it is the best."""
@@ -195,8 +200,8 @@ def _greek(sign: str) -> str:
     """A small or capital Greek letter by its command; any other sign as it is."""
     kind, _, name = unicodedata.name(sign, "").partition(" LETTER ")
     if kind == "GREEK SMALL" and name.isalpha():
-        return rf"$\{name.lower().replace('lamda', 'lambda')}$"
-    if kind == "GREEK CAPITAL" and name in ("GAMMA", "DELTA", "THETA", "LAMDA", "SIGMA", "PHI", "PSI", "OMEGA"):
+        return "o" if name == "OMICRON" else rf"$\{name.lower().replace('lamda', 'lambda')}$"
+    if kind == "GREEK CAPITAL" and name in _CAPITALS:
         return rf"$\{name.title().replace('Lamda', 'Lambda')}$"
     return sign
 
