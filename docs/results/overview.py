@@ -206,7 +206,8 @@ def beside_papers() -> str:
             if rows:
                 on_kind = f", {kind}" if len(kinds) > 1 else ""
                 name = f"{results['table']} (`{results['recipe']}`{on_kind}{reading(path.stem)})"
-                lines.append([name, rows, orders or "–", gaps, results["remark"] or "–"])
+                remark = results["remark"].replace("|", r"\|")
+                lines.append([name, rows, orders or "–", gaps, remark or "–"])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 

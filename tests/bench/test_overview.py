@@ -26,6 +26,13 @@ def test_the_page_is_up_to_date(overview):
     assert overview.PAGE.read_text(encoding="utf-8") == overview.page(), "run python docs/results/overview.py"
 
 
+def test_every_line_of_a_table_has_the_cells_of_its_head(overview):
+    for table in re.findall(r"(?:^\|.*\n)+", overview.page(), flags=re.MULTILINE):
+        lines = table.splitlines()
+        bars = [len(re.findall(r"(?<!\\)\|", line)) for line in lines]
+        assert [line for line, number in zip(lines, bars, strict=True) if number != bars[0]] == []
+
+
 def test_a_line_is_the_mean_of_its_table(overview):
     table = json.loads((RESULTS / "disco_quick.json").read_text(encoding="utf-8"))
     scores = [cell["scores"]["MIG"] for cell in table["rows"]["DisCo, quick"]["cells"]]
