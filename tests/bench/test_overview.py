@@ -61,7 +61,7 @@ def test_a_papers_table_is_chosen_before_a_newer_one_of_ours(overview):
     ("method", "data", "labels", "row"),
     [
         ("disco", "generator analytic:sprite", "–", "random, free (control), `disco-table12`, there a control"),
-        ("sub_infomax", "digits-garments", "–", "Hessian, λ = 0.001, `sub-infomax-digits`"),
+        ("sub_infomax", "digits-garments", "–", "InfoMin, λ = 0.001, `sub-infomax-digits`"),
         ("sub_infomax", "mnist-stl", "–", "orthogonality, λ = 0.001, `sub-infomax-table3`"),
         ("beta_vae", "shapes3d", "–", "β-VAE, `vae-shapes3d`"),
         ("cd_gan", "fashion-mnist", "–", "CD-GAN, no labels, `cd-gan-table2`"),
