@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -64,11 +65,11 @@ def test_the_best_two_rows_of_a_column_by_their_means_over_what_all_have():
     gaps = {"control": [0.1, 0.3, 0.2, 0.9], "ours": [0.4, 0.5, 0.1], "other": [0.3, 0.1, 0.2, 0.1]}
     by_row = {name: cells(name, scores, loss=0.0) for name, scores in gaps.items()}
     lines = standings_grid(RECIPE, by_row).to_markdown().splitlines()
-    assert lines[0] == "| column | best (mean rank) | next | difference | p | smallest p of so few |"
+    assert lines[0] == "| column | best (mean rank) | next | difference | runs | p | smallest p of so few |"
     shared = {name: scores[:3] for name, scores in gaps.items()}  # the fourth seed is not everybody's
     p = sign_flips([a - b for a, b in zip(shared["ours"], shared["control"], strict=True)])
     # ranks by seed, the largest first: ours 1, 1, 3; other 2, 3, 1.5; control 3, 2, 1.5
-    assert lines[2:] == [f"| gap | ours (1.7) | control (2.2) | +0.133 | {p:.2g} | 0.25 |"], "a log has no best end"
+    assert lines[2:] == [f"| gap | ours (1.7) | control (2.2) | +0.133 | 3 | {p:.2g} | 0.25 |"], "a log has no best end"
 
 
 def test_the_lower_mean_is_the_best_where_the_metric_says_so():
@@ -89,6 +90,20 @@ def test_the_lower_mean_is_the_best_where_the_metric_says_so():
 def test_nothing_stands_where_nothing_is_shared(scores):
     by_row = {name: cells(name, scores.get(name, [])) for name in ("control", "ours", "other")}
     assert standings_grid(RECIPE, by_row) is None
+
+
+@pytest.mark.parametrize("apart", [{"device": "cuda:0 (NVIDIA H200)"}, {"seed": 10}])
+def test_a_row_that_shares_no_run_with_the_others_is_left_out_of_their_ranks(apart):
+    gaps = {"control": [0.1, 0.3, 0.2], "ours": [0.4, 0.5, 0.1], "other": [0.9, 0.9, 0.9]}
+    by_row = {name: [cell._replace(device="cpu") for cell in cells(name, scores)] for name, scores in gaps.items()}
+    together = standings_grid(replace(RECIPE, rows=RECIPE.rows[:2]), by_row)
+    for name in ("other", "control"):
+        elsewhere = [dict(apart, seed=apart["seed"] + cell.seed) if "seed" in apart else apart for cell in by_row[name]]
+        moved = [cell._replace(**change) for cell, change in zip(by_row[name], elsewhere, strict=True)]
+        left = [row for row in ("control", "ours", "other") if row != name]
+        lines = standings_grid(RECIPE, {**by_row, name: moved}).to_markdown().splitlines()
+        assert sorted(re.findall(r"(\w+) \(\d\.\d\)", lines[2])) == sorted(left)
+    assert together.to_markdown() == standings_grid(RECIPE, {**by_row, "other": []}).to_markdown()
 
 
 def test_every_row_has_its_mean_rank():
@@ -170,7 +185,7 @@ def test_rows_on_several_kinds_of_source_are_compared_by_their_means_over_genera
         by_row[row] = [cell._replace(device="cpu") for cell in by_row[row]]
     assert (
         standings_grid(RECIPE, by_row).to_markdown().splitlines()[2]
-        == "| gap | ours (1.0) | other (2.0) | +0.200 | 0.5 | 0.5 |"
+        == "| gap | ours (1.0) | other (2.0) | +0.200 | 2 | 0.5 | 0.5 |"
     )
     assert "| ours | +0.400 (p 1) | – |" in paired_grid(RECIPE, by_row).to_markdown()
 
@@ -182,7 +197,7 @@ def test_rows_on_one_kind_of_generator_are_compared_on_each():
         "ours": on_generators("ours", {0: [0.2, 0.2], 1: [0.2, 0.2]}, source),
         "other": [],
     }
-    assert standings_grid(RECIPE, by_row).to_markdown().splitlines()[2].endswith("| +0.100 | 0.12 | 0.12 |"), (
+    assert standings_grid(RECIPE, by_row).to_markdown().splitlines()[2].endswith("| +0.100 | 4 | 0.12 | 0.12 |"), (
         "four pairs"
     )
 

@@ -179,9 +179,10 @@ def standings(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> list[Sta
 def standings_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid | None:
     """For each column the two rows with the best means, each with its mean rank, and whether they differ.
 
-    Over the places that all rows with two runs share: the difference of the means, its two-sided p-value by flips of
-    sign, and the smallest one that so few pairs can give. A column of the log, or of which neither end is the better,
-    is left out, and rows on several data sets are several lines; None where no column has two rows of two runs.
+    Over the places that all rows with two runs share, of which the table says how many: the difference of the means,
+    its two-sided p-value by flips of sign, and the smallest one that so few pairs can give. A column of the log, or of
+    which neither end is the better, is left out, and rows on several data sets are several lines; None where no column
+    has two rows of two runs.
     """
     body = []
     for title, data, order, ranks, scores in standings(recipe, cells):
@@ -189,8 +190,9 @@ def standings_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Gri
         p, least = compare_runs(best, following), smallest_p(len(best))
         named = [f"{name} ({ranks[name]:.1f})" for name in order[:2]]
         gap = float(np.mean(best) - np.mean(following))
-        body.append([f"{title}, on {data}" if data else title, *named, f"{gap:+.3f}", f"{p:.2g}", f"{least:.2g}"])
-    return _grid(["column", "best (mean rank)", "next", "difference", "p", "smallest p of so few"], body)
+        tested = [f"{gap:+.3f}", str(len(best)), f"{p:.2g}", f"{least:.2g}"]
+        body.append([f"{title}, on {data}" if data else title, *named, *tested])
+    return _grid(["column", "best (mean rank)", "next", "difference", "runs", "p", "smallest p of so few"], body)
 
 
 def ranks_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid | None:
@@ -252,15 +254,26 @@ def _is_on_generator(row: Row) -> bool:
 def ranked_rows(recipe: Recipe, cells: Mapping[str, Sequence[Scores]], title: str) -> dict[str, list[float]]:
     """A column's numbers by row, over the places (seed, generator, device) that all rows with two or more share.
 
-    Nothing of a column of the log or one without a better end, and nothing where fewer than two places are shared.
-    Rows on several data sets are to be given one data set at a time (:func:`by_data`).
+    Where they share fewer than two, rows are left out that share least with the others: one that was computed on
+    another device, or at other seeds. Nothing of a column of the log or one without a better end, and nothing where no
+    two rows share two places. Rows on several data sets are to be given one data set at a time (:func:`by_data`).
     """
     column = column_of(recipe.columns[title])
     if column.metric == LOG or column.better == "neither":
         return {}
     found = {row.name: [cell for cell in cells[row.name] if title in cell.scores] for row in recipe.rows}
-    ranked = paired_scores({name: runs for name, runs in found.items() if len(runs) > 1}, title)
-    return ranked if all(len(values) > 1 for values in ranked.values()) else {}
+    rows = {name: runs for name, runs in found.items() if len(runs) > 1}
+    ranked = paired_scores(rows, title)
+    while len(rows) > 1 and any(len(values) < 2 for values in ranked.values()):
+        rows.pop(min(reversed(rows), key=lambda name: _shared(rows, name, title)))
+        ranked = paired_scores(rows, title)
+    return ranked if len(rows) > 1 else {}
+
+
+def _shared(rows: Mapping[str, Sequence[Scores]], name: str, title: str) -> int:
+    """How many places a row shares with the others, one after the other."""
+    pairs = ({name: rows[name], other: cells} for other, cells in rows.items() if other != name)
+    return sum(len(paired_scores(pair, title)[name]) for pair in pairs)
 
 
 def paired_scores(rows: Mapping[str, Sequence[Scores]], title: str) -> dict[str, list[float]]:
