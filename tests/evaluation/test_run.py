@@ -118,7 +118,7 @@ def test_the_control_is_scored_beside_the_run(disco_folder):
 
 def test_the_control_has_the_runs_budget(disco_folder):
     budget = budget_of(load_run(disco_folder))  # 3 directions of 2 samples, each a pair of images
-    assert budget == RegressionSettings(steps=6, batch_size=12, width=0.1)
+    assert budget == RegressionSettings(steps=6, batch_size=12, width=0.1, slope=0.01)  # as released
 
 
 def test_directions_alone_are_scored_through_a_regression_encoder(vae_folder, tmp_path):

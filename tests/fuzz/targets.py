@@ -153,6 +153,12 @@ def _read_state(folder: Path) -> Any:
     return load_state(folder / "checkpoint.pt", seeds.loop_state(), 0, 1)
 
 
+def _begun_slope(folder: Path) -> Any:
+    from contrafact.evaluation.control import begun_slope
+
+    return begun_slope(folder)
+
+
 def _resume(folder: Path) -> Any:
     """A run's folder is read again, and changed, by whoever resumes it: a finished one only says so."""
     from contrafact.generators.analytic import Analytic
@@ -478,6 +484,7 @@ def all_targets() -> dict[str, Target]:
             ),
             3.0,
         ),
+        Target("control", _begun_slope, {"toy": seeds.write_run}, ("evaluation.control",)),
         Target(
             "resume",
             _resume,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -20,8 +21,10 @@ from contrafact.core import command
 from contrafact.core.dataset import ImageDataset
 from contrafact.core.directions import Directions, GlobalDirections
 from contrafact.core.files import read_json
+from contrafact.core.foreign import check_fields
 from contrafact.core.generator import Generator
 from contrafact.core.method import Artefacts, FinishedRun, load_run
+from contrafact.core.ranges import Share, check_value
 from contrafact.core.run import CONFIG, RESULT, Run
 from contrafact.core.settings import check_names
 from contrafact.core.withdrawal import Withdrawal
@@ -63,12 +66,24 @@ def budget_of(run: FinishedRun) -> RegressionSettings:
     budget = settings_of(run).budget()
     given = {"steps": budget.steps, "batch_size": budget.images_per_step, "width": budget.encoder_width}
     # A control that was begun, perhaps by a version that knew one slope only, stays what it is.
-    begun = run.folder / CONTROL / CONFIG
-    given["slope"] = budget.encoder_slope
-    if begun.exists():
-        given["slope"] = read_json(begun)["hyperparameters"].get("slope", RegressionSettings.older["slope"])
+    begun = begun_slope(run.folder / CONTROL)
+    given["slope"] = budget.encoder_slope if begun is None else begun
     read = budget.num_directions or run.directions.num_directions
     return RegressionSettings(num_directions=read, **{name: v for name, v in given.items() if v is not None})  # type: ignore[arg-type]
+
+
+def begun_slope(folder: Path) -> float | None:
+    """The slope with which a regression was begun in a folder; None where none was.
+
+    Raises:
+        ValueError: the folder's ``config.json`` is damaged.
+    """
+    path = folder / CONFIG
+    if not path.exists():
+        return None
+    said = check_fields(read_json(path), {"hyperparameters": dict}, path, f"remove {folder} to begin again")
+    slope: float = check_value("slope", said["hyperparameters"].get("slope", RegressionSettings.older["slope"]), Share)
+    return slope
 
 
 def _recorded(regression: FinishedRun) -> RegressionSettings:
