@@ -328,15 +328,15 @@ def test_a_circle_is_turned_around_and_says_radians():
         moved = torch.tensor([0.5 + step, 2.0, 0.0]).sigmoid()
         torch.testing.assert_close(swept.frames[hue, 0, m, :, 0, 0], turned.float(), atol=1e-5, rtol=0)
         torch.testing.assert_close(swept.frames[size, 0, m, :, 0, 0], moved.float(), atol=1e-5, rtol=0)
-    assert swept.steps_of(hue) == ["−2.83 rad", "−1.41 rad", "0", "+1.41 rad", "+2.83 rad"]
-    assert swept.steps_of(size)[0].endswith(" σ")
+    assert swept.step_labels(hue) == ["−2.83 rad", "−1.41 rad", "0", "+1.41 rad", "+2.83 rad"]
+    assert swept.step_labels(size)[0].endswith(" σ")
     assert swept.labels[hue].splitlines()[2] == "turns ±2.83 rad"
     assert len(swept.labels[size].splitlines()) == 2
     half = sweep(generator, directions, latents, magnitude_range(3, generator.figure_span / 2))
-    assert half.steps_of(half.names.index("hue"))[-1] == "+1.41 rad"
+    assert half.step_labels(half.names.index("hue"))[-1] == "+1.41 rad"
     wide = sweep(generator, directions, latents, magnitude_range(9, 2 * generator.figure_span))
     turned = wide.frames[wide.names.index("hue"), 0]
-    assert wide.steps_of(wide.names.index("hue"))[::4] == ["−2.83 rad", "0", "+2.83 rad"]
+    assert wide.step_labels(wide.names.index("hue"))[::4] == ["−2.83 rad", "0", "+2.83 rad"]
     assert all(float((turned[m] - turned[m + 1]).abs().max()) > 0.01 for m in range(8))  # it stands still nowhere
     with pytest.raises(ValueError, match="magnitudes are of 3 directions, but 2 are swept"):
         traversal(generator, directions, latents, np.ones((3, 5)))

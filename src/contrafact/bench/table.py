@@ -80,16 +80,19 @@ def split_by_device(
     return replace(recipe, rows=tuple(rows)), split
 
 
-def results_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid:
+def results_grid(
+    recipe: Recipe, cells: Mapping[str, Sequence[Scores]], stand: Sequence[Standing] | None = None
+) -> Grid:
     """Each row's mean ± standard deviation over seeds beside the published numbers, the best of those ranked marked.
 
     A row that is a control is followed by the margin over it: the difference of the means, also in units of the larger
-    of the two standard deviations.
+    of the two standard deviations. ``stand`` are the :func:`standings`, where they are known already.
     """
     titles = list(recipe.columns)
     printed = {title for row in recipe.rows for title in row.published}  # a column nobody published has ours alone
     heads = [(title, ("ours", "published") if title in printed else ()) for title in titles]
-    first = {(one.title, name) for one in standings(recipe, cells) for name in one.best()}
+    ranked = standings(recipe, cells) if stand is None else stand
+    first = {(one.title, name) for one in ranked for name in one.best()}
     lines, best = list[tuple[str, ...]](), set[tuple[int, int]]()
     controlled: Row | None = None
     for row in recipe.rows:
@@ -135,7 +138,7 @@ def paired_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid |
         for (name, (first, second)), p in zip(column.items(), p_values, strict=True):
             entries[name, title] = f"{np.mean(second) - np.mean(first):+.3f} (p {p:.2g})"
     body = [[name, *(entries.get((name, title), "–") for title in titles)] for name in tested]
-    return _grid([f"less {recipe.against}", *titles], body)
+    return _grid("Tested against one row", [f"less {recipe.against}", *titles], body)
 
 
 class Standing(NamedTuple):
@@ -176,7 +179,9 @@ def standings(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> list[Sta
     return found
 
 
-def standings_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid | None:
+def standings_grid(
+    recipe: Recipe, cells: Mapping[str, Sequence[Scores]], stand: Sequence[Standing] | None = None
+) -> Grid | None:
     """For each column the two rows with the best means, each with its mean rank, and whether they differ.
 
     Over the places that all rows with two runs share, of which the table says how many: the difference of the means,
@@ -185,36 +190,41 @@ def standings_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Gri
     has two rows of two runs.
     """
     body = []
-    for title, data, order, ranks, scores in standings(recipe, cells):
+    for title, data, order, ranks, scores in standings(recipe, cells) if stand is None else stand:
         best, following = (scores[name] for name in order[:2])
         p, least = compare_runs(best, following), smallest_p(len(best))
         named = [f"{name} ({ranks[name]:.1f})" for name in order[:2]]
         gap = float(np.mean(best) - np.mean(following))
         tested = [f"{gap:+.3f}", str(len(best)), f"{p:.2g}", f"{least:.2g}"]
         body.append([f"{title}, on {data}" if data else title, *named, *tested])
-    return _grid(["column", "best (mean rank)", "next", "difference", "runs", "p", "smallest p of so few"], body)
+    heads = ["column", "best (mean rank)", "next", "difference", "runs", "p", "smallest p of so few"]
+    return _grid("The best two", heads, body)
 
 
-def ranks_grid(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> Grid | None:
+def ranks_grid(
+    recipe: Recipe, cells: Mapping[str, Sequence[Scores]], stand: Sequence[Standing] | None = None
+) -> Grid | None:
     """Every row's mean rank in each column, among the rows on the same data; None where :func:`standings` are none."""
-    stand = standings(recipe, cells)
+    stand = standings(recipe, cells) if stand is None else stand
     ranks = {(name, one.title): f"{rank:.1f}" for one in stand for name, rank in one.ranks.items()}
     titles = list(dict.fromkeys(one.title for one in stand))
     names = [row.name for row in recipe.rows if any(row.name == name for name, _ in ranks)]
     among = " of its data" if any(one.data for one in stand) else ""
     body = [[name, *(ranks.get((name, title), "–") for title in titles)] for name in names]
-    return _grid([f"mean rank, 1 the best{among}", *titles], body)
+    return _grid("Mean ranks", [f"mean rank, 1 the best{among}", *titles], body)
 
 
 def grids(recipe: Recipe, cells: Mapping[str, Sequence[Scores]]) -> list[Grid]:
     """All tables that are to be printed: results, tests against a row, the best two of each column, ranks."""
     tested = paired_grid(recipe, cells) if recipe.against else None
-    found = [results_grid(recipe, cells), tested, standings_grid(recipe, cells), ranks_grid(recipe, cells)]
+    stand = standings(recipe, cells)
+    found = [results_grid(recipe, cells, stand), tested]
+    found += [standings_grid(recipe, cells, stand), ranks_grid(recipe, cells, stand)]
     return [grid for grid in found if grid is not None]
 
 
-def _grid(heads: Sequence[str], body: Sequence[Sequence[str]]) -> Grid | None:
-    return Grid(tuple((head, ()) for head in heads), tuple(map(tuple, body))) if body else None
+def _grid(title: str, heads: Sequence[str], body: Sequence[Sequence[str]]) -> Grid | None:
+    return Grid(tuple((head, ()) for head in heads), tuple(map(tuple, body)), title=title) if body else None
 
 
 def is_higher_better(recipe: Recipe, title: str) -> bool:

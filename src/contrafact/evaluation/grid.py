@@ -20,6 +20,7 @@ class Grid:
             The first column names the rows.
         rows: of each row its texts, one for each part of each column.
         best: places of the texts to set in bold, row and text, from 0.
+        title: what the table is called, where it has a heading of its own.
 
     >>> grid = Grid((("", ()), ("MIG", ("ours", "published"))), (("β-VAE", "0.3 ± 0.1", "0.2"),), frozenset({(0, 1)}))
     >>> print(grid.to_markdown())
@@ -41,6 +42,7 @@ class Grid:
     heads: tuple[tuple[str, tuple[str, ...]], ...]
     rows: tuple[tuple[str, ...], ...]
     best: frozenset[tuple[int, int]] = frozenset()
+    title: str = "Results"
 
     def __post_init__(self) -> None:
         """Refuse rows that are not as long as the heads say."""

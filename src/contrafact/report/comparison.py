@@ -35,6 +35,7 @@ from contrafact.report.figures import (
     pixel_change,
     steps_of,
     traversal,
+    turn_label,
 )
 from contrafact.report.sheets import label_width, sheet, stack
 
@@ -258,8 +259,7 @@ def _row_labels(compared: Comparison, direction: int) -> list[str]:
         why = "named so" if match.by_name else f"{match.alike:.2f} alike"
         turned = ", reversed" if match.sign < 0 else ""
         if contender.directions.is_circle(match.index):
-            turn = magnitude_labels(angles_of(contender.generator, compared.magnitudes), "rad")[-1]
-            name += f"\nturns ±{turn.removeprefix('+')}"
+            name += f"\n{turn_label(magnitude_labels(angles_of(contender.generator, compared.magnitudes), 'rad'))}"
         leading = contender is compared.contenders[0]
         rows.append(f"{contender.label}\n{name}" + ("" if leading else f"\n{why}{turned}"))
     return rows

@@ -78,11 +78,11 @@ class Sweep:
         """Each direction's name and change, how far it turns, and whose copy it is, on lines of their own."""
         texts = [f"{name}\nchange {change:.3f}" for name, change in zip(self.names, self.change, strict=True)]
         for position in np.flatnonzero(self.circles):
-            texts[position] += f"\nturns ±{self.steps_of(int(position))[-1].removeprefix('+')}"
+            texts[position] += f"\n{turn_label(self.step_labels(int(position)))}"
         same = self.copy_of or [None] * len(texts)
         return [text if of is None else f"{text}\nlike {of}" for text, of in zip(texts, same, strict=True)]
 
-    def steps_of(self, position: int) -> list[str]:
+    def step_labels(self, position: int) -> list[str]:
         """The magnitudes of one direction, counted from the strongest, with their unit."""
         if self.angles is not None and self.circles and self.circles[position]:
             return magnitude_labels(self.angles, "rad")
@@ -322,11 +322,20 @@ def magnitude_labels(magnitudes: FloatArray, unit: str = "σ") -> list[str]:
     return ["0" if text in ("+0", "−0") else f"{text} {unit}" for text in texts]
 
 
+def turn_label(labels: Sequence[str]) -> str:
+    """How far a circle is turned each way, from the labels of its steps.
+
+    >>> turn_label(magnitude_labels(np.array([-2.0, 0.0, 2.0]), "rad"))
+    'turns ±2 rad'
+    """
+    return f"turns ±{labels[-1].removeprefix('+')}"
+
+
 def strip(swept: Sweep, position: int) -> Image:
     """One direction: a row per base sample, a column per magnitude. ``position`` counts from the strongest."""
     title = f"{swept.names[position]} · mean pixel change {swept.change[position]:.3f}"
     labels = [f"sample {s}" for s in range(swept.frames.shape[1])]
-    return sheet(to_bytes(swept.frames[position]), title, labels, swept.steps_of(position))
+    return sheet(to_bytes(swept.frames[position]), title, labels, swept.step_labels(position))
 
 
 def traversal_sheet(swept: Sweep, sample: int = 0) -> Image:

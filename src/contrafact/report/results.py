@@ -12,8 +12,6 @@ from contrafact.report.page import whole_page
 from contrafact.report.sections import Section
 
 PAGE = "results.html"
-_HEADINGS = {"less": "Tested against one row", "column": "The best two", "mean rank": "Mean ranks"}
-"""Of a table by how the head of its first column begins."""
 
 
 def write_results(title: str, grids: Sequence[Grid], path: str | Path, facts: Sequence[tuple[str, str]] = ()) -> Path:
@@ -35,10 +33,8 @@ def write_results(title: str, grids: Sequence[Grid], path: str | Path, facts: Se
     notes = f"Mean ± standard deviation over seeds. {BOLD.capitalize()}." if any(g.best for g in grids) else ""
     sections = []
     for number, grid in enumerate(grids):
-        begins = (heading for start, heading in _HEADINGS.items() if grid.heads[0][0].startswith(start))
-        heading = next(begins, "Results")
         note = f'<p class="notes">{html.escape(notes)}</p>' if notes and not number else ""
-        sections.append(Section(f"table-{number}", heading, f'<div class="scroll">{_table(grid)}</div>{note}'))
+        sections.append(Section(f"table-{number}", grid.title, f'<div class="scroll">{_table(grid)}</div>{note}'))
     if facts:
         rows = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in facts)
         sections.append(Section("how", "How it was computed", f'<div class="scroll"><table>{rows}</table></div>'))

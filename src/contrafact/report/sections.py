@@ -102,7 +102,7 @@ def _data_addresses(pictures: Sequence[ByteArray]) -> list[str]:
 def _explorer(swept: Sweep, addresses: Sequence[str]) -> str:
     num_samples, steps, _, height, width = swept.frames.shape[1:]
     directions = [
-        {"name": name, "sheet": address, "labels": swept.steps_of(position)}
+        {"name": name, "sheet": address, "labels": swept.step_labels(position)}
         for position, (name, address) in enumerate(zip(swept.names, addresses, strict=True))
     ]
     # "</" inside a script element would end it, whatever a direction is called.
@@ -147,7 +147,7 @@ def _strips(swept: Sweep, addresses: Sequence[str]) -> str:
     alike = swept.copy_of or [None] * len(swept.names)
     shown = zip(map(html.escape, swept.names), swept.change, alike, addresses, strict=True)
     for position, (name, change, of, address) in enumerate(shown):
-        low, high = swept.steps_of(position)[:: steps - 1]
+        low, high = swept.step_labels(position)[:: steps - 1]
         turns = f", {low} to {high}" if swept.circles and swept.circles[position] else ""
         beside = "" if of is None else f", like {html.escape(of)}"
         said = f"{num_samples} samples moved along {name} from {low} to {high}; mean pixel change {change:.3f}"
