@@ -6,8 +6,10 @@ Rank and number come from the environment variables that torchrun sets (RANK, WO
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -18,14 +20,18 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-def _leave(group: dist.ProcessGroup | None) -> None:
+def _leave(own: weakref.ref[dist.ProcessGroup]) -> None:
     """Leave the group, unless another has taken its place, while the interpreter is whole.
 
-    Torch's own teardown comes after it, when Gloo's threads may still run: then the process aborts, and torchrun
-    calls a finished run a failed one. A process that ends by an exception leaves that to its launcher, as its last
-    exchange may wait for the others.
+    Gloo's threads need the interpreter to let go of what they exchanged last: one that still does so in its teardown
+    aborts the process, and torchrun calls a finished run a failed one. They end with the group, which goes when nobody
+    holds it any more. A process that ends by an exception leaves that to its launcher, as its last exchange may wait
+    for the others.
     """
-    if dist.is_initialized() and dist.group.WORLD is group and getattr(sys, "last_value", None) is None:
+    group = own()
+    ours = group is not None and dist.is_initialized() and dist.group.WORLD is group
+    del group
+    if ours and getattr(sys, "last_value", None) is None:
         dist.destroy_process_group()
 
 
@@ -50,9 +56,12 @@ class Processes:
             self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
             torch.cuda.set_device(self.device)
         if not dist.is_initialized():
+            # its functions hold, to the end, the group that there is when they are imported: of that, none
+            importlib.import_module("torch.distributed.nn")
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
             if device.type != "cuda":
-                atexit.register(_leave, dist.group.WORLD)
+                assert dist.group.WORLD is not None
+                atexit.register(_leave, weakref.ref(dist.group.WORLD))
 
     @property
     def is_main(self) -> bool:
