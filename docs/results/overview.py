@@ -1,4 +1,5 @@
-"""Write docs/results.md, this folder's tables and pictures from its JSON files: ``python docs/results/overview.py``.
+"""Write docs/results.md, this folder's tables and pictures from its JSON files, and the leaderboards' tables from the
+suites': ``python docs/results/overview.py``.
 
 Every number of the page is in a JSON file that ``contrafact bench`` wrote; which table shows a method on some data is
 decided by the number of seeds, then whether it is a paper's, then by date, never by its scores.
@@ -18,6 +19,8 @@ from scipy.stats import kendalltau
 from contrafact.bench.pictures import FEWEST_FOR_A_SHAPE, runs_picture, save, sweep_picture
 from contrafact.bench.recipe import Recipe, Role, Row, Scale, load_recipe
 from contrafact.bench.results import rewrite, stored
+from contrafact.bench.suite import load_suite, shipped, suite_names
+from contrafact.bench.suite import standings as places
 from contrafact.bench.table import Scores, Standing, ranking_of, split_by_device, standings
 from contrafact.evaluation.pictures import plot_ranking
 from contrafact.evaluation.run import CONTROL
@@ -296,7 +299,18 @@ def page() -> str:
     return INTRO + matrix(rows) + PAPERS + beside_papers() + DRAWN + pictured() + MISSING + missing(rows)
 
 
+def boards() -> Iterator[tuple[Path, str]]:
+    """A file for each suite, and what is in it: how the catalogued methods stand, as the package ships it."""
+    for name in suite_names():
+        results = shipped(name)
+        table = places(load_suite(name), name, FOLDER).markdown()
+        facts = f"`{results['command']}`, {results['date']}, {results['environment']['device']}"
+        yield FOLDER / f"suite_{name.replace('-', '_')}.md", f"{table}\n\n{facts}\n"
+
+
 if __name__ == "__main__":
+    for path, text in boards():
+        path.write_text(text, encoding="utf-8")
     for results in sorted(FOLDER.glob("*.json")):
         results.with_suffix(".md").write_text(rewrite(results), encoding="utf-8")
     draw()

@@ -26,6 +26,16 @@ def test_the_page_is_up_to_date(overview):
     assert overview.PAGE.read_text(encoding="utf-8") == overview.page(), "run python docs/results/overview.py"
 
 
+def test_the_leaderboards_are_up_to_date(overview):
+    written = {path.name: path.read_text(encoding="utf-8") == text for path, text in overview.boards()}
+    assert written == {"suite_shapes3d.md": True, "suite_shapes3d_labels.md": True}, (
+        "run python docs/results/overview.py"
+    )
+    assert all(
+        f"/results/{name}" in (RESULTS.parent / "leaderboard.md").read_text(encoding="utf-8") for name in written
+    )
+
+
 def test_every_line_of_a_table_has_the_cells_of_its_head(overview):
     for table in re.findall(r"(?:^\|.*\n)+", overview.page(), flags=re.MULTILINE):
         lines = table.splitlines()
