@@ -7,6 +7,7 @@ decided by the number of seeds, then whether it is a paper's, then by date, neve
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,6 +29,7 @@ from contrafact.methods import CATALOG
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "results.md"
+READINGS = FOLDER / "readings.toml"
 PICTURES = FOLDER.parent / "pictures"
 SHOWN = 2
 """Scores of a line: the first ones of the table it is from."""
@@ -52,8 +54,9 @@ PAPERS = """
 
 Only rows that have both a number of ours and a published one. *Order* is Kendall's τ between our means and the
 published ones over those rows: 1 where the rows come in the published order, −1 where in the opposite one; below
-three rows there is none to speak of. *Difference* is the mean of ours less published. Ours are small: what they can
-tell is the order, and the page that a line links to says where it agrees and why not where it does not.
+three rows there is none to speak of. *Difference* is the mean of ours less published. *Why* is what explains where they
+part, as far as we can tell; ours are small, so that they can tell the order at most. The page that a line links to says
+more.
 
 """
 DRAWN = """
@@ -199,7 +202,8 @@ def scores(row: Measured) -> str:
 
 def beside_papers() -> str:
     """A line per table that has published numbers, and per kind of device, where it has several."""
-    lines = [["table", "rows", "order", "difference", "how ours was made"], ["---"] * 5]
+    lines = [["table", "rows", "order", "difference", "why", "how ours was made"], ["---"] * 6]
+    why = readings()
     for path in sorted(FOLDER.glob("*.json")):
         recipe, cells, results = stored(path)
         kinds = list(dict.fromkeys(cell.kind_of_device for runs in cells.values() for cell in runs))
@@ -210,8 +214,13 @@ def beside_papers() -> str:
                 on_kind = f", {kind}" if len(kinds) > 1 else ""
                 name = f"{results['table']} (`{results['recipe']}`{on_kind}{reading(path.stem)})"
                 remark = results["remark"].replace("|", r"\|")
-                lines.append([name, rows, orders or "–", gaps, remark or "–"])
+                lines.append([name, rows, orders or "–", gaps, why.get(path.stem, "–"), remark or "–"])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def readings() -> dict[str, str]:
+    """Why a table's numbers are not the published ones, by its file's stem; somebody wrote that."""
+    return tomllib.loads(READINGS.read_text(encoding="utf-8"))
 
 
 def against_papers(

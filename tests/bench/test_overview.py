@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contrafact.bench.results import rewrite
+from contrafact.bench.results import rewrite, stored
 from contrafact.methods import CATALOG
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -127,6 +127,14 @@ def test_beside_the_papers_each_kind_of_device_has_its_own_line(overview, on_two
     published = [line["published"]["MIG"][0] for line in on_two_kinds["rows"].values() if line["published"]]
     assert ["(`vae-shapes3d`, cpu)" in lines[0], "(`vae-shapes3d`, cuda)" in lines[1], len(lines)] == [True, True, 2]
     assert f"| MIG {np.mean([0.9 - value for value in published]):+.2f}; DCI" in lines[1]
+
+
+def test_every_table_with_published_numbers_says_why_ours_are_others(overview):
+    tables = {path.stem: stored(path) for path in RESULTS.glob("*.json")}
+    published = {
+        name for name, (recipe, cells, results) in tables.items() if overview.against_papers(recipe, cells, results)[0]
+    }
+    assert set(overview.readings()) == published
 
 
 def test_every_method_has_a_number_or_is_named_as_having_none(overview):
