@@ -2,7 +2,7 @@
 
 Spectral Normalization for Generative Adversarial Networks, Miyato, Kataoka, Koyama & Yoshida, ICLR 2018,
 https://arxiv.org/abs/1802.05957. Hinge loss, five discriminator steps for each of the generator; settings of the
-released CIFAR-10 program at 32 pixels and below, of its ImageNet program above.
+released CIFAR-10 program, and its networks at 32 pixels and below; above, those of its ImageNet program.
 
 Deviations: the generator's bypass is GANLatentDiscovery's (a 3×3 convolution, none where the channels stay), so that
 what is trained here and what is read from its checkpoints is one architecture; batch norm's statistics are those of the

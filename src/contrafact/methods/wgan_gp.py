@@ -1,7 +1,7 @@
 """WGAN-GP: a plain GAN with a gradient penalty, the generator the others are compared with (Gulrajani et al. 2017).
 
 Improved Training of Wasserstein GANs, NeurIPS 2017, https://arxiv.org/abs/1704.00028. Networks of InfoGAN (28, 32, 64
-pixels), Adam and five critic steps of the paper.
+pixels), Adam and five critic steps of the released program.
 
 Deviations: no class knob and no encoder, so the run yields a generator only; ``gan_features`` and ``gan_inversion``
 make encoders of the same game. With ``adversary="hinge"`` and ``network="sngan"`` the loop trains SNGAN's networks.
@@ -33,7 +33,7 @@ class WGANGP(GANMethod):
 
     yields: ClassVar[tuple[str, ...]] = ("generator",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {},
+        "paper": {"steps": 200_000},
         "quick": {"width": 0.5, "steps": 4000, "critic_steps": 1, "learning_rate": 3e-4},
     }
 
