@@ -58,8 +58,10 @@ bench: $(RUNTIME)
 
 # What is outstanding of all tables, as far as BUDGET reaches; whatever is finished is in docs/results/reproduced then, to be
 # committed, and the next start, on whatever machine, goes on there: make reproduce BUDGET=9m SCALE=paper JOBS=2
+# What the tables in docs/results hold, at the same scale and of the same kind of device, is not computed again.
 reproduce: $(RUNTIME)
-	$(BIN)/contrafact bench --all --scale $${SCALE:-small} --budget $${BUDGET:-25m} --jobs $${JOBS:-1} --keep docs/results/reproduced
+	$(BIN)/contrafact bench --all --scale $${SCALE:-small} --budget $${BUDGET:-25m} --jobs $${JOBS:-1} --keep docs/results/reproduced \
+		--finished docs/results
 
 # Hostile and damaged files, each read by its reader in a process that may die (an hour). FUZZ="--seed 7" for others.
 fuzz: $(DEVELOPMENT)

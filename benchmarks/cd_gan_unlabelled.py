@@ -1,18 +1,23 @@
 """What keeps CD-GAN's knob from the classes where there are no labels: settings and two controls, one at a time.
 
     OMP_NUM_THREADS=1 python benchmarks/cd_gan_unlabelled.py [--rows "NAME;NAME"] [--seeds 1] [--steps 800] [--side 14]
+        [--out FILE.json]
 
 Fashion-MNIST, pooled to 14 pixels, a quarter of the width. A row says how k-means on the class codes of the test images
 agrees with their labels, how the knob's positions agree with what a classifier says of 100 images of each (it sees
 labels, CD-GAN does not), and the probe's three numbers; below it, every 100 steps, the contrast, the content's loss,
-and the norms of the gradients that critic, class and content send to a batch of generated images.
+and the norms of the gradients that critic, class and content send to a batch of generated images. ``--out`` names a
+file of the same figures with command, machine and date, written anew after each run.
 
 Controls: an untrained encoder; InfoGAN; and CD-GAN's networks and turns with InfoGAN's cross-entropy for the contrast.
 """
 
 import argparse
 import functools
+import platform
+import shlex
 import tempfile
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +31,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import contrafact as cf
+from contrafact.bench.usage import commit, processor
+from contrafact.core import command
 from contrafact.core.dataset import ImageDataset
+from contrafact.core.device import environment, find_device
+from contrafact.core.files import write_json
 from contrafact.core.run import Run
 from contrafact.methods.cd_gan import CDGAN
 from contrafact.metrics.clustering import compare_partitions, k_means
@@ -36,6 +45,8 @@ IMAGES = 100
 """Images of each position that the classifier looks at."""
 EVERY = 100
 PROBED = ("class_coverage", "class_spread", "content_read")
+TRACED = ("step", "contrast", "content", "critic_gradient", "class_gradient", "content_gradient")
+"""What is kept every :data:`EVERY` steps."""
 
 
 class Pooled(ImageDataset):
@@ -150,41 +161,69 @@ def knob(generator: Any, classifier: nn.Module) -> dict[str, float]:
     return compare_partitions(positions, classifier(generator(latents).clamp(0, 1)).argmax(dim=1))
 
 
+def figures_of(name: str, seed: int, steps: int, train: Pooled, test: Pooled, classifier: nn.Module) -> dict[str, Any]:
+    """What a row comes to at a seed."""
+    if name == "untrained":
+        torch.manual_seed(seed)
+        return {"clusters": clusters(ClassEncoder(test.image_shape, 50, 40, "conv", 0.25).eval(), test)}
+    small = {"width": 0.25, "steps": steps}
+    preset = CDGAN.presets["quick_unsupervised"] | {"average": 0.0}
+    method = (
+        cf.methods.InfoGAN.preset("quick", **small)
+        if name == "infogan"
+        else Watched(**{**preset, **small, **ROWS[name]})
+    )
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the probe says is printed
+        learned = method.fit(train, Run(Path(folder) / "run", seed=seed, progress=False))
+    return {
+        "clusters": clusters(learned.encoder, test),
+        "knob": knob(learned.generator, classifier),
+        "probed": {key: value for key, value in learned.generator.note.items() if key in PROBED},
+        "trace": [dict(zip(TRACED, line, strict=True)) for line in method.__dict__.get("trace", [])],
+    }
+
+
+def show(name: str, seed: int, figures: dict[str, Any]) -> None:
+    text = " ".join(f"{key} {value:.3f}" for key, value in figures["clusters"].items())
+    if "knob" in figures:
+        text += " | knob nmi {nmi:.3f} purity {purity:.3f}".format(**figures["knob"]) + f" {figures['probed']}"
+    print(name, seed, text, flush=True)
+    for line in figures.get("trace", []):
+        print("   ", *(f"{value:.4g}" for value in line.values()), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", default="", help="some of: " + "; ".join(ROWS))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--side", type=int, default=14)
+    parser.add_argument("--out", type=Path, help="JSON file of the figures")
     asked = parser.parse_args()
     chosen = [row.strip() for row in asked.rows.split(";")] if asked.rows else list(ROWS)
     if unknown := set(chosen) - set(ROWS):
         parser.error(f"unknown rows: {', '.join(sorted(unknown))}; known: {'; '.join(ROWS)}")
+    facts = {
+        "command": shlex.join(command.recorded()),
+        "environment": environment(find_device("auto")),
+        "machine": platform.node(),
+        "processor": processor(),
+        "commit": commit(),
+        "date": time.strftime("%Y-%m-%d"),
+        "seeds": list(range(asked.seeds)),
+        "steps": asked.steps,
+        "side": asked.side,
+    }
     train, test = Pooled("train", asked.side), Pooled("test", asked.side)
     classifier = classifier_of(train, min(1200, 3 * asked.steps))
-    small = {"width": 0.25, "steps": asked.steps}
-    for name, seed in ((name, seed) for name in chosen for seed in range(asked.seeds)):
-        if name == "untrained":
-            torch.manual_seed(seed)
-            found = clusters(ClassEncoder(test.image_shape, 50, 40, "conv", 0.25).eval(), test)
-            print(name, seed, *(f"{key} {value:.3f}" for key, value in found.items()))
-            continue
-        preset = CDGAN.presets["quick_unsupervised"] | {"average": 0.0}
-        method = (
-            cf.methods.InfoGAN.preset("quick", **small)
-            if name == "infogan"
-            else Watched(**{**preset, **small, **ROWS[name]})
-        )
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what the probe says is printed
-            learned = method.fit(train, Run(Path(folder) / "run", seed=seed, progress=False))
-        found = clusters(learned.encoder, test)
-        follows = knob(learned.generator, classifier)
-        print(name, seed, *(f"{key} {value:.3f}" for key, value in found.items()), end=" | knob ")
-        probed = {key: value for key, value in learned.generator.note.items() if key in PROBED}
-        print(f"nmi {follows['nmi']:.3f} purity {follows['purity']:.3f}", probed, flush=True)
-        for line in method.__dict__.get("trace", []):
-            print("   ", *(f"{value:.4g}" for value in line), flush=True)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for name, seed in ((name, seed) for name in chosen for seed in facts["seeds"]):
+        figures = figures_of(name, seed, asked.steps, train, test, classifier)
+        show(name, seed, figures)
+        rows.setdefault(name, []).append({"seed": seed, **figures})
+        if asked.out is not None:
+            write_json(asked.out, {**facts, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from contrafact.core.files import read_json
 
@@ -24,13 +25,75 @@ def kept_cells(path: Path | None) -> Mapping[str, Mapping[str, Any]]:
     return _read(path, path.stat().st_mtime_ns)
 
 
+def finished_cells(folder: Path | None, recipe: str, scale: str, kind: str) -> Mapping[str, Mapping[str, Any]]:
+    """Finished score cells by their key, from every ``*.json`` of a folder of tables, as ``docs/results`` is one.
+
+    Cells of another scale or of another kind of device are left out, and those of older files, which have no key.
+
+    Args:
+        folder: of files as ``results.json`` is, whatever their names.
+        recipe: whose tables come first where several hold a cell: machines differ in the last bits of a sum, and
+            trainings go apart from there.
+        scale: of the tables.
+        kind: of the device, as :func:`kind_of_device` has it.
+
+    Raises:
+        ValueError: no folder, or a file in it that holds no results.
+    """
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder of finished results")
+    files = tuple((path, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.json")))
+    found: dict[str, Mapping[str, Any]] = {}
+    for table in sorted(_tables(files), key=lambda table: table.recipe != recipe):
+        if table.scale == scale:
+            for cell in table.cells:
+                if kind_of_device(cell["device"]) == kind:
+                    found.setdefault(cell["key"], cell)
+    return found
+
+
+class _Table(NamedTuple):
+    recipe: Any
+    scale: Any
+    cells: tuple[Mapping[str, Any], ...]
+
+
+@functools.lru_cache(maxsize=4)
+def _tables(files: tuple[tuple[Path, int], ...]) -> list[_Table]:
+    """The tables of files, each with when it changed; of their cells those that have a key."""
+    tables = []
+    for path, _ in files:
+        results = read_json(path)
+        cells = tuple(cell for cell in _cells(path, results) if cell.get("key"))
+        tables.append(_Table(results.get("recipe"), results.get("scale"), cells))
+    return tables
+
+
 @functools.lru_cache(maxsize=64)
 def _read(path: Path, changed: int) -> Mapping[str, Mapping[str, Any]]:
-    results = read_json(path)
+    cells = list(_cells(path, read_json(path)))
+    if not all("key" in cell for cell in cells):
+        raise ValueError(_none_in(path))
+    return {cell["key"]: cell for cell in cells}
+
+
+def _cells(path: Path, results: Any) -> Iterator[Mapping[str, Any]]:
+    """The cells of all rows, each of which has a seed, scores and seconds."""
     try:
-        return {cell["key"]: cell for cells in cells_by_row(results).values() for cell in cells}
+        for cell in itertools.chain.from_iterable(cells_by_row(results).values()):
+            numbers = (cell["seed"], cell["seconds"], *cell["scores"].values())
+            texts = (cell["device"], cell.get("key") or "")
+            if not all(isinstance(one, int | float) for one in numbers) or not all(isinstance(t, str) for t in texts):
+                raise TypeError("a cell has something else in place of a number or a name")
+            yield cell
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} holds no results of a bench; delete it, or name another folder") from error
+        raise ValueError(_none_in(path)) from error
+
+
+def _none_in(path: Path) -> str:
+    return f"{path} holds no results of a bench; delete it, or name another folder"
 
 
 def cells_by_row(results: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:

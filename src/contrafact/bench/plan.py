@@ -17,9 +17,10 @@ from typing import Any, Literal
 
 from contrafact.bench.contents import contents_of
 from contrafact.bench.identity import identity
-from contrafact.bench.kept import kept_cells
+from contrafact.bench.kept import finished_cells, kept_cells
 from contrafact.bench.recipe import LOG, Column, Recipe, Row, Scale, Trained, column_of
 from contrafact.core.catalog import slug
+from contrafact.core.device import find_device
 from contrafact.core.ranges import Panels, check_value
 from contrafact.core.settings import check_names
 from contrafact.core.tiny import tiny
@@ -62,6 +63,8 @@ class Bench:
         kept: a ``results.json`` whose scores are not computed again, though their runs may not be here.
         processes: how many train a method together, each with its share of a step's images
             (:mod:`contrafact.bench.divided`); all else is one process's work.
+        finished: a folder of ``results.json`` files, whatever their names, whose scores are not computed again either,
+            where they are of this scale and of the kind of this device.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Bench:
     generators: tuple[int, ...] | None = None
     kept: Path | None = None
     processes: int = 1
+    finished: Path | None = None
 
     def __post_init__(self) -> None:
         """Leave out the columns of other scales, and refuse no processes at all (ValueError)."""
@@ -156,14 +160,38 @@ def _plain(value: Any) -> Any:
 def plan(bench: Bench, asked: set[str]) -> list[Cell]:
     """Every cell that rows in ``asked`` need, each once: seed by seed, rows in the recipe's order, needs first.
 
-    Of scores that somebody kept, and of what they alone need, there is none.
+    Of scores that are known, and of what they alone need, there is none.
     """
     cells: dict[str, Cell] = {}
-    known = kept_cells(bench.kept)
+    known = known_cells(bench)
     for score in (cell for cell in score_cells(bench, asked) if cell.key not in known):
         for cell in score.with_needs():
             cells.setdefault(cell.key, cell)
     return list(cells.values())
+
+
+def known_cells(bench: Bench) -> dict[str, Mapping[str, Any]]:
+    """Finished score cells by their key, as they stand in results: those that somebody kept before all others.
+
+    Raises:
+        ValueError: a file that holds no results, or a device that is not there.
+    """
+    if bench.finished is None:
+        return {**kept_cells(bench.kept)}
+    kind = find_device(bench.device).type
+    return {**finished_cells(bench.finished, bench.name, bench.scale, kind), **kept_cells(bench.kept)}
+
+
+def taken(bench: Bench, asked: set[str]) -> dict[str, Path]:
+    """The folders that hold the known scores of rows in ``asked``, by their cells' keys."""
+    known, kept = known_cells(bench), kept_cells(bench.kept)
+    places: dict[str, Path] = {}
+    for key in (cell.key for cell in score_cells(bench, asked)):
+        if bench.kept is not None and key in kept:
+            places[key] = bench.kept.parent
+        elif bench.finished is not None and key in known:
+            places[key] = bench.finished
+    return places
 
 
 def spoken(cell: Cell) -> str:

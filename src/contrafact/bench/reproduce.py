@@ -42,6 +42,7 @@ class Reproduction:
         jobs: worker processes.
         device: where to train.
         recipes: names; by default all, those of :data:`FIRST` first.
+        finished: folder of results that are finished, of which nothing is computed again; it is only read.
     """
 
     kept: Path
@@ -51,11 +52,16 @@ class Reproduction:
     jobs: int = 1
     device: str = "auto"
     recipes: tuple[str, ...] = ()
+    finished: Path | None = None
 
     def benches(self) -> Iterator[Bench]:
         """Every recipe at one seed, then at two: most tables soon have a number in each row."""
         for count in range(1, len(self.seeds) + 1):
             yield from filter(_has_cells, self._benches(count))
+
+    def whole(self) -> list[Bench]:
+        """Every recipe at all seeds."""
+        return [*filter(_has_cells, self._benches(len(self.seeds)))]
 
     def left_out(self) -> Iterator[tuple[str, str]]:
         """Recipes of which nothing can run at the scale, and why."""
@@ -76,11 +82,12 @@ class Reproduction:
                 device=self.device,
                 store=self.runs / CELLS,
                 kept=self.kept / f"{short}-{self.scale}.json",
+                finished=self.finished,
             )
 
 
 def _has_cells(bench: Bench) -> bool:
-    return bool(plan(replace(bench, kept=None), asked_rows(bench)))
+    return bool(plan(replace(bench, kept=None, finished=None), asked_rows(bench)))
 
 
 def keep(bench: Bench, seeds: tuple[int, ...]) -> None:
@@ -133,7 +140,7 @@ def reproduce(asked: Reproduction, budget: float) -> list[str]:
 def outstanding(asked: Reproduction) -> tuple[int, float, int]:
     """Cells that are left, hours of one process that they may take, and of how many of them no time is known."""
     lines: dict[str, Line] = {}
-    for _, found in forecasts(bench for bench in asked.benches() if bench.seeds == asked.seeds):
+    for _, found in forecasts(asked.whole()):
         lines |= {line.key: line for line in found if line.state != "done"}
     known = [line.seconds for line in lines.values() if line.seconds is not None]
     return len(lines), sum(known) / 3600, len(lines) - len(known)

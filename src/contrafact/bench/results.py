@@ -11,8 +11,8 @@ from typing import Any
 
 from contrafact.bench.cells import error_of, record_of
 from contrafact.bench.check import asked_rows
-from contrafact.bench.kept import cells_by_row, kept_cells
-from contrafact.bench.plan import Bench, Cell, score_cells, spoken
+from contrafact.bench.kept import cells_by_row
+from contrafact.bench.plan import Bench, Cell, known_cells, score_cells, spoken
 from contrafact.bench.recipe import Recipe, Row, load_recipe
 from contrafact.bench.table import Scores, grids, split_by_device
 from contrafact.core import command
@@ -43,7 +43,7 @@ def collect(bench: Bench, given_up: Mapping[str, str] | None = None) -> str:
         kept = _kept(bench)
         rows = {row.name: [] if row.name in asked else kept.get(row.name, []) for row in bench.recipe.rows}
         failed: dict[str, str] = {}
-        elsewhere = kept_cells(bench.kept)
+        elsewhere = known_cells(bench)
         for cell in score_cells(bench, asked):
             record = record_of(bench, cell)
             if cell.key in elsewhere:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contrafact.bench.plan import Bench
 
 _KEPT_BUDGET = "25m"
-_SEEDS, _SMOKE_SEEDS = "5", "1"
+SEEDS, _SMOKE_SEEDS = "5", "1"
 _NOTHING = "nothing is finished yet"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -60,6 +60,9 @@ class Options:
     keep: Folder | None = None
     """Folder of results to keep with a project: what they hold is not computed again, and every few minutes what is
     finished is written there; with --all every recipe has one seed before any has two. --budget is 25m then."""
+    finished: Folder | None = None
+    """Folder of results that are finished, such as docs/results, with --keep: what they hold at the same scale and for
+    the same kind of device is not computed again either."""
     plan: bool = False
     """Only list the cells: what each is, what it waits for, whether it is finished, how long it may take."""
     table: bool = False
@@ -119,8 +122,12 @@ def bench(arguments: Sequence[str]) -> None:
         raise ValueError("--cell is of one recipe; name it instead of --all")
     budget = budget_of(options)
     if options.keep is not None:
-        _reproduce(options, options.keep, seconds_of(_KEPT_BUDGET) if budget is None else budget)
+        from contrafact.cli._reproduce import run_reproduction
+
+        run_reproduction(options, options.keep, seconds_of(_KEPT_BUDGET) if budget is None else budget)
         return
+    if options.finished is not None:
+        raise ValueError("--finished is for what --keep leaves out; give --keep FOLDER too")
     if options.all:
         _run_all(options, budget)
         return
@@ -214,7 +221,7 @@ def _job(options: Options, name: str) -> Bench:
         smoked(recipe) if is_smoke else recipe,
         options.out or top / f"{short}-{options.scale}",
         options.scale,
-        seeds_of(options.seeds or (_SMOKE_SEEDS if is_smoke else _SEEDS)),
+        seeds_of(options.seeds or (_SMOKE_SEEDS if is_smoke else SEEDS)),
         options.source,
         options.data,
         options.device,
@@ -298,38 +305,6 @@ def _run_all(options: Options, budget: float | None) -> None:
         raise ValueError(f"{len(failures)} of {len(jobs)} recipes did not run to their end: " + "; ".join(failures))
 
 
-def _reproduce(options: Options, kept: Path, budget: float) -> None:
-    """What is outstanding, a bit at a time, with results that are kept."""
-    from contrafact.bench.reproduce import Reproduction, outstanding, reproduce
-
-    if options.on != "local":
-        raise ValueError("--keep computes on this machine; leave out --on, and keep what --table collects")
-    if options.processes > 1:
-        raise ValueError("--keep takes any machine's time, a process at a time; leave out --processes, or --keep")
-    if options.scale == "smoke":
-        raise ValueError("numbers of the smoke scale mean nothing, so there is nothing to keep; leave out --keep")
-    fields = ("plan", "table", "cell", "source", "data", "predictor", "rows", "generators", "out")
-    if given := [f"--{field}" for field in fields if getattr(options, field)]:
-        raise ValueError(f"what is kept are recipes as they are, and --keep computes; leave out {' and '.join(given)}")
-    names = () if options.name is None else (options.name,)
-    seeds, top = seeds_of(options.seeds or _SEEDS), Path("runs", "bench")
-    asked = Reproduction(kept, options.scale, top, seeds, options.jobs, options.device, names)
-    wrong = reproduce(asked, budget)
-    number, hours, unknown = outstanding(asked)
-    for name, why in asked.left_out():
-        print(f"left out: {name}: {why}", file=sys.stderr)
-    for error in wrong:
-        print(f"contrafact: {error}", file=sys.stderr)
-    if number:
-        more = f", about {hours:.1f} h of one process" if hours else ""
-        more += f", and {unknown} more than that, of which no time is known" if unknown else ""
-        print(f"{number} cells are left{more}; what is finished lies in {kept}; the same command goes on")
-    else:
-        print(f"nothing is left; what is finished lies in {kept}")
-    if wrong:
-        raise ValueError(f"{len(wrong)} recipes did not run to their end; what went wrong stands above")
-
-
 def _refuse_empty(job: Bench) -> None:
     """Refuse a recipe of which nothing can run at the scale."""
     from contrafact.bench.check import asked_rows, why_nothing
@@ -361,14 +336,19 @@ def print_plan(jobs: Sequence[Bench], workers: int) -> None:
     """Cells by recipe, and how long what is left may take, from cells of the same kind that are finished."""
     from contrafact.bench.check import asked_rows, rows_without_source, why_nothing
     from contrafact.bench.forecast import Line, forecasts, shared_among
+    from contrafact.bench.plan import taken
 
-    seen = set[str]()
+    seen, known = set[str](), dict[str, Path]()
     states, hours, unknown, foreign, every = Counter[str](), 0.0, 0, 0, list[Line]()
     for job, lines in forecasts(jobs):
         print(f"{job.name}: {job.recipe.title}")
-        if not lines:
+        here = taken(job, asked_rows(job))
+        known |= here
+        for place, number in Counter(here.values()).items():
+            print(f"  {number} scores are taken from {place}")
+        if not lines and not here:
             print(f"  {why_nothing(job, asked_rows(job))}")
-        elif unfed := rows_without_source(job, asked_rows(job)):
+        if lines and (unfed := rows_without_source(job, asked_rows(job))):
             print(f"  without these rows, which need a generator of your own (--source): {'; '.join(unfed)}")
         for line in lines:
             mark = "" if line.key not in seen else " (also above)"
@@ -390,7 +370,8 @@ def print_plan(jobs: Sequence[Bench], workers: int) -> None:
         rest += f", {shared_among(every, workers) / 3600:.1f} h of {workers}"
     source = f"; of {foreign} cells by what such took on another machine" if foreign else ""
     more = f"; of {unknown} the time is not known: nothing like them is finished" if unknown else ""
-    print(f"{len(seen)} cells{': ' * bool(told)}{told}{rest}{source}{more}")
+    less = "".join(f"; {number} scores are taken from {place}" for place, number in Counter(known.values()).items())
+    print(f"{len(seen)} cells{': ' * bool(told)}{told}{rest}{source}{more}{less}")
 
 
 def _spoken(seconds: float) -> str:
