@@ -179,6 +179,10 @@ def test_what_cannot_enter_is_told_why(method, settings, message):
     [
         (["--suite", "shapse3d"], "unknown suite 'shapse3d'; did you mean 'shapes3d'"),
         (["--suite", "shapes3d", "--scale", "paper"], "protocol is the same for everybody; leave out --scale"),
+        (
+            ["--suite", "shapes3d", "--keep", "x", "--finished", "y"],
+            "in its folder, --out; leave out --keep and --finished",
+        ),
         (["sefa", "--suite", "shapes3d", "--data", "dsprites"], "leave out --data"),
         (["sefa", "--suite", "shapes3d", "--all"], "leave sefa out, or --all"),
         (["--suite", "shapes3d", "--set", "steps=3"], "--set and --called are of a method; name it"),

@@ -60,6 +60,8 @@ def _refuse_changes(options: Options) -> None:
     given += ["--processes"] if options.processes > 1 else []
     if given:
         raise ValueError(f"a suite's protocol is the same for everybody; leave out {' and '.join(given)}")
+    if given := [f"--{field}" for field in ("keep", "finished") if getattr(options, field) is not None]:
+        raise ValueError(f"the scores of a suite are in its folder, --out; leave out {' and '.join(given)}")
 
 
 def _show(suite: Suite, name: str, out: Path) -> None:
