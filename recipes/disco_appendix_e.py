@@ -1,6 +1,6 @@
 """DisCo, Appendix E (Fig. 31): directions of a generator that a fixed encoder of another model tells apart."""
 
-from contrafact.bench.disco import ABLATED, SIMILAR_CODES, SMALL
+from contrafact.bench.disco import ABLATED, REGRESSION, SIMILAR_CODES, SMALL
 from contrafact.bench.recipe import Column, Recipe, Row
 
 ENCODER = "β-TCVAE"
@@ -22,6 +22,7 @@ RECIPE = Recipe(
     columns={**SIMILAR_CODES, "MDS": Column("mds", "score")},
     presets={"small": "quick", "paper": "released"},
     sources=ABLATED,
+    regression=REGRESSION,
     data={"small": {"size": 32}, "paper": {"size": 64}},
     remark="MDS tells whether the fixed encoder finds directions of single factors; MIG and DCI are of the codes, in "
     "the first two rows of one network. Small: the shipped VAE of 32 pixels in the GAN's place. Paper: the first "

@@ -74,6 +74,13 @@ def test_what_readers_look_for_first_has_cells_at_both_scales(name, scale):
 
 
 @pytest.mark.parametrize("name", recipe_names())
+def test_encoders_that_read_directions_have_a_small_budget_at_the_small_scale(name):
+    recipe = load_recipe(name)
+    read = [cell for cell in planned(name, "small") if cell.kind == "read"]
+    assert not read or "small" in recipe.regression, "10,000 steps by default, which take two cores hours"
+
+
+@pytest.mark.parametrize("name", recipe_names())
 def test_what_cannot_run_at_the_papers_scale_as_it_is_says_what_to_bring(name):
     recipe = load_recipe(name)
     bench = Bench(name, recipe, Path("unused"), "paper", seeds=(0,))
