@@ -5,7 +5,7 @@ regulariser, whose z is cut into halves all the same.
 """
 
 from contrafact.bench.recipe import Recipe, Row
-from contrafact.bench.sub_infomax import CONTROL, scored_columns
+from contrafact.bench.sub_infomax import CEILING, CONTROL, scored_columns
 
 ROWS = {
     CONTROL: {"heads": "joint", "infomax": "whole"},
@@ -20,12 +20,12 @@ ROWS = {
     "Hessian, λ = 0.01": {"regulariser": "hessian", "weight": 0.01},
     "Hessian, λ = 0.03": {"regulariser": "hessian", "weight": 0.03},
     "Hessian, λ = 0.1": {"regulariser": "hessian", "weight": 0.1},
-    "labels of one factor each (the ceiling)": {"positives": "disjoint_labels"},
+    CEILING: {"positives": "disjoint_labels"},
 }
 ROLES = {
     CONTROL: "control",
     "no regulariser, a head per half": "ablation",
-    "labels of one factor each (the ceiling)": "ceiling",
+    CEILING: "ceiling",
 }
 SETTINGS = {
     "encoder": "mlp",

@@ -1,4 +1,5 @@
-"""Draws what datasets hold: docs/pictures/fonts.png, digits-garments.png and digits-over-garments.png.
+"""Draws what datasets hold: docs/pictures/fonts.png, digits-garments.png, digits-over-garments.png and
+digits-centred-on-garments.png.
 
     python docs/pictures/datasets.py
 
@@ -39,7 +40,11 @@ def main() -> None:
         draw.text((LABEL - 10, row * (64 + GAP) + 32), name, fill="black", font=font, anchor="rm")
     save_png(picture, Path(__file__).parent / "fonts.png")
 
-    for variant, scale, name in (("beside", SCALE, "digits-garments"), ("over", 3, "digits-over-garments")):
+    for variant, scale, name in (
+        ("beside", SCALE, "digits-garments"),
+        ("over", 3, "digits-over-garments"),
+        ("centred", 3, "digits-centred-on-garments"),
+    ):
         pairs = DigitsGarments(variant=variant).pairs(range(PAIRS))
         both = torch.stack([pairs.first, pairs.second]).expand(-1, -1, 3, -1, -1)
         save_png(Image.fromarray(tile(enlarge(to_bytes(both), scale), gap=GAP)), Path(__file__).parent / f"{name}.png")

@@ -90,7 +90,6 @@ def test_over_garments_digits_lie_at_places_of_their_own(folder):
     assert (pairs.factors_first_NK[:, 2] != pairs.factors_second_NK[:, 2]).all()
     assert set(pairs.factors_first_NK[:, 2]) == set(range(8))
     assert torch.equal(pairs.first, images)
-    digits, garments = load_digits().images[:1437] / 16, random_bytes(20, 28, 28) / 255
     corners = [(top, left) for top in (0, 16) for left in (0, 5, 11, 16)]
     for view, shown, factors in (
         (0, pairs.first, pairs.factors_first_NK),
@@ -98,15 +97,31 @@ def test_over_garments_digits_lie_at_places_of_their_own(folder):
     ):
         for n in range(8):
             digit, garment = dataset._rows_VMK[view, n]
-            expected = np.pad(garments[garment], 2) / 2
-            top, left = corners[factors[n, 2]]
-            small = torch.from_numpy(digits[digit]).float()[None, None]
-            large = torch.nn.functional.interpolate(small, 16, mode="bilinear", align_corners=False)[0, 0].numpy()
-            for row in range(16):
-                for column in range(16):
-                    place = (top + row, left + column)
-                    expected[place] = max(expected[place], large[row, column])
-            np.testing.assert_allclose(shown[n, 0], expected, atol=1e-6)
+            np.testing.assert_allclose(shown[n, 0], composed(digit, garment, *corners[factors[n, 2]]), atol=1e-6)
+
+
+def test_centred_digits_lie_in_the_middle_of_both_images(folder):
+    dataset = DigitsGarments(folder, "centred")
+    assert (dataset.image_shape, dataset.factor_names) == ((1, 32, 32), ("digit class", "garment class"))
+    pairs = dataset.pairs(range(8))
+    assert torch.equal(pairs.first, dataset.batch(range(8)))
+    assert np.array_equal(pairs.factors_first_NK, pairs.factors_second_NK)
+    assert not torch.equal(pairs.first, pairs.second)
+    for view, shown in enumerate((pairs.first, pairs.second)):
+        for n in range(8):
+            np.testing.assert_allclose(shown[n, 0], composed(*dataset._rows_VMK[view, n], 8, 8), atol=1e-6)
+
+
+def composed(digit, garment, top, left):
+    """A digit of scikit-learn's on a garment of the file's, pixel by pixel."""
+    image = np.pad(random_bytes(20, 28, 28)[garment] / 255, 2) / 2
+    small = torch.from_numpy(load_digits().images[digit] / 16).float()[None, None]
+    large = torch.nn.functional.interpolate(small, 16, mode="bilinear", align_corners=False)[0, 0].numpy()
+    for row in range(16):
+        for column in range(16):
+            place = (top + row, left + column)
+            image[place] = max(image[place], large[row, column])
+    return image
 
 
 def test_a_variant_is_loaded_by_name_and_keeps_its_other_part(folder, monkeypatch):

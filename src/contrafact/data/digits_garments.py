@@ -1,9 +1,10 @@
-"""Digits beside garments, or over them: pairs of images that share both classes, not the instances; all is real.
+"""Digits beside garments, or on them: pairs of images that share both classes, not the instances; all is real.
 
 The construction of Burns, Sarna, Krishnan & Maschinot, "Unsupervised Disentanglement without Autoencoding", 2021
 (Appendix A.1), from what needs no download: scikit-learn's digits on the left, Fashion-MNIST on the right, 8 x 8 each.
 Neither half tells of the other, so a code that tells of both has two parts. ``over`` is the form of the paper's own
-data: the digit at one of eight places on the garment, which differs within a pair.
+data: the digit at one of eight places on the garment, which differs within a pair. ``centred`` has it in the middle
+always, where the contrast finds both classes about as hard.
 
 Shape suffixes: N images, M pairs, K factors, V views (2), C channels, H height, W width.
 """
@@ -28,7 +29,7 @@ from contrafact.data.digits import Digits
 from contrafact.data.fashion_mnist import FashionMNIST
 
 SIDE, LARGE_SIDE = 16, 32
-VARIANTS = ("beside", "over")
+VARIANTS = ("beside", "over", "centred")
 TOPS, LEFTS = (0, 16), (0, 5, 11, 16)
 """Corners of the eight places of a digit of 16 x 16 on 32 x 32."""
 SHADE = 0.5
@@ -40,18 +41,18 @@ _BLOCK = 1000
 class DigitsGarments(PairDataset):
     """Pairs of grey images ``(1, size, size)``: a digit on the left, a garment on the right, black above and below.
 
-    Or, ``over``, a digit of 16 x 16 at one of eight places on a garment at half its brightness, the larger of the two.
-    Both images of a pair show the same digit and the same kind of garment, each another instance, drawn for each; over
-    garments the digit's place is another, too.
+    Or, ``over``, a digit of 16 x 16 at one of eight places on a garment at half its brightness, the larger of the two;
+    ``centred``, the same in the middle of each. Both images of a pair show the same digit and the same kind of garment,
+    each another instance, drawn for each; ``over`` garments the digit's place is another, too.
     ``batch`` and ``factors_of`` are those of the first image of each pair. 20,000 pairs to train, of 1,437 digits and
     60,000 garments; 5,000 to test, of the other 360 and 10,000.
 
     Args:
         path: folder of Fashion-MNIST's four files. By default where ``fashion-mnist`` looks for them.
-        variant: ``beside`` or ``over``.
+        variant: ``beside``, ``over`` or ``centred``.
         split: ``train`` or ``test``.
         size: beside: 16, each half is 8 x 8, garments by area averages; or 32: 16 x 16, digits enlarged bilinearly.
-            Over: 32. By default the smallest.
+            Over and centred: 32. By default the smallest.
         seed: of the pairs.
 
     Raises:
@@ -145,8 +146,12 @@ class DigitsGarments(PairDataset):
             return F.pad(torch.cat([digits, garments], dim=3), (0, 0, half, half))
         images, side = (SHADE * garments).numpy(), digits.shape[-1]
         windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(2, 3), writeable=True)
-        tops, lefts = np.divmod(factors_NK[:, 2], len(LEFTS))
-        n, top, left = np.arange(len(images)), np.asarray(TOPS)[tops], np.asarray(LEFTS)[lefts]
+        n = np.arange(len(images))
+        if self.variant == "over":
+            tops, lefts = np.divmod(factors_NK[:, 2], len(LEFTS))
+            top, left = np.asarray(TOPS)[tops], np.asarray(LEFTS)[lefts]
+        else:
+            top = left = np.full(len(images), (images.shape[-1] - side) // 2)
         windows[n, :, top, left] = np.maximum(windows[n, :, top, left], digits.numpy())
         return torch.from_numpy(images)
 
