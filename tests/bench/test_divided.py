@@ -1,5 +1,6 @@
 """Trainings that several processes share inside a cell: the same cell, once, whoever of them dies."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -25,7 +26,7 @@ from contrafact.methods import VAE, DisCo, SupCon
 from tests.bench.test_cells import a_bench, admitted, random
 
 OWN = '''
-import os, signal, time
+import errno, os, signal, time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -57,6 +58,8 @@ class Descent(Method):
             if run.rank == 1 and step == 25:
                 if self.does == "raise":
                     raise RuntimeError("it broke")
+                if self.does == "fill the disk" and not before:
+                    raise OSError(errno.ENOSPC, "no space left on the disk for checkpoint.pt")
                 if self.does == "die once" and not before:
                     os.kill(os.getpid(), signal.SIGKILL)
             if self.does == "take long":
@@ -115,6 +118,16 @@ def test_a_process_that_raises_fails_its_cell_and_no_other():
     assert states == {"random": "done"}
     (failed,) = [cell for cell in plan(bench, {"raise"}) if cell.kind == "train"]
     assert "descent.py" in record_of(bench, failed)["traceback"]
+
+
+def test_a_full_disk_of_one_process_stops_the_table_and_fails_no_cell():
+    bench = admitted(a_bench(Path("out"), descent("fill the disk", steps=60), processes=2))
+    with pytest.raises(OSError, match=r"process 1 of 2: .*no space left on the disk for checkpoint\.pt") as caught:
+        run_bench(bench)
+    assert caught.value.errno == errno.ENOSPC
+    assert not (folder_of(bench) / "cell.json").exists()
+    run_bench(bench)
+    assert load_run(folder_of(bench) / "run").log[-1]["step"] == 60
 
 
 @pytest.mark.slow

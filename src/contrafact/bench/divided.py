@@ -7,6 +7,7 @@ compute, but for its draws. They save and stop when the one that started them is
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
@@ -26,7 +27,7 @@ from contrafact.bench.plan import RUN, Bench, Cell
 from contrafact.bench.usage import Usage, Used
 from contrafact.core import command
 from contrafact.core.claim import AlreadyClaimed
-from contrafact.core.files import read_json, write_json
+from contrafact.core.files import is_full, read_json, write_json
 from contrafact.core.record import RESULT
 from contrafact.core.run import Run, find_device
 
@@ -87,6 +88,7 @@ def train_divided(bench: Bench, cell: Cell, processes: int) -> list[Used]:
         ValueError: fewer GPUs than processes.
         AlreadyClaimed: somebody else works on the run.
         RuntimeError: one of them raised, or was killed; the message says which.
+        OSError: the disk of one is full.
         KeyboardInterrupt: this process was told to stop; they are saved.
     """
     _refuse_too_few(bench, processes)
@@ -143,7 +145,9 @@ def _raise_what_they_said(said: Mapping[int, Mapping[str, Any] | None]) -> None:
     errors = {rank: told for rank, told in words.items() if "error" in told}
     own = next((rank for rank, told in errors.items() if not told["lost"]), None)
     if own is not None:
-        error = RuntimeError(f"process {own} of {len(said)}: {errors[own]['error']}")
+        text = f"process {own} of {len(said)}: {errors[own]['error']}"
+        # A full disk is no fault of the cell: the tables stop for it.
+        error = OSError(errno.ENOSPC, text) if errors[own]["full"] else RuntimeError(text)
         error.add_note(errors[own]["traceback"])
         raise error
     killed = [str(rank) for rank in said if rank not in words]
@@ -179,7 +183,7 @@ def main(folder: Path) -> int:
         said["stopped"] = True
     except Exception as error:
         is_lost = isinstance(error, torch.distributed.DistError) or any(w in str(error).lower() for w in _EXCHANGE)
-        said |= {"error": str(error), "traceback": traceback.format_exc(), "lost": is_lost}
+        said |= {"error": str(error), "traceback": traceback.format_exc(), "lost": is_lost, "full": is_full(error)}
     used = usage.so_far()
     write_json(folder / f"{rank}.json", {**said, **{key: used[key] for key in ("processor_seconds", "peak_memory")}})
     return 1 if "error" in said else 0
