@@ -13,7 +13,7 @@ import torch
 
 from contrafact.bench.cells import record_of
 from contrafact.bench.check import check
-from contrafact.bench.divided import processes_of
+from contrafact.bench.divided import _raise_what_they_said, _refuse_too_few, processes_of
 from contrafact.bench.launch import Cluster
 from contrafact.bench.plan import Bench, plan
 from contrafact.bench.recipe import Recipe, Row
@@ -120,6 +120,16 @@ def test_a_process_that_raises_fails_its_cell_and_no_other():
     assert "descent.py" in record_of(bench, failed)["traceback"]
 
 
+def test_what_a_process_says_of_a_full_disk_is_raised_as_such():
+    told = {"error": "no space left", "traceback": "here", "lost": False, "full": True}
+    with pytest.raises(OSError, match="process 1 of 2: no space left") as caught:
+        _raise_what_they_said({0: {"error": "gloo", "traceback": "", "lost": True, "full": False}, 1: told})
+    assert caught.value.errno == errno.ENOSPC
+    with pytest.raises(RuntimeError, match="process 0 of 1: no space left"):
+        _raise_what_they_said({0: {**told, "full": False}})
+
+
+@pytest.mark.slow
 def test_a_full_disk_of_one_process_stops_the_table_and_fails_no_cell():
     bench = admitted(a_bench(Path("out"), descent("fill the disk", steps=60), processes=2))
     with pytest.raises(OSError, match=r"process 1 of 2: .*no space left on the disk for checkpoint\.pt") as caught:
@@ -223,8 +233,6 @@ def test_processes_without_a_gpu_each_are_refused(tmp_path, monkeypatch):
     bench = admitted(a_bench(tmp_path, descent(), processes=2, device="cuda"))
     monkeypatch.setattr("contrafact.bench.divided.find_device", lambda _: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    from contrafact.bench.divided import _refuse_too_few
-
     with pytest.raises(ValueError, match="2 processes train on a GPU each, and this machine has 1; ask for fewer"):
         _refuse_too_few(bench, 2)
 
