@@ -5,6 +5,7 @@ No table of a paper: ContraLORD's Table 2 has 100 labels alone, and prints Locat
 or the VAE's other seven codes.
 """
 
+from contrafact.bench.contralord import COLUMNS
 from contrafact.bench.recipe import Column, Recipe, Row
 
 METHODS = {
@@ -31,10 +32,7 @@ RECIPE = Recipe(
         for name, method in METHODS.items()
     ),
     columns={
-        "D": ("zerodim", "disentanglement"),
-        "C": ("zerodim", "completeness"),
-        "I": ("zerodim", "informativeness"),
-        "MIG": ("zerodim", "mig"),
+        **{title: COLUMNS[title] for title in ("D", "C", "I", "MIG")},
         **{
             f"leak, {hue} hue": Column("linear_probe:residual", f"per_factor.{k}", better="lower")
             for k, hue in enumerate(HUES)

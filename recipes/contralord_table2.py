@@ -1,8 +1,8 @@
 """ContraLORD, Table 2: codes of the factors of interest from 100 labels."""
 
+from contrafact.bench.contralord import COLUMNS, DATA, published
 from contrafact.bench.recipe import Recipe, Row
 
-TITLES = ("D", "C", "I", "SAP", "MIG", "smoothness")
 PUBLISHED = {
     "shapes3d": {
         "Locatello et al.": (0.03, 0.03, 0.22, 0.01, 0.02, 0.15),
@@ -43,14 +43,12 @@ def rows_of(dataset: str, scales: tuple[str, ...]) -> list[Row]:
     """The table's rows on one dataset, after its control."""
     rows = []
     for name, method in METHODS.items():
-        published = PUBLISHED[dataset].get(name)
         settings = {"reconstruction": "bernoulli"} if dataset == "dsprites" and method in BLACK_AND_WHITE else {}
-        numbers = {} if published is None else dict(zip(TITLES, published, strict=True))
         rows.append(
             Row(
                 f"{name}, {dataset}",
                 method,
-                {title: (value, None) for title, value in numbers.items()},
+                published(PUBLISHED[dataset][name]) if name in PUBLISHED[dataset] else {},
                 settings=settings,
                 source=dataset,
                 scales=scales,
@@ -69,16 +67,9 @@ RECIPE = Recipe(
         *rows_of("cars3d", ("paper",)),
         *rows_of("small_norb", ("paper",)),
     ),
-    columns={
-        "D": ("zerodim", "disentanglement"),
-        "C": ("zerodim", "completeness"),
-        "I": ("zerodim", "informativeness"),
-        "SAP": ("zerodim", "sap"),
-        "MIG": ("zerodim", "mig"),
-        "smoothness": ("smoothness", "score"),
-    },
+    columns=COLUMNS,
     presets={"small": "quick", "paper": "paper"},
-    data={"small": {"size": 32, "labels": 100}, "paper": {"labels": 100}},
+    data=DATA,
     remark="small: 32 px, quick presets. Paper: Cars3D needs nips2015-analogy-data.tar.gz in the data folder, "
     "SmallNORB its six smallnorb-5x…-{training,testing}-{dat,cat,info}.mat.gz; Shapes3D and dSprites are made here "
     "where 3dshapes.h5 and dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz are not. Our smoothness is Eq. 7 itself: 1 "

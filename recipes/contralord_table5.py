@@ -1,8 +1,8 @@
 """ContraLORD, Table 5: batch size of the encoder's training, on Shapes3D with 100 labels."""
 
+from contrafact.bench.contralord import COLUMNS, DATA, published
 from contrafact.bench.recipe import Recipe, Row
 
-TITLES = ("D", "C", "I", "SAP", "MIG", "smoothness")
 PUBLISHED = {
     32: (0.82, 0.81, 0.79, 0.36, 0.82, 0.72),
     64: (0.89, 0.87, 0.86, 0.38, 0.88, 0.79),
@@ -17,11 +17,10 @@ PAPER_IMAGES, SMALL_IMAGES = 200 * 20_000, 160_000
 
 def row_of(batch: int) -> Row:
     """The method at one batch size."""
-    numbers = {title: (value, None) for title, value in zip(TITLES, PUBLISHED[batch], strict=True)}
     return Row(
         f"batch {batch}",
         "contralord",
-        numbers,
+        published(PUBLISHED[batch]),
         settings={"encoder_batch_size": batch, "encoder_steps": PAPER_IMAGES // batch},
         small={"encoder_steps": SMALL_IMAGES // batch},
         source="shapes3d",
@@ -33,17 +32,10 @@ RECIPE = Recipe(
     title="ContraLORD: batch size of its second stage",
     table="ContraLORD (Anonymous 2021), Table 5",
     rows=tuple(row_of(batch) for batch in PUBLISHED),
-    columns={
-        "D": ("zerodim", "disentanglement"),
-        "C": ("zerodim", "completeness"),
-        "I": ("zerodim", "informativeness"),
-        "SAP": ("zerodim", "sap"),
-        "MIG": ("zerodim", "mig"),
-        "smoothness": ("smoothness", "score"),
-    },
+    columns=COLUMNS,
     sweep="batch size",
     presets={"small": "quick", "paper": "paper"},
-    data={"small": {"size": 32, "labels": 100}, "paper": {"labels": 100}},
+    data=DATA,
     remark="small: 32 px, quick preset, 160,000 images through the encoder at every batch size. The learning rate does "
     "not follow the batch, as the paper gives one. Its text names 16 to 512, its table 32 to 1024",
 )

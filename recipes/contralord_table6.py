@@ -1,8 +1,8 @@
 """ContraLORD, Table 6: number of negatives in the queues, on Shapes3D with 100 labels."""
 
+from contrafact.bench.contralord import COLUMNS, DATA, published
 from contrafact.bench.recipe import Recipe, Row
 
-TITLES = ("D", "C", "I", "SAP", "MIG", "smoothness")
 PUBLISHED = {
     1600: (0.62, 0.63, 0.61, 0.26, 0.61, 0.52),
     3200: (0.81, 0.79, 0.77, 0.33, 0.79, 0.68),
@@ -19,23 +19,16 @@ RECIPE = Recipe(
         Row(
             f"K = {length:,}",
             "contralord",
-            {title: (value, None) for title, value in zip(TITLES, numbers, strict=True)},
+            published(numbers),
             settings={"queue_length": length},
             source="shapes3d",
             role="method" if length == 12_800 else "ablation",
         )
         for length, numbers in PUBLISHED.items()
     ),
-    columns={
-        "D": ("zerodim", "disentanglement"),
-        "C": ("zerodim", "completeness"),
-        "I": ("zerodim", "informativeness"),
-        "SAP": ("zerodim", "sap"),
-        "MIG": ("zerodim", "mig"),
-        "smoothness": ("smoothness", "score"),
-    },
+    columns=COLUMNS,
     sweep="negatives K",
     presets={"small": "quick", "paper": "paper"},
-    data={"small": {"size": 32, "labels": 100}, "paper": {"labels": 100}},
+    data=DATA,
     remark="small: 32 px, quick preset",
 )
