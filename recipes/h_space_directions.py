@@ -29,7 +29,7 @@ RECIPE = Recipe(
         scale: Trained("diffusion", "shapes3d", small=MODEL if scale == "small" else {}, data={"size": 32}, seeds=(0,))
         for scale in ("small", "paper")
     },
-    regression={"small": RegressionSettings(steps=150, batch_size=64, width=0.25), "paper": RegressionSettings()},
+    regression={"small": RegressionSettings(steps=150, batch_size=32, width=0.25), "paper": RegressionSettings()},
     num_train=2_000,
     num_test=1_000,
 )
