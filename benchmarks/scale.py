@@ -34,6 +34,8 @@ from contrafact.nn.encoders import ConvEncoder
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 HOUR = 3600.0
 SHORTEST = 0.5
+HEAD = "| method | learns from | side | steps × images | s a run (least, most) | s a step | ms an image | cells |"
+RULE = "|---|---|---|---|---|---|---|---|"
 
 
 class Training(NamedTuple):
@@ -82,8 +84,12 @@ def stored(path: Path) -> Iterator[tuple[str, Training, float]]:
             yield train.key, Training.of(train.options["method"], name, side), scores[cell.key]["seconds"]
 
 
-def fit(cells: Path | None = None) -> None:
-    """What trainings took, by method, source, side, steps and images a step: median, least and most."""
+def costs(cells: Path | None = None) -> tuple[dict[str, str], int]:
+    """What trainings took by method, source, side, steps and images a step, and how many they are.
+
+    Returns:
+        a table of the methods that learn from images, one of those that learn from a generator: median, least and most.
+    """
     warnings.simplefilter("ignore")  # few labels, of which benches tell
     known: dict[str, tuple[Training, float]] = {}
     found = [computed(cells)] if cells else []
@@ -93,16 +99,26 @@ def fit(cells: Path | None = None) -> None:
     alike: dict[Training, list[float]] = defaultdict(list)
     for training, seconds in known.values():
         alike[training].append(seconds)
-    for kind in ("images", "generator"):
-        print(
-            "| method | learns from | side | steps × images | s a run (least, most) | s a step | ms an image | cells |"
+    tables = {
+        kind: "\n".join(
+            [HEAD, RULE]
+            + [
+                _line(one, alike[one])
+                for one in sorted((one for one in alike if CATALOG.get(one.method).source == kind), key=str)
+                if max(alike[one]) >= SHORTEST
+            ]
         )
-        print("|---|---|---|---|---|---|---|---|")
-        for one in sorted((one for one in alike if CATALOG.get(one.method).source == kind), key=str):
-            if max(alike[one]) >= SHORTEST:
-                print(_line(one, alike[one]))
-        print()
-    print(f"{len(known)} trainings; lines whose longest took less than {SHORTEST} s are left out")
+        for kind in ("images", "generator")
+    }
+    return tables, len(known)
+
+
+def fit(cells: Path | None = None) -> None:
+    """Print what trainings took."""
+    tables, number = costs(cells)
+    for table in tables.values():
+        print(table, end="\n\n")
+    print(f"{number} trainings; lines whose longest took less than {SHORTEST} s are left out")
 
 
 def _line(one: Training, seconds: Sequence[float]) -> str:

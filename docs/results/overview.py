@@ -1,5 +1,5 @@
-"""Write docs/results.md, this folder's tables and pictures from its JSON files, and the leaderboards' tables from the
-suites': ``python docs/results/overview.py``.
+"""Write docs/results.md, docs/scale.md's costs, this folder's tables and pictures from its JSON files, and the
+leaderboards' tables from the suites': ``python docs/results/overview.py``.
 
 Every number of the page is in a JSON file that ``contrafact bench`` wrote; which table shows a method on some data is
 decided by the number of seeds, then whether it is a paper's, then by date, never by its scores.
@@ -23,6 +23,7 @@ from contrafact.bench.results import rewrite, stored
 from contrafact.bench.suite import load_suite, shipped, suite_names
 from contrafact.bench.suite import standings as places
 from contrafact.bench.table import Scores, Standing, ranking_of, split_by_device, standings
+from contrafact.core.plugins import load_file
 from contrafact.evaluation.pictures import plot_ranking
 from contrafact.evaluation.run import CONTROL
 from contrafact.methods import CATALOG
@@ -317,8 +318,14 @@ def boards() -> Iterator[tuple[Path, str]]:
         yield FOLDER / f"suite_{name.replace('-', '_')}.md", f"{table}\n\n{facts}\n"
 
 
+def costs() -> Iterator[tuple[Path, str]]:
+    """A file for each table of docs/scale.md, and what is in it: what the trainings of these results took."""
+    for kind, table in load_file(FOLDER.parents[1] / "benchmarks" / "scale.py").costs()[0].items():
+        yield FOLDER / f"cost_{kind}.md", f"{table}\n"
+
+
 if __name__ == "__main__":
-    for path, text in boards():
+    for path, text in (*boards(), *costs()):
         path.write_text(text, encoding="utf-8")
     for results in sorted(FOLDER.glob("*.json")):
         results.with_suffix(".md").write_text(rewrite(results), encoding="utf-8")

@@ -36,6 +36,12 @@ def test_the_leaderboards_are_up_to_date(overview):
     )
 
 
+def test_the_costs_are_up_to_date(overview):
+    written = {path.name: path.read_text(encoding="utf-8") == text for path, text in overview.costs()}
+    assert written == {"cost_images.md": True, "cost_generator.md": True}, "run python docs/results/overview.py"
+    assert all(f"/results/{name}" in (RESULTS.parent / "scale.md").read_text(encoding="utf-8") for name in written)
+
+
 def test_every_line_of_a_table_has_the_cells_of_its_head(overview):
     for table in re.findall(r"(?:^\|.*\n)+", overview.page(), flags=re.MULTILINE):
         lines = table.splitlines()
