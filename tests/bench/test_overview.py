@@ -201,7 +201,7 @@ def test_every_picture_of_the_page_is_there(overview):
 
 def test_curves_and_ranks_are_drawn_where_there_is_something_to_draw(overview):
     shown = {picture.file: picture.text for picture in overview.drawn()}
-    assert [file for file in shown if file.startswith("sweep")] == ["sweep-disco_table6.png"]
+    assert [file for file in shown if file.startswith("sweep")] == ["sweep-disco_fig6.png", "sweep-disco_table6.png"]
     assert "ranks-garments.png" in shown
     assert "ranks-disco_quick.png" not in shown, "two rows need no picture of their ranks"
     assert "ranks-disco_table1.png" not in shown, "three runs"
