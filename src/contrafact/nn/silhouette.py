@@ -35,7 +35,7 @@ def measure(images: Tensor) -> Tensor:
 
     >>> image = torch.zeros(1, 1, 20, 20)
     >>> image[..., 5:15, 8:12] = 0.5  # 10 pixels high, 4 wide
-    >>> measure(image).round(decimals=6).tolist()
+    >>> (measure(image).round(decimals=6) + 0.0).tolist()  # makes 0.0 of a processor's -0.0
     [[10.0, 50.0, 20.0, 50.0, 0.0]]
     """
     if images.ndim != 4 or min(images.shape[2:]) < 2:
