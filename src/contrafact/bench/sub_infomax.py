@@ -172,8 +172,7 @@ def initialisations(table: str, regulariser: str, runs: Mapping[str, Sequence[fl
     """
     title = _TITLES[regulariser]
     return Recipe(
-        title=f"SubInfoMax: {'permuted orthogonality' if regulariser == 'permuted_ortho' else title}, λ = 0.1, over "
-        "initialisations, DC-BC",
+        title=f"SubInfoMax: {title}, λ = 0.1, over initialisations, DC-BC",
         table=f"Burns et al. 2021, {table}",
         rows=(
             control("mnist-stl:dc-bc"),
